@@ -1,0 +1,43 @@
+# `make run` and `make test` set up what they need; with the environment activated
+# (`source .venv/bin/activate`) everything is plain Snakemake: see README.md.
+
+PYTHON ?= python3
+CORES ?= all
+BIN := .venv/bin
+# The rules call `python`: that of the environment.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run setup test lint lock
+
+# The studies that config.yaml names, with figures and tables.
+run: setup
+	$(BIN)/snakemake --cores $(CORES)
+
+setup: .venv/requirements.txt
+
+test: .venv/requirements-dev.txt lint
+	$(BIN)/python -m pytest
+
+lint: .venv/requirements-dev.txt
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint
+
+# The locks, resolved anew from what is asked for in envs/*.in.
+lock: .venv/requirements-dev.txt
+	cd envs && for name in requirements requirements-dev; do \
+	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --custom-compile-command "make lock" $$name.in --output-file $$name.txt; done
+
+# The environment, from a lock; the copy of the lock in it says that it is complete.
+.venv/requirements%.txt: envs/requirements%.txt | .venv
+	$(BIN)/python -m pip install --require-hashes --requirement $<
+	echo "$(CURDIR)/workflow" > "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/weakneg.pth"
+	cp $< $@
+
+.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: $(PYTHON) is older than Python 3.11: name a newer one, as in make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv

@@ -1,0 +1,42 @@
+# weakneg: which negative bags should a classifier of weakly labelled data train on?
+#
+#   snakemake --cores all            the studies that config.yaml names
+#   snakemake --cores all cifar10    one study, by name (a file of workflow/studies)
+#   snakemake -n                     what would run, and why
+#
+# Results of a study: results/<study>/{metrics.csv,tables,figures}.
+
+
+configfile: "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/images.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        lambda _: [file for study in CONFIG.default_studies for file in study_results(study)],
+
+
+for study in CONFIG.study_names:
+
+    rule:
+        name:
+            study
+        input:
+            lambda _, study=study: study_results(study),
+
+
+onsuccess:
+    print(f"\nFinished. Figures and tables:\n{results_summary()}")
+
+
+onerror:
+    print("\nA job failed: its log is shown above, and named in the line 'log:'.")

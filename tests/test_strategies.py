@@ -1,0 +1,320 @@
+"""The contract of every strategy: a file in strategies/ enters by itself, with all its options."""
+
+import itertools
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weakneg import strategies
+from weakneg.errors import UserError
+from weakneg.strategies.pool import Pool, Scores, Selection, top_k
+
+
+def _cases():
+    for name in strategies.names():
+        found = strategies.options(name)
+        for values in itertools.product(*(_values(name, *item) for item in found.items())):
+            chosen = dict(zip(found, values, strict=True))
+            yield pytest.param(name, chosen, id="-".join([name, *map(str, values)]))
+
+
+def _values(name, option, found):
+    """The values with which the contract is tried: all, where they can be listed."""
+    if found.allowed is bool:
+        return (False, True)
+    if isinstance(found.allowed, tuple):
+        return found.allowed
+    raise NotImplementedError(f"say here which values of {name}'s option {option!r} to try")
+
+
+every_strategy = pytest.mark.parametrize(("name", "options"), list(_cases()))
+quick = settings(max_examples=15, deadline=None)
+
+
+class Data:
+    """The numbers of a pool of n bags: small and partly tied, as `spread` says."""
+
+    def __init__(self, n, d=3, positives=2, seed=0, dtype=torch.float32, spread=1.0):
+        generator = torch.Generator().manual_seed(seed)
+
+        def normal(*shape):
+            return (spread * torch.randn(*shape, generator=generator)).to(dtype)
+
+        # Ids that are neither positions nor sorted.
+        self.ids = 3 * torch.randperm(n, generator=generator) + 7
+        self.embeddings, self.logits = normal(n, d) + 1.1, normal(n) + 0.37
+        self.positive_embeddings, self.positive_logits = normal(positives, d) + 2, normal(positives)
+        self.gradients = {
+            "known": self.logits.sigmoid()[:, None] * self.embeddings,
+            "hypothesised": (self.logits.sigmoid() - (self.logits > 0).to(dtype))[:, None]
+            * self.embeddings,
+        }
+        self.labels = []
+        self.calls = 0
+
+    def score(self, order=None):
+        self.calls += 1
+        order = torch.arange(len(self.ids)) if order is None else order
+
+        def gradients(label):
+            self.labels.append(label)
+            return self.gradients[label][order]
+
+        return (
+            Scores(self.logits[order], self.embeddings[order], gradients),
+            Scores(self.positive_logits, self.positive_embeddings, lambda label: None),
+        )
+
+    def pool(self, order=None, name="the strategy", epoch=4):
+        ids = self.ids if order is None else self.ids[order]
+        return Pool(ids, lambda: self.score(order), strategy=name, epoch=epoch)
+
+    def select(self, name, options, k, order=None, seed=0) -> Selection:
+        generator = torch.Generator().manual_seed(seed)
+        return strategies.load(name)(self.pool(order), k, generator, **options)
+
+
+def _expected_length(name, n, k):
+    module = import_module(f"weakneg.strategies.{name}")
+    return n if getattr(module, "IGNORES_BUDGET", False) else min(n, k)
+
+
+@every_strategy
+@quick
+@given(
+    n=st.integers(1, 40),
+    k=st.integers(0, 45),
+    d=st.integers(1, 4),
+    positives=st.integers(1, 3),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    seed=st.integers(0, 99),
+)
+def test_min_of_k_and_n_distinct_ids_out_of_the_pool(
+    name, options, n, k, d, positives, dtype, seed
+):
+    data = Data(n, d, positives, seed, dtype)
+    selection = data.select(name, options, k)
+    assert selection.ids.dtype == torch.int64
+    assert len(set(selection.ids.tolist())) == len(selection.ids) == _expected_length(name, n, k)
+    assert set(selection.ids.tolist()) <= set(data.ids.tolist())
+    assert selection.scores.dtype == torch.float64
+    assert selection.scores.shape == selection.ids.shape
+
+
+@every_strategy
+@pytest.mark.parametrize("k", [0, 1, 9, 10, 11, 1000])
+def test_the_budget_is_clamped_to_the_pool(name, options, k):
+    chosen = Data(10).select(name, options, k).ids
+    assert len(chosen.unique()) == len(chosen) == _expected_length(name, 10, k)
+
+
+@every_strategy
+@pytest.mark.parametrize("k", [0, 1, 2])
+def test_a_pool_of_one_bag(name, options, k):
+    assert len(Data(1).select(name, options, k).ids) == _expected_length(name, 1, k)
+
+
+@every_strategy
+def test_the_same_generator_state_gives_the_same_selection(name, options):
+    first, second = (Data(30).select(name, options, 12, seed=5) for _ in range(2))
+    assert torch.equal(first.ids, second.ids)
+    assert torch.equal(first.scores.nan_to_num(), second.scores.nan_to_num())
+
+
+@every_strategy
+def test_random_numbers_come_from_the_generator_alone(name, options):
+    before = torch.get_rng_state()
+    Data(30).select(name, options, 12)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@every_strategy
+@quick
+@given(n=st.integers(2, 40), seed=st.integers(0, 99), spread=st.sampled_from([0.0, 1.0]))
+def test_the_order_in_which_the_pool_is_given_does_not_matter(name, options, n, seed, spread):
+    data = Data(n, seed=seed, spread=spread)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    given, shuffled = data.select(name, options, 7), data.select(name, options, 7, order)
+    assert given.ids.tolist() == shuffled.ids.tolist()
+    assert torch.equal(given.scores.nan_to_num(), shuffled.scores.nan_to_num())
+
+
+@every_strategy
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n", [2, 7, 67])
+def test_identical_bags_are_taken_at_random_or_by_ascending_id(name, options, n, dtype):
+    data = Data(n, d=17, dtype=dtype, spread=0.0)
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    ids = strategies.load(name)(data.pool(), n - 1, generator, **options).ids
+    assert len(ids.unique()) == _expected_length(name, n, n - 1)
+    if torch.equal(before, generator.get_state()):
+        assert ids.tolist() == sorted(data.ids.tolist())[: len(ids)]
+
+
+@every_strategy
+def test_inputs_are_left_as_they_were(name, options):
+    data, same = Data(20), Data(20)
+    data.select(name, options, 8)
+    for field in ("ids", "logits", "embeddings", "positive_logits", "positive_embeddings"):
+        assert torch.equal(getattr(data, field), getattr(same, field))
+    for label in ("known", "hypothesised"):
+        assert torch.equal(data.gradients[label], same.gradients[label])
+
+
+@every_strategy
+def test_the_pool_is_scored_once_and_only_for_a_strategy_that_has_scores(name, options):
+    data = Data(20)
+    pool = data.pool()
+    assert not pool.scored
+    selection = strategies.load(name)(pool, 8, torch.Generator(), **options)
+    assert data.calls == pool.scored == bool(selection.scores.isfinite().all())
+    assert pool.scored or selection.scores.isnan().all()
+
+
+@every_strategy
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize(
+    "field", ["logits", "embeddings", "positive_logits", "positive_embeddings", "gradients"]
+)
+def test_scores_that_are_not_finite_are_an_error_naming_strategy_and_epoch(
+    name, options, field, bad
+):
+    data = Data(10)
+    if field == "gradients":
+        for gradients in data.gradients.values():
+            gradients[3, 1] = bad
+    else:
+        getattr(data, field)[1] = bad
+    pool = data.pool(name=name, epoch=17)
+    generator = torch.Generator()
+    try:
+        strategies.load(name)(pool, 3, generator, **options)
+        complaint = None
+    except UserError as error:
+        complaint = str(error)
+    if not data.calls or (field == "gradients" and not data.labels):
+        assert complaint is None, "a strategy that does not look at the scores has nothing to say"
+    else:
+        assert f"strategy {name!r}, epoch 17: " in complaint
+        assert "NaN or infinite" in complaint
+
+
+@every_strategy
+def test_the_label_of_the_gradient_is_the_one_asked_for(name, options):
+    data = Data(10)
+    data.select(name, options, 3)
+    assert set(data.labels) == ({options["label"]} if "label" in options else set())
+
+
+def test_the_gradient_strategies_use_the_hypothesised_label_unless_told_otherwise():
+    for name in ("gradient_embedding", "badge"):
+        assert strategies.options(name) == {"label": (("hypothesised", "known"), "hypothesised")}
+
+
+def test_the_strategies_of_the_paper_are_there():
+    assert strategies.names() == [
+        "badge",
+        "entropy",
+        "full",
+        "gradient_embedding",
+        "kl_embedding",
+        "kl_probability",
+        "least_confidence",
+        "margin",
+        "random",
+        "svm_margin",
+    ]
+
+
+@pytest.mark.parametrize("ask", [strategies.load, strategies.options])
+def test_an_unknown_name_is_answered_with_the_nearest_one(ask):
+    with pytest.raises(UserError, match="no strategy is called 'bagde': did you mean 'badge'"):
+        ask("bagde")
+    with pytest.raises(UserError, match="choose one of badge, entropy, full, "):
+        ask("pool")
+
+
+def test_names_and_options_are_read_without_importing_torch():
+    code = (
+        "import sys; from weakneg import strategies; "
+        "[strategies.options(name) for name in strategies.names()]; "
+        "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
+    )
+    path = str(Path(strategies.__file__).parents[2])
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": path})
+
+
+def _strategy_file(folder, signature):
+    (folder / "mine.py").write_text(f"def select(pool, k, generator{signature}):\n    pass\n")
+
+
+@pytest.mark.parametrize(
+    ("signature", "option"),
+    [
+        ("", None),
+        (", *, tail: float = 0.5", (float, 0.5)),
+        (", *, tail: int = -1", (int, -1)),
+        (", *, tail: Literal['x'] = 'x'", (("x",), "x")),
+    ],
+)
+def test_options_are_those_of_the_signature(tmp_path, monkeypatch, signature, option):
+    monkeypatch.setattr(strategies, "_FOLDER", tmp_path)
+    (tmp_path / "helper.py").write_text("def choose(): pass\n")
+    _strategy_file(tmp_path, signature)
+    assert strategies.names() == ["mine"]
+    assert strategies.options("mine") == ({"tail": option} if option else {})
+
+
+@pytest.mark.parametrize("signature", [", *, tail: float", ", *, tail=1", ", *, tail: list = 1"])
+def test_an_option_that_nobody_could_check_is_an_error(tmp_path, monkeypatch, signature):
+    monkeypatch.setattr(strategies, "_FOLDER", tmp_path)
+    _strategy_file(tmp_path, signature)
+    with pytest.raises(TypeError, match="option 'tail' of strategy 'mine'"):
+        strategies.options("mine")
+
+
+def test_a_pool_refuses_ids_that_are_not_distinct_integers():
+    with pytest.raises(ValueError, match="id 5 occurs more than once"):
+        Pool(torch.tensor([5, 3, 5]), None, strategy="random", epoch=1)
+    with pytest.raises(ValueError, match=r"int64 of shape \(N,\), not torch.float32"):
+        Pool(torch.tensor([5.0, 3.0]), None, strategy="random", epoch=1)
+
+
+@pytest.mark.parametrize("field", ["logits", "embeddings", "positive_embeddings"])
+def test_a_pool_refuses_scores_that_do_not_fit_its_ids(field):
+    data = Data(5)
+    setattr(data, field, getattr(data, field)[:-1])
+    pool = Pool(data.ids, lambda: data.score(slice(None)), strategy="margin", epoch=1)
+    with pytest.raises(ValueError, match=r"has \d bags, but logits of .* and embeddings of"):
+        _ = pool.logits
+
+
+def test_a_pool_refuses_gradients_that_do_not_fit_its_ids():
+    data = Data(5)
+    data.gradients["known"] = data.gradients["known"].sum(1)
+    with pytest.raises(ValueError, match=r"5 ids, but gradients of shape \(5,\)"):
+        data.pool().gradients("known")
+
+
+def test_a_pool_without_positive_bags_cannot_be_scored():
+    with pytest.raises(ValueError, match="no positive bag"):
+        _ = Data(5, positives=0).pool().positives
+
+
+def test_a_negative_budget_is_an_error():
+    with pytest.raises(ValueError, match="at least 0, not -1"):
+        top_k(Data(5).pool(), torch.zeros(5), -1)
+
+
+def test_scores_computed_by_a_strategy_must_be_finite_too():
+    scores = torch.tensor([0.0, torch.nan])
+    with pytest.raises(UserError, match="strategy 'margin', epoch 2: 1 of 2 scores"):
+        top_k(Pool(torch.tensor([1, 2]), None, strategy="margin", epoch=2), scores, 1)

@@ -1,0 +1,131 @@
+# The configuration, checked before any job starts, and what rules ask of it.
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+WORKFLOW = Path(workflow.basedir) / "workflow"
+sys.path.insert(0, str(WORKFLOW))
+
+from weakneg import datasets
+from weakneg.config import canonical, load
+from weakneg.errors import UserError
+from weakneg.fingerprint import fingerprint
+
+
+def checked(function, *arguments):
+    """The function's result; a mistake in the configuration ends the workflow with its one line."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+CONFIG = checked(load, config)
+
+# Where jobs find the library (in a conda environment or on another machine too), the data and the
+# device. None of it changes what they compute, so it is no parameter of theirs: jobs do not run again.
+ENVIRONMENT = {
+    "PYTHONPATH": str(WORKFLOW),
+    "WEAKNEG_LOCAL_COPIES": json.dumps(CONFIG.data),
+    "WEAKNEG_DEVICE": CONFIG.device,
+}
+shell.prefix(
+    "".join(f"export {name}={shlex.quote(value)}; " for name, value in ENVIRONMENT.items())
+    .replace("{", "{{")
+    .replace("}", "}}")
+)
+FIGURES = ["win_count", "differences", "mean_ap", "learning_curves"]
+FORMATS = ["pdf", "png", "svg"]
+TABLES = ["table1.csv", "table1.md", "win_counts.csv", "win_counts.md", "differences.csv"]
+
+
+wildcard_constraints:
+    study="|".join(CONFIG.study_names),
+    label="[a-z0-9_]+",
+    strategy="[a-z0-9_]+",
+
+
+def study_of(wildcards):
+    return checked(CONFIG.study, wildcards.study)
+
+
+def data_files(wildcards):
+    """The published files that the study's data set is made of."""
+    name = study_of(wildcards).dataset.name
+    return [f"resources/{name}/{file}" for file in datasets.module(name).FILES]
+
+
+def run_folders(wildcards):
+    """The folders of a study's runs, class by class."""
+    study = study_of(wildcards)
+    return [
+        f"results/{study.name}/runs/{label}/{strategy}"
+        for label in study.class_slugs
+        for strategy in study.strategy_names
+    ]
+
+
+def run_files(*names):
+    """An input function: the named files of every run of the study."""
+    return lambda wildcards: [
+        f"{folder}/{name}" for folder in run_folders(wildcards) for name in names
+    ]
+
+
+def study_results(study):
+    """What people read of a study."""
+    checked(CONFIG.study, study)
+    return [
+        f"results/{study}/metrics.csv",
+        *(f"results/{study}/tables/{table}" for table in TABLES),
+        *(f"results/{study}/figures/{figure}.{ext}" for figure in FIGURES for ext in FORMATS),
+    ]
+
+
+def settings_of(stage):
+    """A params function: the part of the study's configuration that the stage reads, as JSON."""
+
+    def settings(wildcards):
+        return canonical(getattr(study_of(wildcards), f"{stage}_settings")())
+
+    return settings
+
+
+def run_settings(wildcards):
+    return canonical(study_of(wildcards).run_settings(wildcards.strategy))
+
+
+def class_name(wildcards):
+    return study_of(wildcards).class_slugs[wildcards.label]
+
+
+def features_code(wildcards):
+    dataset = study_of(wildcards).dataset.name
+    return fingerprint("weakneg.store", [f"weakneg.datasets.{dataset}"])
+
+
+def train_code(wildcards):
+    study = study_of(wildcards)
+    plugins = [
+        f"weakneg.models.{study.model.name}",
+        f"weakneg.strategies.{study.strategy(wildcards.strategy).strategy}",
+    ]
+    if study.sampling.warmup_epochs:
+        plugins.append("weakneg.strategies.random")
+    return fingerprint("weakneg.training.run", plugins)
+
+
+def score_code(wildcards):
+    return fingerprint("weakneg.scoring", [f"weakneg.models.{study_of(wildcards).model.name}"])
+
+
+def results_summary():
+    """The figures and tables of the studies that have them, one line each."""
+    lines = []
+    for study in CONFIG.default_studies:
+        folder = Path("results") / study
+        lines += [f"  {folder}/figures/{figure}.png" for figure in FIGURES]
+        lines += [f"  {folder}/tables/{table}" for table in TABLES if table.endswith(".md")]
+    return "\n".join(line for line in lines if Path(line.strip()).exists())

@@ -1,0 +1,63 @@
+# From published images to the bags of each class.
+
+for dataset in datasets.names():
+    files = datasets.module(dataset).FILES
+    if not files:
+        continue
+
+    rule:
+        name:
+            f"fetch_{dataset}"
+        output:
+            expand("resources/{dataset}/{file}", dataset=dataset, file=files),
+        log:
+            f"resources/{dataset}/fetch.log",
+        conda:
+            "../../envs/weakneg.yaml"
+        params:
+            dataset=dataset,
+            folder=subpath(output[0], ancestor=2),
+        shell:
+            "python -m weakneg fetch --dataset {params.dataset} --folder {params.folder}"
+            " 2> {log}"
+
+
+rule build_features:
+    input:
+        data_files,
+    output:
+        train="results/{study}/features/train.h5",
+        test="results/{study}/features/test.h5",
+    log:
+        "results/{study}/logs/build_features.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        settings=settings_of("features"),
+        code=features_code,
+    shell:
+        "python -m weakneg features --settings {params.settings:q}"
+        " --train-store {output.train} --test-store {output.test}"
+        " --fingerprint {params.code} 2> {log}"
+
+
+rule draw_bags:
+    input:
+        train="results/{study}/features/train.h5",
+        test="results/{study}/features/test.h5",
+    output:
+        train="results/{study}/bags/{label}/train.csv",
+        test="results/{study}/bags/{label}/test.csv",
+    log:
+        "results/{study}/logs/draw_bags/{label}.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        class_name=class_name,
+        settings=settings_of("bag"),
+        code=fingerprint("weakneg.bags"),
+    shell:
+        "python -m weakneg bags --class-name {params.class_name:q} --settings {params.settings:q}"
+        " --train-store {input.train} --test-store {input.test}"
+        " --train-manifest {output.train} --test-manifest {output.test}"
+        " --fingerprint {params.code} 2> {log}"

@@ -1,0 +1,75 @@
+# From the scores of all runs to metrics, tables and figures.
+
+
+rule collect_metrics:
+    input:
+        run_files("scores.parquet", "history.parquet", "timing.parquet", "run.json"),
+    output:
+        "results/{study}/metrics.csv",
+    log:
+        "results/{study}/logs/collect_metrics.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        runs=run_folders,
+        code=fingerprint("weakneg.evaluation"),
+    shell:
+        "python -m weakneg metrics --runs {params.runs} --output {output}"
+        " --fingerprint {params.code} 2> {log}"
+
+
+rule write_tables:
+    input:
+        "results/{study}/metrics.csv",
+    output:
+        report(
+            expand("results/{{study}}/tables/{table}", table=TABLES),
+            category="{study}",
+            caption="../report/table1.rst",
+        ),
+    log:
+        "results/{study}/logs/write_tables.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        folder=subpath(output[0], parent=True),
+        settings=settings_of("report"),
+        code=fingerprint("weakneg.tables"),
+    shell:
+        "python -m weakneg tables --metrics {input} --settings {params.settings:q}"
+        " --folder {params.folder} --fingerprint {params.code} 2> {log}"
+
+
+for figure in FIGURES:
+
+    rule:
+        name:
+            f"draw_{figure}"
+        input:
+            # The other figures need the metrics alone.
+            run_files("history.parquet", "timing.parquet") if figure == "learning_curves" else [],
+            metrics="results/{study}/metrics.csv",
+        output:
+            report(
+                f"results/{{study}}/figures/{figure}.png",
+                category="{study}",
+                caption=f"../report/{figure}.rst",
+            ),
+            expand(
+                "results/{{study}}/figures/{figure}.{ext}",
+                figure=figure,
+                ext=[ext for ext in FORMATS if ext != "png"],
+            ),
+        log:
+            f"results/{{study}}/logs/draw_{figure}.log",
+        conda:
+            "../../envs/weakneg.yaml"
+        params:
+            figure=figure,
+            runs=run_folders,
+            settings=settings_of("report"),
+            code=fingerprint("weakneg.figures"),
+        shell:
+            "python -m weakneg figure --name {params.figure} --metrics {input.metrics}"
+            " --runs {params.runs} --settings {params.settings:q} --outputs {output}"
+            " --fingerprint {params.code} 2> {log}"

@@ -1,0 +1,53 @@
+# One job per (class, strategy) pair: it trains all seeds; another one scores its test bags.
+
+
+rule train_run:
+    input:
+        store="results/{study}/features/train.h5",
+        manifest="results/{study}/bags/{label}/train.csv",
+    output:
+        model="results/{study}/runs/{label}/{strategy}/model.pt",
+        history="results/{study}/runs/{label}/{strategy}/history.parquet",
+        timing="results/{study}/runs/{label}/{strategy}/timing.parquet",
+        selection="results/{study}/runs/{label}/{strategy}/selection.h5",
+        record="results/{study}/runs/{label}/{strategy}/run.json",
+    log:
+        "results/{study}/logs/train_run/{label}/{strategy}.log",
+    benchmark:
+        "results/{study}/logs/train_run/{label}/{strategy}.tsv"
+    conda:
+        "../../envs/weakneg.yaml"
+    # Two jobs of one thread are faster than one job of two.
+    threads: 1
+    params:
+        run=subpath(output.model, parent=True),
+        class_name=class_name,
+        settings=run_settings,
+        code=train_code,
+    shell:
+        "python -m weakneg train --study {wildcards.study} --class-name {params.class_name:q}"
+        " --strategy {wildcards.strategy} --settings {params.settings:q}"
+        " --store {input.store} --manifest {input.manifest} --run {params.run}"
+        " --threads {threads} --fingerprint {params.code} 2> {log}"
+
+
+rule score_run:
+    input:
+        store="results/{study}/features/test.h5",
+        manifest="results/{study}/bags/{label}/test.csv",
+        model="results/{study}/runs/{label}/{strategy}/model.pt",
+    output:
+        "results/{study}/runs/{label}/{strategy}/scores.parquet",
+    log:
+        "results/{study}/logs/score_run/{label}/{strategy}.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    threads: 1
+    params:
+        settings=settings_of("score"),
+        code=score_code,
+    shell:
+        "python -m weakneg score --settings {params.settings:q}"
+        " --store {input.store} --manifest {input.manifest} --model {input.model}"
+        " --output {output} --threads {threads}"
+        " --fingerprint {params.code} 2> {log}"

@@ -1,0 +1,174 @@
+"""The command line: `python -m weakneg <stage> ...`, one sub-command per stage of the workflow.
+
+The rules of the workflow call it; so can a person, with the command that `snakemake -p` prints.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from weakneg.errors import UserError
+
+# Every stage imports what it needs when it runs: importing torch takes seconds.
+
+
+def fetch(args: argparse.Namespace) -> None:
+    """Put the files of a data set into a folder, checked, from a local copy or by download."""
+    from weakneg import datasets
+
+    local_copies = json.loads(os.environ.get("WEAKNEG_LOCAL_COPIES", "{}"))
+    datasets.module(args.dataset).fetch(args.folder, local_copies.get(args.dataset))
+
+
+def features(args: argparse.Namespace) -> None:
+    """Write the feature stores of a data set, one per split."""
+    from weakneg.config import FeaturesSettings
+    from weakneg.store import build_features
+
+    dataset = FeaturesSettings.model_validate_json(args.settings).dataset.name
+    build_features(dataset, Path("resources") / dataset, args.train_store, args.test_store)
+
+
+def bags(args: argparse.Namespace) -> None:
+    """Draw the bags of a class and write the manifests of both splits."""
+    from weakneg.bags import build_manifests
+    from weakneg.config import ManifestSettings
+
+    build_manifests(
+        args.train_store,
+        args.test_store,
+        args.class_name,
+        ManifestSettings.model_validate_json(args.settings).model_dump(),
+        args.train_manifest,
+        args.test_manifest,
+    )
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train the seeds of a (class, strategy) pair."""
+    from weakneg.config import RunSettings
+    from weakneg.training.run import train_run
+
+    identity = {
+        "study": args.study,
+        "class": args.class_name,
+        "strategy": args.strategy,
+        "fingerprint": args.fingerprint,
+    }
+    settings = RunSettings.model_validate_json(args.settings)
+    train_run(args.store, args.manifest, args.run, settings, identity, args.device, args.threads)
+
+
+def score(args: argparse.Namespace) -> None:
+    """Score the test bags of a run."""
+    from weakneg.config import ScoreSettings
+    from weakneg.scoring import score_run
+
+    settings = ScoreSettings.model_validate_json(args.settings)
+    score_run(
+        args.store, args.manifest, args.model, args.output, settings, args.device, args.threads
+    )
+
+
+def metrics(args: argparse.Namespace) -> None:
+    """Compute the metrics of every run of a study."""
+    from weakneg.evaluation import collect_metrics
+
+    collect_metrics(args.runs, args.output)
+
+
+def tables(args: argparse.Namespace) -> None:
+    """Write the tables of a study."""
+    from weakneg.tables import write_tables
+
+    write_tables(args.metrics, args.settings, args.folder)
+
+
+def figure(args: argparse.Namespace) -> None:
+    """Draw one figure of a study, in the format of every output's suffix."""
+    from weakneg.figures import draw
+
+    draw(args.name, args.metrics, args.runs, args.settings, args.outputs)
+
+
+def schema(args: argparse.Namespace) -> None:
+    """Write the JSON schemas of the configuration into workflow/schemas."""
+    from weakneg.config import SCHEMAS, schemas
+
+    for name, text in schemas().items():
+        (SCHEMAS / name).write_text(text, encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m weakneg", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(required=True, metavar="stage")
+
+    def command(stage: Callable, **arguments: dict) -> None:
+        sub = commands.add_parser(stage.__name__, help=stage.__doc__, description=stage.__doc__)
+        for name, options in arguments.items():
+            sub.add_argument(
+                f"--{name.replace('_', '-')}", **({"required": "default" not in options} | options)
+            )
+        if stage is not schema:
+            sub.add_argument(
+                "--fingerprint", default="", help="hash of the code of the stage, for the record"
+            )
+        sub.set_defaults(stage=stage)
+
+    path, text, as_json = {"type": Path}, {}, {"type": json.loads}
+    several = {"type": Path, "nargs": "+"}
+    worker = {
+        "device": {
+            "default": os.environ.get("WEAKNEG_DEVICE", "auto"),
+            "help": "auto, cpu, cuda or cuda:N; by default what WEAKNEG_DEVICE says, or auto",
+        },
+        "threads": {"type": int, "help": "CPU threads"},
+    }
+    command(fetch, dataset=text, folder=path)
+    command(features, settings=text, train_store=path, test_store=path)
+    command(
+        bags,
+        train_store=path,
+        test_store=path,
+        class_name=text,
+        settings=text,
+        train_manifest=path,
+        test_manifest=path,
+    )
+    command(
+        train,
+        store=path,
+        manifest=path,
+        run=path,
+        study=text,
+        class_name=text,
+        strategy=text,
+        settings=text,
+        **worker,
+    )
+    command(score, store=path, manifest=path, model=path, output=path, settings=text, **worker)
+    command(metrics, runs=several, output=path)
+    command(tables, metrics=path, settings=as_json, folder=path)
+    command(figure, name=text, metrics=path, runs=several, settings=as_json, outputs=several)
+    command(schema)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one stage; returns the exit status. Bad input is one line on the error stream."""
+    args = _parser().parse_args(arguments)
+    if getattr(args, "fingerprint", ""):
+        print(f"{args.stage.__name__}: code {args.fingerprint}", file=sys.stderr)
+    try:
+        args.stage(args)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,285 @@
+"""Bags: drawn from the instances of a feature store, written down as a manifest, read back.
+
+A manifest is the only place where bags are decided. It is a CSV file of one row per bag:
+
+- `draw`: which draw of bags the row belongs to (0, or the seed when every seed draws its own);
+- `bag`: number of the bag, distinct within its draw;
+- `label`: 1 for a positive bag, 0 for a negative one;
+- `density`: share of the bag's instances that are positive ("label density");
+- `instances`: row numbers (from 0) in the store of the same split, separated by spaces.
+
+A manifest of one's own may have bags of different sizes.
+"""
+
+import csv
+import math
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from weakneg.errors import UserError
+from weakneg.files import replace_when_whole
+from weakneg.store import open_store
+
+COLUMNS = ("draw", "bag", "label", "density", "instances")
+
+_PADDING = -1
+
+
+@dataclass(frozen=True)
+class Bags:
+    """One draw of B bags.
+
+    bag : (B,) int64, distinct numbers
+    label : (B,) int8, 0 or 1
+    density : (B,) float64, share of positive instances
+    instances : (B, M) int64, rows of the feature store; bags smaller than M end in -1
+    """
+
+    bag: np.ndarray
+    label: np.ndarray
+    density: np.ndarray
+    instances: np.ndarray
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(B, M) bool: True where `instances` holds a row, False where it is padding."""
+        return self.instances != _PADDING
+
+    def __len__(self) -> int:
+        return len(self.bag)
+
+
+def draw_bags(
+    positive: np.ndarray,
+    bag_size: int,
+    label_density: str | float,
+    seed: int | Sequence[int],
+) -> Bags:
+    """Draw bags of `bag_size` instances, each instance in at most one bag.
+
+    The number of positive instances in a positive bag is uniform on 1..`bag_size` for the label
+    density "uniform" (Shah et al., "Importance of Negative Sampling in Weak Label Learning",
+    section 5.1), or `label_density` x `bag_size`, rounded half up, for a number in (0, 1].
+    Positive bags are made until every positive instance is used: the last one takes those that are
+    left, even if a larger number was drawn for it. Negative instances, in random order, fill the
+    positive bags; the rest of them make the negative bags, and the fewer than `bag_size` that then
+    remain are left out. The order of the bags, and of the instances in a bag, is random, so that
+    neither tells the label. Bags are numbered 0..B-1.
+
+    positive : (N,) bool, which instances are positive
+    seed : one or several integers >= 0; the same give the same bags
+
+    Raises UserError when there is no positive instance, when the density rounds to no positive
+    instance in a bag, or when the negatives do not fill the positive bags and one negative bag.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    positives = rng.permutation(np.flatnonzero(positive))
+    negatives = rng.permutation(np.flatnonzero(~positive))
+    if len(positives) == 0:
+        raise UserError("there is no positive instance to make a bag of.")
+
+    if label_density == "uniform":
+        counts = rng.integers(1, bag_size, size=len(positives), endpoint=True)
+    else:
+        count = math.floor(label_density * bag_size + 0.5)
+        if count == 0:
+            raise UserError(
+                f"label_density {label_density} of bag_size {bag_size} is less than half an "
+                "instance: raise one of them."
+            )
+        counts = np.full(len(positives), count)
+    used = np.cumsum(counts)
+    n_positive_bags = int(np.searchsorted(used, len(positives))) + 1
+    counts = counts[:n_positive_bags]
+    counts[-1] -= used[n_positive_bags - 1] - len(positives)
+
+    n_fill = n_positive_bags * bag_size - len(positives)
+    n_negative_bags = (len(negatives) - n_fill) // bag_size
+    if n_negative_bags < 1:
+        raise UserError(
+            f"{len(negatives)} negative instances do not fill {n_positive_bags} positive bags and "
+            f"one negative bag: lower bag_size ({bag_size}) or raise label_density "
+            f"({label_density})."
+        )
+    counts = np.concatenate([counts, np.zeros(n_negative_bags, dtype=counts.dtype)])
+    is_positive = np.arange(bag_size) < counts[:, None]
+    instances = np.empty(is_positive.shape, dtype=np.int64)
+    instances[is_positive] = positives
+    instances[~is_positive] = negatives[: n_fill + n_negative_bags * bag_size]
+
+    order = rng.permutation(len(counts))
+    counts = counts[order]
+    return Bags(
+        bag=np.arange(len(counts), dtype=np.int64),
+        label=(counts > 0).astype(np.int8),
+        density=counts / bag_size,
+        instances=rng.permuted(instances[order], axis=1),
+    )
+
+
+def write_manifest(path: str | os.PathLike, draws: Mapping[int, Bags]) -> None:
+    """Write the draws of one class and split to the CSV file `path`, whole or not at all."""
+    with replace_when_whole(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for draw, bags in draws.items():
+            for bag, label, density, instances, mask in zip(
+                bags.bag.tolist(),
+                bags.label.tolist(),
+                bags.density.tolist(),
+                bags.instances,
+                bags.mask,
+                strict=True,
+            ):
+                rows = " ".join(map(str, instances[mask].tolist()))
+                writer.writerow((draw, bag, label, density, rows))
+
+
+def read_manifest(path: str | os.PathLike, n_instances: int) -> dict[int, Bags]:
+    """The draws of the manifest at `path`, whose store has `n_instances` instances.
+
+    Bags keep the order of the file.
+
+    Raises UserError, naming the file and the line, when a column is missing, a value is not what
+    the column holds, a bag occurs twice in a draw, or an instance is out of range or occurs twice
+    in a draw.
+    """
+    path = Path(path)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
+            lines = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read ({reason}): draw the bags first.") from error
+    header = lines[0] if lines else []
+    missing = [column for column in COLUMNS if column not in header]
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]}; its columns are {', '.join(COLUMNS)}.")
+
+    rows: dict[int, list[tuple]] = {}
+    seen: dict[int, tuple[set[int], set[int]]] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        where = f"{path}, line {number}"
+        if not line:
+            continue  # an empty line
+        if len(line) != len(header):
+            raise UserError(f"{where} has {len(line)} values, the header has {len(header)}.")
+        values = dict(zip(header, line, strict=True))
+        try:
+            draw, bag, label = (int(values[column]) for column in COLUMNS[:3])
+            density = float(values["density"])
+            instances = [int(text) for text in values["instances"].split()]
+        except ValueError as error:
+            raise UserError(f"{where}: {error}.") from error
+        bags_seen, instances_seen = seen.setdefault(draw, (set(), set()))
+        _check_row(where, bag, label, density, instances, n_instances, bags_seen, instances_seen)
+        rows.setdefault(draw, []).append((bag, label, density, instances))
+    if not rows:
+        raise UserError(f"{path} has no bags: draw them again.")
+    return {draw: _bags(drawn) for draw, drawn in rows.items()}
+
+
+def _check_row(
+    where, bag, label, density, instances, n_instances, bags_seen, instances_seen
+) -> None:
+    if bag in bags_seen:
+        raise UserError(f"{where}: bag {bag} occurs twice in its draw; number the bags.")
+    if label not in (0, 1):
+        raise UserError(f"{where}: label is {label}, allowed are 0 and 1.")
+    if not 0 <= density <= 1:
+        raise UserError(f"{where}: density is {density}, allowed are 0 to 1.")
+    if not instances:
+        raise UserError(f"{where}: bag {bag} has no instances; remove it.")
+    for instance in instances:
+        if not 0 <= instance < n_instances:
+            raise UserError(
+                f"{where}: instance {instance} is not in the feature store, whose rows are 0 to "
+                f"{n_instances - 1}."
+            )
+        if instance in instances_seen:
+            raise UserError(f"{where}: instance {instance} occurs twice in its draw.")
+        instances_seen.add(instance)
+    bags_seen.add(bag)
+
+
+def _bags(rows: list[tuple]) -> Bags:
+    bag, label, density, instances = zip(*rows, strict=True)
+    padded = np.full((len(rows), max(map(len, instances))), _PADDING, dtype=np.int64)
+    for row, members in zip(padded, instances, strict=True):
+        row[: len(members)] = members
+    return Bags(
+        bag=np.array(bag, dtype=np.int64),
+        label=np.array(label, dtype=np.int8),
+        density=np.array(density, dtype=np.float64),
+        instances=padded,
+    )
+
+
+def build_manifests(
+    train_store: str | os.PathLike,
+    test_store: str | os.PathLike,
+    class_name: str,
+    settings: Mapping,
+    train_manifest: str | os.PathLike,
+    test_manifest: str | os.PathLike,
+) -> None:
+    """Stage: draw the bags of one class and write the manifests of both splits.
+
+    settings : `bag_size`, `label_density`, and `draw_per_seed` with `seeds`: False makes one draw,
+        number 0, for all seeds; True makes one draw for each seed, numbered by it.
+
+    Draw, class and split each have random numbers of their own: the bags of a class do not depend
+    on which other classes or seeds are asked for.
+
+    Raises UserError, naming class and split, when the store has not the instances for such bags.
+    """
+    draws = settings["seeds"] if settings["draw_per_seed"] else [0]
+    splits = (("train", train_store, train_manifest), ("test", test_store, test_manifest))
+    for number, (split, store_path, manifest) in enumerate(splits):
+        with open_store(store_path) as store:
+            positive = store.positive(class_name)
+        bags = {}
+        for draw in draws:
+            # The name and not its number in the store: a subset of classes leaves the bags alone.
+            seed = (draw, zlib.crc32(class_name.encode()), number)
+            try:
+                bags[draw] = draw_bags(
+                    positive, settings["bag_size"], settings["label_density"], seed
+                )
+            except UserError as error:
+                raise UserError(f"class {class_name}, {split} split: {error}") from error
+        write_manifest(manifest, bags)
+
+
+def split_validation(
+    label: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split bags into training and validation, stratified by label.
+
+    label : (B,) 0 or 1
+    fraction : share of each label's bags that go to validation, in (0, 1), rounded to whole bags,
+        at least one and not all
+    seed : integer >= 0; the same gives the same split
+
+    Returns the row numbers of the training bags and of the validation bags, each sorted.
+    Raises UserError when a label has fewer than two bags.
+    """
+    # The second word keeps this stream apart from those that draw bags or initialise models.
+    rng = np.random.default_rng(np.random.SeedSequence((seed, zlib.crc32(b"validation"))))
+    train, validation = [], []
+    for value, name in ((0, "negative"), (1, "positive")):
+        rows = rng.permutation(np.flatnonzero(np.asarray(label) == value))
+        if len(rows) < 2:
+            raise UserError(
+                f"there are {len(rows)} {name} bags, but training and validation need one each: "
+                "use a smaller bag_size or a class with more instances."
+            )
+        n = min(max(math.floor(fraction * len(rows) + 0.5), 1), len(rows) - 1)
+        validation.append(rows[:n])
+        train.append(rows[n:])
+    return np.sort(np.concatenate(train)), np.sort(np.concatenate(validation))

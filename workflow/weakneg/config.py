@@ -1,0 +1,914 @@
+"""The configuration: what config.yaml and a study file may say, checked before any job starts.
+
+`load` reads what Snakemake hands over (config.yaml merged with `--config`), `Config.study` a study
+of it. Every mistake is a `UserError` of one line that names the file, the key, the value and what
+is allowed. A study hands each stage the part of the configuration that the stage reads, and nothing
+else (`Study.run_settings` and its like): Snakemake runs a stage again when that part changes. The
+models of these parts read it back for the stage: `RunSettings.model_validate_json(text)`.
+"""
+
+import ast
+import difflib
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from weakneg import datasets, strategies
+from weakneg.errors import UserError
+
+WORKFLOW = Path(__file__).resolve().parent.parent
+STUDIES = WORKFLOW / "studies"
+SCHEMAS = WORKFLOW / "schemas"
+
+_NAME = re.compile(r"[a-z0-9_]+")  # of studies and strategies: they become paths and rule names
+_DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+_LONG = 30  # more allowed values than this are not all listed
+
+# What a study says about itself; the rest is inherited by the studies that extend it.
+_OWN_KEYS = {"extends", "title", "description", "note"}
+
+
+# ----------------------------------------------------------------------------- messages
+def _problem(text: str, *at: str | int) -> PydanticCustomError:
+    """A mistake; the keys `at` continue the path that pydantic knows."""
+    return PydanticCustomError("weakneg", "{text}", {"text": text, "at": at})
+
+
+def _no_such(value: object, what: str, allowed: Iterable[object]) -> str:
+    allowed = [str(item) for item in allowed]
+    near = difflib.get_close_matches(str(value), allowed, n=1)
+    guess = f"; did you mean {near[0]!r}?" if near else "."
+    listed = ", ".join(dict.fromkeys(allowed))
+    if len(allowed) > _LONG:
+        listed = f"{', '.join(allowed[:10])}, ... ({len(allowed)} in all)"
+    return f"{value!r} is not {what}{guess} Allowed: {listed}"
+
+
+def _key_path(location: Iterable[str | int]) -> str:
+    path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in location)
+    return path.removeprefix(".")
+
+
+def _describe(error: ErrorDetails) -> str:
+    """`training.epochs: must be ...` for one error of pydantic."""
+    text = error["msg"]
+    if error["type"] == "weakneg":
+        text = error["ctx"]["text"]
+    elif error["type"] == "missing":
+        text = "is missing"
+    elif error["type"] == "too_short":
+        text = "must not be empty"
+    elif error["type"] == "literal_error":
+        text = _no_such(error["input"], "a choice", re.findall("'(.*?)'", error["ctx"]["expected"]))
+    else:
+        text = f"{text.replace('Input should', 'must')}, not {error['input']!r}"
+    return f"{_key_path(_location(error))}: {text}"
+
+
+def _location(error: ErrorDetails) -> tuple[str | int, ...]:
+    """The keys that lead to the mistake."""
+    more = error["ctx"]["at"] if error["type"] == "weakneg" else ()
+    return (*error["loc"], *more)
+
+
+def _shown(path: Path) -> str:
+    """`path` as its user would type it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _as_list(value: object) -> object:
+    """`--config classes=airplane` means a list of one."""
+    return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
+
+
+def _distinct(values: list) -> list:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise _problem(f"{value!r} is listed twice", index)
+    return values
+
+
+# ----------------------------------------------------------------------------- what there is
+@lru_cache
+def _class_names(dataset: str) -> tuple[str, ...]:
+    return datasets.module(dataset).CLASSES
+
+
+@lru_cache
+def _models() -> list[str]:
+    """Names of the models: the files of weakneg/models that define `build`."""
+    files = sorted((Path(__file__).parent / "models").glob("*.py"))
+    return [
+        file.stem
+        for file in files
+        if any(
+            isinstance(node, ast.FunctionDef) and node.name == "build"
+            for node in ast.parse(file.read_text(encoding="utf-8")).body
+        )
+    ]
+
+
+@lru_cache
+def _strategy_files() -> list[str]:
+    return strategies.names()
+
+
+@lru_cache
+def _options(strategy: str) -> dict:
+    return strategies.options(strategy)
+
+
+# ----------------------------------------------------------------------------- sections of a study
+class _Model(BaseModel):
+    # strict: without it pydantic reads `true` as 1 and "5" as 5.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: object) -> object:
+        if not isinstance(value, Mapping | cls):
+            raise _problem(f"must be a mapping of keys to values, not {value!r}")
+        for key in value if isinstance(value, Mapping) else ():
+            if key not in cls.model_fields:
+                raise _problem(_no_such(key, "a key here", cls.model_fields), key)
+        return value
+
+
+class DatasetSettings(_Model):
+    """Where the instances come from."""
+
+    name: str = Field(description="Data set: a file of workflow/weakneg/datasets.")
+
+    @field_validator("name")
+    @classmethod
+    def _exists(cls, name: str) -> str:
+        if name not in datasets.names():
+            raise _problem(_no_such(name, "a data set", datasets.names()))
+        return name
+
+
+def _density(value: object) -> object:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value != "uniform" and not (number and 0 < value <= 1):
+        raise _problem(f"must be 'uniform' or a number above 0 and up to 1, not {value!r}")
+    return value
+
+
+class BagSettings(_Model):
+    """How instances are put into bags."""
+
+    bag_size: int = Field(5, ge=1, description="Instances per bag.")
+    label_density: Annotated[
+        Literal["uniform"] | Annotated[float, Field(gt=0, le=1)], BeforeValidator(_density)
+    ] = Field(
+        "uniform",
+        description="Share of positive instances in a positive bag: 'uniform' draws their number "
+        "uniformly from 1..bag_size (the paper's setting); a number fixes the share.",
+    )
+    draw_per_seed: bool = Field(
+        False,
+        description="false: one draw of the bags for the whole study. true: each seed draws its "
+        "own bags, so that intervals over seeds cover the draw too.",
+    )
+
+    @field_validator("label_density")
+    @classmethod
+    def _leaves_positives(cls, density: str | float, info: ValidationInfo) -> str | float:
+        bag_size = info.data.get("bag_size")
+        if bag_size and density != "uniform" and density * bag_size < 0.5:
+            raise _problem(
+                f"{density!r} of bag_size {bag_size} leaves no positive instance in a positive "
+                f"bag; it must be at least {0.5 / bag_size:g}"
+            )
+        return density
+
+
+class ModelSettings(_Model):
+    """The classifier of bags."""
+
+    name: str = Field("simple_cnn", description="Model: a file of workflow/weakneg/models.")
+    pooling: Literal["mean_softmax", "softmax_mean", "softmax_max"] = Field(
+        "mean_softmax",
+        description="From instances to a bag: softmax of the mean scores (mean_softmax, the "
+        "paper's choice), mean of the softmaxes (softmax_mean), or largest softmax (softmax_max).",
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _exists(cls, name: str) -> str:
+        if name not in _models():
+            raise _problem(_no_such(name, "a model", _models()))
+        return name
+
+
+class TrainingSettings(_Model):
+    """How the classifier is trained: Adam on the positive bags and the chosen negative bags."""
+
+    epochs: int = Field(15, ge=1, description="Epochs; `patience` may end the training earlier.")
+    batch_size: int = Field(32, ge=1, description="Bags per step of the optimiser.")
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of Adam.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant",
+        description="Learning rate over the epochs: constant, or falling to 0 along a half cosine.",
+    )
+    weight_decay: float = Field(0.0, ge=0, lt=1, description="Weight decay of Adam.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Epochs without a better average precision on the validation bags before the "
+        "training stops; null: never. The weights of the best epoch are kept in any case.",
+    )
+    validation_fraction: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Share of the training bags put aside for validation, of positive and negative "
+        "bags alike, drawn by the seed.",
+    )
+    score_batch_size: int = Field(
+        512, ge=1, description="Bags per batch when the pool, validation or test bags are scored."
+    )
+
+
+class SamplingSettings(_Model):
+    """How many negative bags an epoch trains on, and how often they are chosen."""
+
+    negatives_per_positive: float = Field(
+        2.0,
+        gt=0,
+        description="Negative bags an epoch trains on, per positive bag (clamped to the pool). The "
+        "paper fixes a 'P-N ratio' of 0.5 and does not define it. Read as positives : negatives, "
+        "as the words say, it gives 2.0, the default; read as positives : all it gives 1.0.",
+    )
+    resample_every: int = Field(
+        1, ge=1, description="Epochs between two selections; 1 chooses anew for every epoch."
+    )
+    warmup_epochs: int = Field(
+        0,
+        ge=0,
+        description="First epochs that train on randomly chosen bags, because a model with random "
+        "weights has nothing to say about which bags are useful.",
+    )
+
+
+class StrategyChoice(BaseModel):
+    """A strategy with its options, under the name it has in results."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    strategy: str = Field(description="Strategy: a file of workflow/weakneg/strategies.")
+    name: str = Field(
+        "", description="Name in results; needed with options, else the strategy's own name."
+    )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every option of the strategy, given or default."""
+        return dict(self.model_extra)
+
+
+def _strategy_choice(value: object) -> object:
+    """What a study's list of strategies may hold -> the fields of a `StrategyChoice`."""
+    if isinstance(value, StrategyChoice):
+        return value
+    entry = {"strategy": value} if isinstance(value, str) else value
+    if not isinstance(entry, Mapping) or "strategy" not in entry:
+        raise _problem(
+            f"must be a strategy's name or {{name: ..., strategy: ..., options}}, not {value!r}"
+        )
+    strategy, given = (
+        entry["strategy"],
+        {k: v for k, v in entry.items() if k not in ("strategy", "name")},
+    )
+    if strategy not in _strategy_files():
+        at = () if isinstance(value, str) else ("strategy",)
+        raise _problem(_no_such(strategy, "a strategy", _strategy_files()), *at)
+    options = {option: default for option, (_, default) in _options(strategy).items()}
+    for option, setting in given.items():
+        if option not in options:
+            what = f"an option of {strategy}"
+            if not options:
+                raise _problem(f"{option!r} is not {what}: it has none", option)
+            raise _problem(_no_such(option, what, options), option)
+        options[option] = _checked_option(setting, _options(strategy)[option][0], option)
+    name = entry.get("name", strategy)
+    if given and "name" not in entry:
+        example = "_".join([strategy, *(str(setting) for setting in given.values())])
+        raise _problem(
+            f"a strategy with options needs a name of its own, such as 'name: {example}'"
+        )
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise _problem(f"must consist of a-z, 0-9 and _, not {name!r}", "name")
+    if name != strategy and name in _strategy_files():
+        raise _problem(f"{name!r} is the name of another strategy than {strategy!r}", "name")
+    return {"strategy": strategy, "name": name, **options}
+
+
+def _checked_option(value: object, allowed: tuple | type, option: str) -> object:
+    if not isinstance(allowed, type):
+        if type(value) not in {type(item) for item in allowed} or value not in allowed:
+            raise _problem(_no_such(value, "a choice", allowed), option)
+        return value
+    if allowed is float and type(value) is int:
+        return float(value)
+    if type(value) is not allowed:
+        raise _problem(f"must be of type {allowed.__name__}, not {value!r}", option)
+    return value
+
+
+class Performance(_Model):
+    """What a source reports for a strategy and a class."""
+
+    ap: float | None = Field(None, ge=0, le=1, description="Average precision.")
+    roc_auc: float | None = Field(None, ge=0, le=1, description="Area under the ROC curve.")
+
+
+class Reference(_Model):
+    """Published numbers, shown beside ours."""
+
+    source: str = Field(description="Where the numbers come from.")
+    values: dict[str, dict[str, Performance]] = Field(
+        description="strategy -> class -> {ap, roc_auc}."
+    )
+
+
+# ----------------------------------------------------------------------------- a study
+def _seeds(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | list):
+        raise _problem(f"must be a number of seeds or a list of them, not {value!r}")
+    if isinstance(value, int):
+        if value < 1:
+            raise _problem(f"must be at least 1, not {value}")
+        return list(range(value))
+    return _distinct(value)
+
+
+def _name_or_number(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise _problem(f"must be a class name or number, not {value!r}")
+    return value
+
+
+Seeds = Annotated[
+    list[Annotated[int, Field(ge=0)]],
+    Field(min_length=1),
+    BeforeValidator(_seeds, json_schema_input_type=int | list[int]),
+]
+Strategies = Annotated[
+    list[Annotated[StrategyChoice, BeforeValidator(_strategy_choice, str | StrategyChoice)]],
+    Field(min_length=1),
+    BeforeValidator(_as_list, str | list[str | StrategyChoice]),
+]
+Names = Annotated[list[str], Field(min_length=1), BeforeValidator(_as_list, str | list[str])]
+ClassNames = Annotated[
+    list[Annotated[str | int, BeforeValidator(_name_or_number)]],
+    Field(min_length=1),
+    BeforeValidator(_as_list, str | int | list[str | int]),
+]
+
+
+def _class_name(value: str | int, dataset: str) -> str:
+    """The class that a name or a number means."""
+    names = _class_names(dataset)
+    if str(value) in names:
+        return str(value)
+    if isinstance(value, int) and 0 <= value < len(names):
+        return names[value]
+    what = f"a class of {dataset}"
+    if isinstance(value, int):
+        what += f" (names, or numbers from 0 to {len(names) - 1})"
+    raise ValueError(_no_such(value, what, names))
+
+
+def class_slug(name: str) -> str:
+    """A class name as a part of a path: lower case, anything but letters and digits becomes `_`."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub("[^a-z0-9]+", "_", plain).strip("_")
+
+
+class Study(_Model):
+    """One experiment grid: a data set, a model, classes x strategies x seeds."""
+
+    # The order matters: a field's check sees the fields above it.
+    extends: str | None = Field(
+        None,
+        description="Study that this one starts from: a name of workflow/studies, or a path "
+        "relative to this file. Mappings are merged key by key, anything else is replaced; title, "
+        "description and note are not inherited.",
+    )
+    title: str = Field(min_length=1, description="Heading of the tables and figures.")
+    description: str = Field("", description="What the study is for, in a sentence or two.")
+    note: str = Field("", description="Shown under the tables, for what a reader must know.")
+    dataset: DatasetSettings
+    bags: BagSettings = BagSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    classes: Annotated[
+        list[str], BeforeValidator(_as_list, Literal["all"] | str | int | list[str | int])
+    ] = Field(
+        "all",
+        validate_default=True,
+        description="'all', or a list of the data set's classes by name or number: each in turn is "
+        "the positive class.",
+    )
+    strategies: Strategies = Field(
+        description="Ways to choose negative bags: names, or {name, strategy, options} where an "
+        "option differs from its default."
+    )
+    seeds: Seeds = Field(
+        5,
+        validate_default=True,
+        description="A number n (seeds 0 to n-1), or a list of distinct seeds.",
+    )
+    baseline: str = Field(
+        "random",
+        validate_default=True,
+        description="Name of the strategy that the others are compared with.",
+    )
+    reference: Reference | None = Field(None, description="Published numbers to show beside ours.")
+
+    _name: str = PrivateAttr("")
+
+    @field_validator("sampling")
+    @classmethod
+    def _leaves_selections(
+        cls, sampling: SamplingSettings, info: ValidationInfo
+    ) -> SamplingSettings:
+        if "training" in info.data:
+            epochs = info.data["training"].epochs
+            if sampling.warmup_epochs >= epochs:
+                text = f"{sampling.warmup_epochs} must be less than training.epochs ({epochs})"
+                raise _problem(f"{text}, or no epoch is left to choose for", "warmup_epochs")
+            if sampling.resample_every > epochs:
+                text = f"{sampling.resample_every} must be at most training.epochs ({epochs})"
+                raise _problem(text, "resample_every")
+        return sampling
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _known_classes(cls, classes: object, info: ValidationInfo) -> object:
+        if "dataset" not in info.data:
+            return []  # the data set's own mistake is reported
+        dataset = info.data["dataset"].name
+        classes = list(_class_names(dataset)) if classes == "all" else _as_list(classes)
+        if not isinstance(classes, list) or not classes:
+            raise _problem(f"must be 'all' or a list of classes, not {classes!r}")
+        names, slugs = [], {}
+        for index, value in enumerate(classes):
+            if isinstance(value, bool) or not isinstance(value, str | int):
+                raise _problem(f"must be a class name or number, not {value!r}", index)
+            try:
+                names.append(_class_name(value, dataset))
+            except ValueError as error:
+                raise _problem(str(error), index) from None
+        for index, name in enumerate(_distinct(names)):
+            slug = class_slug(name)
+            if not slug:
+                raise _problem(f"{name!r} has nothing to name a folder with", index)
+            if slug in slugs:
+                raise _problem(f"{name!r} and {slugs[slug]!r} would share a folder", index)
+            slugs[slug] = name
+        return names
+
+    @field_validator("strategies")
+    @classmethod
+    def _distinct_names(cls, choices: list[StrategyChoice]) -> list[StrategyChoice]:
+        _distinct([choice.name for choice in choices])
+        return choices
+
+    @field_validator("baseline")
+    @classmethod
+    def _among_strategies(cls, baseline: str, info: ValidationInfo) -> str:
+        names = [choice.name for choice in info.data.get("strategies", ())]
+        if names and baseline not in names:
+            raise _problem(_no_such(baseline, "among the strategies of the study", names))
+        return baseline
+
+    @field_validator("reference")
+    @classmethod
+    def _about_the_data(cls, reference: Reference | None, info: ValidationInfo) -> Reference | None:
+        if reference is None or not {"dataset", "strategies"} <= info.data.keys():
+            return reference
+        known = [*_strategy_files(), *(choice.name for choice in info.data["strategies"])]
+        dataset = info.data["dataset"].name
+        for strategy, classes in reference.values.items():
+            if strategy not in known:
+                raise _problem(_no_such(strategy, "a strategy", known), "values", strategy)
+            for name in classes:
+                if name not in _class_names(dataset):
+                    text = _no_such(name, f"a class of {dataset}", _class_names(dataset))
+                    raise _problem(text, "values", strategy, name)
+        return reference
+
+    # ---- names
+    @property
+    def name(self) -> str:
+        """Name of the study: that of its file."""
+        return self._name
+
+    @property
+    def strategy_names(self) -> list[str]:
+        """Names of the strategies in results, in the order of the study."""
+        return [choice.name for choice in self.strategies]
+
+    def strategy(self, name: str) -> StrategyChoice:
+        """The strategy and its options behind a name in results. Raises KeyError."""
+        return {choice.name: choice for choice in self.strategies}[name]
+
+    @property
+    def class_slugs(self) -> dict[str, str]:
+        """Folder name -> class name, in the order of the study."""
+        return {class_slug(name): name for name in self.classes}
+
+    # ---- what each stage reads
+    def features_settings(self) -> dict:
+        """For the stage that makes the feature store; read back by `FeaturesSettings`."""
+        return FeaturesSettings(dataset=self.dataset).model_dump()
+
+    def bag_settings(self) -> dict:
+        """For the stage that draws the bags of a class; read back by `ManifestSettings`."""
+        seeds = self.seeds if self.bags.draw_per_seed else None
+        return ManifestSettings(**self.bags.model_dump(), seeds=seeds).model_dump()
+
+    def run_settings(self, strategy: str) -> dict:
+        """For the stage that trains a run; read back by `RunSettings`."""
+        choice = self.strategy(strategy)
+        return RunSettings(
+            model=self.model,
+            sampling=self.sampling,
+            training=self.training,
+            strategy=choice.strategy,
+            options=choice.options,
+            seeds=self.seeds,
+            draw_per_seed=self.bags.draw_per_seed,
+        ).model_dump()
+
+    def score_settings(self) -> dict:
+        """For the stage that scores the test bags of a run; read back by `ScoreSettings`."""
+        return ScoreSettings(
+            model=self.model,
+            score_batch_size=self.training.score_batch_size,
+            draw_per_seed=self.bags.draw_per_seed,
+        ).model_dump()
+
+    def report_settings(self) -> dict:
+        """For the stages that make the metrics, tables and figures."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "classes": self.classes,
+            "strategies": self.strategy_names,
+            "baseline": self.baseline,
+            "reference": self.reference.model_dump() if self.reference else None,
+            "note": self.note,
+        }
+
+    # ---- the command line
+    def shrunk(self, classes: list | None, names: list | None, seeds: list | None) -> "Study":
+        """This study with only the named classes, strategies and seeds, in the study's order.
+
+        The baseline stays whatever is named, since every comparison needs it. Raises ValueError
+        with the key and the mistake where the study has no such class or strategy.
+        """
+        chosen = {}
+        if classes is not None:
+            wanted = set()
+            for value in classes:
+                number = isinstance(value, int) and 0 <= value < len(
+                    _class_names(self.dataset.name)
+                )
+                name = _class_name(value, self.dataset.name) if number else str(value)
+                if name not in self.classes:
+                    what = f"a class of the study {self.name}"
+                    raise ValueError(f"classes: {_no_such(name, what, self.classes)}")
+                wanted.add(name)
+            chosen["classes"] = [name for name in self.classes if name in wanted]
+        if names is not None:
+            for name in names:
+                if name not in self.strategy_names:
+                    what = f"a strategy of the study {self.name}"
+                    raise ValueError(f"strategies: {_no_such(name, what, self.strategy_names)}")
+            kept = {*names, self.baseline}
+            chosen["strategies"] = [choice for choice in self.strategies if choice.name in kept]
+        if seeds is not None:
+            chosen["seeds"] = seeds
+        return self.model_copy(update=chosen)
+
+
+# ----------------------------------------------------------------------------- what stages read
+class FeaturesSettings(_Model):
+    """What the stage that makes the feature store reads."""
+
+    dataset: DatasetSettings
+
+
+class ManifestSettings(BagSettings):
+    """What the stage that draws the bags of a class reads."""
+
+    seeds: list[int] | None  # None: one draw serves all seeds
+
+
+class RunSettings(_Model):
+    """What the stage that trains the seeds of a (class, strategy) pair reads."""
+
+    model: ModelSettings
+    sampling: SamplingSettings
+    training: TrainingSettings
+    strategy: str  # the file of workflow/weakneg/strategies
+    options: dict[str, bool | int | float | str | None]  # keyword arguments of its `select`
+    seeds: list[int]
+    draw_per_seed: bool
+
+
+class ScoreSettings(_Model):
+    """What the stage that scores the test bags of a run reads."""
+
+    model: ModelSettings
+    score_batch_size: int
+    draw_per_seed: bool
+
+
+def canonical(settings: object) -> str:
+    """Settings as JSON in one form: sorted keys, no spaces."""
+    return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+# ----------------------------------------------------------------------------- config.yaml
+class Config(_Model):
+    """What config.yaml says, and `--config` on the command line."""
+
+    studies: Names = Field(
+        ["digits"],
+        description="Studies that a plain `snakemake` builds: names of workflow/studies, or paths "
+        "of YAML files of your own, relative to the working directory.",
+    )
+    data: dict[str, str | None] = Field(
+        {},
+        description="Local copies of data sets, data set -> folder. Where there is none, or null, "
+        "the folder that the environment variable WEAKNEG_DATA names is tried, then the download.",
+    )
+    device: str = Field(
+        "auto",
+        pattern=_DEVICE,
+        description="Where models are trained: auto (a GPU if there is one), cpu, cuda or cuda:N.",
+    )
+    classes: ClassNames | None = Field(
+        None, description="Only these classes of each study, by name or number; null: all of it."
+    )
+    strategies: Names | None = Field(
+        None,
+        description="Only these strategies of each study; null: all of it. The study's baseline is "
+        "kept in any case, since the others are compared with it.",
+    )
+    seeds: Seeds | None = Field(
+        None,
+        description="A number of seeds or a list of them in place of each study's; null: its own.",
+    )
+
+    _folder: Path = PrivateAttr(STUDIES)
+    _paths: dict[str, Path] = PrivateAttr(default_factory=dict)  # of the studies asked for
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)  # key -> who set it
+    _loaded: dict[str, Study] = PrivateAttr(default_factory=dict)
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _device(cls, device: object) -> object:
+        if not isinstance(device, str) or not re.match(_DEVICE, device):
+            raise _problem(_no_such(device, "a device", ["auto", "cpu", "cuda", "cuda:N"]))
+        return device
+
+    @field_validator("data")
+    @classmethod
+    def _known_datasets(cls, data: dict) -> dict:
+        for name in data:
+            if name not in datasets.names():
+                raise _problem(_no_such(name, "a data set", datasets.names()), name)
+        return data
+
+    @property
+    def study_names(self) -> list[str]:
+        """Names of all studies, those of workflow/studies and those asked for by path."""
+        known = {file.stem for file in self._folder.glob("*.yaml") if _NAME.fullmatch(file.stem)}
+        return sorted(known | set(self._paths))
+
+    @property
+    def default_studies(self) -> list[str]:
+        """Names of the studies that a plain `snakemake` builds, in the order asked for."""
+        return list(self._paths)
+
+    def study(self, name: str) -> Study:
+        """The study of a name in `study_names`, with what the configuration leaves of it.
+
+        Raises UserError when its file has a mistake, or lacks a class or strategy asked for.
+        """
+        if name not in self._loaded:
+            study = _load_study(self._paths.get(name, self._folder / f"{name}.yaml"), self._folder)
+            try:
+                self._loaded[name] = study.shrunk(self.classes, self.strategies, self.seeds)
+            except ValueError as error:
+                key = str(error).split(":", 1)[0]
+                raise UserError(f"{self._sources[key]}: {error}") from None
+        return self._loaded[name]
+
+
+def load(
+    config: Mapping[str, Any],
+    config_file: str | Path = "config.yaml",
+    studies_folder: str | Path = STUDIES,
+) -> Config:
+    """The configuration that Snakemake merged, checked.
+
+    config : what Snakemake calls `config`
+    config_file : the file it read, so that a mistake can be traced to it or to `--config`
+    studies_folder : where studies have their names; its files are read only when they are asked for
+
+    Raises UserError, also for a mistake in a study that `studies` asks for.
+    """
+    path = Path(config_file)
+    in_file = _read_yaml(path) if path.is_file() else {}
+
+    def source(key: object) -> str:
+        from_file = key in in_file and in_file[key] == config.get(key)
+        return _shown(path) if from_file else "--config"
+
+    try:
+        result = Config.model_validate(config)
+    except ValidationError as error:
+        raise _user_error(error, lambda location: source(location[0])) from None
+    folder = Path(studies_folder)
+    result._folder = folder
+    result._sources.update({key: source(key) for key in Config.model_fields})
+    for index, entry in enumerate(result.studies):
+        where = f"{source('studies')}: studies[{index}]"
+        file = _find_study(entry, folder, Path(), where)
+        if file.stem in result._paths:
+            raise UserError(f"{where}: {entry!r}: the study {file.stem} is listed twice")
+        built_in = folder / f"{file.stem}.yaml"
+        if built_in.is_file() and not built_in.samefile(file):
+            raise UserError(
+                f"{where}: {entry!r} has the name of {_shown(built_in)}; rename the file, since "
+                "its results go by its name"
+            )
+        _load_study(file, folder)
+        result._paths[file.stem] = file
+    return result
+
+
+def load_study(study: str | Path, studies_folder: str | Path = STUDIES) -> Study:
+    """The study of a name in `studies_folder` or of a path. Raises UserError."""
+    folder = Path(studies_folder)
+    return _load_study(_find_study(str(study), folder, Path(), "study"), folder)
+
+
+def schemas() -> dict[str, str]:
+    """The JSON schemas of the configuration, file name in workflow/schemas -> text."""
+    study = Study.model_json_schema()
+    study["required"] = ["title"]  # the rest may come from the study that it extends
+    models = {"config.schema.json": Config.model_json_schema(), "study.schema.json": study}
+    return {
+        name: json.dumps(
+            {"$schema": "https://json-schema.org/draft/2020-12/schema", **model}, indent=2
+        )
+        + "\n"
+        for name, model in models.items()
+    }
+
+
+# ----------------------------------------------------------------------------- reading files
+def _find_study(entry: str, folder: Path, base: Path, where: str) -> Path:
+    """File of a study named, or given by a path relative to `base`."""
+    if "/" in entry or entry.endswith((".yaml", ".yml")):
+        path = base / entry
+        if not path.is_file():
+            raise UserError(f"{where}: there is no file {_shown(path)}")
+    else:
+        path = folder / f"{entry}.yaml"
+        if not path.is_file():
+            known = sorted(file.stem for file in folder.glob("*.yaml"))
+            raise UserError(
+                f"{where}: {_no_such(entry, 'a study', known)}, or the path of a YAML file"
+            )
+    if not _NAME.fullmatch(path.stem):
+        raise UserError(
+            f"{where}: {entry!r}: the name of a study's file must consist of a-z, 0-9 and _"
+        )
+    return path
+
+
+def _load_study(path: Path, folder: Path) -> Study:
+    chain = [(path, _read_yaml(path))]
+    while (parent := chain[-1][1].get("extends")) is not None:
+        file = chain[-1][0]
+        where = f"{_shown(file)}: extends"
+        if not isinstance(parent, str):
+            raise UserError(f"{where}: must be the name of a study, not {parent!r}")
+        parent_file = _find_study(parent, folder, file.parent, where)
+        if any(parent_file.samefile(seen) for seen, _ in chain):
+            circle = " -> ".join([*(seen.stem for seen, _ in chain), parent_file.stem])
+            raise UserError(f"{where}: {parent!r} closes a circle: {circle}")
+        chain.append((parent_file, _read_yaml(parent_file)))
+
+    for _, content in chain[1:]:
+        for key in _OWN_KEYS:
+            content.pop(key, None)
+    merged: dict = {}
+    for _, content in reversed(chain):
+        merged = _merge(merged, content)
+
+    def source(location: tuple) -> str:
+        """The study's file, and the one it extends where that one holds the mistake."""
+        for file, content in chain:
+            value: Any = content
+            try:
+                for key in location:
+                    value = value[key]
+            except (KeyError, IndexError, TypeError):
+                continue
+            return _shown(path) if file == path else f"{_shown(path)} (extends {file.stem})"
+        return _shown(path)
+
+    try:
+        study = Study.model_validate(merged)
+    except ValidationError as error:
+        raise _user_error(error, source) from None
+    study._name = path.stem
+    return study
+
+
+def _merge(base: Mapping, over: Mapping) -> dict:
+    """`over` on top of `base`: mappings key by key, anything else replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _user_error(error: ValidationError, source) -> UserError:
+    """The first mistake as one line; `source` gives the file from the keys that lead to it."""
+    first, *others = error.errors()
+    more = f" (and {len(others)} more)" if others else ""
+    return UserError(f"{source(_location(first))}: {_describe(first)}{more}")
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """YAML in which a key said twice is a mistake and 1e-3 is a number, as in YAML 1.2."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = []
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark
+                )
+            seen.append(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def _read_yaml(path: Path) -> dict:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except OSError as error:
+        raise UserError(f"{_shown(path)}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{_shown(path)}: is not UTF-8 text") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise UserError(f"{_shown(path)}: {line}{error.problem}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{_shown(path)}: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(
+            f"{_shown(path)}: must hold keys and values, as the files of workflow/studies"
+        )
+    return content

@@ -1,0 +1,345 @@
+"""From test scores to metrics, intervals over seeds, and comparisons with a baseline.
+
+Nothing here needs a model: a run's scores, its history and its `run.json` are enough. Every
+interval is a two-sided 95% Student-t interval over seeds; every comparison is paired by seed,
+because runs of one seed share their bags, their validation split and their initial weights.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest, t
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from weakneg.errors import UserError
+from weakneg.files import replace_when_whole
+
+COLUMNS = [
+    "class",
+    "strategy",
+    "seed",
+    "ap",
+    "roc_auc",
+    "n_positive",
+    "n_pool",
+    "budget",
+    "epochs",
+    "best_epoch",
+    "bags_trained",
+    "seconds",
+    "seconds_to_best",
+    "test_positive",
+    "test_bags",
+    "device",
+    "fingerprint",
+]
+TEXT_COLUMNS = ["class", "strategy", "device", "fingerprint"]
+METRICS = {"ap": "AP", "roc_auc": "ROC-AUC"}
+SECONDS = ["seconds_scoring", "seconds_selecting", "seconds_training", "seconds_evaluating"]
+MEAN_OVER_CLASSES = "mean over classes"
+CONFIDENCE = 0.95
+
+
+def run_metrics(run_folder: str | Path) -> pd.DataFrame:
+    """Compute the metrics of one (class, strategy) run, one row per seed in ascending order.
+
+    AP is `sklearn.metrics.average_precision_score` (no interpolation), ROC-AUC is
+    `roc_auc_score`, both over the test bags. `epochs` and `bags_trained` count what was trained
+    until the run stopped; `seconds` is scoring, selecting, training and evaluating together, and
+    `seconds_to_best` the same up to the end of the epoch whose weights were kept.
+
+    Returns a frame with the columns `COLUMNS`.
+
+    Raises UserError when a file is missing, when files disagree about the seeds, or when a seed's
+    scores cannot be ranked (a score that is not finite, only one label).
+    """
+    folder = Path(run_folder)
+    run = read_run(folder)
+    scores = _read_table(folder / "scores.parquet")
+    epochs = read_epochs(folder)
+
+    seeds = sorted(scores["seed"].unique().tolist())
+    for name, others in {
+        "history.parquet": sorted(epochs["seed"].unique().tolist()),
+        **{f"{key} of run.json": sorted(map(int, run[key])) for key in _COUNTS},
+    }.items():
+        if others != seeds:
+            raise UserError(
+                f"{folder}: scores.parquet holds seeds {seeds} but {name} holds {others};"
+                " delete the folder and train this run again."
+            )
+
+    rows = []
+    for seed in seeds:
+        of_seed = scores[scores["seed"] == seed]
+        label = of_seed["label"].to_numpy()
+        score = of_seed["score"].to_numpy()
+        if not np.isfinite(score).all():
+            raise UserError(
+                f"{folder / 'scores.parquet'}: seed {seed} has"
+                f" {np.count_nonzero(~np.isfinite(score))} scores that are not finite (NaN or"
+                " infinite), so its model has diverged; lower the learning rate and train again."
+            )
+        if set(np.unique(label)) != {0, 1}:
+            raise UserError(
+                f"{folder / 'scores.parquet'}: the test bags of seed {seed} carry the labels"
+                f" {np.unique(label).tolist()} where both 0 and 1 are needed; give the class"
+                " positive and negative test bags."
+            )
+        history = epochs[epochs["seed"] == seed]
+        best = history.loc[history["best"], "epoch"].tolist()
+        if len(best) != 1:
+            raise UserError(
+                f"{folder / 'history.parquet'}: seed {seed} marks {len(best)} epochs as best"
+                " where one is needed; delete the folder and train this run again."
+            )
+        rows.append(
+            {
+                "class": run["class"],
+                "strategy": run["strategy"],
+                "seed": seed,
+                "ap": float(average_precision_score(label, score)),
+                "roc_auc": float(roc_auc_score(label, score)),
+                **{key: run[key][str(seed)] for key in _COUNTS},
+                "epochs": len(history),
+                "best_epoch": best[0],
+                "bags_trained": history["bags_trained"].iloc[-1],
+                "seconds": history["seconds"].sum(),
+                "seconds_to_best": history.loc[history["epoch"] <= best[0], "seconds"].sum(),
+                "test_positive": np.count_nonzero(label),
+                "test_bags": len(label),
+                "device": run["device"],
+                "fingerprint": run["fingerprint"],
+            }
+        )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def collect_metrics(run_folders: Sequence[str | Path], output: str | Path) -> None:
+    """Write the metrics of `run_folders` as one CSV, in the order of the folders, then by seed.
+
+    Raises UserError as `run_metrics` does, and when two folders hold the same run.
+    """
+    if not run_folders:
+        raise UserError(f"{output}: there is no run to take metrics from; name at least one.")
+    metrics = pd.concat([run_metrics(folder) for folder in run_folders], ignore_index=True)
+    _refuse_duplicates(metrics, output)
+    with replace_when_whole(output) as temporary:
+        metrics.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def read_metrics(path: str | Path) -> pd.DataFrame:
+    """Read a `metrics.csv`; names stay text, so that classes called "NA" or "007" survive.
+
+    Raises UserError when the file is missing or lacks a column.
+    """
+    try:
+        metrics = pd.read_csv(
+            path,
+            dtype=dict.fromkeys(TEXT_COLUMNS, str),
+            keep_default_na=False,
+            float_precision="round_trip",
+        )
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run the metrics stage first.") from None
+    except pd.errors.EmptyDataError:
+        metrics = pd.DataFrame()
+    missing = [column for column in COLUMNS if column not in metrics]
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]!r}; run the metrics stage again.")
+    return metrics
+
+
+def select_study(metrics: pd.DataFrame, study: dict) -> pd.DataFrame:
+    """Keep the rows of the study's classes and strategies, in its order.
+
+    A table with holes would compare averages over different things, so each class, strategy and
+    seed must be there, once: otherwise UserError.
+    """
+    name = study["name"]
+    chosen = metrics[
+        metrics["class"].isin(study["classes"]) & metrics["strategy"].isin(study["strategies"])
+    ]
+    _refuse_duplicates(chosen, f"metrics of study {name}")
+    seeds = sorted(chosen["seed"].unique())
+    if not seeds:
+        raise UserError(
+            f"The metrics of study {name} hold none of its classes and strategies;"
+            " run the metrics stage again."
+        )
+    index = pd.MultiIndex.from_product(
+        [study["classes"], study["strategies"], seeds], names=["class", "strategy", "seed"]
+    )
+    chosen = chosen.set_index(["class", "strategy", "seed"])
+    missing = index.difference(chosen.index, sort=False)
+    if len(missing):
+        class_name, strategy, seed = missing[0]
+        raise UserError(
+            f"The metrics of study {name} lack seed {seed} of class {class_name!r} and strategy"
+            f" {strategy!r} ({len(missing)} missing in all); run the metrics stage again."
+        )
+    return chosen.reset_index()[list(metrics.columns)]
+
+
+def mean_interval(values: np.ndarray | Sequence[float]) -> tuple:
+    """Mean and 95% Student-t interval over the first axis: `mean, low, high`.
+
+    values (n,) give three floats, values (n, ...) three arrays (...). With a single value the
+    bounds are NaN: one seed says nothing about the spread.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    n = len(values)
+    mean = values.mean(axis=0)
+    if n > 1:
+        half = t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
+    else:
+        half = np.full_like(mean, np.nan)
+    if values.ndim == 1:
+        return float(mean), float(mean - half), float(mean + half)
+    return mean, mean - half, mean + half
+
+
+def intervals(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Mean and interval over seeds of each (class, strategy), then of the mean over classes.
+
+    The mean over classes is taken within each seed first, so that its interval is one over seeds
+    and not over classes. Returns columns class, strategy, metric, mean, low, high, seeds; the mean
+    over classes stands under the class `MEAN_OVER_CLASSES`. Expects a complete grid
+    (`select_study`).
+    """
+    over_classes = metrics.groupby(["strategy", "seed"], sort=False)[metric].mean().reset_index()
+    over_classes.insert(0, "class", MEAN_OVER_CLASSES)
+    rows = []
+    for table in (metrics, over_classes):
+        for (class_name, strategy), group in table.groupby(["class", "strategy"], sort=False):
+            mean, low, high = mean_interval(group[metric])
+            rows.append((class_name, strategy, metric, mean, low, high, len(group)))
+    return pd.DataFrame(
+        rows, columns=["class", "strategy", "metric", "mean", "low", "high", "seeds"]
+    )
+
+
+def paired_differences(metrics: pd.DataFrame, baseline: str, metric: str) -> pd.DataFrame:
+    """Difference to the baseline per (class, strategy), paired by seed.
+
+    Returns columns class, strategy, baseline, metric, difference, low, high, seeds, verdict,
+    clear, in the order in which `metrics` names classes and strategies. The verdict is "better"
+    or "worse" by the sign of the mean difference and "tie" when it is exactly zero; `clear` says
+    that the 95% interval excludes zero (never with a single seed). The frame is empty when the
+    baseline is the only strategy or is absent.
+
+    Raises UserError when a run and the baseline were trained on different seeds.
+    """
+    rows = []
+    for class_name, of_class in metrics.groupby("class", sort=False):
+        values = {
+            strategy: group.set_index("seed")[metric]
+            for strategy, group in of_class.groupby("strategy", sort=False)
+        }
+        if baseline not in values:
+            continue
+        reference = values.pop(baseline)
+        for strategy, ours in values.items():
+            if set(ours.index) != set(reference.index):
+                raise UserError(
+                    f"Class {class_name!r}: {strategy!r} has seeds {sorted(ours.index)} but the"
+                    f" baseline {baseline!r} has {sorted(reference.index)}; train both on the"
+                    " same seeds."
+                )
+            mean, low, high = mean_interval(ours - reference.reindex(ours.index))
+            verdict = "better" if mean > 0 else "worse" if mean < 0 else "tie"
+            clear = low > 0 or high < 0
+            rows.append(
+                (class_name, strategy, baseline, metric, mean, low, high, len(ours), verdict, clear)
+            )
+    columns = ["class", "strategy", "baseline", "metric", "difference", "low", "high", "seeds"]
+    return pd.DataFrame(rows, columns=[*columns, "verdict", "clear"])
+
+
+def win_counts(differences: pd.DataFrame) -> pd.DataFrame:
+    """Count, per strategy, the classes on which it beats the baseline (Fig. 1 of the paper).
+
+    Returns columns strategy, metric, classes, wins, clear_wins, ties, losses, clear_losses, p, in
+    the order of `differences`. `wins` and `losses` include the clear ones. `p` is that of the
+    exact two-sided sign test over classes without the ties; it takes classes as independent,
+    which classes that share their bags are only roughly.
+    """
+    rows = []
+    for (strategy, metric), group in differences.groupby(["strategy", "metric"], sort=False):
+        clear = group["clear"].astype(bool)
+        wins, losses = group["verdict"] == "better", group["verdict"] == "worse"
+        n_wins, n_losses = int(wins.sum()), int(losses.sum())
+        decided = n_wins + n_losses
+        rows.append(
+            {
+                "strategy": strategy,
+                "metric": metric,
+                "classes": len(group),
+                "wins": n_wins,
+                "clear_wins": int((wins & clear).sum()),
+                "ties": len(group) - decided,
+                "losses": n_losses,
+                "clear_losses": int((losses & clear).sum()),
+                "p": float(binomtest(n_wins, decided, 0.5).pvalue) if decided else 1.0,
+            }
+        )
+    counts = ["classes", "wins", "clear_wins", "ties", "losses", "clear_losses", "p"]
+    return pd.DataFrame(rows, columns=["strategy", "metric", *counts])
+
+
+def read_run(run_folder: str | Path) -> dict:
+    """Read a run's `run.json`; UserError when it is missing, broken or lacks a key."""
+    path = Path(run_folder) / "run.json"
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; train this run first.") from None
+    except json.JSONDecodeError:
+        raise UserError(
+            f"{path} is not JSON; delete the folder and train this run again."
+        ) from None
+    for key in ("class", "strategy", "device", "fingerprint", *_COUNTS):
+        if key not in run:
+            raise UserError(f"{path} has no key {key!r}; train this run again.")
+    return run
+
+
+def read_epochs(run_folder: str | Path) -> pd.DataFrame:
+    """Read a run's history, in order of seed and epoch, with the seconds each epoch took.
+
+    `seconds` is that epoch's scoring, selecting, training and evaluating together. Raises
+    UserError when a file is missing or when history and timing hold different epochs.
+    """
+    folder = Path(run_folder)
+    history = _read_table(folder / "history.parquet").sort_values(["seed", "epoch"])
+    timing = _read_table(folder / "timing.parquet").sort_values(["seed", "epoch"])
+    keys = ["seed", "epoch"]
+    if not np.array_equal(history[keys].to_numpy(), timing[keys].to_numpy()):
+        raise UserError(
+            f"{folder}: history.parquet and timing.parquet hold different seeds or epochs;"
+            " delete the folder and train this run again."
+        )
+    return history.assign(seconds=timing[SECONDS].sum(axis=1).to_numpy()).reset_index(drop=True)
+
+
+_COUNTS = ("n_positive", "n_pool", "budget")
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; train this run first.") from None
+
+
+def _refuse_duplicates(metrics: pd.DataFrame, where: object) -> None:
+    duplicated = metrics[metrics.duplicated(["class", "strategy", "seed"])]
+    if len(duplicated):
+        row = duplicated.iloc[0]
+        raise UserError(
+            f"{where}: class {row['class']!r}, strategy {row['strategy']!r} and seed {row['seed']}"
+            " come twice; name each run folder once."
+        )

@@ -1,0 +1,61 @@
+"""Stage: score the test bags of a run, once, with the weights that validation chose."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from weakneg.bags import read_manifest
+from weakneg.errors import UserError
+from weakneg.models import bag_classifier
+from weakneg.parquet import write_table
+from weakneg.store import read_store
+from weakneg.training.data import BagData, draw_of, score_bags
+from weakneg.training.device import prepare
+
+if TYPE_CHECKING:
+    from weakneg.config import ScoreSettings
+
+
+def score_run(
+    store: str | os.PathLike,
+    manifest: str | os.PathLike,
+    model: str | os.PathLike,
+    output: str | os.PathLike,
+    settings: "ScoreSettings",
+    device: str,
+    threads: int,
+) -> None:
+    """Score the test bags with the model of every seed; writes scores.parquet.
+
+    store, manifest: the test split's features and bags; model: the run's model.pt
+
+    Raises UserError for unusable inputs or when a score is not a number.
+    """
+    device = prepare(device, threads)
+    features = read_store(store)
+    draws = read_manifest(manifest, len(features.x))
+    saved = torch.load(model, map_location=device, weights_only=True)
+    classifier = bag_classifier.load(settings.model, tuple(saved["instance_shape"])).to(device)
+    columns: dict[str, list[Any]] = {"seed": [], "bag": [], "label": [], "score": []}
+    data, drawn = None, None
+    for seed, weights in saved["weights"].items():
+        bags = draw_of(draws, seed, settings.draw_per_seed, manifest)
+        if bags is not drawn:
+            data, drawn = BagData(features, bags, device), bags
+        classifier.load_state_dict(weights)
+        logits = score_bags(
+            classifier, data, data.rows(np.arange(len(bags))), settings.score_batch_size
+        ).logits
+        if not torch.isfinite(logits).all():
+            raise UserError(
+                f"{model}: seed {seed} gives scores that are NaN or infinite; delete the file, so "
+                "that the run is trained again."
+            )
+        columns["seed"].append(np.full(len(bags), seed, dtype=np.int64))
+        columns["bag"].append(bags.bag)
+        columns["label"].append(bags.label)
+        columns["score"].append(logits.double().cpu().numpy())
+    write_table(output, pa.table({name: np.concatenate(c) for name, c in columns.items()}))

@@ -1,0 +1,93 @@
+"""The strategies: which negative bags of the pool an epoch trains on. One file each.
+
+A strategy is a module of this folder that defines
+
+    def select(pool: Pool, k: int, generator: torch.Generator, *, <options>) -> Selection
+
+Its name is the name of its file. It is a pure function: it sees numbers (see
+`weakneg.strategies.pool`), never a model or a data set. It returns min(k, len(pool)) distinct ids
+out of the pool; ids that score the same are taken in ascending order; every random number comes
+from `generator`, a CPU generator whatever the device. Options are keyword-only, annotated
+(`Literal[...]`, float, int, bool or str), and have a default. A strategy to which the budget does
+not apply says so by `IGNORES_BUDGET = True`.
+
+A new file enters the configuration and the contract tests by itself. The functions here read the
+sources and import a strategy (and with it torch) only when it is loaded, so that checking a
+configuration is quick.
+"""
+
+import ast
+import difflib
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from weakneg.errors import UserError
+
+_FOLDER = Path(__file__).parent
+_TYPES = {kind.__name__: kind for kind in (bool, int, float, str)}
+
+
+class Option(NamedTuple):
+    """An option of a strategy: the allowed values, or else the type, and the default."""
+
+    allowed: tuple | type
+    default: object
+
+
+def names() -> list[str]:
+    """The names of all strategies, in alphabetical order."""
+    return sorted(path.stem for path in _FOLDER.glob("*.py") if _select_of(path) is not None)
+
+
+def load(name: str) -> Callable:
+    """The `select` function of the strategy called `name`; UserError if there is none."""
+    _definition(name)
+    return importlib.import_module(f"{__name__}.{name}").select
+
+
+def options(name: str) -> dict[str, Option]:
+    """The options of the strategy called `name`, read from its source; UserError if there is none.
+
+    >>> options("badge")["label"]
+    Option(allowed=('hypothesised', 'known'), default='hypothesised')
+    """
+    arguments = _definition(name).args
+    found = {}
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        if default is None:
+            raise TypeError(f"option {argument.arg!r} of strategy {name!r} needs a default")
+        found[argument.arg] = Option(_allowed(argument, name), ast.literal_eval(default))
+    return found
+
+
+def _definition(name: str) -> ast.FunctionDef:
+    path = _FOLDER / f"{name}.py"
+    if path in _FOLDER.glob("*.py") and (select := _select_of(path)):
+        return select
+    known = names()
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    raise UserError(f"no strategy is called {name!r}: {hint}choose one of {', '.join(known)}.")
+
+
+def _select_of(path: Path) -> ast.FunctionDef | None:
+    for node in ast.parse(path.read_text(encoding="utf-8"), filename=str(path)).body:
+        if isinstance(node, ast.FunctionDef) and node.name == "select":
+            return node
+    return None
+
+
+def _allowed(argument: ast.arg, name: str) -> tuple | type:
+    match argument.annotation:
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple() as values):
+            return ast.literal_eval(values)
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=value):
+            return (ast.literal_eval(value),)
+        case ast.Name(id=kind) if kind in _TYPES:
+            return _TYPES[kind]
+    raise TypeError(
+        f"option {argument.arg!r} of strategy {name!r} must be annotated with Literal[...] "
+        f"or one of {', '.join(_TYPES)}"
+    )

@@ -1,0 +1,17 @@
+"""Bags of the highest entropy of the predicted label."""
+
+import torch
+
+from weakneg.strategies.pool import Pool, Selection, most_uncertain
+
+
+def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
+    """The k bags of the highest entropy of the predicted label; score: -|logit|.
+
+    The entropy is -p log p - (1 - p) log(1 - p), p = sigmoid(logit). In terms of the logit z it
+    is log(1 + exp(-|z|)) + |z| / (1 + exp(|z|)), which falls strictly with |z|.
+
+    Source: Shah et al., "Importance of Negative Sampling in Weak Label Learning", equation 3. For
+    two classes the choice is that of `margin` and of `least_confidence`: see `most_uncertain`.
+    """
+    return most_uncertain(pool, k)

@@ -1,0 +1,32 @@
+"""Bags of the longest gradient of the loss with respect to the last layer."""
+
+from typing import Literal
+
+import torch
+
+from weakneg.strategies.pool import Pool, Selection, top_k
+
+
+def select(
+    pool: Pool,
+    k: int,
+    generator: torch.Generator,
+    *,
+    label: Literal["hypothesised", "known"] = "hypothesised",
+) -> Selection:
+    """The k bags of the longest gradient; score: its norm.
+
+    The gradient is that of the last layer's row of class "positive": see `Scores`.
+
+    label: for which label the loss is taken. Where the model averages the instances' logits, the
+    gradient is (p - y) h, with the embedding h and p = sigmoid(logit), and so
+      "hypothesised"  y = [p > 1/2] makes it min(p, 1 - p) |h| long: uncertain bags;
+      "known"         y = 0, for all of the pool is negative, makes it p |h| long: hard negatives.
+    The default is "hypothesised", because equation 4 takes the loss at the predicted label, as
+    BADGE does.
+
+    Source: Shah et al., "Importance of Negative Sampling in Weak Label Learning", equations 4 and
+    5.
+    """
+    # In float32 the square of a small gradient is 0.
+    return top_k(pool, torch.linalg.vector_norm(pool.gradients(label).double(), dim=1), k)

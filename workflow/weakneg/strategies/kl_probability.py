@@ -1,0 +1,28 @@
+"""Bags whose predicted probability is like that of the positive bags."""
+
+import math
+
+import torch
+from torch.nn.functional import logsigmoid
+
+from weakneg.strategies.pool import Pool, Selection, top_k
+
+
+def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
+    """The k bags of the smallest KL(Bernoulli(p) || Bernoulli(q)) in nats; score: -KL.
+
+    KL = p log(p / q) + (1 - p) log((1 - p) / (1 - q)), with the bag's p = sigmoid(logit) and q, the
+    mean of p over the positive bags.
+
+    Source: "KL-prob" in section 5.1.4 of Shah et al., "Importance of Negative Sampling in Weak
+    Label Learning", which says only that the divergence is computed on the output probabilities.
+    Which two distributions, in which direction, and which end of the ranking are this project's
+    reading: negatives that look like positives.
+    """
+    logits, positives = pool.logits.double(), pool.positives.logits.double()
+    # Logarithms all the way: p and q may be nearer to 0 or 1 than a float can be.
+    log_p, log_not_p = logsigmoid(logits), logsigmoid(-logits)
+    log_q = logsigmoid(positives).logsumexp(0) - math.log(len(positives))
+    log_not_q = logsigmoid(-positives).logsumexp(0) - math.log(len(positives))
+    divergence = log_p.exp() * (log_p - log_q) + log_not_p.exp() * (log_not_p - log_not_q)
+    return top_k(pool, -divergence, k)

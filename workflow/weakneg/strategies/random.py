@@ -1,0 +1,15 @@
+"""Bags chosen at random: the baseline."""
+
+import torch
+
+from weakneg.strategies.pool import Pool, Selection
+
+
+def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
+    """k bags, uniformly without replacement; without scores.
+
+    Source: Shah et al., "Importance of Negative Sampling in Weak Label Learning", section 4, item
+    1.
+    """
+    chosen = torch.randperm(len(pool), generator=generator)[: pool.clamp(k)]
+    return Selection(pool.ids[chosen], torch.full((len(chosen),), torch.nan, dtype=torch.float64))

@@ -1,0 +1,1 @@
+"""Training: from the bags of a class to a classifier per seed."""

@@ -1,0 +1,76 @@
+"""Bags on a device, ready for a model."""
+
+import os
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weakneg.bags import Bags
+from weakneg.errors import UserError
+from weakneg.models.bag_classifier import BagClassifier, BagScores
+from weakneg.store import Store
+
+
+class BagData:
+    """All bags of a split, as one tensor on the device; indexing gives the input of a model.
+
+    x      (B, M, *instance shape), as stored (uint8 images), so that it is small
+    mask   (B, M) true where an instance is real
+    label  (B,) float32
+    """
+
+    def __init__(self, store: Store, bags: Bags, device: torch.device):
+        self.x = torch.from_numpy(store.x[bags.instances]).to(device)
+        self.mask = torch.from_numpy(bags.mask).to(device)
+        self.label = torch.from_numpy(bags.label).to(device, torch.float32)
+        shape = (-1, *[1] * (store.x.ndim - 2))  # one number per channel, broadcast over the rest
+        self.mean = torch.from_numpy(store.mean).to(device, torch.float32).view(shape)
+        self.std = torch.from_numpy(store.std).to(device, torch.float32).view(shape)
+
+    @property
+    def device(self) -> torch.device:
+        return self.x.device
+
+    @property
+    def instance_shape(self) -> tuple[int, ...]:
+        return tuple(self.x.shape[2:])
+
+    def input(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Bags of `rows` (b,): x (b, M, *shape) float32, mean 0 and deviation 1; mask (b, M)."""
+        return self.x[rows].float().sub_(self.mean).div_(self.std), self.mask[rows]
+
+    def rows(self, rows: np.ndarray) -> Tensor:
+        """Row numbers, on the device."""
+        return torch.as_tensor(rows, device=self.device)
+
+
+@torch.inference_mode()
+def score_bags(model: BagClassifier, data: BagData, rows: Tensor, batch_size: int) -> BagScores:
+    """Score the bags of `rows` (b,) in that order, `batch_size` at a time, in evaluation mode."""
+
+    def batches() -> Iterator[BagScores]:
+        for batch in rows.split(batch_size):
+            yield model.score(*data.input(batch))
+
+    model.eval()
+    scores = list(batches())
+    return BagScores(
+        *(
+            torch.cat(parts)
+            for parts in zip(
+                *((s.logits, s.embeddings, s.gradient_directions) for s in scores), strict=True
+            )
+        )
+    )
+
+
+def draw_of(
+    draws: Mapping[int, Bags], seed: int, draw_per_seed: bool, manifest: str | os.PathLike
+) -> Bags:
+    """The bags that a seed uses, of the draws in `manifest`. UserError where it lacks them."""
+    draw = seed if draw_per_seed else 0
+    if draw not in draws:
+        raise UserError(f"{manifest} has no draw {draw}: delete it, so that bags are drawn again.")
+    return draws[draw]

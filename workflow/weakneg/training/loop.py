@@ -1,0 +1,247 @@
+"""The training loop of one seed, the same for every study.
+
+Every epoch that resamples: the strategy chooses k negative bags of the pool; then the model trains
+on all positive bags and those; then it is validated. The weights of the best epoch are kept.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from weakneg import strategies
+from weakneg.bags import split_validation
+from weakneg.errors import UserError
+from weakneg.models import bag_classifier
+from weakneg.strategies.pool import Pool, Selection
+from weakneg.training.data import BagData, score_bags
+from weakneg.training.device import peak_memory_bytes, synchronise
+from weakneg.training.ranking import ranking_metrics
+
+if TYPE_CHECKING:
+    from weakneg.config import RunSettings
+
+State = dict[str, Any]
+"""All that a seed needs to go on after an epoch, of types that `torch.load(weights_only=True)`
+reads.
+
+epoch      the last finished epoch (0: none)
+finished   whether training has ended
+model, optimizer, best_model   state dicts (`best_model`: of the epoch kept)
+chosen     (k,) the rows of the negative bags in use
+history, timing   a list each, one dict per epoch
+selections one dict per selection: epoch, bags (k,) int32 rows of the manifest, scores (k,) float32
+n_positive, n_pool   positive and negative training bags, without those for validation
+
+A finished state has no `model`, `optimizer` and `chosen`.
+"""
+
+
+def random_generator(seed: int, purpose: str, epoch: int = 0) -> torch.Generator:
+    """A CPU generator of its own for every purpose and epoch of a seed.
+
+    So an epoch's numbers depend on nothing that came before, and a resumed run needs no generator
+    state.
+    """
+    digest = hashlib.sha256(f"{seed}/{purpose}/{epoch}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def train_seed(
+    data: BagData,
+    settings: "RunSettings",
+    seed: int,
+    state: State | None,
+    after_epoch: Callable[[State], None],
+) -> State:
+    """Train one seed to its end and return its state.
+
+    state: where an interrupted training was, or None to begin
+    after_epoch: called with the state after every epoch, to keep it
+
+    Raises UserError when the validation split is impossible or the training diverges.
+    """
+    return _SeedTraining(data, settings, seed, state).run(after_epoch)
+
+
+class _SeedTraining:
+    def __init__(self, data: BagData, settings: "RunSettings", seed: int, state: State | None):
+        self.data, self.settings, self.seed = data, settings, seed
+        label = data.label.cpu().numpy()
+        train, validation = split_validation(label, settings.training.validation_fraction, seed)
+        self.positives = torch.from_numpy(train[label[train] == 1])
+        self.pool = torch.from_numpy(train[label[train] == 0])
+        self.validation = data.rows(validation)
+        self.validation_label = label[validation].astype(np.int64)
+        wanted = round(settings.sampling.negatives_per_positive * len(self.positives))
+        self.budget = min(wanted, len(self.pool))
+        self.select = strategies.load(settings.strategy)
+        self.select_randomly = strategies.load("random")
+
+        # The same weights at the start for every strategy, so that strategies are compared in
+        # pairs.
+        torch.manual_seed(random_generator(seed, "weights").initial_seed())
+        self.model = bag_classifier.load(settings.model, data.instance_shape).to(data.device)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(),
+            lr=settings.training.learning_rate,
+            weight_decay=settings.training.weight_decay,
+            fused=True,
+        )
+        self.state = state or {
+            "epoch": 0,
+            "finished": False,
+            "chosen": None,
+            "history": [],
+            "timing": [],
+            "selections": [],
+            "n_positive": len(self.positives),
+            "n_pool": len(self.pool),
+        }
+        if state is not None and not state["finished"]:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+
+    def run(self, after_epoch: Callable[[State], None]) -> State:
+        while not self.state["finished"]:
+            self._epoch(self.state["epoch"] + 1)
+            after_epoch(self.state)
+        return self.state
+
+    def _epoch(self, epoch: int) -> None:
+        state, training = self.state, self.settings.training
+        self.seconds = dict.fromkeys(("scoring", "selecting", "training", "evaluating"), 0.0)
+        rate = self._learning_rate(epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+        resampled = self._choose(epoch)
+        rows = torch.cat([self.positives, state["chosen"]])
+        with self._clock("training"):
+            train_loss = self._train(epoch, rows)
+        with self._clock("evaluating"):
+            validation_loss, ap, roc_auc = self._validate(epoch)
+
+        before = state["history"]
+        best = not before or ap > max(row["validation_ap"] for row in before)
+        if best:
+            state["best_model"] = {k: v.clone() for k, v in self.model.state_dict().items()}
+            for row in before:
+                row["best"] = False
+        state["history"].append(
+            {
+                "epoch": epoch,
+                "train_loss": train_loss,
+                "validation_loss": validation_loss,
+                "validation_ap": ap,
+                "validation_roc_auc": roc_auc,
+                "learning_rate": rate,
+                "resampled": resampled,
+                "n_negatives": len(state["chosen"]),
+                "bags_trained": len(rows) + (before[-1]["bags_trained"] if before else 0),
+                "best": best,
+            }
+        )
+        state["timing"].append(
+            {"epoch": epoch}
+            | {f"seconds_{phase}": seconds for phase, seconds in self.seconds.items()}
+            | {"peak_memory_bytes": peak_memory_bytes(self.data.device)}
+        )
+        state["epoch"] = epoch
+        best_epoch = next(row["epoch"] for row in state["history"] if row["best"])
+        out_of_patience = training.patience is not None and epoch - best_epoch >= training.patience
+        state["finished"] = epoch == training.epochs or out_of_patience
+        if state["finished"]:
+            for key in ("model", "optimizer", "chosen"):
+                state.pop(key, None)
+        else:
+            state["model"] = self.model.state_dict()
+            state["optimizer"] = self.optimizer.state_dict()
+
+    def _learning_rate(self, epoch: int) -> float:
+        training = self.settings.training
+        if training.schedule == "constant":
+            return training.learning_rate
+        return (
+            training.learning_rate * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / training.epochs))
+        )
+
+    def _choose(self, epoch: int) -> bool:
+        """Choose the negative bags of this epoch; false where those of the last one stay in use."""
+        sampling = self.settings.sampling
+        warmup = epoch <= sampling.warmup_epochs
+        first = epoch == sampling.warmup_epochs + 1
+        if not (warmup or first) and (epoch - sampling.warmup_epochs - 1) % sampling.resample_every:
+            return False
+        with self._clock("selecting"):
+            selection = self._selection(epoch, warmup)
+        self.seconds["selecting"] -= self.seconds["scoring"]
+        self.state["chosen"] = selection.ids
+        self.state["selections"].append(
+            {
+                "epoch": epoch,
+                "bags": selection.ids.to(torch.int32),
+                "scores": selection.scores.to(torch.float32),
+            }
+        )
+        return True
+
+    def _selection(self, epoch: int, warmup: bool) -> Selection:
+        batch_size = self.settings.training.score_batch_size
+
+        def score():
+            with self._clock("scoring"):
+                return tuple(
+                    score_bags(self.model, self.data, rows.to(self.data.device), batch_size)
+                    for rows in (self.pool, self.positives)
+                )
+
+        pool = Pool(self.pool, score, strategy=self.settings.strategy, epoch=epoch)
+        generator = random_generator(self.seed, "selection", epoch)
+        if warmup:
+            return self.select_randomly(pool, self.budget, generator)
+        return self.select(pool, self.budget, generator, **self.settings.options)
+
+    def _train(self, epoch: int, rows: Tensor) -> float:
+        """One pass over the bags of `rows` in random order; returns the mean loss."""
+        order = torch.randperm(len(rows), generator=random_generator(self.seed, "order", epoch))
+        rows = rows[order].to(self.data.device)
+        total = torch.zeros((), device=self.data.device)
+        # Dropout and the like draw from the global generators.
+        torch.manual_seed(random_generator(self.seed, "model", epoch).initial_seed())
+        self.model.train()
+        for batch in rows.split(self.settings.training.batch_size):
+            logits = self.model(*self.data.input(batch))
+            loss = binary_cross_entropy_with_logits(logits, self.data.label[batch])
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            total += loss.detach() * len(batch)
+        return total.item() / len(rows)
+
+    def _validate(self, epoch: int) -> tuple[float, float, float]:
+        """Loss, average precision and ROC-AUC of the validation bags."""
+        batch_size = self.settings.training.score_batch_size
+        logits = score_bags(self.model, self.data, self.validation, batch_size).logits
+        loss = binary_cross_entropy_with_logits(logits, self.data.label[self.validation]).item()
+        if not math.isfinite(loss):
+            raise UserError(
+                f"seed {self.seed}, epoch {epoch}: the validation loss is {loss}, so the training "
+                "has diverged; lower training: learning_rate."
+            )
+        return loss, *ranking_metrics(self.validation_label, logits.double().cpu().numpy())
+
+    @contextmanager
+    def _clock(self, phase: str) -> Iterator[None]:
+        synchronise(self.data.device)
+        start = time.perf_counter()
+        yield
+        synchronise(self.data.device)
+        self.seconds[phase] += time.perf_counter() - start

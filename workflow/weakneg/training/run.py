@@ -1,0 +1,174 @@
+"""Stage: train the seeds of one (class, strategy) pair."""
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import torch
+
+from weakneg.bags import Bags, read_manifest
+from weakneg.files import replace_when_whole
+from weakneg.parquet import write_table
+from weakneg.store import read_store
+from weakneg.training.data import BagData, draw_of
+from weakneg.training.device import describe, prepare
+from weakneg.training.loop import State, train_seed
+
+if TYPE_CHECKING:
+    from weakneg.config import RunSettings
+
+
+def train_run(
+    store: str | os.PathLike,
+    manifest: str | os.PathLike,
+    folder: str | os.PathLike,
+    settings: "RunSettings",
+    identity: Mapping[str, str],
+    device: str,
+    threads: int,
+) -> None:
+    """Stage: train every seed of a run and write the files of its folder.
+
+    store, manifest: the training split's features and bags
+    folder: of the run; gets model.pt, history.parquet, timing.parquet, selection.h5, run.json, and
+    in
+        `seeds/` the state of each seed after its last finished epoch. A killed job goes on from
+        there and ends with the same files; a seed added later leaves those that are there
+        untrained.
+    identity: study, class, strategy and fingerprint, for the record; a changed fingerprint starts
+    anew
+
+    Raises UserError for unusable inputs or when training diverges.
+    """
+    device = prepare(device, threads)
+    folder = Path(folder)
+    features = read_store(store)
+    draws = read_manifest(manifest, len(features.x))
+    inputs = _digest(features.x, features.mean, features.std)
+    states: dict[int, State] = {}
+    data, drawn = None, None
+    for seed in settings.seeds:
+        bags = draw_of(draws, seed, settings.draw_per_seed, manifest)
+        if bags is not drawn:
+            data, drawn = BagData(features, bags, device), bags
+        key = _key(settings, seed, identity["fingerprint"], inputs, bags)
+        states[seed] = _train_seed(folder / "seeds" / f"{seed}.pt", key, data, settings, seed)
+    _write_run(folder, states, settings, identity, device, data.instance_shape)
+
+
+def _train_seed(path: Path, key: str, data: BagData, settings: "RunSettings", seed: int) -> State:
+    """Train one seed from the state at `path`, if that is a state of the same training."""
+
+    def after_epoch(state: State) -> None:
+        _save(path, {"key": key} | state)
+        last, seconds = state["history"][-1], state["timing"][-1]
+        print(
+            f"seed {seed}  epoch {last['epoch']}/{settings.training.epochs}"
+            f"  loss {last['train_loss']:.4f}  validation AP {last['validation_ap']:.4f}"
+            f"  {sum(v for k, v in seconds.items() if k.startswith('seconds')):.1f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    state = _saved_state(path, key, data.device)
+    if state is not None:
+        print(f"seed {seed}  goes on after epoch {state['epoch']}", file=sys.stderr, flush=True)
+    return train_seed(data, settings, seed, state, after_epoch)
+
+
+def _saved_state(path: Path, key: str, device: torch.device) -> State | None:
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        return None
+    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
+        print(f"{path} cannot be read ({error}): training starts anew", file=sys.stderr)
+        return None
+    return state if state.pop("key", None) == key else None
+
+
+def _key(settings: "RunSettings", seed: int, fingerprint: str, inputs: str, bags: Bags) -> str:
+    """Hash of all that decides what the training of a seed gives."""
+    decisive = settings.model_dump(exclude={"seeds", "draw_per_seed"})
+    text = json.dumps([decisive, seed, fingerprint, inputs], sort_keys=True)
+    return _digest(np.frombuffer(text.encode(), dtype=np.uint8), bags.label, bags.instances)
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _write_run(
+    folder: Path,
+    states: Mapping[int, State],
+    settings: "RunSettings",
+    identity: Mapping[str, str],
+    device: torch.device,
+    instance_shape: Sequence[int],
+) -> None:
+    weights = {seed: state["best_model"] for seed, state in states.items()}
+    _save(folder / "model.pt", {"instance_shape": list(instance_shape), "weights": weights})
+    for name in ("history", "timing"):
+        rows = [{"seed": seed} | row for seed, state in states.items() for row in state[name]]
+        write_table(folder / f"{name}.parquet", pa.Table.from_pylist(rows))
+    _write_selections(folder / "selection.h5", states)
+    record = {
+        **identity,
+        "settings": settings.model_dump(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "device": describe(device),
+        "n_positive": {str(seed): state["n_positive"] for seed, state in states.items()},
+        "n_pool": {str(seed): state["n_pool"] for seed, state in states.items()},
+        "budget": {
+            str(seed): state["history"][-1]["n_negatives"] for seed, state in states.items()
+        },
+    }
+    with replace_when_whole(folder / "run.json") as path:
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _write_selections(path: Path, states: Mapping[int, State]) -> None:
+    """Per seed, one row per selection: epoch (E,), bags (E, k), scores (E, k) in order of choice.
+
+    bags are row numbers of the manifest; -1 fills a row where another selection chose more.
+    """
+    with replace_when_whole(path) as temporary, h5py.File(temporary, "w") as file:
+        for seed, state in states.items():
+            selections = state["selections"]
+            shape = (len(selections), max(len(selection["bags"]) for selection in selections))
+            bags = np.full(shape, -1, dtype=np.int32)
+            scores = np.full(shape, np.nan, dtype=np.float32)
+            for row, selection in enumerate(selections):
+                bags[row, : len(selection["bags"])] = selection["bags"].numpy(force=True)
+                scores[row, : len(selection["bags"])] = selection["scores"].numpy(force=True)
+            epochs = np.array([selection["epoch"] for selection in selections])
+            for name, values in (("epoch", epochs), ("bags", bags), ("scores", scores)):
+                file.create_dataset(
+                    f"seed_{seed}/{name}", data=values, compression="gzip", track_times=False
+                )
+
+
+def _save(path: Path, content: Mapping[str, Any]) -> None:
+    # Through a buffer: torch.save writes the name of the file into the file.
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    with replace_when_whole(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
