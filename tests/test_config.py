@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from weakneg import config
 from weakneg.errors import UserError
 

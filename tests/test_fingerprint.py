@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from weakneg import fingerprint as module
 from weakneg.errors import UserError
 from weakneg.fingerprint import explain, fingerprint

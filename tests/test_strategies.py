@@ -58,6 +58,7 @@ class Data:
         }
         self.labels = []
         self.calls = 0
+        self.positive_calls = 0
 
     def score(self, order=None):
         self.calls += 1
@@ -67,14 +68,17 @@ class Data:
             self.labels.append(label)
             return self.gradients[label][order]
 
-        return (
-            Scores(self.logits[order], self.embeddings[order], gradients),
-            Scores(self.positive_logits, self.positive_embeddings, lambda label: None),
-        )
+        return Scores(self.logits[order], self.embeddings[order], gradients)
+
+    def score_positives(self):
+        self.positive_calls += 1
+        return Scores(self.positive_logits, self.positive_embeddings, lambda label: None)
 
     def pool(self, order=None, name="the strategy", epoch=4):
         ids = self.ids if order is None else self.ids[order]
-        return Pool(ids, lambda: self.score(order), strategy=name, epoch=epoch)
+        return Pool(
+            ids, lambda: self.score(order), self.score_positives, strategy=name, epoch=epoch
+        )
 
     def select(self, name, options, k, order=None, seed=0) -> Selection:
         generator = torch.Generator().manual_seed(seed)
@@ -177,6 +181,7 @@ def test_the_pool_is_scored_once_and_only_for_a_strategy_that_has_scores(name, o
     selection = strategies.load(name)(pool, 8, torch.Generator(), **options)
     assert data.calls == pool.scored == bool(selection.scores.isfinite().all())
     assert pool.scored or selection.scores.isnan().all()
+    assert data.positive_calls <= data.calls
 
 
 @every_strategy
@@ -200,7 +205,10 @@ def test_scores_that_are_not_finite_are_an_error_naming_strategy_and_epoch(
         complaint = None
     except UserError as error:
         complaint = str(error)
-    if not data.calls or (field == "gradients" and not data.labels):
+    looked_at = {"gradients": data.labels}.get(field, data.calls)
+    if field.startswith("positive"):
+        looked_at = data.positive_calls
+    if not looked_at:
         assert complaint is None, "a strategy that does not look at the scores has nothing to say"
     else:
         assert f"strategy {name!r}, epoch 17: " in complaint
@@ -283,18 +291,18 @@ def test_an_option_that_nobody_could_check_is_an_error(tmp_path, monkeypatch, si
 
 def test_a_pool_refuses_ids_that_are_not_distinct_integers():
     with pytest.raises(ValueError, match="id 5 occurs more than once"):
-        Pool(torch.tensor([5, 3, 5]), None, strategy="random", epoch=1)
+        Pool(torch.tensor([5, 3, 5]), None, None, strategy="random", epoch=1)
     with pytest.raises(ValueError, match=r"int64 of shape \(N,\), not torch.float32"):
-        Pool(torch.tensor([5.0, 3.0]), None, strategy="random", epoch=1)
+        Pool(torch.tensor([5.0, 3.0]), None, None, strategy="random", epoch=1)
 
 
 @pytest.mark.parametrize("field", ["logits", "embeddings", "positive_embeddings"])
 def test_a_pool_refuses_scores_that_do_not_fit_its_ids(field):
     data = Data(5)
     setattr(data, field, getattr(data, field)[:-1])
-    pool = Pool(data.ids, lambda: data.score(slice(None)), strategy="margin", epoch=1)
+    pool = data.pool(slice(None))
     with pytest.raises(ValueError, match=r"has \d bags, but logits of .* and embeddings of"):
-        _ = pool.logits
+        _ = pool.logits, pool.positives
 
 
 def test_a_pool_refuses_gradients_that_do_not_fit_its_ids():
@@ -317,4 +325,4 @@ def test_a_negative_budget_is_an_error():
 def test_scores_computed_by_a_strategy_must_be_finite_too():
     scores = torch.tensor([0.0, torch.nan])
     with pytest.raises(UserError, match="strategy 'margin', epoch 2: 1 of 2 scores"):
-        top_k(Pool(torch.tensor([1, 2]), None, strategy="margin", epoch=2), scores, 1)
+        top_k(Pool(torch.tensor([1, 2]), None, None, strategy="margin", epoch=2), scores, 1)

@@ -31,10 +31,12 @@ def select(name, k, logits=None, embeddings=None, positives=None, seed=0, **opti
         return (logits.sigmoid() - y)[:, None] * embeddings
 
     def score():
-        positive = Scores(tensor(positive_logits), tensor(positive_embeddings), gradients)
-        return Scores(logits, embeddings, gradients), positive
+        return Scores(logits, embeddings, gradients)
 
-    pool = Pool(torch.arange(len(logits)), score, strategy=name, epoch=1)
+    def score_positives():
+        return Scores(tensor(positive_logits), tensor(positive_embeddings), gradients)
+
+    pool = Pool(torch.arange(len(logits)), score, score_positives, strategy=name, epoch=1)
     return load(name)(pool, k, torch.Generator().manual_seed(seed), **options)
 
 

@@ -181,7 +181,7 @@ def select_study(metrics: pd.DataFrame, study: dict) -> pd.DataFrame:
             f"The metrics of study {name} lack seed {seed} of class {class_name!r} and strategy"
             f" {strategy!r} ({len(missing)} missing in all); run the metrics stage again."
         )
-    return chosen.reset_index()[list(metrics.columns)]
+    return chosen.loc[index].reset_index()[list(metrics.columns)]
 
 
 def mean_interval(values: np.ndarray | Sequence[float]) -> tuple:

@@ -9,7 +9,8 @@ Its name is the name of its file. It is a pure function: it sees numbers (see
 out of the pool; ids that score the same are taken in ascending order; every random number comes
 from `generator`, a CPU generator whatever the device. Options are keyword-only, annotated
 (`Literal[...]`, float, int, bool or str), and have a default. A strategy to which the budget does
-not apply says so by `IGNORES_BUDGET = True`.
+not apply says so by `IGNORES_BUDGET = True`. One that always chooses the bags of another says so by
+`SAME_CHOICE_AS = "<the other>"`: a study then has one run for both.
 
 A new file enters the configuration and the contract tests by itself. The functions here read the
 sources and import a strategy (and with it torch) only when it is loaded, so that checking a
@@ -60,6 +61,15 @@ def options(name: str) -> dict[str, Option]:
             raise TypeError(f"option {argument.arg!r} of strategy {name!r} needs a default")
         found[argument.arg] = Option(_allowed(argument, name), ast.literal_eval(default))
     return found
+
+
+def same_choice_as(name: str) -> str | None:
+    """The strategy that always chooses the bags that `name` chooses, as its file says, or None."""
+    _definition(name)
+    for node in ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SAME_CHOICE_AS":
+            return ast.literal_eval(node.value)
+    return None
 
 
 def _definition(name: str) -> ast.FunctionDef:

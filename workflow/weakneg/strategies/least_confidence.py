@@ -4,6 +4,8 @@ import torch
 
 from weakneg.strategies.pool import Pool, Selection, most_uncertain
 
+SAME_CHOICE_AS = "margin"
+
 
 def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
     """The k bags of the smallest confidence in the more likely label; score: -|logit|.

@@ -50,20 +50,26 @@ class Pool:
     """The negative bags to choose from, in ascending order of id.
 
     ids       (N,) int64, distinct, in any order
-    score     () -> (Scores of the pool, aligned with the ids as given; Scores of the positives).
-              It is called once, when a strategy first asks for a number: a strategy that asks for
-              none costs no scoring.
+    score     () -> Scores of the pool, aligned with the ids as given
+    score_positives   () -> Scores of the positive training bags
     strategy  name for error messages
     epoch     number for error messages
 
-    Everything is presented sorted by id, whatever the order of the ids given: so a choice does not
-    depend on that order, and the lower id comes first in a tie. ValueError: ids that are not int64,
-    of one dimension and distinct, or scores that do not fit them. UserError: scores that are NaN or
-    infinite.
+    Each of the two is called once, when a strategy first asks for a number of it: a strategy costs
+    no scoring that it does not need. Everything is presented sorted by id, whatever the order of
+    the ids given: so a choice does not depend on that order, and the lower id comes first in a tie.
+    ValueError: ids that are not int64, of one dimension and distinct, or scores that do not fit
+    them. UserError: scores that are NaN or infinite.
     """
 
     def __init__(
-        self, ids, score: Callable[[], tuple[Scores, Scores]], *, strategy: str, epoch: int
+        self,
+        ids: Tensor,
+        score: Callable[[], Scores],
+        score_positives: Callable[[], Scores],
+        *,
+        strategy: str,
+        epoch: int,
     ):
         ids = torch.as_tensor(ids).cpu()
         if ids.ndim != 1 or ids.dtype != torch.int64:
@@ -80,33 +86,40 @@ class Pool:
         self.strategy = strategy
         self.epoch = epoch
         self._score = score
+        self._score_positives = score_positives
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def scored(self) -> bool:
-        """Whether a strategy has asked for a number, so that the pool had to be scored."""
+        """Whether a strategy has asked for a number of the pool, which then had to be scored."""
         return "_scores" in self.__dict__
 
     @property
     def logits(self) -> Tensor:
         """(N,) as in `Scores`, sorted by id."""
-        return self._scores[0].logits
+        return self._scores.logits
 
     @property
     def embeddings(self) -> Tensor:
         """(N, D) as in `Scores`, sorted by id."""
-        return self._scores[0].embeddings
+        return self._scores.embeddings
 
-    @property
+    @cached_property
     def positives(self) -> Scores:
         """The scores of the P positive bags, in the order in which they were given."""
-        return self._scores[1]
+        positives = self._score_positives()
+        if not len(positives.logits):
+            raise ValueError("there is no positive bag")
+        _require_aligned("the positives", positives, len(positives.logits))
+        self.require_finite("logits of positive bags", positives.logits)
+        self.require_finite("embeddings of positive bags", positives.embeddings)
+        return positives
 
     def gradients(self, label: str) -> Tensor:
         """(N, D) as in `Scores`, sorted by id; label: "known" or "hypothesised"."""
-        gradients = self._scores[0].gradients(label)
+        gradients = self._scores.gradients(label)
         if gradients.ndim != 2 or len(gradients) != len(self):
             raise ValueError(f"{len(self)} ids, but gradients of shape {tuple(gradients.shape)}")
         self.require_finite("gradients", gradients)
@@ -128,18 +141,13 @@ class Pool:
             )
 
     @cached_property
-    def _scores(self) -> tuple[Scores, Scores]:
-        pool, positives = self._score()
-        _require_aligned("the pool", pool, len(self))
-        _require_aligned("the positives", positives, len(positives.logits))
-        if not len(positives.logits):
-            raise ValueError("there is no positive bag")
-        self.require_finite("logits", pool.logits)
-        self.require_finite("embeddings", pool.embeddings)
-        self.require_finite("logits of positive bags", positives.logits)
-        self.require_finite("embeddings of positive bags", positives.embeddings)
-        order = self._order.to(pool.logits.device)
-        return Scores(pool.logits[order], pool.embeddings[order], pool.gradients), positives
+    def _scores(self) -> Scores:
+        scores = self._score()
+        _require_aligned("the pool", scores, len(self))
+        self.require_finite("logits", scores.logits)
+        self.require_finite("embeddings", scores.embeddings)
+        order = self._order.to(scores.logits.device)
+        return Scores(scores.logits[order], scores.embeddings[order], scores.gradients)
 
 
 def _require_aligned(of: str, scores: Scores, n: int) -> None:

@@ -20,6 +20,7 @@ from weakneg import strategies
 from weakneg.bags import split_validation
 from weakneg.errors import UserError
 from weakneg.models import bag_classifier
+from weakneg.models.bag_classifier import BagScores
 from weakneg.strategies.pool import Pool, Selection
 from weakneg.training.data import BagData, score_bags
 from weakneg.training.device import peak_memory_bytes, synchronise
@@ -194,16 +195,18 @@ class _SeedTraining:
         return True
 
     def _selection(self, epoch: int, warmup: bool) -> Selection:
-        batch_size = self.settings.training.score_batch_size
-
-        def score():
+        def score(rows: Tensor) -> BagScores:
             with self._clock("scoring"):
-                return tuple(
-                    score_bags(self.model, self.data, rows.to(self.data.device), batch_size)
-                    for rows in (self.pool, self.positives)
-                )
+                batch_size = self.settings.training.score_batch_size
+                return score_bags(self.model, self.data, rows.to(self.data.device), batch_size)
 
-        pool = Pool(self.pool, score, strategy=self.settings.strategy, epoch=epoch)
+        pool = Pool(
+            self.pool,
+            lambda: score(self.pool),
+            lambda: score(self.positives),
+            strategy=self.settings.strategy,
+            epoch=epoch,
+        )
         generator = random_generator(self.seed, "selection", epoch)
         if warmup:
             return self.select_randomly(pool, self.budget, generator)

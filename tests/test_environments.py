@@ -1,0 +1,52 @@
+"""The environments: the lock of the pip route and the conda files say the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = sorted((ROOT / "envs").glob("requirements*.txt"))
+CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
+
+
+def pins(lock: Path) -> dict[str, set[str]]:
+    """Package -> pinned versions (several where they depend on the Python version)."""
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", lock.read_text(), re.MULTILINE):
+        found.setdefault(name, set()).add(version)
+    return found
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.name)
+def test_conda_environment_has_the_versions_of_the_lock(file):
+    locked = pins(ROOT / "envs" / "requirements.txt")
+    for dependency in yaml.safe_load(file.read_text())["dependencies"]:
+        name, version = dependency.replace(" ", "").split("=")
+        if name != "python":
+            assert version in locked[CONDA_NAMES.get(name, name)], name
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_every_pin_has_a_hash_and_no_address(lock):
+    text = lock.read_text()
+    assert "://" not in text
+    entries = re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]
+    assert len(entries) > 50
+    assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+def test_the_test_lock_extends_the_run_lock():
+    run, test = (pins(ROOT / "envs" / f"requirements{part}.txt") for part in ("", "-dev"))
+    assert {name: test.get(name) for name in run} == run
+
+
+def test_rules_draw_the_figures_that_the_library_has():
+    from weakneg.figures import FIGURES
+
+    rules = (ROOT / "workflow" / "rules" / "common.smk").read_text()
+    listed = re.search(r"^FIGURES = \[(.*?)\]", rules, re.MULTILINE | re.DOTALL)[1]
+    assert re.findall(r'"(\w+)"', listed) == list(FIGURES)
+    captions = {path.stem for path in (ROOT / "workflow" / "report").glob("*.rst")}
+    assert captions >= set(FIGURES)

@@ -1,0 +1,256 @@
+"""The workflow as people use it: `snakemake` in a copy of the repository.
+
+The embedded studies run once, for real; what an edit makes run again is then read off dry runs.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CIFAR = "cifar-10-batches-py"
+SMALL = ["classes=[0,1]", "strategies=[random,badge]", "seeds=2"]
+
+
+class Workspace:
+    """A copy of the repository's sources in which Snakemake runs."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for name in ("Snakefile", "config.yaml", "workflow", "envs", "profiles"):
+            source = ROOT / name
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, folder / name, ignore=ignored)
+            else:
+                shutil.copy(source, folder / name)
+
+    def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        binaries = Path(sys.executable).parent
+        variables = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        variables["PATH"] = f"{binaries}{os.pathsep}{variables['PATH']}"
+        return subprocess.run(
+            [binaries / "snakemake", *arguments],
+            cwd=self.folder,
+            env=variables | environment,
+            capture_output=True,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **environment: str) -> str:
+        result = self.snakemake("--cores", "2", *arguments, **environment)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout + result.stderr
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Rule -> number of jobs that would run, without the target rules."""
+        result = self.snakemake("--dry-run", *arguments)
+        assert result.returncode == 0, result.stdout + result.stderr
+        table = re.search(r"^Job stats:\n.*\n-.*\n((?:\S+ +\d+\n)+)", result.stdout, re.MULTILINE)
+        if table is None:
+            assert "Nothing to be done" in result.stdout
+            return {}
+        rows = (line.split() for line in table[1].splitlines())
+        return {rule: int(count) for rule, count in rows if rule not in ("total", "all")}
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.folder / "workflow" / "weakneg" / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old!r} is not once in {file}"
+        path.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Workspace:
+    """A workspace after a plain run of the embedded studies."""
+    workspace = Workspace(tmp_path_factory.mktemp("finished"))
+    workspace.output = workspace.run()
+    return workspace
+
+
+@pytest.fixture
+def edited(finished):
+    """The finished workspace, its sources put back afterwards."""
+    yield finished
+    shutil.rmtree(finished.folder / "workflow")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "workflow", finished.folder / "workflow", ignore=ignored)
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+DRAWN = {"draw_win_count": 1, "draw_differences": 1, "draw_mean_ap": 1, "draw_learning_curves": 1}
+REPORTED = {"write_tables": 1, **DRAWN}
+
+
+def test_a_plain_run_ends_with_figures_and_tables_that_its_last_lines_name(finished):
+    metrics = pd.read_csv(finished.folder / "results/digits/metrics.csv")
+    assert Counter(metrics["strategy"].value_counts()) == {25: 10}  # 5 classes x 5 seeds
+    assert metrics.query("strategy == 'full'")["ap"].mean() > 0.9
+    named = re.findall(r"results/digits/(?:figures|tables)/\S+", finished.output[-2000:])
+    assert {Path(path).name for path in named} >= {"win_count.png", "table1.md"}
+    assert all((finished.folder / path).stat().st_size > 0 for path in named)
+
+
+def test_strategies_that_choose_the_same_bags_have_the_same_results(finished):
+    metrics = pd.read_csv(finished.folder / "results/digits/metrics.csv")
+    ap = metrics.pivot(index=["class", "seed"], columns="strategy", values="ap")
+    assert ap["margin"].equals(ap["entropy"])
+    assert ap["margin"].equals(ap["least_confidence"])
+    assert not ap["margin"].equals(ap["random"])
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert finished.planned() == {}
+
+
+def test_touching_and_reformatting_rerun_nothing(edited):
+    for path in (edited.folder / "workflow").rglob("*.py"):
+        path.write_text("# A comment.\n\n" + path.read_text().replace("\n\n", "\n\n\n"))
+    assert edited.planned() == {}
+
+
+def test_editing_one_strategy_reruns_its_runs_and_what_follows(edited):
+    edited.edit("strategies/badge.py", "_BLOCK = 64", "_BLOCK = 32")
+    assert edited.planned() == {"train_run": 5, "score_run": 5, "collect_metrics": 1, **REPORTED}
+
+
+def test_editing_the_figures_redraws_only(edited):
+    edited.edit("figures.py", "def _signed(value", "SOMETHING_NEW = 1\n\n\ndef _signed(value")
+    assert edited.planned() == DRAWN
+
+
+def test_editing_the_tables_rewrites_only_them(edited):
+    edited.edit("tables.py", "def p_value(", "SOMETHING_NEW = 1\n\n\ndef p_value(")
+    assert edited.planned() == {"write_tables": 1, **DRAWN}
+
+
+def test_a_deleted_figure_is_drawn_again_alone(edited):
+    path = edited.folder / "results/digits/figures/differences.svg"
+    before = path.read_bytes()
+    path.unlink()
+    assert edited.planned() == {"draw_differences": 1}
+    edited.run()
+    assert path.read_bytes() == before
+
+
+def test_a_smaller_grid_from_the_command_line_trains_nothing_again(edited):
+    jobs = edited.planned("--config", "classes=[0,1]", "strategies=[random,badge]")
+    assert set(jobs) <= {"collect_metrics", *REPORTED}
+
+
+def test_another_seed_leaves_the_trained_ones(edited):
+    target = "results/digits/runs/0/random/run.json"
+    trained = edited.folder / "results/digits/runs/0/random/seeds/0.pt"
+    before = trained.stat().st_mtime_ns
+    edited.run("--config", "seeds=6", "--", target)
+    assert trained.stat().st_mtime_ns == before
+    assert (trained.parent / "5.pt").exists()
+
+
+def test_every_study_passes_a_dry_run(workspace):
+    names = [path.stem for path in (ROOT / "workflow/studies").glob("*.yaml")]
+    assert {"digits", "cifar10", "cifar100"} <= set(names)
+    jobs = workspace.planned(*names)
+    assert jobs["collect_metrics"] == len(names)
+    assert jobs["fetch_cifar10"] == 1
+
+
+def test_a_study_of_ones_own_outside_the_repository(workspace, tmp_path_factory):
+    mine = tmp_path_factory.mktemp("elsewhere") / "mine.yaml"
+    mine.write_text("title: Mine\nextends: digits\nclasses: ['7']\ntraining: {epochs: 2}\n")
+    workspace.run("--config", f"studies=[{mine}]", "strategies=[random,margin]", "seeds=2")
+    metrics = pd.read_csv(workspace.folder / "results/mine/metrics.csv")
+    assert metrics[["class", "strategy", "seed"]].values.tolist() == [
+        [7, "random", 0],
+        [7, "random", 1],
+        [7, "margin", 0],
+        [7, "margin", 1],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["studies=[digit]"], ["--config: studies[0]", "'digit'", "did you mean 'digits'"]),
+        (["strategies=[bagde]"], ["--config: strategies", "'bagde'", "did you mean 'badge'"]),
+        (["classes=[7]"], ["--config: classes", "'7'", "study digits"]),
+        (["seeds=0"], ["--config: seeds", "0"]),
+        (["device=gpu"], ["--config: device", "'gpu'", "cuda"]),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line_before_any_job(workspace, arguments, words):
+    result = workspace.snakemake("--cores", "1", "--config", *arguments)
+    assert result.returncode != 0
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert all(word in line for word in words), line
+    assert not (workspace.folder / "results").exists()
+
+
+def test_a_mistake_in_a_study_names_file_and_key(workspace):
+    path = workspace.folder / "workflow/studies/digits.yaml"
+    path.write_text(path.read_text().replace("epochs:", "epoch:"))
+    result = workspace.snakemake("--cores", "1")
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert "workflow/studies/digits.yaml: training.epoch" in line
+    assert "did you mean 'epochs'" in line
+
+
+@pytest.fixture(scope="module")
+def published_cifar() -> Path:
+    for folder in (os.environ.get("WEAKNEG_DATA"), ROOT.parent / "shared" / "data"):
+        if folder and (Path(folder) / CIFAR).is_dir():
+            return Path(folder)
+    pytest.skip(f"there is no {CIFAR} in $WEAKNEG_DATA")
+
+
+def test_cifar10_runs_on_the_real_images(workspace, published_cifar):
+    study = workspace.folder / "workflow/studies/tiny.yaml"
+    study.write_text("title: Tiny\nextends: cifar10\ntraining: {epochs: 1}\n")
+    workspace.run(
+        *("tiny", "--config", "classes=[airplane]", "strategies=[random,margin]", "seeds=1"),
+        WEAKNEG_DATA=str(published_cifar),
+    )
+    metrics = pd.read_csv(workspace.folder / "results/tiny/metrics.csv")
+    assert metrics["strategy"].tolist() == ["random", "margin"]
+    assert (metrics["ap"] > 2 * metrics["test_positive"] / metrics["test_bags"]).all()
+    manifest = pd.read_csv(workspace.folder / "results/tiny/bags/airplane/train.csv")
+    assert len(manifest) == 10_000
+
+
+def test_a_corrupt_local_copy_is_one_clear_line(workspace, published_cifar, tmp_path_factory):
+    copy = tmp_path_factory.mktemp("copy")
+    shutil.copytree(published_cifar / CIFAR, copy / CIFAR)
+    broken = copy / CIFAR / "data_batch_3"
+    broken.chmod(0o644)
+    with open(broken, "r+b") as file:
+        file.seek(1000)
+        file.write(b"\0\0\0\0")
+    result = workspace.snakemake(
+        *("--cores", "1", "cifar10", "--config", f"data={{cifar10: {copy}}}")
+    )
+    assert result.returncode != 0
+    lines = (result.stdout + result.stderr).splitlines()
+    [line] = {line for line in lines if line.startswith("error:")}
+    assert str(broken) in line
+    assert "md5" in line
+    assert not (workspace.folder / "resources/cifar10" / CIFAR / "data_batch_3").exists()
+
+
+def test_a_missing_local_copy_is_one_clear_line(workspace):
+    result = workspace.snakemake("--cores", "1", "cifar10", "--config", "data={cifar10: nowhere}")
+    assert result.returncode != 0
+    lines = (result.stdout + result.stderr).splitlines()
+    [line] = {line for line in lines if line.startswith("error:")}
+    assert "nowhere" in line
+    assert "cifar10" in line
