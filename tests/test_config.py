@@ -478,6 +478,15 @@ def test_stages_read_back_what_a_study_hands_them(name):
     assert json.loads(config.canonical(study.report_settings())) == study.report_settings()
 
 
+def test_strategies_that_choose_the_same_bags_share_a_run_in_every_grid():
+    digits = config.load_study("digits")
+    shared = {"entropy": "margin", "least_confidence": "margin"}
+    assert digits.runs == {name: shared.get(name, name) for name in digits.strategy_names}
+    alone = digits.shrunk(None, ["entropy"], None)
+    assert alone.runs == {"random": "random", "entropy": "margin"}
+    assert alone.run_settings("margin") == digits.run_settings("margin")
+
+
 def test_canonical_form_does_not_depend_on_the_order_of_keys():
     assert config.canonical({"b": [1, 2], "a": None}) == '{"a":null,"b":[1,2]}'
     assert config.canonical({"a": None, "b": [1, 2]}) == '{"a":null,"b":[1,2]}'

@@ -145,7 +145,8 @@ class TestMetricsFile:
             write_run(tmp_path / "b", "zebra", "random", seeds=(1, 0)),
             write_run(tmp_path / "a", "ant", "badge", seeds=(1, 0)),
         ]
-        collect_metrics(folders, tmp_path / "metrics.csv")
+        runs = zip(("random", "badge"), folders, strict=True)
+        collect_metrics(list(runs), tmp_path / "metrics.csv")
         metrics = read_metrics(tmp_path / "metrics.csv")
         assert metrics["class"].tolist() == ["zebra", "zebra", "ant", "ant"]
         assert metrics["seed"].tolist() == [0, 1, 0, 1]
@@ -153,21 +154,31 @@ class TestMetricsFile:
 
     @pytest.mark.parametrize("name", ["NA", "007", "nan", "", 'a,"b"', "null"])
     def test_odd_names_survive(self, tmp_path, name):
-        collect_metrics([write_run(tmp_path / "run", name)], tmp_path / "metrics.csv")
+        collect_metrics([("random", write_run(tmp_path / "run", name))], tmp_path / "metrics.csv")
         assert read_metrics(tmp_path / "metrics.csv")["class"].tolist() == [name, name]
+
+    def test_strategies_that_choose_the_same_bags_share_a_run(self, tmp_path):
+        run = write_run(tmp_path / "margin", strategy="margin")
+        collect_metrics([("margin", run), ("entropy", run)], tmp_path / "metrics.csv")
+        metrics = read_metrics(tmp_path / "metrics.csv")
+        assert metrics["strategy"].tolist() == ["margin", "margin", "entropy", "entropy"]
+        ap = metrics.groupby("strategy")["ap"].apply(list)
+        assert ap["margin"] == ap["entropy"]
 
     def test_a_run_named_twice_is_refused(self, tmp_path):
         run = write_run(tmp_path / "run")
         with pytest.raises(UserError, match="'cat', strategy 'random' and seed 0 come twice"):
-            collect_metrics([run, run], tmp_path / "metrics.csv")
+            collect_metrics([("random", run)] * 2, tmp_path / "metrics.csv")
         assert not (tmp_path / "metrics.csv").exists()
 
     def test_a_bad_run_leaves_the_old_file(self, tmp_path):
         output = tmp_path / "metrics.csv"
-        collect_metrics([write_run(tmp_path / "run")], output)
+        collect_metrics([("random", write_run(tmp_path / "run"))], output)
         before = output.read_bytes()
         with pytest.raises(UserError):
-            collect_metrics([write_run(tmp_path / "bad", scores=[math.nan] * 4)], output)
+            collect_metrics(
+                [("random", write_run(tmp_path / "bad", scores=[math.nan] * 4))], output
+            )
         assert output.read_bytes() == before
 
     def test_missing_or_foreign_files(self, tmp_path):

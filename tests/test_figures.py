@@ -31,13 +31,13 @@ WORKFLOW = Path(__file__).parents[1] / "workflow"
 
 def make_study(root, classes, strategies, n_seeds, n_epochs=4):
     """Synthetic runs of a study; those of `SAME_BAGS` differ in their clocks alone."""
-    folders = []
+    runs = []
     for i, class_name in enumerate(classes):
         for strategy in strategies:
             trained_as = "margin" if strategy in SAME_BAGS else strategy
-            folder = root / f"{i}" / f"{len(folders)}"
+            folder = root / f"{i}" / f"{len(runs)}"
             folder.mkdir(parents=True)
-            folders.append(folder)
+            runs.append((strategy, folder))
             scores, history, timing = [], [], []
             for seed in range(n_seeds):
                 random = np.random.default_rng([i, seed, *trained_as.encode()])
@@ -68,7 +68,7 @@ def make_study(root, classes, strategies, n_seeds, n_epochs=4):
                 run[key] = {str(seed): 30 for seed in range(n_seeds)}
             (folder / "run.json").write_text(json.dumps(run))
     metrics = root / "metrics.csv"
-    collect_metrics(folders, metrics)
+    collect_metrics(runs, metrics)
     study = {
         "name": "toy",
         "title": "Toy",
@@ -78,7 +78,7 @@ def make_study(root, classes, strategies, n_seeds, n_epochs=4):
         "reference": None,
         "note": "",
     }
-    return metrics, folders, study
+    return metrics, runs, study
 
 
 @pytest.fixture(scope="module")
@@ -100,18 +100,20 @@ def fits(figure):
 
 
 def test_bytes_are_the_same_in_another_process(toy, tmp_path):
-    metrics, folders, study = toy
+    metrics, runs, study = toy
     script = tmp_path / "draw.py"
     script.write_text(
         "import json, sys\n"
         "from weakneg.figures import FIGURES, draw\n"
-        "metrics, folders, study, output = json.loads(sys.argv[1])\n"
+        "metrics, runs, study, output = json.loads(sys.argv[1])\n"
         "for name in FIGURES:\n"
         "    files = [f'{output}/{name}.{kind}' for kind in ('pdf', 'png', 'svg')]\n"
-        "    draw(name, metrics, folders, study, files)\n"
+        "    draw(name, metrics, runs, study, files)\n"
     )
     for output, hash_seed in ((tmp_path / "one", "1"), (tmp_path / "two", "2")):
-        arguments = json.dumps([str(metrics), [str(f) for f in folders], study, str(output)])
+        arguments = json.dumps(
+            [str(metrics), [(name, str(folder)) for name, folder in runs], study, str(output)]
+        )
         subprocess.run(
             [sys.executable, script, arguments],
             check=True,
@@ -132,9 +134,9 @@ def test_bytes_are_the_same_in_another_process(toy, tmp_path):
 
 
 def test_importing_and_drawing_leave_matplotlib_alone(toy, tmp_path):
-    metrics, folders, study = toy
+    metrics, runs, study = toy
     before = dict(matplotlib.rcParams)
-    draw("win_count", metrics, folders, study, [tmp_path / "figure.png"])
+    draw("win_count", metrics, runs, study, [tmp_path / "figure.png"])
     assert dict(matplotlib.rcParams) == before
     check = (
         "import sys, weakneg.figures, weakneg.tables\n"
@@ -147,10 +149,10 @@ def test_importing_and_drawing_leave_matplotlib_alone(toy, tmp_path):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_leaves_the_page(toy, name):
-    metrics_csv, folders, study = toy
+    metrics_csv, runs, study = toy
     metrics = read_metrics(metrics_csv)
     with house_style():
-        assert fits(FIGURES[name](metrics, folders, study))
+        assert fits(FIGURES[name](metrics, runs, study))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_nothing_leaves_the_page(toy, name):
 def test_every_size_of_study_can_be_drawn(tmp_path, n_classes, n_strategies, n_seeds):
     strategies = ["random", *(f"strategy_of_my_own_{i}" for i in range(1, n_strategies))]
     classes = [f"A rather long class name, number {i}" for i in range(n_classes)]
-    metrics_csv, folders, study = make_study(tmp_path, classes, strategies, n_seeds, n_epochs=1)
+    metrics_csv, runs, study = make_study(tmp_path, classes, strategies, n_seeds, n_epochs=1)
     study["reference"] = {
         "source": "P",
         "values": {"random": {name: {"ap": 0.5, "roc_auc": 0.5} for name in classes[:6]}},
@@ -167,7 +169,7 @@ def test_every_size_of_study_can_be_drawn(tmp_path, n_classes, n_strategies, n_s
     metrics = read_metrics(metrics_csv)
     with house_style():
         for name, figure in FIGURES.items():
-            drawn = figure(metrics, folders, study)
+            drawn = figure(metrics, runs, study)
             assert fits(drawn), name
             if n_seeds == 1 and n_strategies > 1:
                 assert any("1 seed" in text for text in texts(drawn)), name
@@ -194,12 +196,12 @@ def test_win_count_prints_the_counts_and_the_p_value(toy):
 
 
 def test_the_upper_bound_is_apart_and_last_whatever_the_order(toy):
-    metrics_csv, folders, study = toy
+    metrics_csv, runs, study = toy
     for strategies in (study["strategies"], study["strategies"][::-1]):
         reordered = {**study, "strategies": strategies}
         metrics = select_study(read_metrics(metrics_csv), reordered)
         with house_style():
-            axes = win_count(metrics, folders, reordered).axes[0]
+            axes = win_count(metrics, runs, reordered).axes[0]
         labels = [label.get_text() for label in axes.get_yticklabels()]
         assert labels[-1] == "Full set\n(upper bound)"
         gaps = np.diff(axes.get_yticks())
@@ -220,15 +222,15 @@ def test_styles_tell_strategies_apart_and_do_not_depend_on_order(toy):
 
 class TestLearningCurves:
     def test_a_stopped_run_keeps_its_best_value_and_cost(self, tmp_path):
-        metrics_csv, folders, study = make_study(tmp_path, ["a", "b"], ["random"], 1, n_epochs=3)
-        for folder, aps in zip(folders, ([0.2, 0.6, 0.4], [0.5]), strict=True):
+        metrics_csv, runs, study = make_study(tmp_path, ["a", "b"], ["random"], 1, n_epochs=3)
+        for (_, folder), aps in zip(runs, ([0.2, 0.6, 0.4], [0.5]), strict=True):
             for name in ("history", "timing"):
                 path = folder / f"{name}.parquet"
                 table = pd.read_parquet(path).head(len(aps))
                 if name == "history":
                     table["validation_ap"] = aps
                 table.to_parquet(path)
-        curve = read_curves(folders, read_metrics(metrics_csv), study)["random"]
+        curve = read_curves(runs, read_metrics(metrics_csv), study)["random"]
         # Class a: .2 .6 .6 (best so far); class b: .5 and then as it stopped.
         np.testing.assert_allclose(curve.ap, [[0.35, 0.55, 0.55]])
         np.testing.assert_allclose(curve.bags, [[90, 135, 180]])
@@ -237,25 +239,25 @@ class TestLearningCurves:
         assert curve.stopped_early
 
     def test_strategies_that_choose_the_same_bags_share_one_label(self, toy):
-        metrics_csv, folders, study = toy
+        metrics_csv, runs, study = toy
         metrics = read_metrics(metrics_csv)
-        curves = read_curves(folders, metrics, study)
+        curves = read_curves(runs, metrics, study)
         assert ["margin", "entropy"] in _group_identical(curves)
         assert len(_group_identical(curves)) == len(curves) - 1
         with house_style():
-            figure = learning_curves(metrics, folders, study)
+            figure = learning_curves(metrics, runs, study)
         assert "Margin\n= Entropy" in texts(figure)
 
     def test_labels_do_not_write_over_each_other(self, tmp_path):
         strategies = ["random", "margin", "entropy", *(f"s{i}" for i in range(17))]
-        metrics_csv, folders, study = make_study(tmp_path, ["a"], strategies, 1)
-        for folder in folders:  # all end at the same AP
+        metrics_csv, runs, study = make_study(tmp_path, ["a"], strategies, 1)
+        for _, folder in runs:  # all end at the same AP
             path = folder / "history.parquet"
             table = pd.read_parquet(path)
             table.loc[table["epoch"] == 4, "validation_ap"] = 1.0
             table.to_parquet(path)
         with house_style():
-            figure = learning_curves(read_metrics(metrics_csv), folders, study)
+            figure = learning_curves(read_metrics(metrics_csv), runs, study)
             figure.draw_without_rendering()
             labels = [text for text in figure.axes[-1].texts if text.get_text()]
             boxes = sorted((text.get_window_extent() for text in labels), key=lambda box: box.y0)
@@ -264,28 +266,28 @@ class TestLearningCurves:
             assert above.y0 > below.y1 - 1
 
     def test_a_run_without_its_folder_is_named(self, toy, tmp_path):
-        metrics, folders, study = toy
+        metrics, runs, study = toy
         with pytest.raises(
             UserError, match=r"Study toy.*class 'a\|b_c', strategy 'my_own', seed 0"
         ):
-            draw("learning_curves", metrics, folders[:-1], study, [tmp_path / "a.png"])
+            draw("learning_curves", metrics, runs[:-1], study, [tmp_path / "a.png"])
         assert not (tmp_path / "a.png").exists()
 
 
 def test_unknown_figures_and_formats_are_refused(toy, tmp_path):
-    metrics, folders, study = toy
+    metrics, runs, study = toy
     with pytest.raises(UserError, match="no figure 'pie'; choose one of win_count, differences"):
-        draw("pie", metrics, folders, study, [tmp_path / "a.png"])
+        draw("pie", metrics, runs, study, [tmp_path / "a.png"])
     with pytest.raises(UserError, match=r"a\.gif: a figure is written as one of \.pdf"):
-        draw("win_count", metrics, folders, study, [tmp_path / "a.gif"])
+        draw("win_count", metrics, runs, study, [tmp_path / "a.gif"])
 
 
 def test_published_values_stand_beside_ours(toy):
-    metrics_csv, folders, study = toy
+    metrics_csv, runs, study = toy
     reference = {"source": "P 2024", "values": {"badge": {"a|b_c": {"ap": 0.123}}}}
     with house_style():
         figure = FIGURES["mean_ap"](
-            read_metrics(metrics_csv), folders, {**study, "reference": reference}
+            read_metrics(metrics_csv), runs, {**study, "reference": reference}
         )
     assert "P 2024" in [text.get_text() for text in figure.legends[0].get_texts()]
     panels = {axes.get_title("left"): axes for axes in figure.axes}
@@ -296,8 +298,8 @@ def test_published_values_stand_beside_ours(toy):
 
 @pytest.mark.parametrize("name", ["win_count", "differences"])
 def test_without_a_baseline_the_figure_says_why_it_is_empty(toy, name):
-    metrics_csv, folders, study = toy
+    metrics_csv, runs, study = toy
     study = {**study, "strategies": ["badge", "margin"]}
     with house_style():
-        figure = FIGURES[name](select_study(read_metrics(metrics_csv), study), folders, study)
+        figure = FIGURES[name](select_study(read_metrics(metrics_csv), study), runs, study)
     assert any("needs the baseline Random" in text for text in texts(figure))

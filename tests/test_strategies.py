@@ -326,3 +326,15 @@ def test_scores_computed_by_a_strategy_must_be_finite_too():
     scores = torch.tensor([0.0, torch.nan])
     with pytest.raises(UserError, match="strategy 'margin', epoch 2: 1 of 2 scores"):
         top_k(Pool(torch.tensor([1, 2]), None, None, strategy="margin", epoch=2), scores, 1)
+
+
+@pytest.mark.parametrize("name", [n for n in strategies.names() if strategies.same_choice_as(n)])
+@settings(max_examples=50, deadline=None)
+@given(n=st.integers(1, 30), k=st.integers(0, 30), seed=st.integers(0, 100))
+def test_a_strategy_that_says_so_chooses_the_bags_of_another(name, n, k, seed):
+    data = Data(n, seed=seed)
+    selection = data.select(name, {}, k)
+    other = data.select(strategies.same_choice_as(name), {}, k)
+    assert torch.equal(selection.ids, other.ids)
+    assert torch.equal(selection.scores, other.scores)
+    assert strategies.options(name) == strategies.options(strategies.same_choice_as(name)) == {}

@@ -108,6 +108,9 @@ def test_strategies_that_choose_the_same_bags_have_the_same_results(finished):
     assert ap["margin"].equals(ap["entropy"])
     assert ap["margin"].equals(ap["least_confidence"])
     assert not ap["margin"].equals(ap["random"])
+    runs = {path.name for path in (finished.folder / "results/digits/runs/0").iterdir()}
+    assert "margin" in runs
+    assert not runs & {"entropy", "least_confidence"}
 
 
 def test_a_second_run_has_nothing_to_do(finished):
@@ -146,6 +149,11 @@ def test_a_deleted_figure_is_drawn_again_alone(edited):
 
 def test_a_smaller_grid_from_the_command_line_trains_nothing_again(edited):
     jobs = edited.planned("--config", "classes=[0,1]", "strategies=[random,badge]")
+    assert set(jobs) <= {"collect_metrics", *REPORTED}
+
+
+def test_a_strategy_that_shares_a_run_is_at_home_in_any_grid(finished):
+    jobs = finished.planned("--config", "strategies=[random,entropy]")
     assert set(jobs) <= {"collect_metrics", *REPORTED}
 
 

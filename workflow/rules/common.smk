@@ -57,20 +57,26 @@ def data_files(wildcards):
     return [f"resources/{name}/{file}" for file in datasets.module(name).FILES]
 
 
-def run_folders(wildcards):
-    """The folders of a study's runs, class by class."""
+def runs(wildcards):
+    """(strategy, folder of its run) of a study, class by class."""
     study = study_of(wildcards)
     return [
-        f"results/{study.name}/runs/{label}/{strategy}"
+        (strategy, f"results/{study.name}/runs/{label}/{run}")
         for label in study.class_slugs
-        for strategy in study.strategy_names
+        for strategy, run in study.runs.items()
     ]
+
+
+def run_pairs(wildcards):
+    return [f"{strategy}={folder}" for strategy, folder in runs(wildcards)]
 
 
 def run_files(*names):
     """An input function: the named files of every run of the study."""
     return lambda wildcards: [
-        f"{folder}/{name}" for folder in run_folders(wildcards) for name in names
+        f"{folder}/{name}"
+        for folder in dict(map(reversed, runs(wildcards)))  # each once
+        for name in names
     ]
 
 

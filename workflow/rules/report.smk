@@ -11,7 +11,7 @@ rule collect_metrics:
     conda:
         "../../envs/weakneg.yaml"
     params:
-        runs=run_folders,
+        runs=run_pairs,
         code=fingerprint("weakneg.evaluation"),
     shell:
         "python -m weakneg metrics --runs {params.runs} --output {output}"
@@ -66,7 +66,7 @@ for figure in FIGURES:
             "../../envs/weakneg.yaml"
         params:
             figure=figure,
-            runs=run_folders,
+            runs=run_pairs,
             settings=settings_of("report"),
             code=fingerprint("weakneg.figures"),
         shell:

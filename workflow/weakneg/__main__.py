@@ -102,6 +102,13 @@ def schema(args: argparse.Namespace) -> None:
         (SCHEMAS / name).write_text(text, encoding="utf-8")
 
 
+def publish(args: argparse.Namespace) -> None:
+    """Copy a finished study's metrics, tables and figures, with the record of their making."""
+    from weakneg.publish import publish
+
+    publish(args.results, args.target, args.command, args.wall_time)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m weakneg", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True, metavar="stage")
@@ -112,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 f"--{name.replace('_', '-')}", **({"required": "default" not in options} | options)
             )
-        if stage is not schema:
+        if stage not in (schema, publish):
             sub.add_argument(
                 "--fingerprint", default="", help="hash of the code of the stage, for the record"
             )
@@ -120,6 +127,12 @@ def _parser() -> argparse.ArgumentParser:
 
     path, text, as_json = {"type": Path}, {}, {"type": json.loads}
     several = {"type": Path, "nargs": "+"}
+    runs = {
+        "type": lambda pair: tuple(pair.split("=", 1)),
+        "nargs": "*",
+        "default": [],
+        "metavar": "STRATEGY=FOLDER",
+    }
     worker = {
         "device": {
             "default": os.environ.get("WEAKNEG_DEVICE", "auto"),
@@ -150,10 +163,11 @@ def _parser() -> argparse.ArgumentParser:
         **worker,
     )
     command(score, store=path, manifest=path, model=path, output=path, settings=text, **worker)
-    command(metrics, runs=several, output=path)
+    command(metrics, runs=runs, output=path)
     command(tables, metrics=path, settings=as_json, folder=path)
-    command(figure, name=text, metrics=path, runs=several, settings=as_json, outputs=several)
+    command(figure, name=text, metrics=path, runs=runs, settings=as_json, outputs=several)
     command(schema)
+    command(publish, results=path, target=path, command=text, wall_time=text)
     return parser
 
 

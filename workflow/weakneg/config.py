@@ -534,8 +534,25 @@ class Study(_Model):
         return [choice.name for choice in self.strategies]
 
     def strategy(self, name: str) -> StrategyChoice:
-        """The strategy and its options behind a name in results. Raises KeyError."""
-        return {choice.name: choice for choice in self.strategies}[name]
+        """The strategy and its options behind a name in results, or behind that of a shared run.
+
+        Raises KeyError for any other name.
+        """
+        choices = {choice.name: choice for choice in self.strategies}
+        for run in self.runs.values():
+            choices.setdefault(run, StrategyChoice(strategy=run, name=run))
+        return choices[name]
+
+    @property
+    def runs(self) -> dict[str, str]:
+        """Name of a strategy -> name of its run, in the order of the study.
+
+        Strategies that always choose the same bags (see `strategies.same_choice_as`) share a run.
+        """
+        return {
+            choice.name: strategies.same_choice_as(choice.strategy) or choice.name
+            for choice in self.strategies
+        }
 
     @property
     def class_slugs(self) -> dict[str, str]:

@@ -118,14 +118,19 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def collect_metrics(run_folders: Sequence[str | Path], output: str | Path) -> None:
-    """Write the metrics of `run_folders` as one CSV, in the order of the folders, then by seed.
+def collect_metrics(runs: Sequence[tuple[str, str | Path]], output: str | Path) -> None:
+    """Write the metrics of `runs` as one CSV, in the order of the runs, then by seed.
 
-    Raises UserError as `run_metrics` does, and when two folders hold the same run.
+    runs : (strategy, run folder) pairs; strategies that choose the same bags share a folder
+
+    Raises UserError as `run_metrics` does, and when two pairs give the same rows.
     """
-    if not run_folders:
+    if not runs:
         raise UserError(f"{output}: there is no run to take metrics from; name at least one.")
-    metrics = pd.concat([run_metrics(folder) for folder in run_folders], ignore_index=True)
+    metrics = pd.concat(
+        [run_metrics(folder).assign(strategy=strategy) for strategy, folder in runs],
+        ignore_index=True,
+    )
     _refuse_duplicates(metrics, output)
     with replace_when_whole(output) as temporary:
         metrics.to_csv(temporary, index=False, lineterminator="\n")

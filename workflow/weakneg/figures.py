@@ -1,6 +1,6 @@
 """The figures: which strategies beat the baseline, where, by how much, and how fast.
 
-A figure is one function `(metrics, run_folders, study) -> Figure` named in `FIGURES`; the study is
+A figure is one function `(metrics, runs, study) -> Figure` named in `FIGURES`; the study is
 the dictionary that `weakneg.tables` describes. Equal inputs give equal bytes in every format: dates
 are left out of the files, SVG ids come from a fixed salt, and the fonts are matplotlib's own.
 
@@ -124,14 +124,14 @@ _MORE_LINES = ("-", (0, (2, 1)), (0, (5, 1, 1, 1)))
 def draw(
     name: str,
     metrics_csv: str | Path,
-    run_folders: Sequence[str | Path],
+    runs: Sequence[tuple[str, str | Path]],
     study: dict,
     outputs: Sequence[str | Path],
 ) -> None:
     """Draw the figure `name` into each of `outputs` (.pdf, .png, .svg).
 
-    Only `learning_curves` reads `run_folders`. Raises UserError for a figure or a format that does
-    not exist, and for metrics or runs that lack a part of the study.
+    Only `learning_curves` reads `runs`, (strategy, run folder) pairs. Raises UserError for a figure
+    or a format that does not exist, and for metrics or runs that lack a part of the study.
     """
     if name not in FIGURES:
         raise UserError(f"There is no figure {name!r}; choose one of {', '.join(FIGURES)}.")
@@ -140,7 +140,7 @@ def draw(
             raise UserError(f"{output}: a figure is written as one of {', '.join(METADATA)}.")
     metrics = select_study(read_metrics(metrics_csv), study)
     with house_style():
-        figure = FIGURES[name](metrics, run_folders, study)
+        figure = FIGURES[name](metrics, runs, study)
         _settle(figure)
         for output in outputs:
             with replace_when_whole(output) as temporary:
@@ -172,7 +172,7 @@ def styles(study: dict) -> dict[str, Style]:
 # Figures
 
 
-def win_count(metrics: pd.DataFrame, run_folders: Sequence, study: dict) -> Figure:
+def win_count(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     """On how many classes each strategy is better or worse than the baseline (paper, Fig. 1)."""
     counts = win_counts(paired_differences(metrics, study["baseline"], "ap"))
     if counts.empty:
@@ -274,7 +274,7 @@ def win_count(metrics: pd.DataFrame, run_folders: Sequence, study: dict) -> Figu
     return figure
 
 
-def differences(metrics: pd.DataFrame, run_folders: Sequence, study: dict) -> Figure:
+def differences(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     """Per-class difference to the baseline with its interval, one panel per strategy."""
     table = paired_differences(metrics, study["baseline"], "ap")
     if table.empty:
@@ -354,7 +354,7 @@ def differences(metrics: pd.DataFrame, run_folders: Sequence, study: dict) -> Fi
     return figure
 
 
-def mean_ap(metrics: pd.DataFrame, run_folders: Sequence, study: dict) -> Figure:
+def mean_ap(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     """Mean AP per strategy with intervals; beside it, classes of which the paper gives values."""
     table = intervals(metrics, "ap").set_index(["class", "strategy"])
     n_seeds = metrics["seed"].nunique()
@@ -451,13 +451,13 @@ def mean_ap(metrics: pd.DataFrame, run_folders: Sequence, study: dict) -> Figure
     return figure
 
 
-def learning_curves(metrics: pd.DataFrame, run_folders: Sequence, study: dict) -> Figure:
+def learning_curves(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     """Best validation AP so far against epochs, bags trained on, and seconds.
 
     Each point is the mean over classes after one epoch, in y as in x. A run that stopped early
     keeps its best AP and its cost until the last epoch, so that each point averages the same runs.
     """
-    curves = read_curves(run_folders, metrics, study)
+    curves = read_curves(runs, metrics, study)
     style = styles(study)
     groups = _group_identical(curves)
     n_epochs = max(len(curve.ap[0]) for curve in curves.values())
@@ -553,15 +553,15 @@ class Curve(NamedTuple):
 
 
 def read_curves(
-    run_folders: Sequence[str | Path], metrics: pd.DataFrame, study: dict
+    runs: Sequence[tuple[str, str | Path]], metrics: pd.DataFrame, study: dict
 ) -> dict[str, Curve]:
     """Read the histories of a study's runs; UserError when one of `metrics` has no folder."""
     tables = []
-    for folder in run_folders:
-        run = read_run(folder)
-        if run["class"] in study["classes"] and run["strategy"] in study["strategies"]:
+    for strategy, folder in runs:
+        class_name = read_run(folder)["class"]
+        if class_name in study["classes"] and strategy in study["strategies"]:
             history = read_epochs(folder)
-            tables.append(history.assign(**{"class": run["class"], "strategy": run["strategy"]}))
+            tables.append(history.assign(**{"class": class_name, "strategy": strategy}))
     keys = ["class", "strategy", "seed"]
     found = pd.concat(tables) if tables else pd.DataFrame(columns=keys)
     missing = set(metrics[keys].itertuples(index=False, name=None)) - set(
@@ -574,9 +574,9 @@ def read_curves(
             f" strategy {strategy!r}, seed {seed}; name the folders of all runs."
         )
 
-    runs = found.groupby(keys, sort=False)
-    found["best_so_far"] = runs["validation_ap"].cummax()
-    found["seconds"] = runs["seconds"].cumsum()
+    by_seed = found.groupby(keys, sort=False)
+    found["best_so_far"] = by_seed["validation_ap"].cummax()
+    found["seconds"] = by_seed["seconds"].cumsum()
     epochs = np.arange(1, found["epoch"].max() + 1)
     curves = {}
     for strategy in study["strategies"]:
