@@ -86,8 +86,7 @@ class _SeedTraining:
         self.select = strategies.load(settings.strategy)
         self.select_randomly = strategies.load("random")
 
-        # The same weights at the start for every strategy, so that strategies are compared in
-        # pairs.
+        # Every strategy starts with the same weights, so that strategies are compared in pairs.
         torch.manual_seed(random_generator(seed, "weights").initial_seed())
         self.model = bag_classifier.load(settings.model, data.instance_shape).to(data.device)
         self.optimizer = torch.optim.Adam(
@@ -170,9 +169,8 @@ class _SeedTraining:
         training = self.settings.training
         if training.schedule == "constant":
             return training.learning_rate
-        return (
-            training.learning_rate * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / training.epochs))
-        )
+        fall = 0.5 * (1 + math.cos(math.pi * (epoch - 1) / training.epochs))
+        return training.learning_rate * fall
 
     def _choose(self, epoch: int) -> bool:
         """Choose the negative bags of this epoch; false where those of the last one stay in use."""

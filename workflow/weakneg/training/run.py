@@ -40,13 +40,11 @@ def train_run(
     """Stage: train every seed of a run and write the files of its folder.
 
     store, manifest: the training split's features and bags
-    folder: of the run; gets model.pt, history.parquet, timing.parquet, selection.h5, run.json, and
-    in
-        `seeds/` the state of each seed after its last finished epoch. A killed job goes on from
-        there and ends with the same files; a seed added later leaves those that are there
-        untrained.
-    identity: study, class, strategy and fingerprint, for the record; a changed fingerprint starts
-    anew
+    folder: of the run; gets model.pt, history.parquet, timing.parquet, selection.h5 and run.json,
+        and in `seeds/` the state of each seed after its last finished epoch. A killed job goes on
+        from there and ends with the same files; a seed added later leaves the others as they are.
+    identity: study, class, strategy and fingerprint, for the record; a seed starts anew when the
+        fingerprint has changed
 
     Raises UserError for unusable inputs or when training diverges.
     """
@@ -80,15 +78,16 @@ def _train_seed(path: Path, key: str, data: BagData, settings: "RunSettings", se
             flush=True,
         )
 
-    state = _saved_state(path, key, data.device)
+    state = _saved_state(path, key)
     if state is not None:
         print(f"seed {seed}  goes on after epoch {state['epoch']}", file=sys.stderr, flush=True)
     return train_seed(data, settings, seed, state, after_epoch)
 
 
-def _saved_state(path: Path, key: str, device: torch.device) -> State | None:
+def _saved_state(path: Path, key: str) -> State | None:
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        # On the CPU, where row numbers belong; a model takes its weights to its own device.
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return None
     except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
