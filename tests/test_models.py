@@ -13,7 +13,7 @@ from weakneg import config
 from weakneg.models import bag_classifier, resnet18
 from weakneg.models.bag_classifier import BagClassifier
 from weakneg.models.pooling import POOLINGS
-from weakneg.models.simple_cnn import SimpleCNN, conv_max_pool, fast_max_pool
+from weakneg.models.simple_cnn import SimpleCNN, _conv_pool
 
 LABELS = ("known", "hypothesised")
 every_pooling = pytest.mark.parametrize("pooling", sorted(POOLINGS))
@@ -281,28 +281,28 @@ def test_simple_cnn_is_two_convolutions_with_max_pooling_and_two_layers(shape, i
         torch.testing.assert_close(value, reference, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("size", [(8, 8), (7, 9)], ids=str)
-def test_the_fast_poolings_break_ties_as_max_pool2d_does(size):
+@pytest.mark.parametrize("strided", [True, False])
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (8, 9), (9, 8)], ids=str)
+def test_pooling_breaks_ties_as_max_pool2d_does(size, strided):
     """Small integers: many ties, and no rounding that could break them."""
     torch.manual_seed(0)
     conv = nn.Conv2d(2, 3, 3, padding=1)
     with torch.no_grad():
         for parameter in conv.parameters():
-            parameter.copy_(torch.randint(-1, 2, parameter.shape).float())
+            parameter.copy_(torch.randint(-1, 2, parameter.shape))
     x = torch.randint(0, 2, (20, 2, *size)).float()
 
-    for fast, plain in (
-        (fast_max_pool, lambda x: max_pool2d(x, 2)),
-        (lambda x: conv_max_pool(x, conv), lambda x: max_pool2d(conv(x), 2)),
+    results = []
+    for function in (
+        lambda x: _conv_pool(x, conv, strided=strided),
+        lambda x: max_pool2d(conv(x), 2),
     ):
-        results = []
-        for function in (fast, plain):
-            leaf = x.clone().requires_grad_()
-            y = function(leaf)
-            weights = torch.arange(y.numel()).view_as(y).float() % 7
-            results.append((y, torch.autograd.grad((y * weights).sum(), leaf)[0]))
-        for value, reference in zip(*results, strict=True):
-            assert torch.equal(value, reference)
+        leaf = x.clone().requires_grad_()
+        y = function(leaf)
+        loss = (y * (torch.arange(y.numel()).view_as(y) % 7)).sum()
+        results.append((y, *torch.autograd.grad(loss, (leaf, conv.weight, conv.bias))))
+    for value, reference in zip(*results, strict=True):
+        assert torch.equal(value, reference)
 
 
 def _parameters(module: nn.Module) -> int:
@@ -344,6 +344,18 @@ def test_every_model_file_makes_a_classifier_of_bags(name, pooling):
     assert scores.logits.shape == (3,)
     assert scores.embeddings.shape == scores.gradients("known").shape == (3, d)
     assert torch.equal(scores.logits, logits)
+
+
+@pytest.mark.parametrize("name", config._models())
+def test_padding_does_not_reach_the_training_of_any_model(name):
+    """Not even through the statistics of a batch normalisation."""
+    torch.manual_seed(0)
+    model = bag_classifier.load(config.ModelSettings(name=name), (1, 8, 8)).train()
+    x = torch.randn(4, 3, 1, 8, 8)
+    mask = torch.tensor([[True, True, False], [False, True, False], [True] * 3, [True] * 3])
+    before = model(x, mask)
+    x[~mask] = 9.0
+    assert torch.equal(model(x, mask), before)
 
 
 @every_pooling

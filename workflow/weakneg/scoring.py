@@ -37,7 +37,13 @@ def score_run(
     device = prepare(device, threads)
     features = read_store(store)
     draws = read_manifest(manifest, len(features.x))
-    saved = torch.load(model, map_location=device, weights_only=True)
+    try:
+        saved = torch.load(model, map_location=device, weights_only=True)
+    except Exception as error:  # torch.load raises whatever a damaged file makes it stumble over
+        reason = type(error).__name__
+        raise UserError(
+            f"{model} cannot be read ({reason}): delete it, so that the run is trained again."
+        ) from error
     classifier = bag_classifier.load(settings.model, tuple(saved["instance_shape"])).to(device)
     columns: dict[str, list[Any]] = {"seed": [], "bag": [], "label": [], "score": []}
     data, drawn = None, None

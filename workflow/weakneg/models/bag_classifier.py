@@ -60,19 +60,27 @@ class BagClassifier(nn.Module):
         self.head = nn.Linear(encoder.embedding_size, 2)
         self.pooling = POOLINGS[pooling]
 
-    def instances(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def instances(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings (B, n, D) and logits (B, n) of the instances of bags x (B, n, *shape)."""
-        h = self.encoder(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        real = mask.flatten()
+        if real.all():
+            h = self.encoder(x.flatten(0, 1))
+        else:
+            # Padding must not reach the statistics of a batch normalisation.
+            encoded = self.encoder(x.flatten(0, 1)[real])
+            h = encoded.new_zeros(len(real), self.encoder.embedding_size)
+            h[real] = encoded
+        h = h.unflatten(0, x.shape[:2])
         scores = self.head(h)
         return h, scores[..., 1] - scores[..., 0]
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Bag logits (B,) of bags x (B, n, *shape), mask (B, n) true where an instance is real."""
-        return self.pooling.logit(self.instances(x)[1], mask)
+        return self.pooling.logit(self.instances(x, mask)[1], mask)
 
     def score(self, x: Tensor, mask: Tensor) -> BagScores:
         """Logits, embeddings and gradient directions of bags, for the strategies."""
-        h, d = self.instances(x)
+        h, d = self.instances(x, mask)
 
         def average(weights: Tensor) -> Tensor:
             return (weights.unsqueeze(-1) * h).sum(1)

@@ -22,6 +22,7 @@ from weakneg.errors import UserError
 from weakneg.models import bag_classifier
 from weakneg.models.bag_classifier import BagScores
 from weakneg.strategies.pool import Pool, Selection
+from weakneg.training.adam import Adam
 from weakneg.training.data import BagData, score_bags
 from weakneg.training.device import peak_memory_bytes, synchronise
 from weakneg.training.ranking import ranking_metrics
@@ -89,11 +90,10 @@ class _SeedTraining:
         # Every strategy starts with the same weights, so that strategies are compared in pairs.
         torch.manual_seed(random_generator(seed, "weights").initial_seed())
         self.model = bag_classifier.load(settings.model, data.instance_shape).to(data.device)
-        self.optimizer = torch.optim.Adam(
+        self.optimizer = Adam(
             self.model.parameters(),
-            lr=settings.training.learning_rate,
+            learning_rate=settings.training.learning_rate,
             weight_decay=settings.training.weight_decay,
-            fused=True,
         )
         self.state = state or {
             "epoch": 0,
@@ -119,8 +119,7 @@ class _SeedTraining:
         state, training = self.state, self.settings.training
         self.seconds = dict.fromkeys(("scoring", "selecting", "training", "evaluating"), 0.0)
         rate = self._learning_rate(epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self.optimizer.learning_rate = rate
 
         resampled = self._choose(epoch)
         rows = torch.cat([self.positives, state["chosen"]])
@@ -221,9 +220,7 @@ class _SeedTraining:
         for batch in rows.split(self.settings.training.batch_size):
             logits = self.model(*self.data.input(batch))
             loss = binary_cross_entropy_with_logits(logits, self.data.label[batch])
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
+            self.optimizer.step(loss)
             total += loss.detach() * len(batch)
         return total.item() / len(rows)
 

@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import os
-import pickle
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -90,10 +89,12 @@ def _saved_state(path: Path, key: str) -> State | None:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return None
-    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
-        print(f"{path} cannot be read ({error}): training starts anew", file=sys.stderr)
+    except Exception as error:  # damaged bytes make torch.load raise nearly anything
+        print(
+            f"{path} cannot be read ({type(error).__name__}): training starts anew", file=sys.stderr
+        )
         return None
-    return state if state.pop("key", None) == key else None
+    return state if isinstance(state, dict) and state.pop("key", None) == key else None
 
 
 def _key(settings: "RunSettings", seed: int, fingerprint: str, inputs: str, bags: Bags) -> str:

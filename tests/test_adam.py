@@ -1,0 +1,73 @@
+"""The optimiser: PyTorch's Adam, to the bit, without what importing it costs."""
+
+import subprocess
+import sys
+
+import torch
+from torch import nn
+
+from weakneg.training.adam import Adam
+
+X, Y = torch.randn(64, 10), torch.randn(64, 1)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(10, 20), nn.Tanh(), nn.Linear(20, 1))
+
+
+def loss_of(model: nn.Module) -> torch.Tensor:
+    return (model(X) - Y).square().mean()
+
+
+def test_steps_are_those_of_pytorch():
+    ours, theirs = network(), network()
+    adam = Adam(ours.parameters(), learning_rate=1e-2, weight_decay=0.01)
+    reference = torch.optim.Adam(theirs.parameters(), lr=1e-2, weight_decay=0.01, fused=True)
+    for step in range(20):
+        if step == 10:
+            adam.learning_rate = reference.param_groups[0]["lr"] = 1e-3
+        adam.step(loss_of(ours))
+        reference.zero_grad()
+        loss_of(theirs).backward()
+        reference.step()
+    for own, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(own, other)
+
+
+def test_a_restored_state_goes_on_as_if_never_interrupted():
+    whole, halves = network(), network()
+    adam = Adam(whole.parameters(), learning_rate=1e-2)
+    before = Adam(halves.parameters(), learning_rate=1e-2)
+    for _ in range(5):
+        adam.step(loss_of(whole))
+        before.step(loss_of(halves))
+    after = Adam(halves.parameters(), learning_rate=1e-2)
+    after.load_state_dict(before.state_dict())
+    for _ in range(5):
+        adam.step(loss_of(whole))
+        after.step(loss_of(halves))
+    for own, other in zip(whole.parameters(), halves.parameters(), strict=True):
+        assert torch.equal(own, other)
+
+
+def test_a_step_does_not_import_the_compiler_of_pytorch():
+    """It takes a second or more, which every training job would pay at its start."""
+    program = (
+        "import sys, torch\n"
+        "import weakneg.training.run\n"
+        "from weakneg.training.adam import Adam\n"
+        "weight = torch.nn.Parameter(torch.ones(3))\n"
+        "Adam([weight], learning_rate=0.1).step(weight.sum())\n"
+        "assert weight[0] < 1\n"
+        "print('torch._dynamo' in sys.modules, 'sklearn' in sys.modules)\n"
+    )
+    workflow = f"{__file__.rsplit('/', 2)[0]}/workflow"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": workflow},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["False", "False"]
