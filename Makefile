@@ -32,7 +32,7 @@ lock: .venv/requirements-dev.txt
 	    --no-emit-index-url --custom-compile-command "make lock" $$name.in --output-file $$name.txt; done
 
 # The environment, from a lock; the copy of the lock in it says that it is complete.
-.venv/requirements%.txt: envs/requirements%.txt | .venv
+.venv/%.txt: envs/%.txt | .venv
 	$(BIN)/python -m pip install --require-hashes --requirement $<
 	echo "$(CURDIR)/workflow" > "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/weakneg.pth"
 	cp $< $@
