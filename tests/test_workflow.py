@@ -95,8 +95,9 @@ REPORTED = {"write_tables": 1, **DRAWN}
 
 def test_a_plain_run_ends_with_figures_and_tables_that_its_last_lines_name(finished):
     metrics = pd.read_csv(finished.folder / "results/digits/metrics.csv")
-    assert Counter(metrics["strategy"].value_counts()) == {25: 10}  # 5 classes x 5 seeds
-    assert metrics.query("strategy == 'full'")["ap"].mean() > 0.9
+    assert Counter(metrics["strategy"].value_counts()) == {20: 10}  # 4 classes x 5 seeds
+    prevalence = metrics["test_positive"] / metrics["test_bags"]
+    assert metrics["ap"].mean() > 3 * prevalence.mean()
     named = re.findall(r"results/digits/(?:figures|tables)/\S+", finished.output[-2000:])
     assert {Path(path).name for path in named} >= {"win_count.png", "table1.md"}
     assert all((finished.folder / path).stat().st_size > 0 for path in named)
@@ -125,7 +126,7 @@ def test_touching_and_reformatting_rerun_nothing(edited):
 
 def test_editing_one_strategy_reruns_its_runs_and_what_follows(edited):
     edited.edit("strategies/badge.py", "_BLOCK = 64", "_BLOCK = 32")
-    assert edited.planned() == {"train_run": 5, "score_run": 5, "collect_metrics": 1, **REPORTED}
+    assert edited.planned() == {"train_run": 4, "score_run": 4, "collect_metrics": 1, **REPORTED}
 
 
 def test_editing_the_figures_redraws_only(edited):
