@@ -35,7 +35,8 @@ for study in CONFIG.study_names:
 
 
 onsuccess:
-    print(f"\nFinished. Figures and tables:\n{results_summary()}")
+    if REQUESTED:
+        print(f"\nFinished. Figures and tables:\n{results_summary()}")
 
 
 onerror:

@@ -36,6 +36,8 @@ shell.prefix(
     .replace("{", "{{")
     .replace("}", "}}")
 )
+
+REQUESTED = []  # names of the studies that this invocation builds
 FIGURES = ["win_count", "differences", "mean_ap", "learning_curves"]
 FORMATS = ["pdf", "png", "svg"]
 TABLES = ["table1.csv", "table1.md", "win_counts.csv", "win_counts.md", "differences.csv"]
@@ -83,6 +85,8 @@ def run_files(*names):
 def study_results(study):
     """What people read of a study."""
     checked(CONFIG.study, study)
+    if study not in REQUESTED:
+        REQUESTED.append(study)
     return [
         f"results/{study}/metrics.csv",
         *(f"results/{study}/tables/{table}" for table in TABLES),
@@ -107,9 +111,13 @@ def class_name(wildcards):
     return study_of(wildcards).class_slugs[wildcards.label]
 
 
+def code_of(stage, *plugins):
+    """The fingerprint of the code of a stage: of its module and of the files that it loads."""
+    return checked(fingerprint, stage, plugins)
+
+
 def features_code(wildcards):
-    dataset = study_of(wildcards).dataset.name
-    return fingerprint("weakneg.store", [f"weakneg.datasets.{dataset}"])
+    return code_of("weakneg.store", f"weakneg.datasets.{study_of(wildcards).dataset.name}")
 
 
 def train_code(wildcards):
@@ -120,18 +128,18 @@ def train_code(wildcards):
     ]
     if study.sampling.warmup_epochs:
         plugins.append("weakneg.strategies.random")
-    return fingerprint("weakneg.training.run", plugins)
+    return code_of("weakneg.training.run", *plugins)
 
 
 def score_code(wildcards):
-    return fingerprint("weakneg.scoring", [f"weakneg.models.{study_of(wildcards).model.name}"])
+    return code_of("weakneg.scoring", f"weakneg.models.{study_of(wildcards).model.name}")
 
 
 def results_summary():
-    """The figures and tables of the studies that have them, one line each."""
-    lines = []
-    for study in CONFIG.default_studies:
-        folder = Path("results") / study
-        lines += [f"  {folder}/figures/{figure}.png" for figure in FIGURES]
-        lines += [f"  {folder}/tables/{table}" for table in TABLES if table.endswith(".md")]
-    return "\n".join(line for line in lines if Path(line.strip()).exists())
+    """What to look at first in the studies that were built, a file per line."""
+    return "\n".join(
+        f"  {file}"
+        for study in REQUESTED
+        for file in study_results(study)
+        if file.endswith((".png", ".md"))
+    )

@@ -55,7 +55,7 @@ rule draw_bags:
     params:
         class_name=class_name,
         settings=settings_of("bag"),
-        code=fingerprint("weakneg.bags"),
+        code=code_of("weakneg.bags"),
     shell:
         "python -m weakneg bags --class-name {params.class_name:q} --settings {params.settings:q}"
         " --train-store {input.train} --test-store {input.test}"

@@ -12,7 +12,7 @@ rule collect_metrics:
         "../../envs/weakneg.yaml"
     params:
         runs=run_pairs,
-        code=fingerprint("weakneg.evaluation"),
+        code=code_of("weakneg.evaluation"),
     shell:
         "python -m weakneg metrics --runs {params.runs} --output {output}"
         " --fingerprint {params.code} 2> {log}"
@@ -34,7 +34,7 @@ rule write_tables:
     params:
         folder=subpath(output[0], parent=True),
         settings=settings_of("report"),
-        code=fingerprint("weakneg.tables"),
+        code=code_of("weakneg.tables"),
     shell:
         "python -m weakneg tables --metrics {input} --settings {params.settings:q}"
         " --folder {params.folder} --fingerprint {params.code} 2> {log}"
@@ -68,7 +68,7 @@ for figure in FIGURES:
             figure=figure,
             runs=run_pairs,
             settings=settings_of("report"),
-            code=fingerprint("weakneg.figures"),
+            code=code_of("weakneg.figures"),
         shell:
             "python -m weakneg figure --name {params.figure} --metrics {input.metrics}"
             " --runs {params.runs} --settings {params.settings:q} --outputs {output}"
