@@ -29,7 +29,7 @@ lint: .venv/requirements-dev.txt
 lock: .venv/requirements-dev.txt
 	cd envs && for name in requirements requirements-dev; do \
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --custom-compile-command "make lock" $$name.in --output-file $$name.txt; done
+	    --no-emit-index-url --custom-compile-command "make lock" $$name.in --output-file $$name.txt || exit 1; done
 
 # The environment, from a lock; the copy of the lock in it says that it is complete.
 .venv/%.txt: envs/%.txt | .venv
@@ -40,4 +40,4 @@ lock: .venv/requirements-dev.txt
 .venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: $(PYTHON) is older than Python 3.11: name a newer one, as in make PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }

@@ -22,16 +22,20 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        lambda _: [file for study in CONFIG.default_studies for file in study_results(study)],
+        lambda _: [file for study in CONFIG.default_studies for file in requested(study)],
 
 
 for study in CONFIG.study_names:
+    if study == "published" or workflow.is_rule(study):
+        sys.exit(
+            f"error: a study cannot be called {study}, the workflow uses that name: rename it."
+        )
 
     rule:
         name:
             study
         input:
-            lambda _, study=study: study_results(study),
+            lambda _, study=study: requested(study),
 
 
 onsuccess:

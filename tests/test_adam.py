@@ -35,6 +35,25 @@ def test_steps_are_those_of_pytorch():
         assert torch.equal(own, other)
 
 
+def test_steps_are_those_of_pytorch_whatever_the_memory_format():
+    """A convolution in channels-last, whose gradient may lie in memory in another order."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 8, 8)
+    ours = nn.Conv2d(3, 5, 3).to(memory_format=torch.channels_last)
+    theirs = nn.Conv2d(3, 5, 3).to(memory_format=torch.channels_last)
+    theirs.load_state_dict(ours.state_dict())
+    adam = Adam(ours.parameters(), learning_rate=1e-2)
+    reference = torch.optim.Adam(theirs.parameters(), lr=1e-2, fused=True)
+    for _ in range(3):
+        # The weight's own square has a gradient in the order of the weight, the product not.
+        flat = torch.arange(135.0)
+        adam.step(ours(x).square().mean() + (ours.weight.flatten() * flat).sum())
+        reference.zero_grad()
+        (theirs(x).square().mean() + (theirs.weight.flatten() * flat).sum()).backward()
+        reference.step()
+    assert torch.equal(ours.weight, theirs.weight)
+
+
 def test_a_restored_state_goes_on_as_if_never_interrupted():
     whole, halves = network(), network()
     adam = Adam(whole.parameters(), learning_rate=1e-2)

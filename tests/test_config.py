@@ -540,3 +540,15 @@ def test_checking_every_study_is_quick_and_needs_no_torch():
     torch, seconds = done.stdout.split()
     assert torch == "False"
     assert float(seconds) < 1  # about 0.4 on a quiet machine
+
+
+def test_a_file_of_no_class_or_strategy_of_the_study_is_a_clear_line():
+    digits = config.load_study("digits")
+    assert "did you mean 'badge'" in message(digits.strategy, "bagde")
+    assert "'7' is not a class of the study digits" in message(digits.class_of, "7")
+
+
+def test_the_upper_bound_is_the_strategy_without_a_budget():
+    digits = config.load_study("digits")
+    assert digits.report_settings()["upper_bound"] == "full"
+    assert digits.shrunk(None, ["badge"], None).report_settings()["upper_bound"] is None

@@ -25,7 +25,7 @@ from weakneg.datasets.cifar import Cifar
 from weakneg.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-DATA = Path(os.environ.get("WEAKNEG_DATA") or ROOT.parent / "shared" / "data")
+DATA = Path(os.environ.get("WEAKNEG_DATA", os.devnull))
 
 needs_cifar10 = pytest.mark.skipif(
     not (DATA / "cifar-10-batches-py").is_dir(),

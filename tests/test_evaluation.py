@@ -47,8 +47,14 @@ def write_run(folder, class_name="cat", strategy="random", seeds=(0, 1), scores=
         seconds_evaluating=0.25,
         peak_memory_bytes=1,
     ).to_parquet(folder / "timing.parquet")
-    run = {"class": class_name, "strategy": strategy, "device": "cpu: A", "fingerprint": "f00"}
-    for key, value in {"n_positive": 10, "n_pool": 50, "budget": 20}.items():
+    run = {"class": class_name, "strategy": strategy, "fingerprint": "f00"}
+    device = {"device": "cpu: A"}
+    for key, value in {
+        "n_positive": 10,
+        "n_pool": 50,
+        "budget": 20,
+        "made_with": device,
+    }.items():
         run[key] = {str(seed): value for seed in seeds}
     (folder / "run.json").write_text(json.dumps(run))
     return folder

@@ -63,9 +63,10 @@ def make_study(root, classes, strategies, n_seeds, n_epochs=4):
                 if name == "scores":
                     table["label"] = table["label"].astype("int8")
                 table.to_parquet(folder / f"{name}.parquet")
-            run = {"class": class_name, "strategy": strategy, "device": "cpu", "fingerprint": "f"}
+            run = {"class": class_name, "strategy": strategy, "fingerprint": "f"}
             for key in ("n_positive", "n_pool", "budget"):
                 run[key] = {str(seed): 30 for seed in range(n_seeds)}
+            run["made_with"] = {str(seed): {"device": "cpu"} for seed in range(n_seeds)}
             (folder / "run.json").write_text(json.dumps(run))
     metrics = root / "metrics.csv"
     collect_metrics(runs, metrics)

@@ -280,7 +280,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(train, data, tmp_path
         "study": IDENTITY["study"],
         "class-name": IDENTITY["class"],
         "strategy": IDENTITY["strategy"],
-        "fingerprint": IDENTITY["fingerprint"],
+        "code": IDENTITY["fingerprint"],
         "settings": run_settings("badge", seeds=(0, 1), epochs=epochs).model_dump_json(),
         "device": "cpu",
         "threads": 1,

@@ -53,10 +53,14 @@ def study_of(wildcards):
     return checked(CONFIG.study, wildcards.study)
 
 
+def data_folder(wildcards):
+    return f"resources/{study_of(wildcards).dataset.name}"
+
+
 def data_files(wildcards):
     """The published files that the study's data set is made of."""
-    name = study_of(wildcards).dataset.name
-    return [f"resources/{name}/{file}" for file in datasets.module(name).FILES]
+    files = datasets.module(study_of(wildcards).dataset.name).FILES
+    return [f"{data_folder(wildcards)}/{file}" for file in files]
 
 
 def runs(wildcards):
@@ -82,11 +86,16 @@ def run_files(*names):
     ]
 
 
-def study_results(study):
-    """What people read of a study."""
+def requested(study):
+    """The results of a study that this invocation builds."""
     checked(CONFIG.study, study)
     if study not in REQUESTED:
         REQUESTED.append(study)
+    return study_results(study)
+
+
+def study_results(study):
+    """What people read of a study."""
     return [
         f"results/{study}/metrics.csv",
         *(f"results/{study}/tables/{table}" for table in TABLES),
@@ -104,16 +113,16 @@ def settings_of(stage):
 
 
 def run_settings(wildcards):
-    return canonical(study_of(wildcards).run_settings(wildcards.strategy))
+    return canonical(checked(study_of(wildcards).run_settings, wildcards.strategy))
 
 
 def class_name(wildcards):
-    return study_of(wildcards).class_slugs[wildcards.label]
+    return checked(study_of(wildcards).class_of, wildcards.label)
 
 
 def code_of(stage, *plugins):
-    """The fingerprint of the code of a stage: of its module and of the files that it loads."""
-    return checked(fingerprint, stage, plugins)
+    """The fingerprint of a stage's code, and what it is of: its module and the files it loads."""
+    return [checked(fingerprint, stage, plugins), stage, *plugins]
 
 
 def features_code(wildcards):
@@ -124,7 +133,7 @@ def train_code(wildcards):
     study = study_of(wildcards)
     plugins = [
         f"weakneg.models.{study.model.name}",
-        f"weakneg.strategies.{study.strategy(wildcards.strategy).strategy}",
+        f"weakneg.strategies.{checked(study.strategy, wildcards.strategy).strategy}",
     ]
     if study.sampling.warmup_epochs:
         plugins.append("weakneg.strategies.random")

@@ -34,11 +34,12 @@ rule build_features:
         "../../envs/weakneg.yaml"
     params:
         settings=settings_of("features"),
+        folder=data_folder,
         code=features_code,
     shell:
-        "python -m weakneg features --settings {params.settings:q}"
+        "python -m weakneg features --settings {params.settings:q} --folder {params.folder}"
         " --train-store {output.train} --test-store {output.test}"
-        " --fingerprint {params.code} 2> {log}"
+        " --code {params.code} 2> {log}"
 
 
 rule draw_bags:
@@ -60,4 +61,4 @@ rule draw_bags:
         "python -m weakneg bags --class-name {params.class_name:q} --settings {params.settings:q}"
         " --train-store {input.train} --test-store {input.test}"
         " --train-manifest {output.train} --test-manifest {output.test}"
-        " --fingerprint {params.code} 2> {log}"
+        " --code {params.code} 2> {log}"

@@ -15,18 +15,14 @@ rule collect_metrics:
         code=code_of("weakneg.evaluation"),
     shell:
         "python -m weakneg metrics --runs {params.runs} --output {output}"
-        " --fingerprint {params.code} 2> {log}"
+        " --code {params.code} 2> {log}"
 
 
 rule write_tables:
     input:
         "results/{study}/metrics.csv",
     output:
-        report(
-            expand("results/{{study}}/tables/{table}", table=TABLES),
-            category="{study}",
-            caption="../report/table1.rst",
-        ),
+        expand("results/{{study}}/tables/{table}", table=TABLES),
     log:
         "results/{study}/logs/write_tables.log",
     conda:
@@ -37,7 +33,7 @@ rule write_tables:
         code=code_of("weakneg.tables"),
     shell:
         "python -m weakneg tables --metrics {input} --settings {params.settings:q}"
-        " --folder {params.folder} --fingerprint {params.code} 2> {log}"
+        " --folder {params.folder} --code {params.code} 2> {log}"
 
 
 for figure in FIGURES:
@@ -47,7 +43,9 @@ for figure in FIGURES:
             f"draw_{figure}"
         input:
             # The other figures need the metrics alone.
-            run_files("history.parquet", "timing.parquet") if figure == "learning_curves" else [],
+            run_files("history.parquet", "timing.parquet", "run.json")
+            if figure == "learning_curves"
+            else [],
             metrics="results/{study}/metrics.csv",
         output:
             report(
@@ -72,4 +70,4 @@ for figure in FIGURES:
         shell:
             "python -m weakneg figure --name {params.figure} --metrics {input.metrics}"
             " --runs {params.runs} --settings {params.settings:q} --outputs {output}"
-            " --fingerprint {params.code} 2> {log}"
+            " --code {params.code} 2> {log}"

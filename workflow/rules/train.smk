@@ -28,7 +28,7 @@ rule train_run:
         "python -m weakneg train --study {wildcards.study} --class-name {params.class_name:q}"
         " --strategy {wildcards.strategy} --settings {params.settings:q}"
         " --store {input.store} --manifest {input.manifest} --run {params.run}"
-        " --threads {threads} --fingerprint {params.code} 2> {log}"
+        " --threads {threads} --code {params.code} 2> {log}"
 
 
 rule score_run:
@@ -50,4 +50,4 @@ rule score_run:
         "python -m weakneg score --settings {params.settings:q}"
         " --store {input.store} --manifest {input.manifest} --model {input.model}"
         " --output {output} --threads {threads}"
-        " --fingerprint {params.code} 2> {log}"
+        " --code {params.code} 2> {log}"

@@ -28,8 +28,8 @@ def features(args: argparse.Namespace) -> None:
     from weakneg.config import FeaturesSettings
     from weakneg.store import build_features
 
-    dataset = FeaturesSettings.model_validate_json(args.settings).dataset.name
-    build_features(dataset, Path("resources") / dataset, args.train_store, args.test_store)
+    settings = FeaturesSettings.model_validate_json(args.settings)
+    build_features(settings.dataset.name, args.folder, args.train_store, args.test_store)
 
 
 def bags(args: argparse.Namespace) -> None:
@@ -56,7 +56,7 @@ def train(args: argparse.Namespace) -> None:
         "study": args.study,
         "class": args.class_name,
         "strategy": args.strategy,
-        "fingerprint": args.fingerprint,
+        "fingerprint": args.code[0],
     }
     settings = RunSettings.model_validate_json(args.settings)
     train_run(args.store, args.manifest, args.run, settings, identity, args.device, args.threads)
@@ -121,7 +121,11 @@ def _parser() -> argparse.ArgumentParser:
             )
         if stage not in (schema, publish):
             sub.add_argument(
-                "--fingerprint", default="", help="hash of the code of the stage, for the record"
+                "--code",
+                nargs="+",
+                default=[""],
+                metavar=("HASH", "MODULE"),
+                help="fingerprint of the stage's code, and the modules that it is of",
             )
         sub.set_defaults(stage=stage)
 
@@ -141,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         "threads": {"type": int, "help": "CPU threads"},
     }
     command(fetch, dataset=text, folder=path)
-    command(features, settings=text, train_store=path, test_store=path)
+    command(features, settings=text, folder=path, train_store=path, test_store=path)
     command(
         bags,
         train_store=path,
@@ -171,12 +175,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_code(fingerprint: str, *modules: str) -> None:
+    """Refuse to run other code than that for which the workflow will record the result."""
+    from weakneg.fingerprint import fingerprint as current
+
+    if modules and current(modules[0], modules[1:]) != fingerprint:
+        raise UserError(
+            f"the code of {modules[0]} was changed after the workflow started: start it again."
+        )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage; returns the exit status. Bad input is one line on the error stream."""
     args = _parser().parse_args(arguments)
-    if getattr(args, "fingerprint", ""):
-        print(f"{args.stage.__name__}: code {args.fingerprint}", file=sys.stderr)
     try:
+        _check_code(*getattr(args, "code", [""]))
         args.stage(args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

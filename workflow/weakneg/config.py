@@ -536,11 +536,13 @@ class Study(_Model):
     def strategy(self, name: str) -> StrategyChoice:
         """The strategy and its options behind a name in results, or behind that of a shared run.
 
-        Raises KeyError for any other name.
+        Raises UserError for any other name.
         """
         choices = {choice.name: choice for choice in self.strategies}
         for run in self.runs.values():
             choices.setdefault(run, StrategyChoice(strategy=run, name=run))
+        if name not in choices:
+            raise UserError(_no_such(name, f"a strategy of the study {self.name}", choices))
         return choices[name]
 
     @property
@@ -558,6 +560,12 @@ class Study(_Model):
     def class_slugs(self) -> dict[str, str]:
         """Folder name -> class name, in the order of the study."""
         return {class_slug(name): name for name in self.classes}
+
+    def class_of(self, slug: str) -> str:
+        """The class behind the name of a folder. Raises UserError when the study lacks it."""
+        if slug not in self.class_slugs:
+            raise UserError(_no_such(slug, f"a class of the study {self.name}", self.class_slugs))
+        return self.class_slugs[slug]
 
     # ---- what each stage reads
     def features_settings(self) -> dict:
@@ -600,6 +608,14 @@ class Study(_Model):
             "baseline": self.baseline,
             "reference": self.reference.model_dump() if self.reference else None,
             "note": self.note,
+            "upper_bound": next(
+                (
+                    choice.name
+                    for choice in self.strategies
+                    if strategies.ignores_budget(choice.strategy)
+                ),
+                None,
+            ),
         }
 
     # ---- the command line

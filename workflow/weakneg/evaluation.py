@@ -64,7 +64,7 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
     seeds = sorted(scores["seed"].unique().tolist())
     for name, others in {
         "history.parquet": sorted(epochs["seed"].unique().tolist()),
-        **{f"{key} of run.json": sorted(map(int, run[key])) for key in _COUNTS},
+        **{f"{key} of run.json": sorted(map(int, run[key])) for key in _BY_SEED},
     }.items():
         if others != seeds:
             raise UserError(
@@ -111,7 +111,7 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
                 "seconds_to_best": history.loc[history["epoch"] <= best[0], "seconds"].sum(),
                 "test_positive": np.count_nonzero(label),
                 "test_bags": len(label),
-                "device": run["device"],
+                "device": run["made_with"][str(seed)]["device"],
                 "fingerprint": run["fingerprint"],
             }
         )
@@ -306,7 +306,7 @@ def read_run(run_folder: str | Path) -> dict:
         raise UserError(
             f"{path} is not JSON; delete the folder and train this run again."
         ) from None
-    for key in ("class", "strategy", "device", "fingerprint", *_COUNTS):
+    for key in ("class", "strategy", "fingerprint", *_BY_SEED):
         if key not in run:
             raise UserError(f"{path} has no key {key!r}; train this run again.")
     return run
@@ -331,6 +331,7 @@ def read_epochs(run_folder: str | Path) -> pd.DataFrame:
 
 
 _COUNTS = ("n_positive", "n_pool", "budget")
+_BY_SEED = (*_COUNTS, "made_with")
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from pathlib import Path
 from weakneg.errors import UserError
 from weakneg.evaluation import read_metrics, read_run
 from weakneg.files import replace_when_whole
+from weakneg.fingerprint import fingerprint
 
 
 def publish(
@@ -19,29 +20,31 @@ def publish(
 
     command : the command that made the results; wall_time : how long it took, in words
 
-    provenance.json names both, the commit (taken from the repository in the working directory), the
-    versions, machine kind and code fingerprints of the runs, their training time in all, and the
-    SHA-256 of the feature stores, whose bytes depend on the data alone.
+    provenance.json names both, the commit (that of the repository in the working directory, whose
+    code must be that of the runs), the versions, machine kind and code fingerprints of the runs,
+    their training time in all, and the SHA-256 of the feature stores, whose bytes depend on the
+    data alone.
 
-    Raises UserError when the study is not finished or the commit cannot be told.
+    Raises UserError when the study is not finished, or other code than this commit's made it.
     """
     results, target = Path(results), Path(target)
     for part in ("metrics.csv", "tables", "figures"):
         if not (results / part).exists():
             raise UserError(f"{results / part} does not exist: finish the study first.")
-    runs = [read_run(path.parent) for path in sorted(results.glob("runs/*/*/run.json"))]
     metrics = read_metrics(results / "metrics.csv")
-    trained = metrics[metrics["strategy"].isin({run["strategy"] for run in runs})]
+    # Strategies that choose the same bags share a run; it is counted once.
+    trained = metrics.drop_duplicates(["class", "seed", "fingerprint", "ap", "seconds"])
     provenance = {
         "study": results.name,
         "command": command,
         "commit": _commit(),
         "wall_time": wall_time,
-        "training_hours": round(trained["seconds"].sum() / 3600, 2),
+        "seeds": sorted(metrics["seed"].unique().tolist()),
         "trained_models": len(trained),
-        "machines": sorted({run["device"] for run in runs}),
-        "versions": _only_one({json.dumps(run["versions"], sort_keys=True) for run in runs}),
-        "fingerprints": {run["strategy"]: run["fingerprint"] for run in runs},
+        "training_hours": round(trained["seconds"].sum() / 3600, 2),
+        "machines": sorted(metrics["device"].unique()),
+        "versions": _versions(results, set(metrics["fingerprint"])),
+        "fingerprints": metrics.groupby("strategy")["fingerprint"].unique().map(list).to_dict(),
         "features_sha256": {
             split: hashlib.sha256((results / "features" / f"{split}.h5").read_bytes()).hexdigest()
             for split in ("train", "test")
@@ -49,16 +52,30 @@ def publish(
     }
     for part in ("tables", "figures"):
         shutil.rmtree(target / part, ignore_errors=True)
-        shutil.copytree(results / part, target / part)
+        shutil.copytree(results / part, target / part, ignore=shutil.ignore_patterns(".*"))
     shutil.copy(results / "metrics.csv", target / "metrics.csv")
     with replace_when_whole(target / "provenance.json") as path:
         path.write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
 
 
-def _only_one(versions: set[str]) -> dict:
-    if len(versions) != 1:
-        raise UserError(f"the runs were made with different versions ({'; '.join(versions)}).")
-    return json.loads(versions.pop())
+def _versions(results: Path, fingerprints: set[str]) -> list[dict]:
+    """What made the runs, without the device; refuses runs that other code made."""
+    versions = set()
+    for path in sorted(results.glob("runs/*/*/run.json")):
+        run = read_run(path.parent)
+        if run["fingerprint"] not in fingerprints:
+            continue  # left over from a larger grid
+        plugins = [f"models.{run['settings']['model']['name']}"]
+        plugins += [f"strategies.{run['settings']['strategy']}"]
+        plugins += ["strategies.random"] * bool(run["settings"]["sampling"]["warmup_epochs"])
+        current = fingerprint("weakneg.training.run", [f"weakneg.{name}" for name in plugins])
+        if run["fingerprint"] != current:
+            raise UserError(
+                f"{path} was made by other code than this commit's: run the study again."
+            )
+        for made_with in run["made_with"].values():
+            versions.add(json.dumps({k: v for k, v in made_with.items() if k != "device"}))
+    return [json.loads(text) for text in sorted(versions)]
 
 
 def _commit() -> str:

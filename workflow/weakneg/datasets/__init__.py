@@ -19,8 +19,6 @@ from types import ModuleType
 
 import numpy as np
 
-SPLITS = ("train", "test")
-
 
 @dataclass(frozen=True)
 class Images:

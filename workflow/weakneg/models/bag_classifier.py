@@ -27,7 +27,7 @@ class BagScores:
     gradient_directions: Tensor
 
     def gradients(self, label: str) -> Tensor:
-        """Exact gradient of the bag's cross-entropy with respect to the last layer.
+        """Exact gradient of the bag's cross-entropy with respect to the last layer's weights.
 
         Shah et al., eq. 4. Returns (B, D), the row of class "positive"; the row of class
         "negative" is its negative, so that the norm of the whole is sqrt(2) times the norm of this
@@ -60,27 +60,33 @@ class BagClassifier(nn.Module):
         self.head = nn.Linear(encoder.embedding_size, 2)
         self.pooling = POOLINGS[pooling]
 
-    def instances(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings (B, n, D) and logits (B, n) of the instances of bags x (B, n, *shape)."""
-        real = mask.flatten()
-        if real.all():
+    def instances(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings (B, n, D), logits (B, n) and mask (B, n) of the instances of bags x."""
+        if mask is None:
             h = self.encoder(x.flatten(0, 1))
+            mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         else:
             # Padding must not reach the statistics of a batch normalisation.
+            real = mask.flatten()
             encoded = self.encoder(x.flatten(0, 1)[real])
             h = encoded.new_zeros(len(real), self.encoder.embedding_size)
             h[real] = encoded
         h = h.unflatten(0, x.shape[:2])
         scores = self.head(h)
-        return h, scores[..., 1] - scores[..., 0]
+        return h, scores[..., 1] - scores[..., 0], mask
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Bag logits (B,) of bags x (B, n, *shape), mask (B, n) true where an instance is real."""
-        return self.pooling.logit(self.instances(x, mask)[1], mask)
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Bag logits (B,) of bags x (B, n, *shape).
 
-    def score(self, x: Tensor, mask: Tensor) -> BagScores:
-        """Logits, embeddings and gradient directions of bags, for the strategies."""
-        h, d = self.instances(x, mask)
+        mask: (B, n) true where an instance is real; None where all are, which saves a GPU from
+            waiting for the answer
+        """
+        _, d, mask = self.instances(x, mask)
+        return self.pooling.logit(d, mask)
+
+    def score(self, x: Tensor, mask: Tensor | None = None) -> BagScores:
+        """Logits, embeddings and gradient directions of bags, as `forward`, for the strategies."""
+        h, d, mask = self.instances(x, mask)
 
         def average(weights: Tensor) -> Tensor:
             return (weights.unsqueeze(-1) * h).sum(1)

@@ -21,6 +21,7 @@ import ast
 import difflib
 import importlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,11 +66,24 @@ def options(name: str) -> dict[str, Option]:
 
 def same_choice_as(name: str) -> str | None:
     """The strategy that always chooses the bags that `name` chooses, as its file says, or None."""
+    return _constants(name).get("SAME_CHOICE_AS")
+
+
+def ignores_budget(name: str) -> bool:
+    """Whether the strategy takes the whole pool, as its file says: then it is no competitor."""
+    return _constants(name).get("IGNORES_BUDGET", False)
+
+
+@cache
+def _constants(name: str) -> dict[str, object]:
+    """The literals that the strategy's file assigns, by name."""
     _definition(name)
-    for node in ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SAME_CHOICE_AS":
-            return ast.literal_eval(node.value)
-    return None
+    body = ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8")).body
+    found = {}
+    for node in body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            found[ast.unparse(node.targets[0])] = node.value.value
+    return found
 
 
 def _definition(name: str) -> ast.FunctionDef:

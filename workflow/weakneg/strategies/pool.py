@@ -20,7 +20,7 @@ class Scores:
     logits      (N,) the bag's logit, higher is more positive: p = sigmoid(logit)
     embeddings  (N, D) the input of the last layer, pooled over the bag
     gradients   label -> (N, D), the gradient of the bag's loss with respect to the last layer's
-                row of class "positive". `label` says for which label the loss is taken: "known"
+                weights of class "positive". `label` says for which label the loss is taken: "known"
                 (the bag's own) or "hypothesised" (the one the model finds more likely). The row
                 of class "negative" is the negative of it, so the full gradient is sqrt(2) times as
                 long, and distances between gradients scale alike.

@@ -30,7 +30,15 @@ class Adam:
     @torch.no_grad()
     def step(self, loss: Tensor) -> None:
         """Go one step down the gradient of `loss`."""
-        gradients = torch.autograd.grad(loss, self.parameters)
+        gradients = [
+            # The kernel walks through memory: both must lie there in the same order.
+            gradient
+            if gradient.stride() == parameter.stride()
+            else torch.empty_like(parameter).copy_(gradient)
+            for gradient, parameter in zip(
+                torch.autograd.grad(loss, self.parameters), self.parameters, strict=True
+            )
+        ]
         torch._foreach_add_(self.steps, 1)
         torch._fused_adam_(
             self.parameters,

@@ -17,13 +17,13 @@ class BagData:
     """All bags of a split, as one tensor on the device; indexing gives the input of a model.
 
     x      (B, M, *instance shape), as stored (uint8 images), so that it is small
-    mask   (B, M) true where an instance is real
+    mask   (B, M) true where an instance is real, or None where all are
     label  (B,) float32
     """
 
     def __init__(self, store: Store, bags: Bags, device: torch.device):
         self.x = torch.from_numpy(store.x[bags.instances]).to(device)
-        self.mask = torch.from_numpy(bags.mask).to(device)
+        self.mask = None if bags.mask.all() else torch.from_numpy(bags.mask).to(device)
         self.label = torch.from_numpy(bags.label).to(device, torch.float32)
         shape = (-1, *[1] * (store.x.ndim - 2))  # one number per channel, broadcast over the rest
         self.mean = torch.from_numpy(store.mean).to(device, torch.float32).view(shape)
@@ -37,9 +37,10 @@ class BagData:
     def instance_shape(self) -> tuple[int, ...]:
         return tuple(self.x.shape[2:])
 
-    def input(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def input(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Bags of `rows` (b,): x (b, M, *shape) float32, mean 0 and deviation 1; mask (b, M)."""
-        return self.x[rows].float().sub_(self.mean).div_(self.std), self.mask[rows]
+        x = self.x[rows].float().sub_(self.mean).div_(self.std)
+        return x, None if self.mask is None else self.mask[rows]
 
     def rows(self, rows: np.ndarray) -> Tensor:
         """Row numbers, on the device."""

@@ -22,6 +22,7 @@ def prepare(device: str, threads: int) -> torch.device:
     """
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False  # its 10 bits blur the ranking of a pool
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda"):

@@ -60,14 +60,20 @@ def train_run(
             data, drawn = BagData(features, bags, device), bags
         key = _key(settings, seed, identity["fingerprint"], inputs, bags)
         states[seed] = _train_seed(folder / "seeds" / f"{seed}.pt", key, data, settings, seed)
-    _write_run(folder, states, settings, identity, device, data.instance_shape)
+    _write_run(folder, states, settings, identity, data.instance_shape)
 
 
 def _train_seed(path: Path, key: str, data: BagData, settings: "RunSettings", seed: int) -> State:
     """Train one seed from the state at `path`, if that is a state of the same training."""
+    made_with = {
+        "device": describe(data.device),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+    }
 
     def after_epoch(state: State) -> None:
-        _save(path, {"key": key} | state)
+        _save(path, state | {"key": key, "made_with": made_with})
         last, seconds = state["history"][-1], state["timing"][-1]
         print(
             f"seed {seed}  epoch {last['epoch']}/{settings.training.epochs}"
@@ -80,7 +86,9 @@ def _train_seed(path: Path, key: str, data: BagData, settings: "RunSettings", se
     state = _saved_state(path, key)
     if state is not None:
         print(f"seed {seed}  goes on after epoch {state['epoch']}", file=sys.stderr, flush=True)
-    return train_seed(data, settings, seed, state, after_epoch)
+        if state["finished"]:
+            return state
+    return train_seed(data, settings, seed, state, after_epoch) | {"made_with": made_with}
 
 
 def _saved_state(path: Path, key: str) -> State | None:
@@ -117,10 +125,12 @@ def _write_run(
     states: Mapping[int, State],
     settings: "RunSettings",
     identity: Mapping[str, str],
-    device: torch.device,
     instance_shape: Sequence[int],
 ) -> None:
-    weights = {seed: state["best_model"] for seed, state in states.items()}
+    weights = {
+        seed: {name: value.cpu() for name, value in state["best_model"].items()}
+        for seed, state in states.items()
+    }
     _save(folder / "model.pt", {"instance_shape": list(instance_shape), "weights": weights})
     for name in ("history", "timing"):
         rows = [{"seed": seed} | row for seed, state in states.items() for row in state[name]]
@@ -129,12 +139,7 @@ def _write_run(
     record = {
         **identity,
         "settings": settings.model_dump(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "device": describe(device),
+        "made_with": {str(seed): state["made_with"] for seed, state in states.items()},
         "n_positive": {str(seed): state["n_positive"] for seed, state in states.items()},
         "n_pool": {str(seed): state["n_pool"] for seed, state in states.items()},
         "budget": {

@@ -1,0 +1,33 @@
+"""The command line: one clear line for bad input, and no code but the one that was announced."""
+
+import pytest
+
+from weakneg.__main__ import main
+from weakneg.fingerprint import fingerprint
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    return ["metrics", "--runs", f"random={tmp_path}/none", "--output", f"{tmp_path}/metrics.csv"]
+
+
+def test_bad_input_is_one_line_and_status_1(arguments, capsys):
+    assert main(arguments) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert "none" in line
+
+
+def test_code_that_changed_since_the_workflow_started_does_not_run(arguments, capsys):
+    """Its result would be recorded as that of the code from before."""
+    assert main([*arguments, "--code", "0123456789abcdef", "weakneg.evaluation"]) == 1
+    assert "the code of weakneg.evaluation was changed" in capsys.readouterr().err
+    assert main([*arguments, "--code", fingerprint("weakneg.evaluation"), "weakneg.evaluation"])
+    assert "the code of" not in capsys.readouterr().err
+
+
+def test_a_missing_argument_is_named(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["score", "--store", "x"])
+    assert stopped.value.code != 0
+    assert "--manifest" in capsys.readouterr().err

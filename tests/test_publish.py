@@ -1,0 +1,101 @@
+"""Publishing a study: what is published is complete, and its provenance is true."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from weakneg import publish as module
+from weakneg.errors import UserError
+from weakneg.evaluation import collect_metrics
+from weakneg.fingerprint import fingerprint
+from weakneg.publish import publish
+
+CODE = fingerprint(
+    "weakneg.training.run", ["weakneg.models.simple_cnn", "weakneg.strategies.margin"]
+)
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """A finished study: one run, shared by two strategies, in a repository without changes."""
+    folder = tmp_path / "results" / "toy"
+    write_run(folder / "runs" / "cat" / "margin", CODE)
+    write_run(folder / "runs" / "removed" / "margin", "of other code, long ago")
+    run = folder / "runs" / "cat" / "margin"
+    collect_metrics([("margin", run), ("entropy", run)], folder / "metrics.csv")
+    for name in ("features/train.h5", "features/test.h5", "tables/table1.md", "figures/a.svg"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(name)
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    monkeypatch.chdir(repository)
+    for command in (
+        ["init", "-q"],
+        ["config", "user.name", "a"],
+        ["config", "user.email", "a@b"],
+        ["commit", "-q", "--allow-empty", "-m", "empty"],
+    ):
+        subprocess.run(["git", *command], check=True)
+    return folder
+
+
+def write_run(folder, code):
+    folder.mkdir(parents=True)
+    label = np.array([1, 0, 1, 0])
+    scores = {"seed": 0, "bag": np.arange(4), "label": label, "score": [4.0, 3.0, 2.0, 1.0]}
+    pd.DataFrame(scores).to_parquet(folder / "scores.parquet")
+    history = {"seed": 0, "epoch": [1], "validation_ap": [0.5], "bags_trained": [9], "best": [True]}
+    pd.DataFrame(history).to_parquet(folder / "history.parquet")
+    phases = ("scoring", "selecting", "training", "evaluating")
+    clock = {f"seconds_{phase}": [900.0] for phase in phases}
+    pd.DataFrame({"seed": 0, "epoch": [1], **clock}).to_parquet(folder / "timing.parquet")
+    record = {
+        "class": folder.parent.name,
+        "strategy": "margin",
+        "fingerprint": code,
+        "settings": {
+            "model": {"name": "simple_cnn"},
+            "strategy": "margin",
+            "sampling": {"warmup_epochs": 0},
+        },
+        "made_with": {"0": {"device": "cpu: A", "torch": "2"}},
+        **{name: {"0": 3} for name in ("n_positive", "n_pool", "budget")},
+    }
+    (folder / "run.json").write_text(json.dumps(record))
+
+
+def test_provenance_counts_a_shared_run_once_and_leaves_out_what_is_not_in_the_tables(results):
+    publish(results, "published", "snakemake toy", "1 h")
+    provenance = json.loads(Path("published/provenance.json").read_text())
+    assert provenance["trained_models"] == 1
+    assert provenance["training_hours"] == 1.0
+    assert provenance["machines"] == ["cpu: A"]
+    assert provenance["versions"] == [{"torch": "2"}]
+    assert provenance["fingerprints"] == {"margin": [CODE], "entropy": [CODE]}
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
+    assert provenance["commit"] == head.stdout.strip()
+    assert Path("published/tables/table1.md").read_text() == "tables/table1.md"
+
+
+def test_results_of_other_code_than_the_commit_are_not_published(results, monkeypatch):
+    monkeypatch.setattr(module, "fingerprint", lambda *_: "another")
+    with pytest.raises(UserError, match="was made by other code than this commit's"):
+        publish(results, "published", "snakemake toy", "1 h")
+
+
+def test_nothing_is_published_from_changed_files(results, tmp_path):
+    file = tmp_path / "repository" / "file"
+    file.write_text("a")
+    subprocess.run(["git", "add", "file"], check=True)
+    with pytest.raises(UserError, match="commit them"):
+        publish(results, "published", "snakemake toy", "1 h")
+
+
+def test_an_unfinished_study_is_not_published(results):
+    (results / "metrics.csv").unlink()
+    with pytest.raises(UserError, match=r"metrics.csv does not exist: finish the study"):
+        publish(results, "published", "snakemake toy", "1 h")
