@@ -1,8 +1,8 @@
 """The figures: which strategies beat the baseline, where, by how much, and how fast.
 
 A figure is one function `(metrics, runs, study) -> Figure` named in `FIGURES`; the study is
-the dictionary that `weakneg.tables` describes. Equal inputs give equal bytes in every format: dates
-are left out of the files, SVG ids come from a fixed salt, and the fonts are matplotlib's own.
+the dictionary that `weakneg.wording` describes. Equal inputs give equal bytes in every format:
+dates are left out of the files, SVG ids come from a fixed salt, and the fonts are matplotlib's own.
 
 Colours are Okabe and Ito's (and Tol's for strategies beyond the paper's), which colour-blind people
 tell apart; each strategy also has a marker and a line style of its own, so that grey prints work.
@@ -39,7 +39,7 @@ from weakneg.evaluation import (
     win_counts,
 )
 from weakneg.files import replace_when_whole
-from weakneg.tables import (
+from weakneg.wording import (
     number,
     p_value,
     reference_value,
