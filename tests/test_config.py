@@ -522,13 +522,12 @@ def test_cifar10_has_table_1_of_the_paper():
     assert values["kl_embedding"]["automobile"].ap == 0.89
 
 
-def test_checking_every_study_is_quick_and_needs_no_torch():
+def test_checking_every_study_needs_no_torch():
     code = (
-        "import sys, time, pydantic, yaml\n"
-        "start = time.process_time()\n"
+        "import sys\n"
         "from weakneg import config\n"
         "for path in config.STUDIES.glob('*.yaml'): config.load_study(path)\n"
-        "print('torch' in sys.modules, time.process_time() - start)"
+        "print([name for name in ('torch', 'sklearn', 'pandas') if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -537,9 +536,7 @@ def test_checking_every_study_is_quick_and_needs_no_torch():
         text=True,
         check=True,
     )
-    torch, seconds = done.stdout.split()
-    assert torch == "False"
-    assert float(seconds) < 1  # about 0.4 on a quiet machine
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_file_of_no_class_or_strategy_of_the_study_is_a_clear_line():
