@@ -11,7 +11,7 @@ sys.path.insert(0, str(WORKFLOW))
 from weakneg import datasets
 from weakneg.config import canonical, load
 from weakneg.errors import UserError
-from weakneg.fingerprint import fingerprint
+from weakneg.fingerprint import fingerprint, modules_of_run
 
 
 def checked(function, *arguments):
@@ -130,14 +130,8 @@ def features_code(wildcards):
 
 
 def train_code(wildcards):
-    study = study_of(wildcards)
-    plugins = [
-        f"weakneg.models.{study.model.name}",
-        f"weakneg.strategies.{checked(study.strategy, wildcards.strategy).strategy}",
-    ]
-    if study.sampling.warmup_epochs:
-        plugins.append("weakneg.strategies.random")
-    return code_of("weakneg.training.run", *plugins)
+    settings = checked(study_of(wildcards).run_settings, wildcards.strategy)
+    return code_of(*modules_of_run(settings))
 
 
 def score_code(wildcards):

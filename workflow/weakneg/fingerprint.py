@@ -21,7 +21,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -59,6 +59,21 @@ def fingerprint(
     seen.
     """
     return _fingerprint(entry, tuple(plugins), package, lock)
+
+
+def modules_of_run(settings: Mapping) -> list[str]:
+    """Entry module and plugins of the stage that trains a run, for `fingerprint`.
+
+    settings : what `weakneg.config.Study.run_settings` gives
+    """
+    modules = [
+        "weakneg.training.run",
+        f"weakneg.models.{settings['model']['name']}",
+        f"weakneg.strategies.{settings['strategy']}",
+    ]
+    if settings["sampling"]["warmup_epochs"]:
+        modules.append("weakneg.strategies.random")
+    return modules
 
 
 def explain(
