@@ -605,6 +605,8 @@ class Study(_Model):
             "title": self.title,
             "classes": self.classes,
             "strategies": self.strategy_names,
+            "runs": self.runs,
+            "unit": datasets.module(self.dataset.name).UNIT,
             "baseline": self.baseline,
             "reference": self.reference.model_dump() if self.reference else None,
             "note": self.note,

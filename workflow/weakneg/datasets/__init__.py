@@ -3,10 +3,15 @@
 A data set file defines
 
 - `CLASSES`: tuple of class names; class number c is `CLASSES[c]`;
-- `IMAGE_SHAPE`: (channels, height, width);
+- `UNIT`: "image", when its instances are images that are put into bags, or "clip", when each clip
+  is a bag of its own and its frames are the instances;
 - `FILES`: the files that `fetch` leaves in the data set's folder (empty when nothing is fetched);
 - `fetch(folder, local_copy=None)`: puts `FILES` there, checked (absent when `FILES` is empty);
-- `load(split, folder)`: `Images` of "train" or "test".
+- of images: `load(split, folder)`, `Images` of "train" or "test";
+- of clips: `load_clips(folder)`, a `Clips` for each split, and the list of problems met with;
+  `ALIASES`, other names of classes -> class number; `TRAINING_COUNTS`, the number of clips of each
+  class in the published training list; `related_classes(folder)`, class name -> names of the
+  classes that imply it or that it implies.
 
 Importing one costs nothing: heavy libraries are imported inside the functions.
 """
@@ -16,13 +21,14 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Images:
-    """One split of a data set.
+    """One split of a data set of images.
 
     x : (N, C, H, W) uint8, as published, unscaled
     y : (N,) int64, class numbers
@@ -32,6 +38,36 @@ class Images:
     x: np.ndarray
     y: np.ndarray
     id: np.ndarray
+
+
+@dataclass(frozen=True)
+class Clips:
+    """One split of a data set of clips, in ascending order of id.
+
+    x : (N, T, F) uint8, frames; 0 behind the last one of a shorter clip
+    length : (N,) int64, frames that are real, 1..T
+    id : (N,) str, distinct
+    start : (N,) float64, where the clip starts in its recording, seconds
+    y : (N, C) uint8, 1 where the clip carries the label
+    """
+
+    x: np.ndarray
+    length: np.ndarray
+    id: np.ndarray
+    start: np.ndarray
+    y: np.ndarray
+
+
+class Problem(NamedTuple):
+    """Something wrong with a clip, and what was done about it.
+
+    consequence : "excluded", or what the store holds instead, such as "the list's labels are used"
+    """
+
+    split: str
+    id: str
+    problem: str
+    consequence: str
 
 
 def names() -> list[str]:

@@ -2,7 +2,9 @@
 
 from weakneg.datasets.cifar import IMAGE_SHAPE, Cifar
 
-__all__ = ["CLASSES", "FILES", "IMAGE_SHAPE", "fetch", "load"]
+__all__ = ["CLASSES", "FILES", "IMAGE_SHAPE", "UNIT", "fetch", "load"]
+
+UNIT = "image"
 
 CLASSES: tuple[str, ...] = (
     "airplane",

@@ -10,6 +10,7 @@ import numpy as np
 
 from weakneg.datasets import Images
 
+UNIT = "image"
 CLASSES: tuple[str, ...] = tuple(str(digit) for digit in range(10))
 IMAGE_SHAPE = (1, 8, 8)
 FILES: tuple[str, ...] = ()
