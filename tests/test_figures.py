@@ -1,5 +1,6 @@
 """Figures: what they show, that they fit the page, and that equal inputs give equal bytes."""
 
+import importlib
 import itertools
 import json
 import os
@@ -12,21 +13,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from weakneg import figures
 from weakneg.errors import UserError
 from weakneg.evaluation import collect_metrics, read_metrics, select_study
-from weakneg.figures import (
-    FIGURES,
-    _group_identical,
-    draw,
-    house_style,
-    learning_curves,
-    read_curves,
-    styles,
-    win_count,
-)
+from weakneg.figures import draw, learning_curves, win_count
+from weakneg.figures.learning_curves import _group_identical, read_curves
+from weakneg.figures.style import house_style, styles
 
 SAME_BAGS = {"least_confidence", "margin", "entropy"}
 WORKFLOW = Path(__file__).parents[1] / "workflow"
+FIGURES = {
+    name: importlib.import_module(f"weakneg.figures.{name}").draw for name in figures.names()
+}
 
 
 def make_study(root, classes, strategies, n_seeds, n_epochs=4):
@@ -105,9 +103,9 @@ def test_bytes_are_the_same_in_another_process(toy, tmp_path):
     script = tmp_path / "draw.py"
     script.write_text(
         "import json, sys\n"
-        "from weakneg.figures import FIGURES, draw\n"
+        "from weakneg.figures import draw, names\n"
         "metrics, runs, study, output = json.loads(sys.argv[1])\n"
-        "for name in FIGURES:\n"
+        "for name in names():\n"
         "    files = [f'{output}/{name}.{kind}' for kind in ('pdf', 'png', 'svg')]\n"
         "    draw(name, metrics, runs, study, files)\n"
     )
@@ -140,7 +138,10 @@ def test_importing_and_drawing_leave_matplotlib_alone(toy, tmp_path):
     draw("win_count", metrics, runs, study, [tmp_path / "figure.png"])
     assert dict(matplotlib.rcParams) == before
     check = (
-        "import sys, weakneg.figures, weakneg.tables\n"
+        "import sys, weakneg.figures\n"
+        "weakneg.figures.names()\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "import weakneg.figures.win_count, weakneg.tables\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert 'torch' not in sys.modules\n"
     )
@@ -189,7 +190,7 @@ def test_win_count_prints_the_counts_and_the_p_value(toy):
             ap = 0.6 + 0.01 * seed if i < 28 else 0.4
             parts.append(row.assign(**{"class": class_name, "strategy": "badge"}, seed=seed, ap=ap))
     with house_style():
-        written = texts(win_count(pd.concat(parts), [], study))
+        written = texts(win_count.draw(pd.concat(parts), [], study))
     # 28 classes better, clearly so in both directions; the two-sided sign test of 28 in 40.
     assert written.count("28") == 2
     assert written.count("12") == 2
@@ -202,7 +203,7 @@ def test_the_upper_bound_is_apart_and_last_whatever_the_order(toy):
         reordered = {**study, "strategies": strategies}
         metrics = select_study(read_metrics(metrics_csv), reordered)
         with house_style():
-            axes = win_count(metrics, runs, reordered).axes[0]
+            axes = win_count.draw(metrics, runs, reordered).axes[0]
         labels = [label.get_text() for label in axes.get_yticklabels()]
         assert labels[-1] == "Full set\n(upper bound)"
         gaps = np.diff(axes.get_yticks())
@@ -246,7 +247,7 @@ class TestLearningCurves:
         assert ["margin", "entropy"] in _group_identical(curves)
         assert len(_group_identical(curves)) == len(curves) - 1
         with house_style():
-            figure = learning_curves(metrics, runs, study)
+            figure = learning_curves.draw(metrics, runs, study)
         assert "Margin\n= Entropy" in texts(figure)
 
     def test_labels_do_not_write_over_each_other(self, tmp_path):
@@ -258,7 +259,7 @@ class TestLearningCurves:
             table.loc[table["epoch"] == 4, "validation_ap"] = 1.0
             table.to_parquet(path)
         with house_style():
-            figure = learning_curves(read_metrics(metrics_csv), runs, study)
+            figure = learning_curves.draw(read_metrics(metrics_csv), runs, study)
             figure.draw_without_rendering()
             labels = [text for text in figure.axes[-1].texts if text.get_text()]
             boxes = sorted((text.get_window_extent() for text in labels), key=lambda box: box.y0)
@@ -277,7 +278,7 @@ class TestLearningCurves:
 
 def test_unknown_figures_and_formats_are_refused(toy, tmp_path):
     metrics, runs, study = toy
-    with pytest.raises(UserError, match="no figure 'pie'; choose one of win_count, differences"):
+    with pytest.raises(UserError, match=r"no figure 'pie'; choose one of .*learning_curves"):
         draw("pie", metrics, runs, study, [tmp_path / "a.png"])
     with pytest.raises(UserError, match=r"a\.gif: a figure is written as one of \.pdf"):
         draw("win_count", metrics, runs, study, [tmp_path / "a.gif"])

@@ -130,9 +130,14 @@ def test_editing_one_strategy_reruns_its_runs_and_what_follows(edited):
     assert edited.planned() == {"train_run": 4, "score_run": 4, "collect_metrics": 1, **REPORTED}
 
 
-def test_editing_the_figures_redraws_only(edited):
-    edited.edit("figures.py", "def _signed(value", "SOMETHING_NEW = 1\n\n\ndef _signed(value")
+def test_editing_the_house_style_redraws_only(edited):
+    edited.edit("figures/style.py", "def signed(value", "SOMETHING_NEW = 1\n\n\ndef signed(value")
     assert edited.planned() == DRAWN
+
+
+def test_editing_one_figure_redraws_it_alone(edited):
+    edited.edit("figures/mean_ap.py", "def draw(", "SOMETHING_NEW = 1\n\n\ndef draw(")
+    assert edited.planned() == {"draw_mean_ap": 1}
 
 
 def test_editing_the_tables_rewrites_only_them(edited):

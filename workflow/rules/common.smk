@@ -39,6 +39,7 @@ shell.prefix(
 
 REQUESTED = []  # names of the studies that this invocation builds
 FIGURES = ["win_count", "differences", "mean_ap", "learning_curves"]
+READING_RUNS = ["learning_curves"]  # the other figures need the metrics alone
 FORMATS = ["pdf", "png", "svg"]
 TABLES = ["table1.csv", "table1.md", "win_counts.csv", "win_counts.md", "differences.csv"]
 

@@ -42,9 +42,8 @@ for figure in FIGURES:
         name:
             f"draw_{figure}"
         input:
-            # The other figures need the metrics alone.
             run_files("history.parquet", "timing.parquet", "run.json")
-            if figure == "learning_curves"
+            if figure in READING_RUNS
             else [],
             metrics="results/{study}/metrics.csv",
         output:
@@ -64,9 +63,9 @@ for figure in FIGURES:
             "../../envs/weakneg.yaml"
         params:
             figure=figure,
-            runs=run_pairs,
+            runs=run_pairs if figure in READING_RUNS else [],
             settings=settings_of("report"),
-            code=code_of("weakneg.figures"),
+            code=code_of("weakneg.figures", f"weakneg.figures.{figure}"),
         shell:
             "python -m weakneg figure --name {params.figure} --metrics {input.metrics}"
             " --runs {params.runs} --settings {params.settings:q} --outputs {output}"

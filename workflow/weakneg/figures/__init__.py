@@ -1,0 +1,60 @@
+"""The figures: which strategies beat the baseline, where, by how much, and at what cost.
+
+One file each. A figure is a module of this folder that defines
+
+    def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure
+
+`metrics` are the rows of the study, in its order; `runs` its (strategy, run folder) pairs, given to
+the figures that read them; `study` is the dictionary that `weakneg.wording` describes. Equal inputs
+give equal bytes in every format: dates are left out of the files, SVG ids come from a fixed salt,
+and the fonts are matplotlib's own.
+"""
+
+import ast
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from weakneg.errors import UserError
+
+
+def names() -> list[str]:
+    """The names of all figures, in alphabetical order: the files here that define `draw`."""
+    files = sorted(Path(__file__).parent.glob("[!_]*.py"))
+    return [file.stem for file in files if _defines_draw(file)]
+
+
+def draw(
+    name: str,
+    metrics_csv: str | Path,
+    runs: Sequence[tuple[str, str | Path]],
+    study: dict,
+    outputs: Sequence[str | Path],
+) -> None:
+    """Draw the figure `name` into each of `outputs` (.pdf, .png, .svg).
+
+    Raises UserError for a figure or a format that does not exist, and for metrics or runs that lack
+    a part of the study.
+    """
+    # Imported here: asking for the names must not load matplotlib.
+    from weakneg.evaluation import read_metrics, select_study
+    from weakneg.figures.style import METADATA, house_style, settle
+    from weakneg.files import replace_when_whole
+
+    if name not in names():
+        raise UserError(f"There is no figure {name!r}; choose one of {', '.join(names())}.")
+    for output in outputs:
+        if Path(output).suffix not in METADATA:
+            raise UserError(f"{output}: a figure is written as one of {', '.join(METADATA)}.")
+    metrics = select_study(read_metrics(metrics_csv), study)
+    with house_style():
+        figure = importlib.import_module(f"{__name__}.{name}").draw(metrics, runs, study)
+        settle(figure)
+        for output in outputs:
+            with replace_when_whole(output) as temporary:
+                figure.savefig(temporary, metadata=METADATA[temporary.suffix])
+
+
+def _defines_draw(file: Path) -> bool:
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    return any(isinstance(node, ast.FunctionDef) and node.name == "draw" for node in body)

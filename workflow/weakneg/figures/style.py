@@ -1,0 +1,204 @@
+"""The house style: what figures look like, and the parts that they share.
+
+Colours are Okabe and Ito's (and Tol's for strategies beyond the paper's), which colour-blind people
+tell apart; each strategy also has a marker and a line style of its own, so that grey prints work.
+Nothing here touches pyplot or changes matplotlib's settings outside `house_style`.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from weakneg.wording import number, seeds_phrase, strategy_name, upper_bound
+
+WIDTH = 7.1  # inches: the text width of a two-column page
+INK, MUTED, FAINT = "#222222", "#6B6B6B", "#D9D9D9"
+HOUSE_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "text.color": INK,
+    "text.parse_math": False,  # a class may be called "$5 $10"
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "figure.dpi": 200,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "weakneg",
+}
+# Whatever would name the date or the software's version in the file.
+METADATA = {
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".png": {"Software": None},
+}
+
+
+class Style(NamedTuple):
+    """How a strategy looks, everywhere."""
+
+    colour: str
+    marker: str
+    line: str | tuple
+
+
+# Least confidence, margin and entropy choose the same bags of a binary model: one colour for them.
+STYLES = {
+    "full": Style("#000000", "D", "-"),
+    "random": Style("#7A7A7A", "o", (0, (4, 1.5))),
+    "least_confidence": Style("#56B4E9", "v", (0, (1, 1))),
+    "margin": Style("#56B4E9", "^", (0, (1, 1))),
+    "entropy": Style("#56B4E9", "<", (0, (1, 1))),
+    "gradient_embedding": Style("#D55E00", "s", "-"),
+    "badge": Style("#0072B2", "P", "-"),
+    "kl_embedding": Style("#009E73", "X", (0, (5, 1, 1, 1))),
+    "kl_probability": Style("#E69F00", "p", (0, (3, 1, 1, 1, 1, 1))),
+    "svm_margin": Style("#CC79A7", "d", (0, (6, 1.5))),
+}
+_MORE_COLOURS = ("#332288", "#882255", "#999933", "#117733", "#8C510A", "#44AA99", "#AA4499")
+_MORE_MARKERS = ("h", ">", "8", "*", "H")
+_MORE_LINES = ("-", (0, (2, 1)), (0, (5, 1, 1, 1)))
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Matplotlib's defaults and `HOUSE_STYLE`, whatever a user's matplotlibrc says, for a while."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(HOUSE_STYLE)
+        yield
+
+
+def styles(study: dict) -> dict[str, Style]:
+    """Style of each strategy; those beyond the paper's take what is left, in study order."""
+    # Coprime lengths: 7 * 5 * 3 strategies before a combination comes again.
+    more = map(
+        Style,
+        itertools.cycle(_MORE_COLOURS),
+        itertools.cycle(_MORE_MARKERS),
+        itertools.cycle(_MORE_LINES),
+    )
+    return {s: STYLES[s] if s in STYLES else next(more) for s in study["strategies"]}
+
+
+CENTRED = {"ha": "center", "va": "center_baseline"}
+
+
+def canvas(height: float, study: dict, headline: str, subtitle: str) -> Figure:
+    """An empty figure of the page's width with its two title lines; `height` in inches."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    top, bottom = 0.48 / height, 0.03 / height
+    figure.get_layout_engine().set(rect=(0.005, bottom, 0.985, 1 - top - bottom), wspace=0.04)
+    title = shorten(study["title"], 34)
+    figure.text(
+        0.012, 1 - 0.08 / height, f"{title}: {headline}", fontsize=9.5, fontweight="bold", va="top"
+    )
+    figure.text(0.012, 1 - 0.27 / height, subtitle, fontsize=7.5, color=MUTED, va="top")
+    return figure
+
+
+def settle(figure: Figure) -> None:
+    """Lay the figure out once and for all, at rounded positions.
+
+    The constraint solver's last digits depend on where its objects lie in memory, and would
+    otherwise differ between two drawings of the same figure.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(edge, 5) for edge in axes.get_position(original=True).bounds])
+
+
+def nothing_to_compare(study: dict) -> Figure:
+    baseline = strategy_name(study["baseline"])
+    return canvas(
+        0.7,
+        study,
+        "nothing to compare",
+        f"A comparison needs the baseline {baseline} and one more strategy in the study.",
+    )
+
+
+def rows_of(study: dict, strategies: Sequence[str]) -> dict[str, float]:
+    """Height of each strategy's row, in study order; the upper bound comes last, set apart."""
+    competitors = [s for s in study["strategies"] if s in strategies and s != upper_bound(study)]
+    rows = {strategy: float(y) for y, strategy in enumerate(competitors)}
+    if upper_bound(study) in strategies:
+        rows[upper_bound(study)] = len(rows) + (0.4 if rows else 0.0)
+    return rows
+
+
+def label_rows(axes: Axes, rows: dict[str, float], study: dict) -> None:
+    """Strategy names on the y axis, first on top."""
+    bound = upper_bound(study)
+    labels = [
+        shorten(strategy_name(s), 34) + ("\n(upper bound)" if s == bound else "") for s in rows
+    ]
+    axes.set_yticks(list(rows.values()), labels, fontsize=8)
+    axes.set_ylim(max(rows.values()) + 0.6, -0.6)
+
+
+def set_apart(axes: Axes, rows: dict[str, float], study: dict) -> None:
+    """A rule above the row of the upper bound."""
+    if upper_bound(study) in rows and len(rows) > 1:
+        axes.axhline(rows[upper_bound(study)] - 0.7, color=FAINT, linewidth=0.8, zorder=0)
+
+
+def plain(value: float, _position: int) -> str:
+    return number(value, 10).rstrip("0").rstrip(".") or "0"
+
+
+def signed(value: float, position: int) -> str:
+    text = plain(abs(value), position)
+    return text if text == "0" else ("+" if value > 0 else "\N{MINUS SIGN}") + text
+
+
+def thousands(value: float, _position: int) -> str:
+    for unit, suffix in ((1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:g}{suffix}"
+    return f"{value:g}"
+
+
+def seeds_and_intervals(n_seeds: int) -> str:
+    if n_seeds == 1:
+        return "1 seed, so no interval"
+    return f"95% intervals over {seeds_phrase(n_seeds)}"
+
+
+def shorten(name: str, length: int) -> str:
+    """Cut a name that would push the drawing off the page."""
+    name = " ".join(str(name).split())
+    return name if len(name) <= length else name[: length - 1].rstrip() + "…"
+
+
+def two_lines(title: str, length: int) -> str:
+    """Break a title at a space or an underscore, so that panels do not write over each other."""
+    words = title.replace("_", "_ ").split(" ")
+    first = words.pop(0)
+    while words and len(first) + 1 + len(words[0]) <= length:
+        first += " " + words.pop(0)
+    lines = [line.replace("_ ", "_") for line in (first, " ".join(words)) if line]
+    return "\n".join(shorten(line, length) for line in lines)
