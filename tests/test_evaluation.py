@@ -22,11 +22,20 @@ from weakneg.evaluation import (
 )
 from weakneg.tables import write_tables
 
+PARTS = ("scoring", "selecting", "training", "evaluating")
+
 # Ranked + - + - : AP = (1/1 + 2/3) / 2 = 5/6, ROC-AUC = 3 of 4 pairs in order.
 LABELS, SCORES = [1, 0, 1, 0], [4.0, 3.0, 2.0, 1.0]
 
 
-def write_run(folder, class_name="cat", strategy="random", seeds=(0, 1), scores=SCORES):
+def write_run(
+    folder,
+    class_name="cat",
+    strategy="random",
+    seeds=(0, 1),
+    scores=SCORES,
+    thresholds={"f1": 2.0, "g_mean": 4.0},  # noqa: B006
+):
     """A run of three epochs per seed, of which the second was the best."""
     folder.mkdir(parents=True, exist_ok=True)
     bags = np.arange(len(LABELS))
@@ -54,6 +63,7 @@ def write_run(folder, class_name="cat", strategy="random", seeds=(0, 1), scores=
         "n_pool": 50,
         "budget": 20,
         "made_with": device,
+        "thresholds": thresholds,
     }.items():
         run[key] = {str(seed): value for seed in seeds}
     (folder / "run.json").write_text(json.dumps(run))
@@ -68,7 +78,8 @@ def metrics_of(values):
         for seed, ap in enumerate(aps)
     ]
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    return frame.fillna({column: 0 for column in COLUMNS[5:]})
+    filled = {column: 1.0 for column in COLUMNS[5:]} | {"device": "cpu", "fingerprint": "f"}
+    return frame.fillna(filled)
 
 
 def study_of(classes, strategies, **more):
@@ -97,10 +108,17 @@ class TestRunMetrics:
         row = metrics.iloc[0]
         assert row["ap"] == pytest.approx(5 / 6)
         assert row["roc_auc"] == pytest.approx(3 / 4)
+        assert row["lift"] == pytest.approx(5 / 3)  # half of the bags are positive
+        # At 2.0 the first three bags are called positive: TP = 2, FP = 1, FN = 0.
+        assert row["f1"] == pytest.approx(4 / 5)
+        # At 4.0 only the first one: sensitivity 1/2, specificity 1.
+        assert row["g_mean"] == pytest.approx(math.sqrt(1 / 2))
         assert row["epochs"] == 3
         assert row["best_epoch"] == 2
         assert row["bags_trained"] == 90
         assert row["seconds"] == pytest.approx(3 * 3.75)
+        parts = [row[f"seconds_{part}"] for part in PARTS]
+        assert parts == pytest.approx([3 * 1.0, 3 * 0.5, 3 * 2.0, 3 * 0.25])
         assert row["seconds_to_best"] == pytest.approx(2 * 3.75)
         assert (row["test_positive"], row["test_bags"]) == (2, 4)
         assert (row["n_positive"], row["n_pool"], row["budget"]) == (10, 50, 20)
@@ -110,6 +128,16 @@ class TestRunMetrics:
         run = write_run(tmp_path, scores=[bad, 3.0, 2.0, 1.0])
         with pytest.raises(UserError, match=r"scores\.parquet.*seed 0 has 1 scores.*not finite"):
             run_metrics(run)
+
+    def test_a_threshold_that_calls_nothing_positive_scores_zero(self, tmp_path):
+        run = write_run(tmp_path, thresholds={"f1": 5.0, "g_mean": 5.0})
+        metrics = run_metrics(run)
+        assert metrics[["f1", "g_mean"]].to_numpy().tolist() == [[0, 0], [0, 0]]
+
+    @pytest.mark.parametrize("bad", [{"f1": 1.0}, {"f1": 1.0, "g_mean": math.nan}])
+    def test_a_seed_without_thresholds_is_named(self, tmp_path, bad):
+        with pytest.raises(UserError, match=r"run\.json: the thresholds of seed 0 are"):
+            run_metrics(write_run(tmp_path, thresholds=bad))
 
     def test_one_label_is_refused(self, tmp_path):
         run = write_run(tmp_path)

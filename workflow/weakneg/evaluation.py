@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest, t
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from weakneg.errors import UserError
 from weakneg.files import replace_when_whole
@@ -23,6 +23,9 @@ COLUMNS = [
     "seed",
     "ap",
     "roc_auc",
+    "lift",
+    "f1",
+    "g_mean",
     "n_positive",
     "n_pool",
     "budget",
@@ -30,6 +33,10 @@ COLUMNS = [
     "best_epoch",
     "bags_trained",
     "seconds",
+    "seconds_scoring",
+    "seconds_selecting",
+    "seconds_training",
+    "seconds_evaluating",
     "seconds_to_best",
     "test_positive",
     "test_bags",
@@ -47,14 +54,21 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
     """Compute the metrics of one (class, strategy) run, one row per seed in ascending order.
 
     AP is `sklearn.metrics.average_precision_score` (no interpolation), ROC-AUC is
-    `roc_auc_score`, both over the test bags. `epochs` and `bags_trained` count what was trained
-    until the run stopped; `seconds` is scoring, selecting, training and evaluating together, and
-    `seconds_to_best` the same up to the end of the epoch whose weights were kept.
+    `roc_auc_score`, both over the test bags. `lift` is AP / prevalence, the prevalence being the
+    share of positive test bags, which is what a random ranking has as its AP. With TP, FP, TN, FN
+    counted at a threshold that was chosen on the validation bags, one for each of the two,
+
+        f1 = 2 TP / (2 TP + FP + FN)        g_mean = sqrt(TP / (TP + FN) * TN / (TN + FP))
+
+    `epochs`, `bags_trained` and `seconds_...` add up what was done until the run stopped; `seconds`
+    is scoring, selecting, training and evaluating together, and `seconds_to_best` the same up to
+    the end of the epoch whose weights were kept.
 
     Returns a frame with the columns `COLUMNS`.
 
-    Raises UserError when a file is missing, when files disagree about the seeds, or when a seed's
-    scores cannot be ranked (a score that is not finite, only one label).
+    Raises UserError when a file is missing, when files disagree about the seeds, when a seed's
+    scores cannot be ranked (a score that is not finite, only one label), or when it has no
+    thresholds.
     """
     folder = Path(run_folder)
     run = read_run(folder)
@@ -96,18 +110,28 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
                 f"{folder / 'history.parquet'}: seed {seed} marks {len(best)} epochs as best"
                 " where one is needed; delete the folder and train this run again."
             )
+        thresholds = run["thresholds"][str(seed)]
+        if not all(np.isfinite(thresholds.get(name, np.nan)) for name in ("f1", "g_mean")):
+            raise UserError(
+                f"{folder / 'run.json'}: the thresholds of seed {seed} are {thresholds} where a"
+                " number for f1 and one for g_mean are needed; train this run again."
+            )
+        ap = float(average_precision_score(label, score))
         rows.append(
             {
                 "class": run["class"],
                 "strategy": run["strategy"],
                 "seed": seed,
-                "ap": float(average_precision_score(label, score)),
+                "ap": ap,
                 "roc_auc": float(roc_auc_score(label, score)),
+                "lift": ap * len(label) / np.count_nonzero(label),
+                "f1": float(f1_score(label, score >= thresholds["f1"])),
+                "g_mean": _g_mean(label, score >= thresholds["g_mean"]),
                 **{key: run[key][str(seed)] for key in _COUNTS},
                 "epochs": len(history),
                 "best_epoch": best[0],
                 "bags_trained": history["bags_trained"].iloc[-1],
-                "seconds": history["seconds"].sum(),
+                **history[["seconds", *SECONDS]].sum(),
                 "seconds_to_best": history.loc[history["epoch"] <= best[0], "seconds"].sum(),
                 "test_positive": np.count_nonzero(label),
                 "test_bags": len(label),
@@ -315,8 +339,9 @@ def read_run(run_folder: str | Path) -> dict:
 def read_epochs(run_folder: str | Path) -> pd.DataFrame:
     """Read a run's history, in order of seed and epoch, with the seconds each epoch took.
 
-    `seconds` is that epoch's scoring, selecting, training and evaluating together. Raises
-    UserError when a file is missing or when history and timing hold different epochs.
+    `seconds` is that epoch's scoring, selecting, training and evaluating together; each of them has
+    a column of its own, `SECONDS`. Raises UserError when a file is missing or when history and
+    timing hold different epochs.
     """
     folder = Path(run_folder)
     history = _read_table(folder / "history.parquet").sort_values(["seed", "epoch"])
@@ -327,11 +352,18 @@ def read_epochs(run_folder: str | Path) -> pd.DataFrame:
             f"{folder}: history.parquet and timing.parquet hold different seeds or epochs;"
             " delete the folder and train this run again."
         )
-    return history.assign(seconds=timing[SECONDS].sum(axis=1).to_numpy()).reset_index(drop=True)
+    seconds = timing[SECONDS].reset_index(drop=True)
+    return history.reset_index(drop=True).assign(seconds=seconds.sum(axis=1), **seconds)
 
 
 _COUNTS = ("n_positive", "n_pool", "budget")
-_BY_SEED = (*_COUNTS, "made_with")
+_BY_SEED = (*_COUNTS, "made_with", "thresholds")
+
+
+def _g_mean(label: np.ndarray, called: np.ndarray) -> float:
+    """Geometric mean of sensitivity and specificity of the bags `called` positive."""
+    sensitivity, specificity = called[label == 1].mean(), 1 - called[label == 0].mean()
+    return float(np.sqrt(sensitivity * specificity))
 
 
 def _read_table(path: Path) -> pd.DataFrame:
