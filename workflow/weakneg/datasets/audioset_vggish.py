@@ -1,0 +1,288 @@
+"""AudioSet's published features: one 128-dimensional VGGish embedding per second of a clip.
+
+22,160 balanced training clips and 20,371 evaluation clips of up to 10 frames, uint8; which clips
+there are and what they are labelled with is said by AudioSet's lists (see `audioset_lists`).
+
+Sources: S. Hershey et al., "CNN Architectures for Large-Scale Audio Classification", ICASSP 2017
+(VGGish; the embeddings are whitened by PCA and quantised to 8 bits); AudioSet's download page (the
+archive, of 2.4 GB, most of it the unbalanced training clips that are not used here).
+"""
+
+import gzip
+import os
+import re
+import shutil
+import sys
+import tarfile
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from weakneg.datasets import Clips, Problem, audioset_lists
+from weakneg.datasets.local_copy import find_local_copy, ways_to_name
+from weakneg.download import download
+from weakneg.errors import UserError
+from weakneg.files import replace_when_whole
+from weakneg.tfrecord import BadRecord, ClipRecord, parse_clip, split_records
+
+UNIT = "clip"
+
+CLASSES: tuple[str, ...] = tuple(each.name for each in audioset_lists.classes())
+ALIASES = audioset_lists.class_numbers()
+TRAINING_COUNTS: tuple[int, ...] = tuple(each.training_clips for each in audioset_lists.classes())
+
+ARCHIVE = "features.tar.gz"
+FILES: tuple[str, ...] = (*audioset_lists.LISTS, ARCHIVE)
+
+FRAMES, WIDTH = 10, 128
+"""Frames of the longest clip, and numbers of a frame."""
+
+_NAME = "audioset_vggish"
+_ARCHIVE_URL = (
+    "https://storage.googleapis.com/us_audioset/youtube_corpus/v1/features/features.tar.gz"
+)
+
+# Split -> its folder in the archive, its list.
+_SPLITS = {
+    "train": ("bal_train", audioset_lists.TRAIN_LIST),
+    "test": ("eval", audioset_lists.EVAL_LIST),
+}
+
+_MEMBER = re.compile(r"(?:.*/)?(bal_train|eval)/([A-Za-z0-9_-]{1,100}\.tfrecord)")
+_MAX_MEMBER_BYTES = 64 << 20  # of a file that is held in memory: the real ones have 23 kB
+_SAME_TIME_SECONDS = 0.5
+_REPORT_SECONDS = 5  # between lines of progress
+_CHUNK_BYTES = 1 << 20
+
+
+# ----------------------------------------------------------------------------- fetching
+def fetch(folder: str | os.PathLike, local_copy: str | os.PathLike | None = None) -> None:
+    """Put `FILES` into `folder`.
+
+    They come from `local_copy` (the folder of the files, or its parent) if given, else from the
+    folder `audioset` in the one that WEAKNEG_DATA names if it is there, else they are downloaded.
+    The lists are checked by their md5. There is none of the archive: a download is checked by the
+    one that the server sends, and every record when it is read, by its own checksum.
+
+    Raises UserError when the local copy is not there, a file is missing or is not the published
+    one, or the download fails.
+    """
+    folder = Path(folder)
+    archive = folder / ARCHIVE
+    if archive.is_file() and audioset_lists.has_lists(folder):
+        return
+    source = find_local_copy(_NAME, audioset_lists.FOLDER, FILES, local_copy)
+    ways = ways_to_name(_NAME)
+    if source is None:
+        instead = f"run again, or name a local copy of these files with {ways}"
+    else:
+        instead = f"replace it, or name a sound copy of {audioset_lists.FOLDER} with {ways}"
+    audioset_lists.fetch_lists(folder, source, instead)
+    if archive.is_file():
+        return
+    if source is None:
+        download(_ARCHIVE_URL, archive, instead=instead)
+    else:
+        with replace_when_whole(archive) as temporary:
+            _link_or_copy(source / ARCHIVE, temporary, instead)
+
+
+def _link_or_copy(source: Path, target: Path, what_to_do: str) -> None:
+    """A second name of the file where the disk allows it: the archive has gigabytes."""
+    with suppress(OSError):  # such as another disk, or a file of another user
+        os.link(source.resolve(), target)
+        return
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{source} cannot be copied ({reason}): {what_to_do}.") from error
+
+
+# ----------------------------------------------------------------------------- reading
+def load_clips(folder: str | os.PathLike) -> tuple[dict[str, Clips], list[Problem]]:
+    """The clips of the splits "train" and "test", and what was wrong with some of them.
+
+    A clip is there if a list names it and its record in the archive is sound; labels and times are
+    those of the list. The archive is read once, from front to back, and nothing is unpacked.
+
+    Raises UserError when a file is missing or damaged, or a split has no clip.
+    """
+    folder = Path(folder)
+    splits = {
+        directory: _Split(name, directory, audioset_lists.read_segments(folder / file))
+        for name, (directory, file) in _SPLITS.items()
+    }
+    archive = folder / ARCHIVE
+    for directory, file, content in _members(archive):
+        splits[directory].add_file(file, content)
+    for split in splits.values():
+        split.add_missing()
+        if not split.n_clips:
+            raise UserError(
+                f"{archive} has no features of a clip of the {split.name} list: "
+                f"{audioset_lists.FETCH_AGAIN}."
+            )
+    clips = {split.name: split.clips() for split in splits.values()}
+    return clips, [problem for split in splits.values() for problem in split.problems]
+
+
+def related_classes(folder: str | os.PathLike) -> dict[str, frozenset[str]]:
+    """Class name -> names of the classes that it implies or that imply it, by the ontology.
+
+    Raises UserError when the ontology in `folder` is missing or damaged.
+    """
+    return audioset_lists.related_classes(Path(folder) / audioset_lists.ONTOLOGY)
+
+
+def _members(path: Path) -> Iterator[tuple[str, str, bytes | None]]:
+    """Folder, file name and contents of each file of features in the archive.
+
+    The contents are None where they are too long to be held in memory.
+    """
+    try:
+        with open(path, "rb") as compressed, gzip.GzipFile(fileobj=compressed) as stream:
+            progress = _Progress(compressed)
+            with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK_BYTES) as tar:
+                while (member := tar.next()) is not None:
+                    tar.members.clear()  # tarfile would keep all headers in memory
+                    match = _MEMBER.fullmatch(member.name)
+                    if match and member.isreg() and not member.issparse():
+                        held = member.size <= _MAX_MEMBER_BYTES
+                        yield *match.groups(), tar.extractfile(member).read() if held else None
+                    progress.report()
+                # tarfile takes a damaged header for the end. And gzip's checksum comes last.
+                while rest := tar.fileobj.read(_CHUNK_BYTES):
+                    if any(rest):
+                        raise tarfile.ReadError("a header is damaged")
+    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{path} is missing or damaged ({reason}): {audioset_lists.FETCH_AGAIN}."
+        ) from error
+
+
+class _Split:
+    """Collects the clips of one split.
+
+    name : of the split
+    directory : its folder in the archive
+    segments : id -> segment, the list
+    """
+
+    def __init__(self, name: str, directory: str, segments: dict[str, audioset_lists.Segment]):
+        self.name, self.directory, self.segments = name, directory, segments
+        self.problems: list[Problem] = []
+        self._ids = sorted(segments)
+        self._row = {clip_id: row for row, clip_id in enumerate(self._ids)}
+        self._x = np.zeros((len(segments), FRAMES, WIDTH), np.uint8)
+        self._length = np.zeros(len(segments), np.int64)  # stays 0 where a clip is excluded
+        self._seen: set[str] = set()
+
+    @property
+    def n_clips(self) -> int:
+        return np.count_nonzero(self._length)
+
+    def add_file(self, name: str, content: bytes | None) -> None:
+        """Take the records of a file of the archive; None stands for one that is too long."""
+        file = f"{self.directory}/{name}"
+        if content is None:
+            self._problem("", f"{file} has more than {_MAX_MEMBER_BYTES} bytes")
+            return
+        number = 0
+        try:
+            for number, record in enumerate(split_records(content), start=1):
+                where = f"record {number} of {file}"
+                if record is None:
+                    self._problem("", f"{where}: its checksum is wrong")
+                else:
+                    self._add_record(where, record)
+        except BadRecord as error:
+            self._problem("", f"{file}, everything behind record {number}: {error}")
+
+    def _add_record(self, where: str, record: bytes) -> None:
+        try:
+            clip = parse_clip(record)
+        except BadRecord as error:
+            self._problem("", f"{where}: {error}")
+            return
+        if clip.id not in self.segments:
+            known = audioset_lists.CLIP_ID.fullmatch(clip.id)
+            self._problem(clip.id if known else "", f"{where}: its clip is not in the list")
+            return
+        if clip.id in self._seen:
+            self._problem(clip.id, f"{where}: there was one before", "the first record is used")
+            return
+        self._seen.add(clip.id)
+        n_frames = len(clip.frames)
+        if not 1 <= n_frames <= FRAMES:
+            self._problem(clip.id, f"{where}: it has {n_frames} frames, not 1 to {FRAMES}")
+            return
+        for frame in clip.frames:
+            if len(frame) != WIDTH:
+                self._problem(clip.id, f"{where}: a frame has {len(frame)} bytes, not {WIDTH}")
+                return
+        self._compare(clip)
+        row = self._row[clip.id]
+        self._x[row, :n_frames] = np.frombuffer(b"".join(clip.frames), np.uint8).reshape(-1, WIDTH)
+        self._length[row] = n_frames
+
+    def _compare(self, clip: ClipRecord) -> None:
+        """Say where the record and the list disagree; the list is the published truth."""
+        segment = self.segments[clip.id]
+        if set(clip.labels) != set(segment.labels):
+            self._problem(clip.id, "its record has other labels", "the list's labels are used")
+        # Written so that it holds for NaN.
+        if not (
+            abs(clip.start - segment.start) <= _SAME_TIME_SECONDS
+            and abs(clip.end - segment.end) <= _SAME_TIME_SECONDS
+        ):
+            self._problem(
+                clip.id,
+                f"its record lasts from {clip.start:g} to {clip.end:g} s, in the list from "
+                f"{segment.start:g} to {segment.end:g} s",
+                "the list's times are used",
+            )
+
+    def add_missing(self) -> None:
+        """Say which clips of the list had no record that could be read."""
+        for clip_id in self._ids:
+            if clip_id not in self._seen:
+                self._problem(clip_id, "it has no features in the archive")
+
+    def clips(self) -> Clips:
+        """The clips that are not excluded."""
+        kept = np.flatnonzero(self._length)
+        segments = [self.segments[self._ids[row]] for row in kept]
+        y = np.zeros((len(kept), len(CLASSES)), np.uint8)
+        for row, segment in enumerate(segments):
+            y[row, list(segment.labels)] = 1
+        return Clips(
+            x=self._x[kept],
+            length=self._length[kept],
+            id=np.array(self._ids)[kept],
+            start=np.array([segment.start for segment in segments]),
+            y=y,
+        )
+
+    def _problem(self, clip_id: str, problem: str, consequence: str = "excluded") -> None:
+        self.problems.append(Problem(self.name, clip_id, problem, consequence))
+
+
+class _Progress:
+    """Says now and then on stderr how much of a file was read."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._size = file, os.fstat(file.fileno()).st_size
+        self._reported = time.monotonic()
+
+    def report(self) -> None:
+        if time.monotonic() - self._reported >= _REPORT_SECONDS:
+            self._reported = time.monotonic()
+            share = self._file.tell() / self._size
+            print(f"{ARCHIVE}: {share:.0%} read", file=sys.stderr)
