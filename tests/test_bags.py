@@ -18,7 +18,8 @@ from weakneg.bags import (
     write_manifest,
 )
 from weakneg.errors import UserError
-from weakneg.store import Store, build_features, one_hot, read_store, write_store
+from weakneg.features import build_features, one_hot
+from weakneg.store import Store, read_store, write_store
 
 densities = st.one_of(st.just("uniform"), st.floats(0.01, 1.0))
 
@@ -244,7 +245,9 @@ SETTINGS = {"bag_size": 5, "label_density": "uniform", "draw_per_seed": False, "
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
-    build_features("digits", folder, folder / "train.h5", folder / "test.h5")
+    build_features(
+        "digits", folder, folder / "train.h5", folder / "test.h5", folder / "problems.csv"
+    )
     return folder
 
 

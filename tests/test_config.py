@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from weakneg import config
+from weakneg import config, datasets
 from weakneg.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -93,7 +93,7 @@ def message(call, *arguments) -> str:
         (
             "model: {name: simple_cn}",
             "model.name: 'simple_cn' is not a model; did you mean 'simple_cnn'? "
-            "Allowed: resnet18, simple_cnn",
+            "Allowed: mlp, resnet18, simple_cnn",
         ),
         ("seeds: 0", "seeds: must be at least 1, not 0"),
         ("seeds: true", "seeds: must be a number of seeds or a list of them, not True"),
@@ -139,7 +139,8 @@ def message(call, *arguments) -> str:
         ("bags: [1", "line 5: did not find expected ',' or ']'"),
         (
             "extends: digts",
-            "extends: 'digts' is not a study; did you mean 'digits'? Allowed: cifar10, cifar100, "
+            "extends: 'digts' is not a study; did you mean 'digits'? Allowed: "
+            "audioset_vggish, cifar10, cifar100, "
             "cifar10_known_label, cifar10_ratio1, cifar10_resample3, cifar10_resnet18, "
             "cifar10_softmax_max, cifar10_softmax_mean, digits, or the path of a YAML file",
         ),
@@ -325,7 +326,7 @@ def built(**settings) -> config.Study:
         (
             {"data": {"cifar": "x"}},
             "data.cifar: 'cifar' is not a data set; did you mean 'cifar10'? "
-            "Allowed: cifar10, cifar100, digits",
+            "Allowed: audioset_vggish, cifar10, cifar100, digits",
         ),
         ({"seeds": 0}, "seeds: must be at least 1, not 0"),
         (
@@ -469,10 +470,11 @@ def test_stages_read_back_what_a_study_hands_them(name):
     study = config.load_study(name)
     pairs = [
         (config.FeaturesSettings, study.features_settings()),
-        (config.ManifestSettings, study.bag_settings()),
         (config.ScoreSettings, study.score_settings()),
         *((config.RunSettings, study.run_settings(each)) for each in study.strategy_names),
     ]
+    if study.unit == "image":
+        pairs.append((config.ManifestSettings, study.bag_settings()))
     for model, settings in pairs:
         assert model.model_validate_json(config.canonical(settings)).model_dump() == settings
     assert json.loads(config.canonical(study.report_settings())) == study.report_settings()
@@ -509,7 +511,8 @@ def test_every_key_of_a_schema_is_described():
 def test_config_file_says_every_key_with_its_default():
     content = yaml.safe_load((ROOT / "config.yaml").read_text())
     defaults = config.Config().model_dump()
-    assert content.pop("data").keys() == {"cifar10", "cifar100"}
+    fetched = {name for name in datasets.names() if datasets.module(name).FILES}
+    assert content.pop("data").keys() == fetched
     assert content == {key: value for key, value in defaults.items() if key != "data"}
 
 

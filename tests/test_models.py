@@ -11,6 +11,7 @@ from torch.nn.functional import max_pool2d, nll_loss
 
 from weakneg import config
 from weakneg.models import bag_classifier, resnet18
+from weakneg.models.attention import AttentionHead
 from weakneg.models.bag_classifier import BagClassifier
 from weakneg.models.pooling import POOLINGS
 from weakneg.models.simple_cnn import SimpleCNN, _conv_pool
@@ -330,13 +331,18 @@ def test_resnet18_has_the_stem_for_small_images():
     assert maps == [(2, 512, 4, 4)], "32 x 32 images keep 4 x 4 positions"
 
 
-@pytest.mark.parametrize("name", config._models())
+SHAPES = {"image": (1, 8, 8), "clip": (6,)}  # of an instance
+every_model = pytest.mark.parametrize(("name", "unit"), config._models().items())
+
+
+@every_model
 @every_pooling
-def test_every_model_file_makes_a_classifier_of_bags(name, pooling):
+def test_every_model_file_makes_a_classifier_of_bags(name, unit, pooling):
     settings = config.ModelSettings(name=name, pooling=pooling)
-    model = bag_classifier.load(settings, (1, 8, 8)).eval()
+    model = bag_classifier.load(settings, SHAPES[unit]).eval()
     assert model.head.in_features == model.encoder.embedding_size
-    x, mask = torch.randn(3, 2, 1, 8, 8), torch.tensor([[True, True], [True, False], [True, True]])
+    x = torch.randn(3, 2, *SHAPES[unit])
+    mask = torch.tensor([[True, True], [True, False], [True, True]])
     with torch.inference_mode():
         scores = model.score(x, mask)
         logits = model(x, mask)
@@ -346,15 +352,17 @@ def test_every_model_file_makes_a_classifier_of_bags(name, pooling):
     assert torch.equal(scores.logits, logits)
 
 
-@pytest.mark.parametrize("name", config._models())
-def test_padding_does_not_reach_the_training_of_any_model(name):
+@every_model
+def test_padding_does_not_reach_the_training_of_any_model(name, unit):
     """Not even through the statistics of a batch normalisation."""
     torch.manual_seed(0)
-    model = bag_classifier.load(config.ModelSettings(name=name), (1, 8, 8)).train()
-    x = torch.randn(4, 3, 1, 8, 8)
+    model = bag_classifier.load(config.ModelSettings(name=name), SHAPES[unit]).train()
+    x = torch.randn(4, 3, *SHAPES[unit])
     mask = torch.tensor([[True, True, False], [False, True, False], [True] * 3, [True] * 3])
+    torch.manual_seed(1)  # for dropout
     before = model(x, mask)
     x[~mask] = 9.0
+    torch.manual_seed(1)
     assert torch.equal(model(x, mask), before)
 
 
@@ -377,3 +385,86 @@ def test_a_classifier_of_images_ignores_padding(pooling):
     ]
     for value, reference in zip(gradients([(x, mask)]), gradients(alone), strict=True):
         torch.testing.assert_close(value, reference)
+
+
+# ----------------------------------------------------------------------------- attention
+class AttentionCase:
+    """Clips of 1 to 5 frames, padded, and four heads whose attention and scores differ."""
+
+    def __init__(self, seed=0, spread=1.0):
+        generator = torch.Generator().manual_seed(seed)
+
+        def normal(*shape):
+            return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+        self.h = normal(6, 5, 3)
+        self.mask = torch.arange(5) < torch.tensor([5, 1, 3, 2, 5, 4])[:, None]
+        self.head = AttentionHead(3, 4).double()
+        with torch.no_grad():
+            self.head.weight.copy_(spread * normal(8, 3))
+            self.head.bias.copy_(spread * normal(8))
+            self.head.head_weight.copy_(normal(4).abs() / 8 + 0.02)
+
+    def probability(self, clip: int) -> Tensor:
+        """By the formulas of PSLA, for one clip without its padding."""
+        h = self.h[clip][self.mask[clip]]
+        total = 0
+        for head in range(4):
+            attention = (h @ self.head.weight[head] + self.head.bias[head]).sigmoid()
+            attention = attention.clamp(1e-7, 1 - 1e-7)
+            positive = (h @ self.head.weight[4 + head] + self.head.bias[4 + head]).sigmoid()
+            total += self.head.head_weight[head] * (attention / attention.sum() * positive).sum()
+        return total.clamp(1e-7, 1 - 1e-7)
+
+
+@quick
+@given(seed=st.integers(0, 10_000), spread=st.sampled_from([0.1, 1.0, 5.0]))
+def test_attention_is_that_of_psla(seed, spread):
+    case = AttentionCase(seed, spread)
+    logits = case.head.logit(case.h, case.mask)
+    for clip, logit in enumerate(logits):
+        torch.testing.assert_close(logit.sigmoid(), case.probability(clip))
+
+
+@pytest.mark.parametrize("label", LABELS)
+@quick
+@given(seed=st.integers(0, 10_000), spread=st.sampled_from([0.1, 1.0, 5.0, 20.0]))
+def test_gradients_of_attention_are_those_of_autograd(label, seed, spread):
+    case = AttentionCase(seed, spread)
+    with torch.no_grad():
+        scores = case.head.score(case.h, case.mask, gradients=True)
+    for clip, found in enumerate(scores.gradients(label)):
+        p = case.probability(clip)
+        target = (p > 0.5).to(p) if label == "hypothesised" else torch.zeros_like(p)
+        loss = nn.functional.binary_cross_entropy(p, target)
+        expected = torch.autograd.grad(loss, case.head.weight)[0]
+        torch.testing.assert_close(found.view(8, 3), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_attention_scores_are_its_logits_and_the_mean_frame():
+    case = AttentionCase()
+    scores = case.head.score(case.h, case.mask, gradients=False)
+    assert torch.equal(scores.logits, case.head.logit(case.h, case.mask))
+    assert scores.gradient_directions is None
+    for embedding, h, mask in zip(scores.embeddings, case.h, case.mask, strict=True):
+        torch.testing.assert_close(embedding, h[mask].mean(0))
+
+
+def test_attention_ignores_what_is_in_the_padding():
+    case = AttentionCase()
+    before = _everything(case.head.score(case.h, case.mask, gradients=True))
+    case.h[~case.mask] = 1e6
+    for old, new in zip(before, _everything(case.head.score(case.h, case.mask, True)), strict=True):
+        torch.testing.assert_close(old, new)
+
+
+def test_a_probability_at_its_limit_has_no_gradient_and_a_finite_logit():
+    case = AttentionCase()
+    with torch.no_grad():
+        case.head.head_weight.fill_(3.0)  # the heads are unconstrained: their sum exceeds 1
+        case.head.bias[4:] = 20.0
+    scores = case.head.score(case.h, case.mask, gradients=True)
+    assert scores.logits.isfinite().all()
+    assert (scores.gradients("known") == 0).all()
+    (gradient,) = torch.autograd.grad(scores.logits.sum(), case.head.weight)
+    assert (gradient == 0).all()

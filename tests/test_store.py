@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from weakneg.datasets import digits
 from weakneg.errors import UserError
+from weakneg.features import build_features, channel_statistics, one_hot
 from weakneg.store import (
     Store,
-    build_features,
-    channel_statistics,
-    one_hot,
     open_store,
     read_store,
     write_store,
 )
+
+FILES = ("train.h5", "test.h5", "problems.csv")
 
 
 def _store(n: int = 12, seed: int = 0) -> Store:
@@ -135,7 +135,7 @@ def test_channel_statistics_are_those_of_the_numbers(n, channels, top, seed):
 
 
 def test_features_of_digits_are_its_images_with_the_statistics_of_training(tmp_path):
-    build_features("digits", tmp_path, tmp_path / "train.h5", tmp_path / "test.h5")
+    build_features("digits", tmp_path, *(tmp_path / name for name in FILES))
     train, test = read_store(tmp_path / "train.h5"), read_store(tmp_path / "test.h5")
     for split, store in (("train", train), ("test", test)):
         images = digits.load(split)

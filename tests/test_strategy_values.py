@@ -30,7 +30,7 @@ def select(name, k, logits=None, embeddings=None, positives=None, seed=0, **opti
         y = {"known": torch.zeros_like(logits), "hypothesised": (logits > 0).to(logits)}[label]
         return (logits.sigmoid() - y)[:, None] * embeddings
 
-    def score():
+    def score(with_gradients):
         return Scores(logits, embeddings, gradients)
 
     def score_positives():

@@ -33,13 +33,11 @@ from weakneg.bags import (
 )
 from weakneg.config import RunSettings, ScoreSettings
 from weakneg.errors import UserError
+from weakneg.features import build_features, channel_statistics, one_hot
 from weakneg.models import bag_classifier
 from weakneg.scoring import score_run
 from weakneg.store import (
     Store,
-    build_features,
-    channel_statistics,
-    one_hot,
     read_store,
     write_store,
 )
@@ -630,6 +628,7 @@ def score(run: Path, source: Path, output: Path, **changes) -> pd.DataFrame:
         source / "test.h5",
         source / "test.csv",
         run / "model.pt",
+        "bright",
         output,
         ScoreSettings.model_validate(settings),
         "cpu",
@@ -745,7 +744,7 @@ def test_it_learns_to_read_digits(train, tmp_path):
     source = tmp_path / "digits"
     source.mkdir()
     files = [source / name for name in ("train.h5", "test.h5", "train.csv", "test.csv")]
-    build_features("digits", None, *files[:2])
+    build_features("digits", None, *files[:2], tmp_path / "problems.csv")
     settings = {"bag_size": 5, "label_density": "uniform", "draw_per_seed": False}
     build_manifests(*files[:2], "0", settings, *files[2:])
     run = train("run", "random", source=source, epochs=15, validation_fraction=0.1)

@@ -45,6 +45,7 @@ TABLES = ["table1.csv", "table1.md", "win_counts.csv", "win_counts.md", "differe
 
 
 wildcard_constraints:
+    split="train|test",
     study="|".join(CONFIG.study_names),
     label="[a-z0-9_]+",
     strategy="[a-z0-9_]+",
@@ -126,8 +127,18 @@ def code_of(stage, *plugins):
     return [checked(fingerprint, stage, plugins), stage, *plugins]
 
 
+def manifest(split):
+    """An input function: the bags of a split, of the class where they differ between classes."""
+
+    def file(wildcards):
+        of_class = "" if study_of(wildcards).unit == "clip" else f"{wildcards.label}/"
+        return f"results/{wildcards.study}/bags/{of_class}{split}.csv"
+
+    return file
+
+
 def features_code(wildcards):
-    return code_of("weakneg.store", f"weakneg.datasets.{study_of(wildcards).dataset.name}")
+    return code_of("weakneg.features", f"weakneg.datasets.{study_of(wildcards).dataset.name}")
 
 
 def train_code(wildcards):

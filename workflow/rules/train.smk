@@ -4,7 +4,7 @@
 rule train_run:
     input:
         store="results/{study}/features/train.h5",
-        manifest="results/{study}/bags/{label}/train.csv",
+        manifest=manifest("train"),
     output:
         model="results/{study}/runs/{label}/{strategy}/model.pt",
         history="results/{study}/runs/{label}/{strategy}/history.parquet",
@@ -34,7 +34,7 @@ rule train_run:
 rule score_run:
     input:
         store="results/{study}/features/test.h5",
-        manifest="results/{study}/bags/{label}/test.csv",
+        manifest=manifest("test"),
         model="results/{study}/runs/{label}/{strategy}/model.pt",
     output:
         "results/{study}/runs/{label}/{strategy}/scores.parquet",
@@ -44,10 +44,11 @@ rule score_run:
         "../../envs/weakneg.yaml"
     threads: 1
     params:
+        class_name=class_name,
         settings=settings_of("score"),
         code=score_code,
     shell:
-        "python -m weakneg score --settings {params.settings:q}"
+        "python -m weakneg score --class-name {params.class_name:q} --settings {params.settings:q}"
         " --store {input.store} --manifest {input.manifest} --model {input.model}"
         " --output {output} --threads {threads}"
         " --code {params.code} 2> {log}"

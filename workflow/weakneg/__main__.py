@@ -24,12 +24,12 @@ def fetch(args: argparse.Namespace) -> None:
 
 
 def features(args: argparse.Namespace) -> None:
-    """Write the feature stores of a data set, one per split."""
+    """Write the feature stores of a data set, one per split, and the list of its problems."""
     from weakneg.config import FeaturesSettings
-    from weakneg.store import build_features
+    from weakneg.features import build_features
 
-    settings = FeaturesSettings.model_validate_json(args.settings)
-    build_features(settings.dataset.name, args.folder, args.train_store, args.test_store)
+    dataset = FeaturesSettings.model_validate_json(args.settings).dataset.name
+    build_features(dataset, args.folder, args.train_store, args.test_store, args.problems)
 
 
 def bags(args: argparse.Namespace) -> None:
@@ -45,6 +45,13 @@ def bags(args: argparse.Namespace) -> None:
         args.train_manifest,
         args.test_manifest,
     )
+
+
+def clips(args: argparse.Namespace) -> None:
+    """Write the manifest of the clips of a split, which are bags as they are."""
+    from weakneg.bags import list_clips
+
+    list_clips(args.store, args.manifest)
 
 
 def train(args: argparse.Namespace) -> None:
@@ -69,7 +76,14 @@ def score(args: argparse.Namespace) -> None:
 
     settings = ScoreSettings.model_validate_json(args.settings)
     score_run(
-        args.store, args.manifest, args.model, args.output, settings, args.device, args.threads
+        args.store,
+        args.manifest,
+        args.model,
+        args.class_name,
+        args.output,
+        settings,
+        args.device,
+        args.threads,
     )
 
 
@@ -145,7 +159,9 @@ def _parser() -> argparse.ArgumentParser:
         "threads": {"type": int, "help": "CPU threads"},
     }
     command(fetch, dataset=text, folder=path)
-    command(features, settings=text, folder=path, train_store=path, test_store=path)
+    command(
+        features, settings=text, folder=path, train_store=path, test_store=path, problems=path
+    )
     command(
         bags,
         train_store=path,
@@ -155,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
         train_manifest=path,
         test_manifest=path,
     )
+    command(clips, store=path, manifest=path)
     command(
         train,
         store=path,
@@ -166,7 +183,16 @@ def _parser() -> argparse.ArgumentParser:
         settings=text,
         **worker,
     )
-    command(score, store=path, manifest=path, model=path, output=path, settings=text, **worker)
+    command(
+        score,
+        store=path,
+        manifest=path,
+        model=path,
+        class_name=text,
+        output=path,
+        settings=text,
+        **worker,
+    )
     command(metrics, runs=runs, output=path)
     command(tables, metrics=path, settings=as_json, folder=path)
     command(figure, name=text, metrics=path, runs=runs, settings=as_json, outputs=several)

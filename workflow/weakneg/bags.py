@@ -1,6 +1,7 @@
 """Bags: drawn from the instances of a feature store, written down as a manifest, read back.
 
-A manifest is the only place where bags are decided. It is a CSV file of one row per bag:
+A manifest is the only place where bags are decided. It is a CSV file of one row per bag. Of images
+there is one for each class and split:
 
 - `draw`: which draw of bags the row belongs to (0, or the seed when every seed draws its own);
 - `bag`: number of the bag, distinct within its draw;
@@ -9,13 +10,20 @@ A manifest is the only place where bags are decided. It is a CSV file of one row
 - `instances`: row numbers (from 0) in the store of the same split, separated by spaces.
 
 A manifest of one's own may have bags of different sizes.
+
+Of clips there is one for each split, which serves all classes, since a clip is a bag:
+
+- `bag`: row number (from 0) of the clip in the store of the same split;
+- `id`, `start`: the clip's, as in the store, for people;
+- `instances`: number of its frames;
+- `labels`: names of its classes, separated by semicolons.
 """
 
 import csv
 import math
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +31,13 @@ import numpy as np
 
 from weakneg.errors import UserError
 from weakneg.files import replace_when_whole
-from weakneg.store import open_store
+from weakneg.store import Store, open_store
 
 COLUMNS = ("draw", "bag", "label", "density", "instances")
+CLIP_COLUMNS = ("bag", "id", "start", "instances", "labels")
 
 _PADDING = -1
+_LABEL_SEPARATOR = ";"
 
 
 @dataclass(frozen=True)
@@ -36,8 +46,8 @@ class Bags:
 
     bag : (B,) int64, distinct numbers
     label : (B,) int8, 0 or 1
-    density : (B,) float64, share of positive instances
-    instances : (B, M) int64, rows of the feature store; bags smaller than M end in -1
+    density : (B,) float64, share of positive instances; NaN where it is not known
+    instances : (B, M) int64, numbers of the store's instances; bags smaller than M end in -1
     """
 
     bag: np.ndarray
@@ -149,27 +159,9 @@ def read_manifest(path: str | os.PathLike, n_instances: int) -> dict[int, Bags]:
     the column holds, a bag occurs twice in a draw, or an instance is out of range or occurs twice
     in a draw.
     """
-    path = Path(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
-            lines = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} cannot be read ({reason}): draw the bags first.") from error
-    header = lines[0] if lines else []
-    missing = [column for column in COLUMNS if column not in header]
-    if missing:
-        raise UserError(f"{path} has no column {missing[0]}; its columns are {', '.join(COLUMNS)}.")
-
     rows: dict[int, list[tuple]] = {}
     seen: dict[int, tuple[set[int], set[int]]] = {}
-    for number, line in enumerate(lines[1:], start=2):
-        where = f"{path}, line {number}"
-        if not line:
-            continue  # an empty line
-        if len(line) != len(header):
-            raise UserError(f"{where} has {len(line)} values, the header has {len(header)}.")
-        values = dict(zip(header, line, strict=True))
+    for where, values in _lines(path, COLUMNS):
         try:
             draw, bag, label = (int(values[column]) for column in COLUMNS[:3])
             density = float(values["density"])
@@ -179,9 +171,81 @@ def read_manifest(path: str | os.PathLike, n_instances: int) -> dict[int, Bags]:
         bags_seen, instances_seen = seen.setdefault(draw, (set(), set()))
         _check_row(where, bag, label, density, instances, n_instances, bags_seen, instances_seen)
         rows.setdefault(draw, []).append((bag, label, density, instances))
-    if not rows:
-        raise UserError(f"{path} has no bags: draw them again.")
     return {draw: _bags(drawn) for draw, drawn in rows.items()}
+
+
+def read_bags(path: str | os.PathLike, store: Store, class_name: str) -> dict[int, Bags]:
+    """The draws of the manifest at `path`, with the labels of a class; clips are one draw, 0.
+
+    Raises UserError as `read_manifest` does, and as it does for a manifest of clips.
+    """
+    if store.length is None:
+        return read_manifest(path, len(store.x))
+    return {0: _clip_bags(path, store, class_name)}
+
+
+def _clip_bags(path: str | os.PathLike, store: Store, class_name: str) -> Bags:
+    store.positive(class_name)  # a class that the store does not know is an error
+    n_clips, n_frames = store.x.shape[:2]
+    clips, counts, labels = [], [], []
+    seen = set()
+    for where, values in _lines(path, CLIP_COLUMNS):
+        try:
+            clip, count = int(values["bag"]), int(values["instances"])
+        except ValueError as error:
+            raise UserError(f"{where}: {error}.") from error
+        if not 0 <= clip < n_clips:
+            raise UserError(
+                f"{where}: bag {clip} is not in the feature store, whose rows are 0 to "
+                f"{n_clips - 1}."
+            )
+        if store.id[clip] != values["id"]:
+            raise UserError(
+                f"{where}: bag {clip} of the feature store is the clip {store.id[clip]!r}, not "
+                f"{values['id']!r}: list the clips again."
+            )
+        if clip in seen:
+            raise UserError(f"{where}: bag {clip} occurs twice; remove one of the lines.")
+        if not 1 <= count <= store.length[clip]:
+            raise UserError(
+                f"{where}: instances is {count}, allowed are 1 to {store.length[clip]}, the frames "
+                "of the clip."
+            )
+        seen.add(clip)
+        clips.append(clip)
+        counts.append(count)
+        labels.append(class_name in values["labels"].split(_LABEL_SEPARATOR))
+    frames = np.arange(n_frames)
+    instances = np.array(clips)[:, None] * n_frames + frames
+    return Bags(
+        bag=np.array(clips, dtype=np.int64),
+        label=np.array(labels, dtype=np.int8),
+        density=np.full(len(clips), np.nan),
+        instances=np.where(frames < np.array(counts)[:, None], instances, _PADDING),
+    )
+
+
+def _lines(path: str | os.PathLike, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Where it stands, and the values by column, of every line of a manifest; at least one."""
+    path = Path(path)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
+            lines = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read ({reason}): draw the bags first.") from error
+    header = lines[0] if lines else []
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]}; its columns are {', '.join(columns)}.")
+    filled = [(number, line) for number, line in enumerate(lines[1:], start=2) if line]
+    if not filled:
+        raise UserError(f"{path} has no bags: draw them again.")
+    for number, line in filled:
+        where = f"{path}, line {number}"
+        if len(line) != len(header):
+            raise UserError(f"{where} has {len(line)} values, the header has {len(header)}.")
+        yield where, dict(zip(header, line, strict=True))
 
 
 def _check_row(
@@ -254,6 +318,30 @@ def build_manifests(
             except UserError as error:
                 raise UserError(f"class {class_name}, {split} split: {error}") from error
         write_manifest(manifest, bags)
+
+
+def list_clips(store: str | os.PathLike, manifest: str | os.PathLike) -> None:
+    """Stage: write the manifest of the clips of a split, all of them, in the order of the store."""
+    with open_store(store) as clips:
+        rows = [
+            (
+                number,
+                clip_id,
+                f"{start:.3f}",
+                length,
+                _LABEL_SEPARATOR.join(clips.class_names[c] for c in np.flatnonzero(labels)),
+            )
+            for number, (clip_id, start, length, labels) in enumerate(
+                zip(clips.id, clips.start, clips.length, clips.y, strict=True)
+            )
+        ]
+    with (
+        replace_when_whole(manifest) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(CLIP_COLUMNS)
+        writer.writerows(rows)
 
 
 def split_validation(

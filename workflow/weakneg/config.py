@@ -116,17 +116,14 @@ def _class_names(dataset: str) -> tuple[str, ...]:
 
 
 @lru_cache
-def _models() -> list[str]:
-    """Names of the models: the files of weakneg/models that define `build`."""
-    files = sorted((Path(__file__).parent / "models").glob("*.py"))
-    return [
-        file.stem
-        for file in files
-        if any(
-            isinstance(node, ast.FunctionDef) and node.name == "build"
-            for node in ast.parse(file.read_text(encoding="utf-8")).body
-        )
-    ]
+def _models() -> dict[str, str]:
+    """The models, files of weakneg/models that define `UNIT`: name -> unit of their bags' data."""
+    units = {}
+    for file in sorted((Path(__file__).parent / "models").glob("*.py")):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "UNIT":
+                units[file.stem] = ast.literal_eval(node.value)
+    return units
 
 
 @lru_cache
@@ -208,11 +205,13 @@ class ModelSettings(_Model):
     """The classifier of bags."""
 
     name: str = Field("simple_cnn", description="Model: a file of workflow/weakneg/models.")
-    pooling: Literal["mean_softmax", "softmax_mean", "softmax_max"] = Field(
+    pooling: Literal["mean_softmax", "softmax_mean", "softmax_max", "attention"] = Field(
         "mean_softmax",
         description="From instances to a bag: softmax of the mean scores (mean_softmax, the "
-        "paper's choice), mean of the softmaxes (softmax_mean), or largest softmax (softmax_max).",
+        "paper's choice for images), mean of the softmaxes (softmax_mean), largest softmax "
+        "(softmax_max), or a learnt weighted mean of probabilities, as in PSLA (attention).",
     )
+    attention_heads: int = Field(4, ge=1, description="Heads of the pooling `attention`.")
 
     @field_validator("name")
     @classmethod
@@ -364,10 +363,32 @@ def _seeds(value: object) -> object:
     return _distinct(value)
 
 
-def _name_or_number(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise _problem(f"must be a class name or number, not {value!r}")
-    return value
+class Top(_Model):
+    """The classes with the most clips."""
+
+    top: int = Field(
+        ge=1,
+        description="Number of classes: those with the most clips in the published training list, "
+        "the lower class number first in a tie.",
+    )
+
+
+def _class_choice(value: object) -> object:
+    """`{top: n}` -> a `Top`; names and numbers -> a list of them."""
+    if isinstance(value, Mapping):
+        number = value.get("top")
+        if set(value) != {"top"} or not isinstance(number, int) or isinstance(number, bool):
+            raise _problem(f"must be {{top: n}} or a list of classes, not {dict(value)!r}")
+        if number < 1:
+            raise _problem(f"must be at least 1, not {number}", "top")
+        return Top(top=number)
+    values = _as_list(value)
+    if not isinstance(values, list) or not values:
+        raise _problem(f"must be {{top: n}} or a list of classes, not {value!r}")
+    for index, each in enumerate(values):
+        if isinstance(each, bool) or not isinstance(each, str | int):
+            raise _problem(f"must be a class name or number, not {each!r}", index)
+    return values
 
 
 Seeds = Annotated[
@@ -381,20 +402,41 @@ Strategies = Annotated[
     BeforeValidator(_as_list, str | list[str | StrategyChoice]),
 ]
 Names = Annotated[list[str], Field(min_length=1), BeforeValidator(_as_list, str | list[str])]
-ClassNames = Annotated[
-    list[Annotated[str | int, BeforeValidator(_name_or_number)]],
-    Field(min_length=1),
-    BeforeValidator(_as_list, str | int | list[str | int]),
+ClassChoice = Annotated[
+    Any,  # Top, or a list of names and numbers
+    BeforeValidator(_class_choice, Top | str | int | list[str | int]),
 ]
 
 
+def _top(classes: Iterable[str], n: int, dataset: str) -> list[str]:
+    """The n classes with the most clips in the published training list, the most first.
+
+    Of equal classes the one of the lower number comes first. Raises ValueError where there are
+    fewer classes, or no such list.
+    """
+    counts = getattr(datasets.module(dataset), "TRAINING_COUNTS", None)
+    if counts is None:
+        raise ValueError(f"'top' needs a published list of clips, which {dataset} has not")
+    numbers = {name: number for number, name in enumerate(_class_names(dataset))}
+    classes = sorted(classes, key=lambda name: (-counts[numbers[name]], numbers[name]))
+    if n > len(classes):
+        raise ValueError(f"top: {n} is more than the {len(classes)} classes there are")
+    return classes[:n]
+
+
 def _class_name(value: str | int, dataset: str) -> str:
-    """The class that a name or a number means."""
+    """The class that a name (also as in folders), another name of it or a number means."""
     names = _class_names(dataset)
     if str(value) in names:
         return str(value)
     if isinstance(value, int) and 0 <= value < len(names):
         return names[value]
+    aliases = getattr(datasets.module(dataset), "ALIASES", {})
+    if value in aliases:
+        return names[aliases[value]]
+    same = [name for name in names if class_slug(name) == class_slug(str(value))]
+    if len(same) == 1:
+        return same[0]
     what = f"a class of {dataset}"
     if isinstance(value, int):
         what += f" (names, or numbers from 0 to {len(names) - 1})"
@@ -421,17 +463,22 @@ class Study(_Model):
     description: str = Field("", description="What the study is for, in a sentence or two.")
     note: str = Field("", description="Shown under the tables, for what a reader must know.")
     dataset: DatasetSettings
-    bags: BagSettings = BagSettings()
-    model: ModelSettings = ModelSettings()
+    bags: BagSettings | None = Field(
+        None,
+        validate_default=True,
+        description="How images are put into bags; a clip is a bag of its own.",
+    )
+    model: ModelSettings = Field(ModelSettings(), validate_default=True)
     training: TrainingSettings = TrainingSettings()
     sampling: SamplingSettings = SamplingSettings()
     classes: Annotated[
-        list[str], BeforeValidator(_as_list, Literal["all"] | str | int | list[str | int])
+        list[str], BeforeValidator(_as_list, Literal["all"] | Top | str | int | list[str | int])
     ] = Field(
         "all",
         validate_default=True,
-        description="'all', or a list of the data set's classes by name or number: each in turn is "
-        "the positive class.",
+        description="'all', {top: n} (those with the most clips in the published training list), "
+        "or a list of the data set's classes by name, number or, in AudioSet, machine identifier: "
+        "each in turn is the positive class.",
     )
     strategies: Strategies = Field(
         description="Ways to choose negative bags: names, or {name, strategy, options} where an "
@@ -450,6 +497,29 @@ class Study(_Model):
     reference: Reference | None = Field(None, description="Published numbers to show beside ours.")
 
     _name: str = PrivateAttr("")
+
+    @field_validator("bags")
+    @classmethod
+    def _of_images(cls, bags: BagSettings | None, info: ValidationInfo) -> BagSettings | None:
+        if "dataset" in info.data:
+            dataset = info.data["dataset"].name
+            if datasets.module(dataset).UNIT == "clip" and bags is not None:
+                raise _problem(f"each clip of {dataset} is a bag: remove the key")
+            if datasets.module(dataset).UNIT == "image" and bags is None:
+                return BagSettings()
+        return bags
+
+    @field_validator("model")
+    @classmethod
+    def _fits_the_data(cls, model: ModelSettings, info: ValidationInfo) -> ModelSettings:
+        if "dataset" in info.data:
+            dataset = info.data["dataset"].name
+            unit = datasets.module(dataset).UNIT
+            if _models()[model.name] != unit:
+                fitting = [name for name, of in _models().items() if of == unit]
+                text = f"{model.name!r} is no model of {unit}s, which {dataset} consists of"
+                raise _problem(f"{text}. Allowed: {', '.join(fitting)}", "name")
+        return model
 
     @field_validator("sampling")
     @classmethod
@@ -472,13 +542,16 @@ class Study(_Model):
         if "dataset" not in info.data:
             return []  # the data set's own mistake is reported
         dataset = info.data["dataset"].name
-        classes = list(_class_names(dataset)) if classes == "all" else _as_list(classes)
-        if not isinstance(classes, list) or not classes:
-            raise _problem(f"must be 'all' or a list of classes, not {classes!r}")
+        if classes == "all":
+            classes = list(_class_names(dataset))
+        choice = _class_choice(classes)
+        if isinstance(choice, Top):
+            try:
+                return _top(_class_names(dataset), choice.top, dataset)
+            except ValueError as error:
+                raise _problem(str(error)) from None
         names, slugs = [], {}
-        for index, value in enumerate(classes):
-            if isinstance(value, bool) or not isinstance(value, str | int):
-                raise _problem(f"must be a class name or number, not {value!r}", index)
+        for index, value in enumerate(choice):
             try:
                 names.append(_class_name(value, dataset))
             except ValueError as error:
@@ -567,6 +640,15 @@ class Study(_Model):
             raise UserError(_no_such(slug, f"a class of the study {self.name}", self.class_slugs))
         return self.class_slugs[slug]
 
+    @property
+    def unit(self) -> str:
+        """What the data set consists of: "image" or "clip"."""
+        return datasets.module(self.dataset.name).UNIT
+
+    @property
+    def _draw_per_seed(self) -> bool:
+        return self.bags is not None and self.bags.draw_per_seed
+
     # ---- what each stage reads
     def features_settings(self) -> dict:
         """For the stage that makes the feature store; read back by `FeaturesSettings`."""
@@ -574,7 +656,7 @@ class Study(_Model):
 
     def bag_settings(self) -> dict:
         """For the stage that draws the bags of a class; read back by `ManifestSettings`."""
-        seeds = self.seeds if self.bags.draw_per_seed else None
+        seeds = self.seeds if self._draw_per_seed else None
         return ManifestSettings(**self.bags.model_dump(), seeds=seeds).model_dump()
 
     def run_settings(self, strategy: str) -> dict:
@@ -587,7 +669,7 @@ class Study(_Model):
             strategy=choice.strategy,
             options=choice.options,
             seeds=self.seeds,
-            draw_per_seed=self.bags.draw_per_seed,
+            draw_per_seed=self._draw_per_seed,
         ).model_dump()
 
     def score_settings(self) -> dict:
@@ -595,7 +677,7 @@ class Study(_Model):
         return ScoreSettings(
             model=self.model,
             score_batch_size=self.training.score_batch_size,
-            draw_per_seed=self.bags.draw_per_seed,
+            draw_per_seed=self._draw_per_seed,
         ).model_dump()
 
     def report_settings(self) -> dict:
@@ -606,7 +688,7 @@ class Study(_Model):
             "classes": self.classes,
             "strategies": self.strategy_names,
             "runs": self.runs,
-            "unit": datasets.module(self.dataset.name).UNIT,
+            "unit": self.unit,
             "baseline": self.baseline,
             "reference": self.reference.model_dump() if self.reference else None,
             "note": self.note,
@@ -621,20 +703,25 @@ class Study(_Model):
         }
 
     # ---- the command line
-    def shrunk(self, classes: list | None, names: list | None, seeds: list | None) -> "Study":
+    def shrunk(self, classes: list | Top | None, names: list | None, seeds: list | None) -> "Study":
         """This study with only the named classes, strategies and seeds, in the study's order.
 
         The baseline stays whatever is named, since every comparison needs it. Raises ValueError
         with the key and the mistake where the study has no such class or strategy.
         """
         chosen = {}
-        if classes is not None:
+        if isinstance(classes, Top):
+            try:
+                chosen["classes"] = _top(self.classes, classes.top, self.dataset.name)
+            except ValueError as error:
+                raise ValueError(f"classes: {error}") from None
+        elif classes is not None:
             wanted = set()
             for value in classes:
-                number = isinstance(value, int) and 0 <= value < len(
-                    _class_names(self.dataset.name)
-                )
-                name = _class_name(value, self.dataset.name) if number else str(value)
+                try:
+                    name = _class_name(value, self.dataset.name)
+                except ValueError:
+                    name = str(value)
                 if name not in self.classes:
                     what = f"a class of the study {self.name}"
                     raise ValueError(f"classes: {_no_such(name, what, self.classes)}")
@@ -709,8 +796,10 @@ class Config(_Model):
         pattern=_DEVICE,
         description="Where models are trained: auto (a GPU if there is one), cpu, cuda or cuda:N.",
     )
-    classes: ClassNames | None = Field(
-        None, description="Only these classes of each study, by name or number; null: all of it."
+    classes: ClassChoice | None = Field(
+        None,
+        description="Only these classes of each study, by name or number, or {top: n}, those with "
+        "the most clips; null: all of it.",
     )
     strategies: Names | None = Field(
         None,

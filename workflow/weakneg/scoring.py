@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from weakneg.bags import read_manifest
+from weakneg.bags import read_bags
 from weakneg.errors import UserError
 from weakneg.models import bag_classifier
 from weakneg.parquet import write_table
@@ -23,6 +23,7 @@ def score_run(
     store: str | os.PathLike,
     manifest: str | os.PathLike,
     model: str | os.PathLike,
+    class_name: str,
     output: str | os.PathLike,
     settings: "ScoreSettings",
     device: str,
@@ -36,7 +37,7 @@ def score_run(
     """
     device = prepare(device, threads)
     features = read_store(store)
-    draws = read_manifest(manifest, len(features.x))
+    draws = read_bags(manifest, features, class_name)
     try:
         saved = torch.load(model, map_location=device, weights_only=True)
     except Exception as error:  # torch.load raises whatever a damaged file makes it stumble over

@@ -23,8 +23,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
+
+from weakneg.models.scores import BagScores, mean_weights
 
 
 class Pooling(NamedTuple):
@@ -41,8 +43,7 @@ class Pooling(NamedTuple):
 
 
 def _mean_weights(d: Tensor, mask: Tensor) -> Tensor:
-    mask = mask.to(d.dtype)
-    return mask / mask.sum(1, keepdim=True)
+    return mean_weights(mask, d.dtype)
 
 
 def _mean_softmax(d: Tensor, mask: Tensor) -> Tensor:
@@ -85,3 +86,32 @@ POOLINGS: dict[str, Pooling] = {
     "softmax_mean": Pooling(_softmax_mean, _softmax_mean_weights, _mean_weights),
     "softmax_max": Pooling(_softmax_max, _argmax_weights, _argmax_weights),
 }
+
+
+class PooledHead(nn.Linear):
+    """Last layer (D -> two class scores of an instance) and pooling of a bag classifier."""
+
+    def __init__(self, embedding_size: int, pooling: Pooling):
+        super().__init__(embedding_size, 2)
+        self.pooling = pooling
+
+    def logit(self, h: Tensor, mask: Tensor) -> Tensor:
+        """Bag logits (B,) of instance embeddings h (B, n, D); mask (B, n) true where one is."""
+        return self.pooling.logit(self._instance_logits(h), mask)
+
+    def score(self, h: Tensor, mask: Tensor, gradients: bool) -> BagScores:
+        """As `logit`, with what the strategies see; the gradient directions are (B, D)."""
+        d = self._instance_logits(h)
+
+        def average(weights: Tensor) -> Tensor:
+            return (weights.unsqueeze(-1) * h).sum(1)
+
+        return BagScores(
+            self.pooling.logit(d, mask),
+            average(self.pooling.embedding(d, mask)),
+            average(self.pooling.weights(d, mask)) if gradients else None,
+        )
+
+    def _instance_logits(self, h: Tensor) -> Tensor:
+        scores = self(h)
+        return scores[..., 1] - scores[..., 0]

@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
+UNIT = "image"
+
 
 def build(shape: tuple[int, int, int]) -> nn.Module:
     """The encoder for images of `shape` (C, H, W): (N, C, H, W) -> (N, 512), random weights."""

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, max_pool2d, pad
 
+UNIT = "image"
+
 # Two different float32 numbers are further apart than this.
 _NOTHING = torch.finfo(torch.float32).tiny
 

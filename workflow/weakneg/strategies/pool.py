@@ -19,11 +19,12 @@ class Scores:
 
     logits      (N,) the bag's logit, higher is more positive: p = sigmoid(logit)
     embeddings  (N, D) the input of the last layer, pooled over the bag
-    gradients   label -> (N, D), the gradient of the bag's loss with respect to the last layer's
-                weights of class "positive". `label` says for which label the loss is taken: "known"
-                (the bag's own) or "hypothesised" (the one the model finds more likely). The row
-                of class "negative" is the negative of it, so the full gradient is sqrt(2) times as
-                long, and distances between gradients scale alike.
+    gradients   label -> (N, G), the gradient of the bag's loss with respect to the last layer's
+                weights; `label` says for which label the loss is taken: "known" (the bag's own) or
+                "hypothesised" (the one the model finds more likely). Of a layer with a row for each
+                of the two classes only the row of class "positive" is there. The other is its
+                negative, so the full gradient is sqrt(2) times as long, and distances between
+                gradients scale alike.
     """
 
     logits: Tensor
@@ -50,13 +51,14 @@ class Pool:
     """The negative bags to choose from, in ascending order of id.
 
     ids       (N,) int64, distinct, in any order
-    score     () -> Scores of the pool, aligned with the ids as given
+    score     gradients -> Scores of the pool, aligned with the ids as given; `gradients` says
+              whether the gradients of the scores will be asked for
     score_positives   () -> Scores of the positive training bags
     strategy  name for error messages
     epoch     number for error messages
 
-    Each of the two is called once, when a strategy first asks for a number of it: a strategy costs
-    no scoring that it does not need. Everything is presented sorted by id, whatever the order of
+    Each of the two is called when a strategy first asks for a number of it: a strategy costs no
+    scoring that it does not need. Everything is presented sorted by id, whatever the order of
     the ids given: so a choice does not depend on that order, and the lower id comes first in a tie.
     ValueError: ids that are not int64, of one dimension and distinct, or scores that do not fit
     them. UserError: scores that are NaN or infinite.
@@ -65,7 +67,7 @@ class Pool:
     def __init__(
         self,
         ids: Tensor,
-        score: Callable[[], Scores],
+        score: Callable[[bool], Scores],
         score_positives: Callable[[], Scores],
         *,
         strategy: str,
@@ -86,25 +88,21 @@ class Pool:
         self.strategy = strategy
         self.epoch = epoch
         self._score = score
+        self._cache: dict[bool, Scores] = {}
         self._score_positives = score_positives
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
-    def scored(self) -> bool:
-        """Whether a strategy has asked for a number of the pool, which then had to be scored."""
-        return "_scores" in self.__dict__
-
-    @property
     def logits(self) -> Tensor:
         """(N,) as in `Scores`, sorted by id."""
-        return self._scores.logits
+        return self._scores(gradients=False).logits
 
     @property
     def embeddings(self) -> Tensor:
         """(N, D) as in `Scores`, sorted by id."""
-        return self._scores.embeddings
+        return self._scores(gradients=False).embeddings
 
     @cached_property
     def positives(self) -> Scores:
@@ -119,7 +117,7 @@ class Pool:
 
     def gradients(self, label: str) -> Tensor:
         """(N, D) as in `Scores`, sorted by id; label: "known" or "hypothesised"."""
-        gradients = self._scores.gradients(label)
+        gradients = self._scores(gradients=True).gradients(label)
         if gradients.ndim != 2 or len(gradients) != len(self):
             raise ValueError(f"{len(self)} ids, but gradients of shape {tuple(gradients.shape)}")
         self.require_finite("gradients", gradients)
@@ -140,14 +138,19 @@ class Pool:
                 "are NaN or infinite, so the training has diverged; lower the learning rate."
             )
 
-    @cached_property
-    def _scores(self) -> Scores:
-        scores = self._score()
-        _require_aligned("the pool", scores, len(self))
-        self.require_finite("logits", scores.logits)
-        self.require_finite("embeddings", scores.embeddings)
-        order = self._order.to(scores.logits.device)
-        return Scores(scores.logits[order], scores.embeddings[order], scores.gradients)
+    def _scores(self, gradients: bool) -> Scores:
+        """The scores of the pool, sorted by id but for the gradients."""
+        # A model scores with gradients or without; what was scored with them serves both.
+        scores = self._cache.get(True) or self._cache.get(gradients)
+        if scores is None:
+            scores = self._score(gradients)
+            _require_aligned("the pool", scores, len(self))
+            self.require_finite("logits", scores.logits)
+            self.require_finite("embeddings", scores.embeddings)
+            order = self._order.to(scores.logits.device)
+            scores = Scores(scores.logits[order], scores.embeddings[order], scores.gradients)
+            self._cache[gradients] = scores
+        return scores
 
 
 def _require_aligned(of: str, scores: Scores, n: int) -> None:

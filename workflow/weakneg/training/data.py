@@ -1,7 +1,7 @@
 """Bags on a device, ready for a model."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -9,25 +9,30 @@ from torch import Tensor
 
 from weakneg.bags import Bags
 from weakneg.errors import UserError
-from weakneg.models.bag_classifier import BagClassifier, BagScores
+from weakneg.models.bag_classifier import BagClassifier
+from weakneg.models.scores import BagScores
 from weakneg.store import Store
 
 
 class BagData:
-    """All bags of a split, as one tensor on the device; indexing gives the input of a model.
+    """All bags of a split, as one tensor on the device; `input` gives that of a model.
 
-    x      (B, M, *instance shape), as stored (uint8 images), so that it is small
+    x      (B, M, *instance shape): images as stored (uint8), so that it is small; feature vectors,
+           which cost little arithmetic, as the model wants them
     mask   (B, M) true where an instance is real, or None where all are
     label  (B,) float32
     """
 
     def __init__(self, store: Store, bags: Bags, device: torch.device):
-        self.x = torch.from_numpy(store.x[bags.instances]).to(device)
+        self.x = torch.from_numpy(store.instances[bags.instances]).to(device)
         self.mask = None if bags.mask.all() else torch.from_numpy(bags.mask).to(device)
         self.label = torch.from_numpy(bags.label).to(device, torch.float32)
-        shape = (-1, *[1] * (store.x.ndim - 2))  # one number per channel, broadcast over the rest
+        shape = (-1, *[1] * (len(self.instance_shape) - 1))  # one number per channel
         self.mean = torch.from_numpy(store.mean).to(device, torch.float32).view(shape)
         self.std = torch.from_numpy(store.std).to(device, torch.float32).view(shape)
+        self.normalised = len(self.instance_shape) == 1
+        if self.normalised:
+            self.x = self._normalise(self.x)
 
     @property
     def device(self) -> torch.device:
@@ -39,8 +44,11 @@ class BagData:
 
     def input(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Bags of `rows` (b,): x (b, M, *shape) float32, mean 0 and deviation 1; mask (b, M)."""
-        x = self.x[rows].float().sub_(self.mean).div_(self.std)
+        x = self.x[rows] if self.normalised else self._normalise(self.x[rows])
         return x, None if self.mask is None else self.mask[rows]
+
+    def _normalise(self, x: Tensor) -> Tensor:
+        return x.float().sub_(self.mean).div_(self.std)
 
     def rows(self, rows: np.ndarray) -> Tensor:
         """Row numbers, on the device."""
@@ -48,22 +56,16 @@ class BagData:
 
 
 @torch.inference_mode()
-def score_bags(model: BagClassifier, data: BagData, rows: Tensor, batch_size: int) -> BagScores:
+def score_bags(
+    model: BagClassifier, data: BagData, rows: Tensor, batch_size: int, *, gradients: bool = False
+) -> BagScores:
     """Score the bags of `rows` (b,) in that order, `batch_size` at a time, in evaluation mode."""
-
-    def batches() -> Iterator[BagScores]:
-        for batch in rows.split(batch_size):
-            yield model.score(*data.input(batch))
-
     model.eval()
-    scores = list(batches())
+    scores = [model.score(*data.input(batch), gradients) for batch in rows.split(batch_size)]
     return BagScores(
-        *(
-            torch.cat(parts)
-            for parts in zip(
-                *((s.logits, s.embeddings, s.gradient_directions) for s in scores), strict=True
-            )
-        )
+        torch.cat([each.logits for each in scores]),
+        torch.cat([each.embeddings for each in scores]),
+        torch.cat([each.gradient_directions for each in scores]) if gradients else None,
     )
 
 

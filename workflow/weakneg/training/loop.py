@@ -20,12 +20,12 @@ from weakneg import strategies
 from weakneg.bags import split_validation
 from weakneg.errors import UserError
 from weakneg.models import bag_classifier
-from weakneg.models.bag_classifier import BagScores
+from weakneg.models.scores import BagScores
 from weakneg.strategies.pool import Pool, Selection
 from weakneg.training.adam import Adam
 from weakneg.training.data import BagData, score_bags
 from weakneg.training.device import peak_memory_bytes, synchronise
-from weakneg.training.ranking import ranking_metrics
+from weakneg.training.ranking import best_thresholds, ranking_metrics
 
 if TYPE_CHECKING:
     from weakneg.config import RunSettings
@@ -37,6 +37,7 @@ reads.
 epoch      the last finished epoch (0: none)
 finished   whether training has ended
 model, optimizer, best_model   state dicts (`best_model`: of the epoch kept)
+thresholds of the epoch kept, see `best_thresholds`
 chosen     (k,) the rows of the negative bags in use
 history, timing   a list each, one dict per epoch
 selections one dict per selection: epoch, bags (k,) int32 rows of the manifest, scores (k,) float32
@@ -126,12 +127,14 @@ class _SeedTraining:
         with self._clock("training"):
             train_loss = self._train(epoch, rows)
         with self._clock("evaluating"):
-            validation_loss, ap, roc_auc = self._validate(epoch)
+            validation_loss, scores = self._validate(epoch)
+            ap, roc_auc = ranking_metrics(self.validation_label, scores)
 
         before = state["history"]
         best = not before or ap > max(row["validation_ap"] for row in before)
         if best:
             state["best_model"] = {k: v.clone() for k, v in self.model.state_dict().items()}
+            state["thresholds"] = best_thresholds(self.validation_label, scores)
             for row in before:
                 row["best"] = False
         state["history"].append(
@@ -192,15 +195,20 @@ class _SeedTraining:
         return True
 
     def _selection(self, epoch: int, warmup: bool) -> Selection:
-        def score(rows: Tensor) -> BagScores:
+        def score(rows: Tensor, gradients: bool) -> BagScores:
             with self._clock("scoring"):
-                batch_size = self.settings.training.score_batch_size
-                return score_bags(self.model, self.data, rows.to(self.data.device), batch_size)
+                return score_bags(
+                    self.model,
+                    self.data,
+                    rows.to(self.data.device),
+                    self.settings.training.score_batch_size,
+                    gradients=gradients,
+                )
 
         pool = Pool(
             self.pool,
-            lambda: score(self.pool),
-            lambda: score(self.positives),
+            lambda gradients: score(self.pool, gradients),
+            lambda: score(self.positives, gradients=False),
             strategy=self.settings.strategy,
             epoch=epoch,
         )
@@ -224,8 +232,8 @@ class _SeedTraining:
             total += loss.detach() * len(batch)
         return total.item() / len(rows)
 
-    def _validate(self, epoch: int) -> tuple[float, float, float]:
-        """Loss, average precision and ROC-AUC of the validation bags."""
+    def _validate(self, epoch: int) -> tuple[float, np.ndarray]:
+        """Loss and logits of the validation bags."""
         batch_size = self.settings.training.score_batch_size
         logits = score_bags(self.model, self.data, self.validation, batch_size).logits
         loss = binary_cross_entropy_with_logits(logits, self.data.label[self.validation]).item()
@@ -234,7 +242,7 @@ class _SeedTraining:
                 f"seed {self.seed}, epoch {epoch}: the validation loss is {loss}, so the training "
                 "has diverged; lower training: learning_rate."
             )
-        return loss, *ranking_metrics(self.validation_label, logits.double().cpu().numpy())
+        return loss, logits.double().cpu().numpy()
 
     @contextmanager
     def _clock(self, phase: str) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Average precision and ROC-AUC of the validation bags, once per epoch.
+"""What the ranking of the validation bags is worth, once per epoch.
 
 The results of a study are computed by scikit-learn (`weakneg.evaluation`). Importing it takes
 about a second, which every training job would pay; these few lines give the same numbers.
@@ -12,14 +12,34 @@ def ranking_metrics(label: np.ndarray, score: np.ndarray) -> tuple[float, float]
 
     label: (B,) 0 or 1, both present; score: (B,) higher is more positive.
     """
-    order = np.argsort(-score, kind="stable")
-    label, score = label[order], score[order]
-    last_of_threshold = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
-    true_positives = np.cumsum(label)[last_of_threshold].astype(np.float64)
-    false_positives = last_of_threshold + 1 - true_positives
-    precision = true_positives / (last_of_threshold + 1)
+    _, true_positives, false_positives = _counts(label, score)
+    precision = true_positives / (true_positives + false_positives)
     recall = true_positives / true_positives[-1]
     average_precision = np.sum(np.diff(recall, prepend=0.0) * precision)
     false_positive_rate = false_positives / false_positives[-1]
     roc_auc = np.trapezoid(np.append(0.0, recall), np.append(0.0, false_positive_rate))
     return float(average_precision), float(roc_auc)
+
+
+def best_thresholds(label: np.ndarray, score: np.ndarray) -> dict[str, float]:
+    """The thresholds of the best F1 and of the best g-mean on these bags; the higher one in a tie.
+
+    A bag whose score is at least the threshold is called positive. F1 is the harmonic mean of
+    precision and recall, the g-mean the geometric one of sensitivity and specificity.
+
+    label: (B,) 0 or 1, both present; score: (B,) higher is more positive.
+    """
+    thresholds, true_positives, false_positives = _counts(label, score)
+    positives, negatives = true_positives[-1], false_positives[-1]
+    f1 = 2 * true_positives / (true_positives + false_positives + positives)
+    g_mean = np.sqrt(true_positives / positives * (1 - false_positives / negatives))
+    return {"f1": float(thresholds[f1.argmax()]), "g_mean": float(thresholds[g_mean.argmax()])}
+
+
+def _counts(label: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each different score, from the highest down, and the true and false positives from it up."""
+    order = np.argsort(-score, kind="stable")
+    label, score = label[order], score[order]
+    last_of_threshold = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
+    true_positives = np.cumsum(label)[last_of_threshold].astype(np.float64)
+    return score[last_of_threshold], true_positives, last_of_threshold + 1 - true_positives

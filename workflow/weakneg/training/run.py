@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from weakneg.bags import Bags, read_manifest
+from weakneg.bags import Bags, read_bags
 from weakneg.files import replace_when_whole
 from weakneg.parquet import write_table
 from weakneg.store import read_store
@@ -50,7 +50,7 @@ def train_run(
     device = prepare(device, threads)
     folder = Path(folder)
     features = read_store(store)
-    draws = read_manifest(manifest, len(features.x))
+    draws = read_bags(manifest, features, identity["class"])
     inputs = _digest(features.x, features.mean, features.std)
     states: dict[int, State] = {}
     data, drawn = None, None
@@ -139,9 +139,10 @@ def _write_run(
     record = {
         **identity,
         "settings": settings.model_dump(),
-        "made_with": {str(seed): state["made_with"] for seed, state in states.items()},
-        "n_positive": {str(seed): state["n_positive"] for seed, state in states.items()},
-        "n_pool": {str(seed): state["n_pool"] for seed, state in states.items()},
+        **{
+            key: {str(seed): state[key] for seed, state in states.items()}
+            for key in ("made_with", "n_positive", "n_pool", "thresholds")
+        },
         "budget": {
             str(seed): state["history"][-1]["n_negatives"] for seed, state in states.items()
         },

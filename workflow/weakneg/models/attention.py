@@ -1,0 +1,80 @@
+"""Attention over the instances of a bag: several heads, each a weighted mean of probabilities.
+
+For instance t with embedding h_t, head i of H has two linear maps to one number each:
+
+    A_it = sigmoid(u_i h_t + c_i)        how much the head attends to the instance
+    s_it = sigmoid(v_i h_t + b_i)        how positive the instance is
+    a_it = A_it / sum_t A_it             normalised over the bag ("class-wise normalisation")
+    P    = sum_i w_i sum_t a_it s_it     positive probability of the bag, w_i learnt from 1 / H
+
+A and P are kept within 1e-7 of 0 and 1. The w_i are unconstrained, so that P may reach this limit,
+where its gradient is 0.
+
+Source: Gong, Chung and Glass, "PSLA: Improving Audio Tagging With Pretraining, Sampling, Labeling,
+and Aggregation" (2021), section III-F; for a single class. Kong et al., "Weakly Labelled AudioSet
+Tagging With Attention Neural Networks" (2019), is the same with one head, on the embeddings of
+VGGish.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from weakneg.models.scores import BagScores, mean_weights
+
+_LIMIT = 1e-7
+
+
+class AttentionHead(nn.Linear):
+    """Last layer (D -> A and s of every head) and pooling of a bag classifier."""
+
+    def __init__(self, embedding_size: int, heads: int):
+        super().__init__(embedding_size, 2 * heads)
+        self.head_weight = nn.Parameter(torch.full((heads,), 1 / heads))
+
+    def logit(self, h: Tensor, mask: Tensor) -> Tensor:
+        """Bag logits (B,) of instance embeddings h (B, n, D); mask (B, n) true where one is."""
+        _, attention, positive = self._probabilities(h, mask)
+        return self._logit(self._bag(attention, positive) @ self.head_weight)
+
+    def score(self, h: Tensor, mask: Tensor, gradients: bool) -> BagScores:
+        """As `logit`, with what the strategies see; the embedding is the mean over instances.
+
+        The gradient directions, (B, 2 H D), are those of the weights u, then those of v:
+
+            dP/du_i = w_i sum_t a_it (1 - A_it) (s_it - P_i) h_t,  P_i = sum_t a_it s_it
+            dP/dv_i = w_i sum_t a_it s_it (1 - s_it) h_t
+
+        times dz/dP = 1 / (P (1 - P)), which turns them into those of the logit z.
+        """
+        raw, attention, positive = self._probabilities(h, mask)
+        bag = self._bag(attention, positive)
+        probability = bag @ self.head_weight
+        directions = None
+        if gradients:
+            inside = (probability > _LIMIT) & (probability < 1 - _LIMIT)
+            free = (raw > _LIMIT) & (raw < 1 - _LIMIT)  # where A was not moved to its limit
+            to_attention = attention * (1 - raw) * (positive - bag[:, None]) * free
+            to_positive = attention * positive * (1 - positive)
+            weights = torch.stack([to_attention, to_positive], -1) * self.head_weight[:, None]
+            clamped = self._clamp(probability)
+            scale = inside / (clamped * (1 - clamped))
+            weights = weights.transpose(2, 3).flatten(2) * scale[:, None, None]
+            directions = (weights.transpose(1, 2) @ h).flatten(1)
+        embeddings = (mean_weights(mask, h.dtype)[:, None] @ h)[:, 0]
+        return BagScores(self._logit(probability), embeddings, directions)
+
+    def _probabilities(self, h: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """A, a and s, each (B, n, H); a is 0 where there is no instance."""
+        raw, positive = self(h).sigmoid().chunk(2, -1)
+        attention = self._clamp(raw) * mask.unsqueeze(-1)
+        return raw, attention / attention.sum(1, keepdim=True), positive
+
+    def _bag(self, attention: Tensor, positive: Tensor) -> Tensor:
+        return (attention * positive).sum(1)
+
+    def _logit(self, probability: Tensor) -> Tensor:
+        probability = self._clamp(probability)
+        return probability.log() - torch.log1p(-probability)
+
+    def _clamp(self, probability: Tensor) -> Tensor:
+        return probability.clamp(_LIMIT, 1 - _LIMIT)
