@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from weakneg import datasets
-from weakneg.datasets import cifar, cifar10, cifar100, digits
+from weakneg import datasets, download
+from weakneg.config import class_slug
+from weakneg.datasets import cifar10, cifar100, digits
 from weakneg.datasets.cifar import Cifar
 from weakneg.errors import UserError
 
@@ -35,8 +36,9 @@ needs_cifar10 = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def no_shared_data(monkeypatch):
-    """A test sees no local copy but the one it makes."""
+    """A test sees no local copy but the one it makes, and does not wait between downloads."""
     monkeypatch.delenv("WEAKNEG_DATA", raising=False)
+    monkeypatch.setattr(download, "_RETRY_SECONDS", (0,))
 
 
 # A made-up data set in CIFAR's layout: two training batches of 4 images and a test batch of 3.
@@ -127,14 +129,14 @@ def _one_sentence(error: pytest.ExceptionInfo) -> str:
 
 
 def test_a_data_set_is_found_by_its_file():
-    assert datasets.names() == ["cifar10", "cifar100", "digits"]
+    assert datasets.names() == ["audioset_vggish", "cifar10", "cifar100", "digits"]
 
 
 @pytest.mark.parametrize("name", datasets.names())
-def test_classes_are_distinct_and_usable_as_folder_names(name):
-    classes = datasets.module(name).CLASSES
-    assert len(set(classes)) == len(classes)
-    assert all(re.fullmatch("[a-z0-9_]+", class_name) for class_name in classes)
+def test_classes_have_distinct_folder_names(name):
+    folders = [class_slug(class_name) for class_name in datasets.module(name).CLASSES]
+    assert len(set(folders)) == len(folders)
+    assert all(re.fullmatch("[a-z0-9_]+", folder) for folder in folders)
 
 
 def test_looking_up_classes_loads_no_heavy_library():
@@ -322,12 +324,13 @@ def test_a_download_is_unpacked_and_happens_once(serve, tmp_path):
 
 
 def test_a_download_cut_short_is_refused(serve, tmp_path):
+    half = len(ARCHIVE) // 2
     with pytest.raises(UserError) as error:
-        serve(ARCHIVE[: len(ARCHIVE) // 2], length=len(ARCHIVE)).fetch(tmp_path)
+        serve(ARCHIVE[:half], length=len(ARCHIVE)).fetch(tmp_path)
     message = _one_sentence(error)
-    assert TINY.archive_md5 in message
+    assert f"{half} of {len(ARCHIVE)} bytes" in message
     assert "run again" in message
-    _assert_nothing_was_left(tmp_path)
+    assert not (tmp_path / "tiny-python.tar.gz").exists()
 
 
 def test_a_download_of_something_else_is_refused(serve, tmp_path):
@@ -354,15 +357,6 @@ def test_a_machine_without_network_is_told_to_name_a_local_copy(tmp_path):
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}/tiny-python.tar.gz"
         with pytest.raises(UserError, match=r"could not be downloaded.*data: \{tiny: \.\.\.\}"):
             replace(TINY, url=url).fetch(tmp_path)
-
-
-def test_a_server_that_falls_silent_does_not_hold_the_job(serve, tmp_path, monkeypatch):
-    monkeypatch.setattr(cifar, "_STALLED_SECONDS", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/tiny-python.tar.gz"
-        with pytest.raises(UserError, match="timed out"):
-            replace(TINY, url=url).fetch(tmp_path)
-    assert socket.getdefaulttimeout() is None
 
 
 # ---- the published sets ------------------------------------------------------------------------

@@ -79,10 +79,11 @@ def _receive(url: str, part: Path) -> str | None:
             raise ConnectionError("what an earlier try left is not a part of the file") from error
         raise
     with response:
-        if response.status == 206:
+        if start and response.status == 206:
             if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+                _delete(part)
                 raise ConnectionError("the server sent another part than asked for")
-        else:  # the whole file
+        else:  # the whole file: nothing else was asked for, or it is another file by now
             start = 0
             _delete(part)
             _version_file(part).write_text(_version(response.headers), encoding="latin-1")

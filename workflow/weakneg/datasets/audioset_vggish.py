@@ -24,7 +24,7 @@ from typing import BinaryIO
 import numpy as np
 
 from weakneg.datasets import Clips, Problem, audioset_lists
-from weakneg.datasets.local_copy import find_local_copy, ways_to_name
+from weakneg.datasets.local_copy import find_local_copy, how_to_name_one
 from weakneg.download import download
 from weakneg.errors import UserError
 from weakneg.files import replace_when_whole
@@ -45,6 +45,12 @@ FRAMES, WIDTH = 10, 128
 _NAME = "audioset_vggish"
 _ARCHIVE_URL = (
     "https://storage.googleapis.com/us_audioset/youtube_corpus/v1/features/features.tar.gz"
+)
+
+# No checksum of the archive is published: a damaged local copy is only seen when it is read.
+_FETCH_AGAIN = (
+    "delete it, and the local copy that it is of if there is one, so that the next run fetches it "
+    "again"
 )
 
 # Split -> its folder in the archive, its list.
@@ -77,11 +83,8 @@ def fetch(folder: str | os.PathLike, local_copy: str | os.PathLike | None = None
     if archive.is_file() and audioset_lists.has_lists(folder):
         return
     source = find_local_copy(_NAME, audioset_lists.FOLDER, FILES, local_copy)
-    ways = ways_to_name(_NAME)
-    if source is None:
-        instead = f"run again, or name a local copy of these files with {ways}"
-    else:
-        instead = f"replace it, or name a sound copy of {audioset_lists.FOLDER} with {ways}"
+    name_one = how_to_name_one(_NAME, audioset_lists.FOLDER)
+    instead = f"{'run again' if source is None else 'replace it'}, or {name_one}"
     audioset_lists.fetch_lists(folder, source, instead)
     if archive.is_file():
         return
@@ -125,8 +128,7 @@ def load_clips(folder: str | os.PathLike) -> tuple[dict[str, Clips], list[Proble
         split.add_missing()
         if not split.n_clips:
             raise UserError(
-                f"{archive} has no features of a clip of the {split.name} list: "
-                f"{audioset_lists.FETCH_AGAIN}."
+                f"{archive} has no features of a clip of the {split.name} list: {_FETCH_AGAIN}."
             )
     clips = {split.name: split.clips() for split in splits.values()}
     return clips, [problem for split in splits.values() for problem in split.problems]
@@ -162,9 +164,7 @@ def _members(path: Path) -> Iterator[tuple[str, str, bytes | None]]:
                         raise tarfile.ReadError("a header is damaged")
     except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"{path} is missing or damaged ({reason}): {audioset_lists.FETCH_AGAIN}."
-        ) from error
+        raise UserError(f"{path} is missing or damaged ({reason}): {_FETCH_AGAIN}.") from error
 
 
 class _Split:

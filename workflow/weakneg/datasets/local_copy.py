@@ -11,9 +11,12 @@ DATA_VARIABLE = "WEAKNEG_DATA"
 """Environment variable: a folder of local copies, one folder per data set as published."""
 
 
-def ways_to_name(dataset: str) -> str:
-    """How the user names a local copy of the data set: part of a sentence."""
-    return f"the key data: {{{dataset}: ...}} or the environment variable {DATA_VARIABLE}"
+def how_to_name_one(dataset: str, folder: str) -> str:
+    """What the user can do: the end of a sentence. Parameters as of `find_local_copy`."""
+    return (
+        f"name a sound copy of {folder} with the key data: {{{dataset}: ...}} or the environment "
+        f"variable {DATA_VARIABLE}"
+    )
 
 
 def find_local_copy(
