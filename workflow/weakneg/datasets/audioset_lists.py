@@ -39,8 +39,9 @@ LISTS = {
     TRAIN_LIST: (f"{_CSV_URL}/{TRAIN_LIST}", "0ec13c62ec25d1148b9bf3390dee8bd7"),
     EVAL_LIST: (f"{_CSV_URL}/{EVAL_LIST}", "85e796902a4e6a0898980a55f86b55f3"),
     LABEL_LIST: (f"{_CSV_URL}/{LABEL_LIST}", "68c0b5c199d6cc789852b144cc3ab500"),
-    ONTOLOGY: (
-        "https://raw.githubusercontent.com/audioset/ontology/master/ontology.json",
+    ONTOLOGY: (  # of one commit: the branch could change under the checksum
+        "https://raw.githubusercontent.com/audioset/ontology/"
+        "1e85b88a094054c66096a18073b76cb71f5b1436/ontology.json",
         "4880cd66e698acc00c5ee0757e23b993",
     ),
 }

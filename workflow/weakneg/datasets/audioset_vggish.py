@@ -158,10 +158,15 @@ def _members(path: Path) -> Iterator[tuple[str, str, bytes | None]]:
                         held = member.size <= _MAX_MEMBER_BYTES
                         yield *match.groups(), tar.extractfile(member).read() if held else None
                     progress.report()
-                # tarfile takes a damaged header for the end. And gzip's checksum comes last.
+                # tarfile takes a damaged header, or no more data, for the end, which is two blocks
+                # of zeros or more. It has read one. And gzip's checksum is behind all of them.
+                zeros = 0
                 while rest := tar.fileobj.read(_CHUNK_BYTES):
                     if any(rest):
                         raise tarfile.ReadError("a header is damaged")
+                    zeros += len(rest)
+                if zeros < tarfile.BLOCKSIZE:
+                    raise tarfile.ReadError("its end is missing")
     except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path} is missing or damaged ({reason}): {_FETCH_AGAIN}.") from error
