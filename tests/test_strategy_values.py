@@ -9,9 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.svm import LinearSVC
 
 from weakneg.strategies import badge, load
 from weakneg.strategies.pool import Pool, Scores
+from weakneg.strategies.svm_margin import fit_machine
 
 UNCERTAINTY = ("margin", "entropy", "least_confidence")
 
@@ -306,3 +308,16 @@ def test_the_support_vector_machine_takes_constant_features_and_one_positive():
     embeddings = tensor([[7.0, 0.0], [7.0, 1.0], [7.0, 2.0]])
     chosen = select("svm_margin", 3, embeddings=embeddings, positives=([0.0], [[7.0, 3.0]])).ids
     assert chosen.tolist()[-1] == 0
+
+
+@pytest.mark.parametrize(("n", "positives", "d"), [(400, 20, 12), (30, 30, 40), (5, 1, 2)])
+def test_the_support_vector_machine_is_that_of_liblinear(n, positives, d):
+    generator = torch.Generator().manual_seed(n)
+    h = torch.randn(n + positives, d, generator=generator, dtype=torch.float64).relu()
+    h[n:] += torch.rand(d, generator=generator)
+    label = torch.tensor([-1.0] * n + [1.0] * positives, dtype=torch.float64)
+    weight, bias = fit_machine(h, label)
+    machine = LinearSVC(C=1.0, class_weight="balanced", dual=False, tol=1e-10, max_iter=100_000)
+    machine.fit(h.numpy(), label.numpy())
+    np.testing.assert_allclose(weight, machine.coef_[0], atol=1e-6)
+    assert bias.item() == pytest.approx(machine.intercept_[0], abs=1e-6)

@@ -19,7 +19,7 @@ import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, recall_score, roc_auc_score
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import weakneg
@@ -45,7 +45,7 @@ from weakneg.training import loop
 from weakneg.training.data import BagData, score_bags
 from weakneg.training.device import prepare
 from weakneg.training.loop import random_generator, train_seed
-from weakneg.training.ranking import ranking_metrics
+from weakneg.training.ranking import best_thresholds, ranking_metrics
 from weakneg.training.run import train_run
 
 DETERMINISTIC = ("model.pt", "history.parquet", "selection.h5", "run.json")
@@ -151,14 +151,32 @@ def instance_logits(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 
 # ----------------------------------------------------------------------------- metrics
+ranked_bags = st.lists(
+    st.tuples(st.booleans(), st.sampled_from([-1e30, -1.0, 0.0, 0.1, 0.25, 3.0, 1e30])),
+    min_size=2,
+    max_size=30,
+).filter(lambda bags: len({label for label, _ in bags}) == 2)
+
+
 @hypothesis_settings(max_examples=200, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.booleans(), st.sampled_from([-1e30, -1.0, 0.0, 0.1, 0.25, 3.0, 1e30])),
-        min_size=2,
-        max_size=30,
-    ).filter(lambda bags: len({label for label, _ in bags}) == 2)
-)
+@given(ranked_bags)
+def test_no_other_threshold_has_a_better_f1_or_g_mean(bags):
+    label, score = np.array([b[0] for b in bags], dtype=int), np.array([b[1] for b in bags])
+
+    def g_mean(label, called):
+        recalls = recall_score(label, called, average=None, labels=[0, 1])
+        return math.sqrt(recalls[0] * recalls[1])
+
+    for name, measure in {"f1": f1_score, "g_mean": g_mean}.items():
+        threshold = best_thresholds(label, score)[name]
+        values = {value: measure(label, score >= value) for value in np.unique(score)}
+        assert values[threshold] == pytest.approx(max(values.values()))
+        higher = [value for other, value in values.items() if other > threshold]
+        assert all(value < values[threshold] for value in higher)
+
+
+@hypothesis_settings(max_examples=200, deadline=None)
+@given(ranked_bags)
 def test_ranking_metrics_are_those_of_scikit_learn(bags):
     label, score = np.array([b[0] for b in bags], dtype=int), np.array([b[1] for b in bags])
     ap, roc_auc = ranking_metrics(label, score)

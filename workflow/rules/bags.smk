@@ -62,3 +62,21 @@ rule draw_bags:
         " --train-store {input.train} --test-store {input.test}"
         " --train-manifest {output.train} --test-manifest {output.test}"
         " --code {params.code} 2> {log}"
+
+
+rule list_classes:
+    input:
+        train="results/{study}/features/train.h5",
+        test="results/{study}/features/test.h5",
+    output:
+        "results/{study}/tables/classes.csv",
+    log:
+        "results/{study}/logs/list_classes.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        classes=class_names,
+        code=code_of("weakneg.classes"),
+    shell:
+        "python -m weakneg classes --train-store {input.train} --test-store {input.test}"
+        " --classes {params.classes:q} --output {output} --code {params.code} 2> {log}"

@@ -201,8 +201,8 @@ def _clip_bags(path: str | os.PathLike, store: Store, class_name: str) -> Bags:
             )
         if store.id[clip] != values["id"]:
             raise UserError(
-                f"{where}: bag {clip} of the feature store is the clip {store.id[clip]!r}, not "
-                f"{values['id']!r}: list the clips again."
+                f"{where}: bag {clip} of the feature store is the clip {str(store.id[clip])!r}, "
+                f"not {values['id']!r}: list the clips again."
             )
         if clip in seen:
             raise UserError(f"{where}: bag {clip} occurs twice; remove one of the lines.")

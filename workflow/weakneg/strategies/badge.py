@@ -1,5 +1,6 @@
 """Bags of long and diverse gradients: BADGE."""
 
+import math
 from typing import Literal
 
 import torch
@@ -29,14 +30,14 @@ def select(
     5; Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds" (2020),
     algorithm 1.
     """
-    gradients = pool.gradients(label).double()
+    gradients = pool.gradients(label)
     chosen = kmeans_plus_plus(gradients, pool.clamp(k), generator)
-    norms = torch.linalg.vector_norm(gradients[chosen.to(gradients.device)], dim=1)
+    norms = torch.linalg.vector_norm(gradients[chosen.to(gradients.device)].double(), dim=1)
     return Selection(pool.ids[chosen], norms.cpu())
 
 
 def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tensor:
-    """(k,) distinct indices of points (n, d) float64, k <= n: the longest point, then D^2 sampling.
+    """(k,) distinct indices of points (n, d), k <= n: the longest point first, then D^2 sampling.
 
     Each next index is drawn with probability proportional to D^2, the squared distance of its point
     to the nearest point chosen so far; uniformly where all D^2 are 0 (and so from the start where
@@ -51,11 +52,13 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
     first point is the longest one and not a random one, as section 4, item 5 of Shah et al. says.
     """
     n, d = points.shape
-    squares = points.square().sum(1)
-    if k == 0 or not squares.any():
+    largest = points.abs().amax() if points.numel() else 0
+    if k == 0 or largest == 0:
         return torch.randperm(n, generator=generator)[:k]
-    # |a|^2 + |b|^2 - 2ab is rounded: below this, two points cannot be told apart.
-    resolution = 4 * (d + 2) * torch.finfo(points.dtype).eps * squares
+    points = points / largest  # the squares of small gradients would vanish in float32
+    squares = points.square().sum(1)
+    # |a|^2 + |b|^2 - 2ab is rounded, to about this: below it, two points cannot be told apart.
+    resolution = 8 * math.sqrt(d) * torch.finfo(points.dtype).eps * squares
     nearest = torch.full_like(squares, torch.inf)
     chosen = new = squares.argmax().reshape(1)
     while len(chosen) < k:
@@ -64,7 +67,7 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
         distances[distances <= resolution] = 0
         distances[new] = 0
         nearest = torch.minimum(nearest, distances)
-        mass = nearest.cumsum(0)
+        mass = nearest.cumsum(0, dtype=torch.float64)
         if mass[-1] == 0:
             free = torch.ones(n, dtype=torch.bool)
             free[chosen.cpu()] = False

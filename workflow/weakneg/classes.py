@@ -1,0 +1,55 @@
+"""Stage: list the classes of a study of clips, with the number of clips of each."""
+
+import csv
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from weakneg import datasets
+from weakneg.errors import UserError
+from weakneg.files import replace_when_whole
+from weakneg.store import open_store
+
+COLUMNS = ("class", "number", "published_training_clips", "training_clips", "test_clips")
+
+
+def list_classes(
+    train_store: str | os.PathLike,
+    test_store: str | os.PathLike,
+    classes: Sequence[str],
+    output: str | os.PathLike,
+) -> None:
+    """Write a CSV of the `classes`, one row each in their order.
+
+    number : of the class in the data set
+    published_training_clips : in the published list, by which {top: n} chooses classes
+    training_clips, test_clips : those of them that have features
+
+    Raises UserError, naming class and split, when a class has no clip, or all of them.
+    """
+    counts = {}
+    for split, path in (("training", train_store), ("test", test_store)):
+        with open_store(path) as store:
+            for name in classes:
+                counts[name, split] = np.count_nonzero(store.positive(name))
+                if counts[name, split] in (0, len(store.id)):
+                    raise UserError(
+                        f"class {name}: {counts[name, split]} of the {len(store.id)} {split} clips "
+                        "carry the label, but positive and negative ones are needed: leave the "
+                        "class out of the study."
+                    )
+            numbers = {name: number for number, name in enumerate(store.class_names)}
+            data = datasets.module(store.parameters["dataset"])
+    with (
+        replace_when_whole(output) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for name in classes:
+            number = numbers[name]
+            published = data.TRAINING_COUNTS[number]
+            writer.writerow(
+                (name, number, published, counts[name, "training"], counts[name, "test"])
+            )
