@@ -1,7 +1,8 @@
 """Multilayer perceptron: the encoder of instances that are feature vectors, frame by frame.
 
 The width, and that there is no dropout, were chosen once, on validation clips of the study
-audioset_vggish, for the strategies `random` and `full` alone: see results/published/audioset_vggish.
+audioset_vggish, for the strategies `random` and `full` alone: results/published/audioset_vggish
+says what was tried.
 """
 
 from torch import nn
