@@ -101,6 +101,7 @@ def study_results(study):
     return [
         f"results/{study}/metrics.csv",
         *(f"results/{study}/tables/{table}" for table in TABLES),
+        *([f"results/{study}/tables/classes.csv"] if CONFIG.study(study).unit == "clip" else []),
         *(f"results/{study}/figures/{figure}.{ext}" for figure in FIGURES for ext in FORMATS),
     ]
 
@@ -116,6 +117,10 @@ def settings_of(stage):
 
 def run_settings(wildcards):
     return canonical(checked(study_of(wildcards).run_settings, wildcards.strategy))
+
+
+def class_names(wildcards):
+    return canonical(study_of(wildcards).classes)
 
 
 def class_name(wildcards):

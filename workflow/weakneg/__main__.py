@@ -54,6 +54,13 @@ def clips(args: argparse.Namespace) -> None:
     list_clips(args.store, args.manifest)
 
 
+def classes(args: argparse.Namespace) -> None:
+    """Write the list of a study's classes, with the number of clips of each."""
+    from weakneg.classes import list_classes
+
+    list_classes(args.train_store, args.test_store, args.classes, args.output)
+
+
 def train(args: argparse.Namespace) -> None:
     """Train the seeds of a (class, strategy) pair."""
     from weakneg.config import RunSettings
@@ -172,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         test_manifest=path,
     )
     command(clips, store=path, manifest=path)
+    command(classes, train_store=path, test_store=path, classes=as_json, output=path)
     command(
         train,
         store=path,

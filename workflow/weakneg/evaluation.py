@@ -1,8 +1,7 @@
-"""From test scores to metrics, intervals over seeds, and comparisons with a baseline.
+"""From test scores to metrics and their intervals over seeds.
 
 Nothing here needs a model: a run's scores, its history and its `run.json` are enough. Every
-interval is a two-sided 95% Student-t interval over seeds; every comparison is paired by seed,
-because runs of one seed share their bags, their validation split and their initial weights.
+interval is a two-sided 95% Student-t interval over seeds.
 """
 
 import json
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, t
+from scipy.stats import t
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from weakneg.errors import UserError
@@ -44,7 +43,8 @@ COLUMNS = [
     "fingerprint",
 ]
 TEXT_COLUMNS = ["class", "strategy", "device", "fingerprint"]
-METRICS = {"ap": "AP", "roc_auc": "ROC-AUC"}
+METRICS = {"ap": "AP", "roc_auc": "ROC-AUC"}  # those that strategies are compared by
+MORE_METRICS = ["lift", "f1", "g_mean"]
 SECONDS = ["seconds_scoring", "seconds_selecting", "seconds_training", "seconds_evaluating"]
 MEAN_OVER_CLASSES = "mean over classes"
 CONFIDENCE = 0.95
@@ -249,74 +249,6 @@ def intervals(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
     return pd.DataFrame(
         rows, columns=["class", "strategy", "metric", "mean", "low", "high", "seeds"]
     )
-
-
-def paired_differences(metrics: pd.DataFrame, baseline: str, metric: str) -> pd.DataFrame:
-    """Difference to the baseline per (class, strategy), paired by seed.
-
-    Returns columns class, strategy, baseline, metric, difference, low, high, seeds, verdict,
-    clear, in the order in which `metrics` names classes and strategies. The verdict is "better"
-    or "worse" by the sign of the mean difference and "tie" when it is exactly zero; `clear` says
-    that the 95% interval excludes zero (never with a single seed). The frame is empty when the
-    baseline is the only strategy or is absent.
-
-    Raises UserError when a run and the baseline were trained on different seeds.
-    """
-    rows = []
-    for class_name, of_class in metrics.groupby("class", sort=False):
-        values = {
-            strategy: group.set_index("seed")[metric]
-            for strategy, group in of_class.groupby("strategy", sort=False)
-        }
-        if baseline not in values:
-            continue
-        reference = values.pop(baseline)
-        for strategy, ours in values.items():
-            if set(ours.index) != set(reference.index):
-                raise UserError(
-                    f"Class {class_name!r}: {strategy!r} has seeds {sorted(ours.index)} but the"
-                    f" baseline {baseline!r} has {sorted(reference.index)}; train both on the"
-                    " same seeds."
-                )
-            mean, low, high = mean_interval(ours - reference.reindex(ours.index))
-            verdict = "better" if mean > 0 else "worse" if mean < 0 else "tie"
-            clear = low > 0 or high < 0
-            rows.append(
-                (class_name, strategy, baseline, metric, mean, low, high, len(ours), verdict, clear)
-            )
-    columns = ["class", "strategy", "baseline", "metric", "difference", "low", "high", "seeds"]
-    return pd.DataFrame(rows, columns=[*columns, "verdict", "clear"])
-
-
-def win_counts(differences: pd.DataFrame) -> pd.DataFrame:
-    """Count, per strategy, the classes on which it beats the baseline (Fig. 1 of the paper).
-
-    Returns columns strategy, metric, classes, wins, clear_wins, ties, losses, clear_losses, p, in
-    the order of `differences`. `wins` and `losses` include the clear ones. `p` is that of the
-    exact two-sided sign test over classes without the ties; it takes classes as independent,
-    which classes that share their bags are only roughly.
-    """
-    rows = []
-    for (strategy, metric), group in differences.groupby(["strategy", "metric"], sort=False):
-        clear = group["clear"].astype(bool)
-        wins, losses = group["verdict"] == "better", group["verdict"] == "worse"
-        n_wins, n_losses = int(wins.sum()), int(losses.sum())
-        decided = n_wins + n_losses
-        rows.append(
-            {
-                "strategy": strategy,
-                "metric": metric,
-                "classes": len(group),
-                "wins": n_wins,
-                "clear_wins": int((wins & clear).sum()),
-                "ties": len(group) - decided,
-                "losses": n_losses,
-                "clear_losses": int((losses & clear).sum()),
-                "p": float(binomtest(n_wins, decided, 0.5).pvalue) if decided else 1.0,
-            }
-        )
-    counts = ["classes", "wins", "clear_wins", "ties", "losses", "clear_losses", "p"]
-    return pd.DataFrame(rows, columns=["strategy", "metric", *counts])
 
 
 def read_run(run_folder: str | Path) -> dict:

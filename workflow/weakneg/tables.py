@@ -1,68 +1,105 @@
-"""The tables people read: Table 1 of the paper with intervals, win counts, and differences.
+"""The tables people read: Table 1 of the paper with intervals, comparisons, ranks and costs.
 
-The study is the plain dictionary that `weakneg.wording` describes.
+The CSV files are tidy and hold every digit; they are also the numbers behind the figures. The
+Markdown ones are for people. The study is the plain dictionary that `weakneg.wording` describes.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
+from weakneg.comparison import (
+    average_ranks,
+    chance_of_two_fifths,
+    chance_range,
+    class_sizes,
+    compare,
+    costs,
+    paired_differences,
+)
 from weakneg.evaluation import (
     CONFIDENCE,
     MEAN_OVER_CLASSES,
     METRICS,
+    MORE_METRICS,
+    SECONDS,
     intervals,
-    paired_differences,
     read_metrics,
     select_study,
-    win_counts,
 )
 from weakneg.files import replace_when_whole
 from weakneg.wording import (
+    bootstrap_phrase,
+    classes_phrase,
+    distinct_strategies,
+    interval,
+    joint_name,
+    measured_on,
     number,
     p_value,
+    percentage,
     reference_value,
+    seconds,
     seeds_phrase,
+    signed_number,
     strategy_name,
     upper_bound,
 )
 
 CLASSES_PER_BLOCK = 4
+MOST_CLASSES_IN_BLOCKS = 12  # more of them are the rows of one table of APs
 
 
 def write_tables(metrics_csv: str | Path, study: dict, output_folder: str | Path) -> None:
-    """Write table1.csv, table1.md, win_counts.csv, win_counts.md and differences.csv.
+    """Write table1, win_counts and cost as .csv and .md, and differences.csv and ranks.csv.
 
-    The CSV files are tidy (one value per row, full precision); the Markdown ones are for people.
     Raises UserError when the metrics lack a class, strategy or seed of the study.
     """
     metrics = select_study(read_metrics(metrics_csv), study)
-    cells = pd.concat([intervals(metrics, metric) for metric in METRICS], ignore_index=True)
+    n_seeds = metrics["seed"].nunique()
+    cells = pd.concat(
+        [intervals(metrics, metric) for metric in (*METRICS, *MORE_METRICS)], ignore_index=True
+    )
     cells["reference"] = [
         reference_value(study, row["strategy"], row["class"], row["metric"])
         for _, row in cells.iterrows()
     ]
-    differences = pd.concat(
-        [paired_differences(metrics, study["baseline"], metric) for metric in METRICS],
-        ignore_index=True,
+    sizes = class_sizes(metrics)
+    comparisons, ranks, differences = (
+        pd.concat([function(metrics, study, metric) for metric in METRICS], ignore_index=True)
+        for function in (compare, average_ranks, paired_differences)
     )
-    counts = win_counts(differences)
-    n_seeds = metrics["seed"].nunique()
+    cost = costs(metrics, study)
 
+    tables = {
+        "table1": cells.join(sizes[["n_positive", "prevalence"]], on="class"),
+        "win_counts": comparisons,
+        "ranks": ranks,
+        "differences": differences,
+        "cost": cost,
+    }
+    texts = {
+        "table1": _table1(cells, sizes, study, n_seeds),
+        "win_counts": [*_win_counts(comparisons, study, n_seeds), *_ranks(ranks, study)],
+        "cost": _cost(cost, study, n_seeds),
+    }
     folder = Path(output_folder)
-    for name, table in {"table1": cells, "differences": differences, "win_counts": counts}.items():
+    for name, table in tables.items():
         with replace_when_whole(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
-    for name, text in {
-        "table1": _table1_markdown(cells, study, n_seeds),
-        "win_counts": _win_counts_markdown(counts, study, n_seeds),
-    }.items():
+    note = [f"{study['note']}\n"] if study["note"] else []
+    for name, parts in texts.items():
         with replace_when_whole(folder / f"{name}.md") as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+            temporary.write_text("\n".join([*parts, *note]), encoding="utf-8", newline="\n")
 
 
-def _table1_markdown(cells: pd.DataFrame, study: dict, n_seeds: int) -> str:
-    """Blocks of a few classes each, the mean over classes in the last columns of the last one."""
+# ---------------------------------------------------------------------------------------------
+# Table 1
+
+
+def _table1(cells: pd.DataFrame, sizes: pd.DataFrame, study: dict, n_seeds: int) -> list[str]:
+    """Strategies in blocks of a few classes each or, of many classes, one table of their APs."""
     by_key = cells.set_index(["strategy", "class", "metric"])
     competitors = [s for s in study["strategies"] if s != upper_bound(study)]
 
@@ -81,6 +118,24 @@ def _table1_markdown(cells: pd.DataFrame, study: dict, n_seeds: int) -> str:
             text += f" (paper {_published(row['reference'])})"
         return text
 
+    many = len(study["classes"]) > MOST_CLASSES_IN_BLOCKS
+    caption = f"{study['title']}: {'AP, ' if many else ''}{_over_seeds(n_seeds, 'mean')}"
+    caption += f"; bold: the best of each {'class' if many else 'column'}"
+    if len(competitors) < len(study["strategies"]):
+        caption += f" apart from {strategy_name(upper_bound(study))}, the upper bound"
+    if cells["reference"].notna().any():
+        caption += f"; paper: {study['reference']['source']}"
+    if not many:
+        return [f"{caption}.\n", *_blocks_of_classes(cell, study)]
+    caption += (
+        "; positives: positive training bags; prevalence: share of positive test bags. ROC-AUC,"
+        " lift, F1 and g-mean are in table1.csv"
+    )
+    return [f"{caption}.\n", _rows_of_classes(cell, sizes, study)]
+
+
+def _blocks_of_classes(cell: Callable[[str, str, str], str], study: dict) -> list[str]:
+    """A row per strategy; the mean over classes stands in the last columns of the last block."""
     classes = [*study["classes"], MEAN_OVER_CLASSES]
     # The mean joins the last block of classes instead of standing alone.
     starts = range(0, len(study["classes"]), CLASSES_PER_BLOCK)
@@ -88,7 +143,7 @@ def _table1_markdown(cells: pd.DataFrame, study: dict, n_seeds: int) -> str:
     if blocks[-1][-1] != MEAN_OVER_CLASSES:
         blocks[-1].append(MEAN_OVER_CLASSES)
     columns = [[(c, metric) for c in block for metric in METRICS] for block in blocks]
-    parts = [
+    return [
         _markdown_table(
             ["Strategy", *(f"{class_name} {METRICS[metric]}" for class_name, metric in block)],
             [
@@ -98,22 +153,35 @@ def _table1_markdown(cells: pd.DataFrame, study: dict, n_seeds: int) -> str:
         )
         for block in columns
     ]
-    caption = f"{study['title']}: {_over_seeds(n_seeds, 'mean')}"
-    caption += "; bold: the best of each column"
-    if len(competitors) < len(study["strategies"]):
-        caption += f" apart from {strategy_name(upper_bound(study))}, the upper bound"
-    if cells["reference"].notna().any():
-        caption += f"; paper: {study['reference']['source']}"
-    return "\n".join([f"{caption}.\n", *parts, *_note(study)])
 
 
-def _win_counts_markdown(counts: pd.DataFrame, study: dict, n_seeds: int) -> str:
+def _rows_of_classes(cell: Callable[[str, str, str], str], sizes: pd.DataFrame, study: dict) -> str:
+    """A row per class and a column per run, of AP alone."""
+    strategies = list(distinct_strategies(study))
+    written = {
+        name: [f"{size['n_positive']:,.0f}", percentage(size["prevalence"])]
+        for name, size in sizes.iterrows()
+    }
+    return _markdown_table(
+        ["Class", "Positives", "Prevalence", *(joint_name(study, s) for s in strategies)],
+        [
+            [name, *written.get(name, ["", ""]), *(cell(s, name, "ap") for s in strategies)]
+            for name in (*study["classes"], MEAN_OVER_CLASSES)
+        ],
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# Comparisons
+
+
+def _win_counts(comparisons: pd.DataFrame, study: dict, n_seeds: int) -> list[str]:
     baseline = strategy_name(study["baseline"])
-    if counts.empty:
-        return (
+    if comparisons.empty:
+        return [
             f"{study['title']}: nothing to count, because a comparison needs the baseline"
             f" {baseline} and one more strategy.\n"
-        )
+        ]
     n_classes = len(study["classes"])
     caption = (
         f"{study['title']}: number of classes (of {n_classes}) on which a strategy is better or"
@@ -124,7 +192,15 @@ def _win_counts_markdown(counts: pd.DataFrame, study: dict, n_seeds: int) -> str
             "; in parentheses those whose interval excludes zero, of which chance alone gives about"
             f" {n_classes * (1 - CONFIDENCE) / 2:.2g} on each side"
         )
-    caption += "; p: exact two-sided sign test over classes, ties left out."
+    if n_classes > 1:
+        caption += f"; in brackets: {bootstrap_phrase(n_seeds)}"
+    competitors = comparisons.loc[comparisons["metric"] == "ap", "sign_p_holm"].count()
+    caption += (
+        "; p: exact two-sided sign test and two-sided Wilcoxon signed-rank test over classes, ties"
+        f" left out; Holm: the p before it, corrected for {competitors} comparisons"
+    )
+    if upper_bound(study) in comparisons["strategy"].tolist():
+        caption += f" (not for {strategy_name(upper_bound(study))}, which is no competitor)"
 
     def with_clear(row: pd.Series, kind: str) -> str:
         return f"{row[kind]} ({row[f'clear_{kind}']})" if n_seeds > 1 else str(row[kind])
@@ -133,17 +209,90 @@ def _win_counts_markdown(counts: pd.DataFrame, study: dict, n_seeds: int) -> str
     for metric, title in METRICS.items():
         rows = [
             [
-                strategy_name(row["strategy"])
+                joint_name(study, row["strategy"])
                 + (" (upper bound)" if row["strategy"] == upper_bound(study) else ""),
-                with_clear(row, "wins"),
+                with_clear(row, "wins")
+                + interval(row["wins_low"], row["wins_high"], "{:.0f}".format),
                 str(row["ties"]),
                 with_clear(row, "losses"),
-                p_value(row["p"]),
+                p_value(row["sign_p"]),
+                p_value(row["sign_p_holm"]),
+                signed_number(row["difference"])
+                + interval(row["difference_low"], row["difference_high"], signed_number),
+                p_value(row["wilcoxon_p"]),
+                p_value(row["wilcoxon_p_holm"]),
             ]
-            for _, row in counts[counts["metric"] == metric].iterrows()
+            for _, row in comparisons[comparisons["metric"] == metric].iterrows()
         ]
-        parts.append(_markdown_table([title, "Better", "Tie", "Worse", "p"], rows))
-    return "\n".join([f"{caption}\n", *parts, *_note(study)])
+        header = [title, "Better", "Tie", "Worse", "Sign p", "Holm"]
+        header += ["Mean difference", "Wilcoxon p", "Holm"]
+        parts.append(_markdown_table(header, rows))
+    low, high = chance_range(n_classes)
+    enough, chance = chance_of_two_fifths(n_classes)
+    caption += (
+        f". For scale: of {n_classes} tosses of a fair coin {low} to {high} are won 95% of the"
+        f" time, and at least 40% of them ({enough}) {100 * chance:.0f}% of the time."
+    )
+    return [f"{caption}\n", *parts]
+
+
+def _ranks(ranks: pd.DataFrame, study: dict) -> list[str]:
+    by_metric = {
+        metric: ranks[ranks["metric"] == metric].set_index("strategy") for metric in METRICS
+    }
+    first = next(iter(by_metric.values()))
+    if len(first) < 2:
+        return []
+    tests = ", ".join(
+        f"{title} {p_value(by_metric[metric]['friedman_p'].iloc[0])}"
+        for metric, title in METRICS.items()
+    )
+    caption = (
+        f"Average rank over classes, 1 being the best; p of the Friedman test: {tests}. Ranks that"
+        f" differ by less than {first['critical_difference'].iloc[0]:.2f} are not told apart"
+        " (Nemenyi's critical difference, 95%)."
+    )
+    rows = [
+        [
+            joint_name(study, strategy),
+            *(f"{table.loc[strategy, 'average_rank']:.2f}" for table in by_metric.values()),
+        ]
+        for strategy in first.index
+    ]
+    return [f"{caption}\n", _markdown_table(["Rank by", *METRICS.values()], rows)]
+
+
+def _cost(cost: pd.DataFrame, study: dict, n_seeds: int) -> list[str]:
+    n_classes = len(study["classes"])
+    caption = (
+        f"{study['title']}: AP on the test bags, its difference to"
+        f" {strategy_name(study['baseline'])}, and what the training took, on average over"
+        f" {classes_phrase(n_classes)} and {seeds_phrase(n_seeds)}"
+    )
+    if n_classes > 1:
+        caption += f"; in brackets: {bootstrap_phrase(n_seeds)}"
+    caption += (
+        "; bags: trained on, over all epochs; seconds: in all, and for each part of an epoch,"
+        f" {measured_on(cost['devices'])}."
+    )
+    rows = [
+        [
+            joint_name(study, row["strategy"]),
+            number(row["ap"]),
+            signed_number(row["difference"])
+            + interval(row["difference_low"], row["difference_high"], signed_number),
+            f"{row['bags_trained']:,.0f}",
+            *(seconds(row[column]) for column in ("seconds", *SECONDS)),
+        ]
+        for _, row in cost.iterrows()
+    ]
+    parts = [column.removeprefix("seconds_").capitalize() for column in SECONDS]
+    header = ["Strategy", "AP", "Difference", "Bags", "Seconds", *parts]
+    return [f"{caption}\n", _markdown_table(header, rows)]
+
+
+# ---------------------------------------------------------------------------------------------
+# Parts that tables share
 
 
 def _published(value: float) -> str:
@@ -154,12 +303,8 @@ def _published(value: float) -> str:
 def _over_seeds(n_seeds: int, mean: str, bounds: bool = True) -> str:
     if n_seeds == 1:
         return f"{'value' if mean == 'mean' else 'difference'} with 1 seed (no interval)"
-    interval = " ± half-width of the 95% Student-t interval" if bounds else ""
-    return f"{mean}{interval} over {seeds_phrase(n_seeds)}"
-
-
-def _note(study: dict) -> list[str]:
-    return [f"{study['note']}\n"] if study.get("note") else []
+    half_width = " ± half-width of the 95% Student-t interval" if bounds else ""
+    return f"{mean}{half_width} over {seeds_phrase(n_seeds)}"
 
 
 def _markdown_table(header: list[str], rows: list[list[str]]) -> str:

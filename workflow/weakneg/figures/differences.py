@@ -9,34 +9,38 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from weakneg.evaluation import paired_differences
+from weakneg.comparison import paired_differences
 from weakneg.figures.style import (
     MUTED,
     canvas,
+    label,
+    label_below,
     nothing_to_compare,
     rows_of,
     seeds_and_intervals,
     shorten,
     signed,
     styles,
-    two_lines,
 )
-from weakneg.wording import strategy_name, upper_bound
+from weakneg.wording import strategy_name
+
+MANY_CLASSES = 20  # more of them stand in one row of panels, so that a class is one line
 
 
 def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     """Draw the figure from the metrics of `study`."""
-    table = paired_differences(metrics, study["baseline"], "ap")
+    table = paired_differences(metrics, study, "ap")
     if table.empty:
         return nothing_to_compare(study)
     strategies = list(rows_of(study, table["strategy"].unique()))
     classes, n_seeds = study["classes"], metrics["seed"].nunique()
     style = styles(study)
 
-    n_columns = min(len(strategies), 5 if len(classes) <= 20 else 6)
+    many = len(classes) > MANY_CLASSES
+    n_columns = min(len(strategies), 8 if many else 5)
     n_rows = math.ceil(len(strategies) / n_columns)
     n_columns = math.ceil(len(strategies) / n_rows)
-    row_height = 0.15 if len(classes) <= 20 else 0.097
+    row_height = 0.15 if n_rows == 1 or not many else 0.097
     baseline = strategy_name(study["baseline"])
     subtitle = f"one point per class, {seeds_and_intervals(n_seeds)}"
     if n_seeds > 1:
@@ -51,7 +55,7 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
         limit = max(farthest, bounds.max()) or 1.0
     limit *= 1.06
     figure = canvas(
-        n_rows * (row_height * len(classes) + 0.38) + 0.85,
+        n_rows * (row_height * len(classes) + 0.5) + 0.35,
         study,
         f"difference in average precision to {baseline}",
         subtitle,
@@ -69,18 +73,16 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
         axes.scatter(
             of_strategy["difference"],
             y,
-            s=13 if len(classes) <= 20 else 8,
+            s=10 if many else 13,
             marker=style[strategy].marker,
             facecolors=[colour if clear else "white" for clear in of_strategy["clear"]],
             edgecolors=colour,
-            linewidths=0.8,
+            linewidths=0.7,
             zorder=3,
         )
-        # About 80 characters of bold print fill the width beside the class names.
-        title = two_lines(strategy_name(strategy), 80 // n_columns)
-        if strategy == upper_bound(study):
-            title = f"{shorten(strategy_name(strategy), 80 // n_columns)}\n(upper bound)"
-        axes.set_title(title, fontsize=7, fontweight="bold")
+        # About 90 characters of bold print fill the width beside the class names.
+        title = label(study, strategy, 92 // n_columns)
+        axes.set_title(title, fontsize=6 if many else 7, fontweight="bold")
         axes.set_axisbelow(True)
         axes.grid(axis="y", color="#EEEEEE", linewidth=0.5)
         axes.tick_params(axis="y", length=0)
@@ -89,16 +91,14 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     first.set_xlim(-limit, limit)
     first.set_ylim(len(classes) - 0.4, -0.6)
     for axes in grid[:, 0]:
-        axes.set_yticks(
-            np.arange(len(classes)),
-            [shorten(name, 26) for name in classes],
-            fontsize=7 if len(classes) <= 20 else 6,
-        )
-    first.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], symmetric=True))
+        names = [shorten(name, 40 if many else 26) for name in classes]
+        axes.set_yticks(np.arange(len(classes)), names, fontsize=6 if many else 7)
+    ticks = 2 if n_columns > 5 else 4
+    first.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], symmetric=True))
     first.xaxis.set_major_formatter(FuncFormatter(signed))
     for column in range(n_columns):
         # The last row may be shorter than the others: ticks go below the lowest panel.
         lowest = [axes for axes in grid[:, column] if axes.get_visible()][-1]
         lowest.tick_params(axis="x", labelbottom=True)
-    figure.supxlabel(f"AP minus that of {baseline}", fontsize=8)
+    label_below(figure, f"AP minus that of {baseline}")
     return figure

@@ -18,20 +18,19 @@ from scipy.optimize import isotonic_regression
 
 from weakneg.errors import UserError
 from weakneg.evaluation import mean_interval, read_epochs, read_run
-from weakneg.figures.style import Style, canvas, plain, shorten, styles, thousands
-from weakneg.wording import seeds_phrase, strategy_name
+from weakneg.figures.style import Style, canvas, label, plain, styles, thousands
+from weakneg.wording import distinct_strategies, measured_on, seeds_phrase, strategy_name
 
 
 def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     """Draw the figure from the metrics of `study` and the histories of its `runs`."""
     curves = read_curves(runs, metrics, study)
     style = styles(study)
-    groups = _group_identical(curves)
     n_epochs = max(len(curve.ap[0]) for curve in curves.values())
     stopped_early = any(curve.stopped_early for curve in curves.values())
     n_seeds = metrics["seed"].nunique()
-    few = len(groups) <= 4
-    banded = [group for group in groups if n_seeds > 1 and (few or study["baseline"] in group)]
+    few = len(curves) <= 4
+    banded = [s for s in curves if n_seeds > 1 and (few or s == study["baseline"])]
 
     subtitle = seeds_phrase(n_seeds)
     if banded:
@@ -39,26 +38,28 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
         subtitle += "" if few else f" of {strategy_name(study['baseline'])}"
     if stopped_early:
         subtitle += "; runs that stopped early keep their best value and cost"
+    subtitle += f"; seconds: {measured_on(metrics['device'])}"
     n_classes = len(study["classes"])
     what = "of the class" if n_classes == 1 else f"mean over {n_classes} classes"
+    labels = [label(study, strategy, 20) for strategy in curves]
+    lines = sum(1 + text.count("\n") for text in labels)
     figure = canvas(
-        max(3.0, 0.16 * len(groups) + 0.11 * (len(curves) - len(groups)) + 1.2),
+        max(2.5, 0.05 * len(labels) + 0.11 * lines + 0.7),
         study,
         f"best validation AP so far, {what}",
         subtitle,
     )
     panels = figure.subplots(1, 3, sharey=True)
-    means = {group[0]: curves[group[0]].ap.mean(axis=0) for group in groups}
+    means = {strategy: curve.ap.mean(axis=0) for strategy, curve in curves.items()}
     floor = _floor(list(means.values()))
     for axes, quantity in zip(panels, ("epoch", "bags", "seconds"), strict=True):
-        for group in groups:
-            mean, low, high = mean_interval(curves[group[0]].ap)
-            # Strategies that choose the same bags do the same work: their clocks are averaged.
-            x = np.mean([getattr(curves[member], quantity) for member in group], axis=(0, 1))
-            look = style[group[0]]
+        for strategy, curve in curves.items():
+            mean, low, high = mean_interval(curve.ap)
+            x = getattr(curve, quantity).mean(axis=0)
+            look = style[strategy]
             # From the last epoch below the floor, so that the line enters through the axis.
             shown = slice(max(0, int(np.argmax(mean >= floor)) - 1), None)
-            if group in banded:
+            if strategy in banded:
                 axes.fill_between(
                     x[shown], low[shown], high[shown], color=look.colour, alpha=0.2, linewidth=0
                 )
@@ -77,10 +78,9 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     panels[0].set_xlabel("epoch")
     panels[0].xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     panels[0].xaxis.set_major_formatter("{x:.0f}")
-    for axes, label in zip(
-        panels[1:], ("bags trained on, per class", "seconds spent, per class"), strict=True
-    ):
-        axes.set_xlabel(label)
+    panels[1].set_xlabel("bags trained on, per class")
+    panels[2].set_xlabel("seconds spent, per class")
+    for axes in panels[1:]:
         _logarithmic(axes)
     for axes in panels:
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
@@ -88,10 +88,7 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
         axes.set_axisbelow(True)
         axes.grid(axis="y", color="#EEEEEE", linewidth=0.5)
     panels[0].set_ylim(bottom=floor)
-    labels = [
-        "\n= ".join(shorten(strategy_name(member), 32) for member in group) for group in groups
-    ]
-    looks = [style[group[0]] for group in groups]
+    looks = [style[strategy] for strategy in curves]
     _label_ends(figure, panels[-1], [mean[-1] for mean in means.values()], labels, looks)
     return figure
 
@@ -104,22 +101,26 @@ class Curve(NamedTuple):
     bags: np.ndarray
     seconds: np.ndarray
     stopped_early: bool
-    validation_ap: pd.Series  # as measured, by class, seed and epoch
 
 
 def read_curves(
     runs: Sequence[tuple[str, str | Path]], metrics: pd.DataFrame, study: dict
 ) -> dict[str, Curve]:
-    """Read the histories of a study's runs; UserError when one of `metrics` has no folder."""
+    """Read the histories of a study's runs, each run once, for each of `distinct_strategies`.
+
+    Raises UserError when a row of `metrics` has no folder.
+    """
+    strategies = list(distinct_strategies(study))
     tables = []
     for strategy, folder in runs:
         class_name = read_run(folder)["class"]
-        if class_name in study["classes"] and strategy in study["strategies"]:
+        if class_name in study["classes"] and strategy in strategies:
             history = read_epochs(folder)
             tables.append(history.assign(**{"class": class_name, "strategy": strategy}))
     keys = ["class", "strategy", "seed"]
     found = pd.concat(tables) if tables else pd.DataFrame(columns=keys)
-    missing = set(metrics[keys].itertuples(index=False, name=None)) - set(
+    expected = metrics.loc[metrics["strategy"].isin(strategies), keys]
+    missing = set(expected.itertuples(index=False, name=None)) - set(
         found[keys].itertuples(index=False, name=None)
     )
     if missing:
@@ -134,7 +135,7 @@ def read_curves(
     found["seconds"] = by_seed["seconds"].cumsum()
     epochs = np.arange(1, found["epoch"].max() + 1)
     curves = {}
-    for strategy in study["strategies"]:
+    for strategy in strategies:
         of_strategy = found[found["strategy"] == strategy]
 
         def over_classes(column: str, of_strategy: pd.DataFrame = of_strategy) -> np.ndarray:
@@ -150,9 +151,6 @@ def read_curves(
             bags=over_classes("bags_trained"),
             seconds=over_classes("seconds"),
             stopped_early=len(of_strategy) < n_runs * len(epochs),
-            validation_ap=of_strategy.set_index(["class", "seed", "epoch"])[
-                "validation_ap"
-            ].sort_index(),
         )
     return curves
 
@@ -162,22 +160,6 @@ def _floor(means: list[np.ndarray]) -> float:
     ends = [mean[-1] for mean in means]
     start = min(mean[0] for mean in means)
     return max(start - 0.01, min(ends) - max(2 * (max(ends) - min(ends)), 0.1))
-
-
-def _group_identical(curves: dict[str, Curve]) -> list[list[str]]:
-    """Strategies whose runs agree in every validation AP, as groups in the order given."""
-    groups: list[list[str]] = []
-    for strategy, curve in curves.items():
-        for group in groups:
-            other = curves[group[0]]
-            if curve.validation_ap.equals(other.validation_ap) and np.array_equal(
-                curve.bags, other.bags
-            ):
-                group.append(strategy)
-                break
-        else:
-            groups.append([strategy])
-    return groups
 
 
 def _label_ends(

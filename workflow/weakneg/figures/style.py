@@ -6,15 +6,23 @@ Nothing here touches pyplot or changes matplotlib's settings outside `house_styl
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from weakneg.wording import number, seeds_phrase, strategy_name, upper_bound
+from weakneg.wording import (
+    distinct_strategies,
+    number,
+    seeds_phrase,
+    strategy_name,
+    upper_bound,
+)
 
 WIDTH = 7.1  # inches: the text width of a two-column page
 INK, MUTED, FAINT = "#222222", "#6B6B6B", "#D9D9D9"
@@ -107,16 +115,53 @@ CENTRED = {"ha": "center", "va": "center_baseline"}
 
 
 def canvas(height: float, study: dict, headline: str, subtitle: str) -> Figure:
-    """An empty figure of the page's width with its two title lines; `height` in inches."""
+    """An empty figure of the page's width with its titles above and the study's note below.
+
+    height : in inches, of what is drawn; the lines of text come on top of it
+    """
+    above = textwrap.wrap(subtitle, 118)
+    below = textwrap.wrap(study["note"], 145)
+    top, bottom = 0.35 + 0.13 * len(above), 0.03 + (0.06 + 0.11 * len(below) if below else 0)
+    height += top + bottom
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    top, bottom = 0.48 / height, 0.03 / height
-    figure.get_layout_engine().set(rect=(0.005, bottom, 0.985, 1 - top - bottom), wspace=0.04)
+    rect = (0.005, bottom / height, 0.985, 1 - (top + bottom) / height)
+    figure.get_layout_engine().set(rect=rect, wspace=0.04)
     title = shorten(study["title"], 34)
     figure.text(
         0.012, 1 - 0.08 / height, f"{title}: {headline}", fontsize=9.5, fontweight="bold", va="top"
     )
-    figure.text(0.012, 1 - 0.27 / height, subtitle, fontsize=7.5, color=MUTED, va="top")
+    for size, lines, y in ((7.5, above, 1 - 0.27 / height), (6, below, (bottom - 0.05) / height)):
+        figure.text(0.012, y, "\n".join(lines), fontsize=size, color=MUTED, va="top")
     return figure
+
+
+def legend_below(figure: Figure, *rows: Sequence[Artist]) -> None:
+    """A legend of one or more rows under the axes and above the study's note, 0.17 in a row."""
+    for row in reversed(rows):
+        figure.legend(
+            handles=row,
+            loc="lower center",
+            bbox_to_anchor=(0.5, _take_below(figure, 0.17)),
+            borderaxespad=0,
+            borderpad=0.2,
+            ncols=len(row),
+            handlelength=1.5,
+            handleheight=1.0,
+            columnspacing=1.4,
+        )
+
+
+def label_below(figure: Figure, text: str) -> None:
+    """What the x axes of all panels show, 0.17 in."""
+    figure.text(0.5, _take_below(figure, 0.17), text, ha="center", va="bottom")
+
+
+def _take_below(figure: Figure, inches: float) -> float:
+    """Take a line off what the layout gives to the axes, at its bottom; returns where it is."""
+    layout, part = figure.get_layout_engine(), inches / figure.get_figheight()
+    left, bottom, width, height = layout.get()["rect"]
+    layout.set(rect=(left, bottom + part, width, height - part))
+    return bottom
 
 
 def settle(figure: Figure) -> None:
@@ -141,9 +186,12 @@ def nothing_to_compare(study: dict) -> Figure:
     )
 
 
-def rows_of(study: dict, strategies: Sequence[str]) -> dict[str, float]:
-    """Height of each strategy's row, in study order; the upper bound comes last, set apart."""
-    competitors = [s for s in study["strategies"] if s in strategies and s != upper_bound(study)]
+def rows_of(study: dict, strategies: Collection[str]) -> dict[str, float]:
+    """Height of each strategy's row, in study order; the upper bound comes last, set apart.
+
+    Strategies that share a run have one row: `strategies` are `distinct_strategies`.
+    """
+    competitors = [s for s in strategies if s != upper_bound(study)]
     rows = {strategy: float(y) for y, strategy in enumerate(competitors)}
     if upper_bound(study) in strategies:
         rows[upper_bound(study)] = len(rows) + (0.4 if rows else 0.0)
@@ -152,12 +200,22 @@ def rows_of(study: dict, strategies: Sequence[str]) -> dict[str, float]:
 
 def label_rows(axes: Axes, rows: dict[str, float], study: dict) -> None:
     """Strategy names on the y axis, first on top."""
-    bound = upper_bound(study)
-    labels = [
-        shorten(strategy_name(s), 34) + ("\n(upper bound)" if s == bound else "") for s in rows
-    ]
-    axes.set_yticks(list(rows.values()), labels, fontsize=8)
+    axes.set_yticks(list(rows.values()), [label(study, s, 34) for s in rows], fontsize=8)
     axes.set_ylim(max(rows.values()) + 0.6, -0.6)
+
+
+def label(study: dict, strategy: str, length: int) -> str:
+    """The name of a strategy in lines of at most `length`, with those that share its run."""
+    first, *others = (strategy_name(s) for s in distinct_strategies(study)[strategy])
+    lines = two_lines(first, length).split("\n")
+    for name in others:
+        if len(lines[-1]) + len(f" = {name}") <= min(length, 20):
+            lines[-1] += f" = {name}"
+        else:
+            lines += two_lines(f"= {name}", length).split("\n")
+    if strategy == upper_bound(study):
+        lines.append("(upper bound)")
+    return "\n".join(lines)
 
 
 def set_apart(axes: Axes, rows: dict[str, float], study: dict) -> None:
