@@ -1,4 +1,4 @@
-# From published images to the bags of each class.
+# From a published data set to bags.
 
 for dataset in datasets.names():
     files = datasets.module(dataset).FILES
@@ -28,6 +28,7 @@ rule build_features:
     output:
         train="results/{study}/features/train.h5",
         test="results/{study}/features/test.h5",
+        problems="results/{study}/features/problems.csv",
     log:
         "results/{study}/logs/build_features.log",
     conda:
@@ -39,9 +40,10 @@ rule build_features:
     shell:
         "python -m weakneg features --settings {params.settings:q} --folder {params.folder}"
         " --train-store {output.train} --test-store {output.test}"
-        " --code {params.code} 2> {log}"
+        " --problems {output.problems} --code {params.code} 2> {log}"
 
 
+# Images are put into bags, for each class its own; a clip is a bag, so one list serves all classes.
 rule draw_bags:
     input:
         train="results/{study}/features/train.h5",
@@ -61,6 +63,22 @@ rule draw_bags:
         "python -m weakneg bags --class-name {params.class_name:q} --settings {params.settings:q}"
         " --train-store {input.train} --test-store {input.test}"
         " --train-manifest {output.train} --test-manifest {output.test}"
+        " --code {params.code} 2> {log}"
+
+
+rule list_clips:
+    input:
+        "results/{study}/features/{split}.h5",
+    output:
+        "results/{study}/bags/{split}.csv",
+    log:
+        "results/{study}/logs/list_clips/{split}.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        code=code_of("weakneg.bags"),
+    shell:
+        "python -m weakneg clips --store {input} --manifest {output}"
         " --code {params.code} 2> {log}"
 
 
