@@ -16,7 +16,7 @@ for dataset in datasets.names():
             "../../envs/weakneg.yaml"
         params:
             dataset=dataset,
-            folder=subpath(output[0], ancestor=2),
+            folder=f"resources/{dataset}",
         shell:
             "python -m weakneg fetch --dataset {params.dataset} --folder {params.folder}"
             " 2> {log}"
