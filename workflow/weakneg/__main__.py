@@ -115,6 +115,27 @@ def figure(args: argparse.Namespace) -> None:
     draw(args.name, args.metrics, args.runs, args.settings, args.outputs)
 
 
+def audit(args: argparse.Namespace) -> None:
+    """Write the audit of a study's selections: tables, and a text for people."""
+    from weakneg.audit import write_audit
+
+    write_audit(
+        args.runs,
+        args.manifests,
+        args.settings,
+        args.dataset,
+        args.data_folder,
+        args.output_folder,
+    )
+
+
+def audit_figure(args: argparse.Namespace) -> None:
+    """Draw the figure of the audit, from its tables."""
+    from weakneg.figures.selection import draw_selection
+
+    draw_selection(args.overlap, args.turnover, args.settings, args.outputs)
+
+
 def schema(args: argparse.Namespace) -> None:
     """Write the JSON schemas of the configuration into workflow/schemas."""
     from weakneg.config import SCHEMAS, schemas
@@ -166,9 +187,7 @@ def _parser() -> argparse.ArgumentParser:
         "threads": {"type": int, "help": "CPU threads"},
     }
     command(fetch, dataset=text, folder=path)
-    command(
-        features, settings=text, folder=path, train_store=path, test_store=path, problems=path
-    )
+    command(features, settings=text, folder=path, train_store=path, test_store=path, problems=path)
     command(
         bags,
         train_store=path,
@@ -204,6 +223,16 @@ def _parser() -> argparse.ArgumentParser:
     command(metrics, runs=runs, output=path)
     command(tables, metrics=path, settings=as_json, folder=path)
     command(figure, name=text, metrics=path, runs=runs, settings=as_json, outputs=several)
+    command(
+        audit,
+        runs=runs,
+        manifests=several,
+        settings=as_json,
+        dataset=text,
+        data_folder=path,
+        output_folder=path,
+    )
+    command(audit_figure, overlap=path, turnover=path, settings=as_json, outputs=several)
     command(schema)
     command(publish, results=path, target=path, command=text, wall_time=text)
     return parser

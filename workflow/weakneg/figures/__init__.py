@@ -8,14 +8,20 @@ One file each. A figure is a module of this folder that defines
 the figures that read them; `study` is the dictionary that `weakneg.wording` describes. Equal inputs
 give equal bytes in every format: dates are left out of the files, SVG ids come from a fixed salt,
 and the fonts are matplotlib's own.
+
+`selection` is drawn from the tables of the audit, by a stage of its own.
 """
 
 import ast
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from weakneg.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def names() -> list[str]:
@@ -38,17 +44,27 @@ def draw(
     """
     # Imported here: asking for the names must not load matplotlib.
     from weakneg.evaluation import read_metrics, select_study
-    from weakneg.figures.style import METADATA, house_style, settle
-    from weakneg.files import replace_when_whole
 
     if name not in names():
         raise UserError(f"There is no figure {name!r}; choose one of {', '.join(names())}.")
+    metrics = select_study(read_metrics(metrics_csv), study)
+    module = importlib.import_module(f"{__name__}.{name}")
+    write_figure(lambda: module.draw(metrics, runs, study), outputs)
+
+
+def write_figure(make: "Callable[[], Figure]", outputs: Sequence[str | Path]) -> None:
+    """Make a figure in the house style and write it into each of `outputs` (.pdf, .png, .svg).
+
+    Raises UserError for a format that does not exist.
+    """
+    from weakneg.figures.style import METADATA, house_style, settle
+    from weakneg.files import replace_when_whole
+
     for output in outputs:
         if Path(output).suffix not in METADATA:
             raise UserError(f"{output}: a figure is written as one of {', '.join(METADATA)}.")
-    metrics = select_study(read_metrics(metrics_csv), study)
     with house_style():
-        figure = importlib.import_module(f"{__name__}.{name}").draw(metrics, runs, study)
+        figure = make()
         settle(figure)
         for output in outputs:
             with replace_when_whole(output) as temporary:

@@ -1,0 +1,278 @@
+"""What the strategies of a study chose: the selections of its runs, and the bags they are of."""
+
+import csv
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from weakneg.bags import read_manifest, split_validation
+from weakneg.errors import UserError
+from weakneg.evaluation import read_run
+from weakneg.wording import distinct_strategies
+
+CLIP_COLUMNS = ("bag", "id", "start", "labels")  # of a manifest of clips, those read here
+LABEL_SEPARATOR = ";"
+
+_PADDING = -1
+
+
+class Run(NamedTuple):
+    """What run.json says of a run."""
+
+    folder: Path
+    seeds: list[int]
+    n_pool: dict[int, int]  # by seed
+    warmup_epochs: int
+    validation_fraction: float
+    draw_per_seed: bool
+
+
+@dataclass(frozen=True)
+class ClassBags:
+    """The bags of a class, B in all: those of a manifest's draws one after the other.
+
+    manifest : for messages
+    draw, bag : (B,) the draw of a bag and its number in it
+    label : (B,) 0 or 1
+    clips : id, start and labels (a list of names) of each bag; None where bags are of images
+    related_classes : names; None where the data set does not know them
+    related : (B,) bool, which bags carry a label of them; None as above
+    """
+
+    manifest: Path
+    draw: np.ndarray
+    bag: np.ndarray
+    label: np.ndarray
+    clips: pd.DataFrame | None = None
+    related_classes: set[str] | None = None
+    related: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.bag)
+
+
+class Selections(NamedTuple):
+    """What a strategy chose for a class and a seed, E times, out of a pool of N bags.
+
+    pool : (N,) row numbers of `ClassBags`
+    epoch : (E,) ascending
+    chosen : (E, N) bool; no row is empty
+    score : (N,) sum of the scores with which a bag was chosen; NaN where a strategy has none
+    """
+
+    pool: np.ndarray
+    epoch: np.ndarray
+    chosen: np.ndarray
+    score: np.ndarray
+
+
+def runs_of_classes(
+    pairs: Sequence[tuple[str, str | Path]], study: Mapping
+) -> dict[str, dict[str, Run]]:
+    """Class -> distinct strategy -> its run, in the study's order."""
+    found = {}
+    for strategy, folder in pairs:
+        record = read_run(folder)
+        try:
+            settings = record["settings"]
+            run = Run(
+                folder=Path(folder),
+                seeds=settings["seeds"],
+                n_pool={int(seed): n for seed, n in record["n_pool"].items()},
+                warmup_epochs=settings["sampling"]["warmup_epochs"],
+                validation_fraction=settings["training"]["validation_fraction"],
+                draw_per_seed=settings["draw_per_seed"],
+            )
+        except KeyError as error:
+            raise UserError(
+                f"{Path(folder) / 'run.json'} has no key {error}; train this run again."
+            ) from None
+        found[record["class"], strategy] = run
+    for class_name in study["classes"]:
+        for strategy in distinct_strategies(study):
+            if (class_name, strategy) not in found:
+                raise UserError(
+                    f"Study {study['name']}: no run folder holds class {class_name!r} and strategy"
+                    f" {strategy!r}; name the folders of all runs."
+                )
+    return {
+        class_name: {s: found[class_name, s] for s in distinct_strategies(study)}
+        for class_name in study["classes"]
+    }
+
+
+def bags_of_classes(
+    manifests: Sequence[str | Path], study: Mapping, module: ModuleType, data_folder: str | Path
+) -> Iterator[ClassBags]:
+    """The bags of each class of the study, in its order."""
+    of_clips = study["unit"] == "clip"
+    wanted = 1 if of_clips else len(study["classes"])
+    if len(manifests) != wanted:
+        raise UserError(
+            f"Study {study['name']}: {len(manifests)} manifests are named where it has {wanted};"
+            f" name the training manifest of {'all clips' if of_clips else 'each of its classes'}."
+        )
+    if of_clips:
+        yield from _clip_bags(Path(manifests[0]), study, module, data_folder)
+        return
+    for path in map(Path, manifests):
+        # Which images are in a bag does not matter here.
+        draws = read_manifest(path, n_instances=sys.maxsize)
+        yield ClassBags(
+            manifest=path,
+            draw=np.repeat(list(draws), [len(bags) for bags in draws.values()]),
+            bag=np.concatenate([bags.bag for bags in draws.values()]),
+            label=np.concatenate([bags.label for bags in draws.values()]),
+        )
+
+
+def _clip_bags(
+    path: Path, study: Mapping, module: ModuleType, data_folder: str | Path
+) -> Iterator[ClassBags]:
+    """As `bags_of_classes`, from the manifest at `path`, which serves all classes."""
+    clips = read_clips(path)
+    rows: dict[str, list[int]] = {}
+    for row, labels in enumerate(clips["labels"]):
+        for label in labels:
+            rows.setdefault(label, []).append(row)
+
+    def with_label(names: set[str]) -> np.ndarray:
+        found = np.zeros(len(clips), dtype=bool)
+        for name in names:
+            found[rows.get(name, [])] = True
+        return found
+
+    knows_relations = hasattr(module, "related_classes")
+    related_classes = module.related_classes(data_folder) if knows_relations else {}
+    for class_name in study["classes"]:
+        if class_name not in rows:
+            raise UserError(
+                f"{path} has no clip of the class {class_name!r}: list the clips again."
+            )
+        related = related_classes.get(class_name, set()) if knows_relations else None
+        yield ClassBags(
+            manifest=path,
+            draw=np.zeros(len(clips), dtype=np.int64),
+            bag=clips["bag"].to_numpy(),
+            label=with_label({class_name}).astype(np.int8),
+            clips=clips,
+            related_classes=related,
+            related=None if related is None else with_label(related),
+        )
+
+
+def read_clips(path: str | Path) -> pd.DataFrame:
+    """A manifest of clips: bag (int), id (text), start (seconds), labels (a list of class names).
+
+    Raises UserError, naming the file and the line, where it cannot be read, lacks a column or a
+    bag, or where a bag or a start is no number.
+    """
+    again = "list the clips again."
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            header, *lines = list(csv.reader(file)) or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read ({reason}): {again}") from error
+    missing = [column for column in CLIP_COLUMNS if column not in header]
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]}: {again}")
+    clips = []
+    for number, line in enumerate(lines, start=2):
+        if len(line) != len(header):
+            raise UserError(
+                f"{path}, line {number} has {len(line)} values, the header has {len(header)}:"
+                f" {again}"
+            )
+        values = dict(zip(header, line, strict=True))
+        try:
+            bag, start = int(values["bag"]), float(values["start"])
+        except ValueError as error:
+            raise UserError(f"{path}, line {number}: {error}; {again}") from error
+        labels = [label for label in values["labels"].split(LABEL_SEPARATOR) if label]
+        clips.append({"bag": bag, "id": values["id"], "start": start, "labels": labels})
+    if not clips:
+        raise UserError(f"{path} has no bags: {again}")
+    return pd.DataFrame(clips)
+
+
+def selections_of_seeds(
+    runs: Mapping[str, Run], bags: ClassBags
+) -> Iterator[tuple[int, dict[str, Selections]]]:
+    """Each seed of a class's runs, and what each strategy chose for it."""
+    for seed in sorted({seed for run in runs.values() for seed in run.seeds}):
+        of_seed = {strategy: run for strategy, run in runs.items() if seed in run.seeds}
+        first = next(iter(of_seed.values()))  # the runs of a study share these settings
+        draw = seed if first.draw_per_seed else 0
+        rows = np.flatnonzero(bags.draw == draw)
+        if len(rows) == 0:
+            raise UserError(
+                f"{bags.manifest} has no draw {draw}: delete it, so that bags are drawn again."
+            )
+        label = bags.label[rows]
+        train, _ = split_validation(label, first.validation_fraction, seed)
+        pool = train[label[train] == 0]
+        selections = {}
+        for strategy, run in of_seed.items():
+            if run.n_pool.get(seed) != len(pool):
+                raise UserError(
+                    f"{run.folder / 'run.json'}: the pool of seed {seed} has"
+                    f" {run.n_pool.get(seed)} bags, but {bags.manifest} gives {len(pool)}; train"
+                    " this run again."
+                )
+            chosen = read_selections(run, seed, len(rows), pool)
+            selections[strategy] = chosen._replace(pool=rows[pool])
+        yield seed, selections
+
+
+def read_selections(run: Run, seed: int, n_bags: int, pool: np.ndarray) -> Selections:
+    """What a run chose for a seed, without its warm-up, from its selection.h5.
+
+    n_bags : number of bags of the manifest's draw
+    pool : (N,) rows of them that could be chosen
+
+    Raises UserError when the file is missing or damaged, or names a bag outside of the pool.
+    """
+    path = run.folder / "selection.h5"
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; train this run first.")
+    try:
+        with h5py.File(path) as file:
+            epoch, bags, scores = (
+                file[f"seed_{seed}/{name}"][...] for name in ("epoch", "bags", "scores")
+            )
+        if bags.shape != scores.shape or bags.shape[:-1] != epoch.shape:
+            raise ValueError("the arrays do not fit together")
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{path} is damaged or lacks seed {seed}; delete the folder and train this run again."
+        ) from error
+    # Selections of no bag, of a budget near 0, have nothing to measure.
+    kept = (epoch > run.warmup_epochs) & (bags != _PADDING).any(axis=1)
+    epoch, bags, scores = epoch[kept], bags[kept], scores[kept]
+    again = "the manifest is not that of the training: train this run again."
+    if bags.size and not (bags.min() >= _PADDING and bags.max() < n_bags):
+        row = bags.max() if bags.max() >= n_bags else bags.min()
+        raise UserError(
+            f"{path}, seed {seed}: row {row} is beyond the manifest's {n_bags} bags, so {again}"
+        )
+    # One place more than bags, since the padding, -1, means the last one.
+    chosen, score = np.zeros((len(epoch), n_bags + 1), dtype=bool), np.zeros(n_bags + 1)
+    for row, ids, values in zip(chosen, bags, scores, strict=True):
+        row[ids] = True
+        score[ids] += values
+    chosen = chosen[:, :-1]
+    from_pool = chosen[:, pool]
+    if np.count_nonzero(from_pool) < np.count_nonzero(chosen):
+        outside = np.setdiff1d(np.flatnonzero(chosen.any(axis=0)), pool)[0]
+        raise UserError(
+            f"{path}, seed {seed}: row {outside} of the manifest is no bag of the pool, so {again}"
+        )
+    return Selections(pool, epoch, from_pool, score[pool])
