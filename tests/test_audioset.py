@@ -682,6 +682,7 @@ def test_without_a_local_copy_the_files_are_downloaded_once(
     monkeypatch.setattr(audioset_vggish, "download", None)
     monkeypatch.setattr(audioset_lists, "download", None)
     fetch(tmp_path / "resources")
+    fetch(tmp_path / "resources", tmp_path / "a local copy that was deleted since")
 
 
 def test_a_local_copy_that_is_not_there_is_refused_with_the_key_to_change(tmp_path):

@@ -187,6 +187,7 @@ def test_a_server_without_ranges_starts_anew(serve, tmp_path):
     file = serve(ranges=False, cuts=[100_000])
     download(file.url, tmp_path / "data.tar.gz", instead=INSTEAD)
     _assert_arrived(tmp_path / "data.tar.gz")
+    assert file.requests == [None, "bytes=100000-"]  # what came then was taken
 
 
 def test_a_file_that_changed_meanwhile_starts_anew(serve, tmp_path):
@@ -194,8 +195,10 @@ def test_a_file_that_changed_meanwhile_starts_anew(serve, tmp_path):
     file = serve(cuts=[100_000, 0, 0, 0])
     _refused(file, path)
     file.body, file.headers = OTHER, {"ETag": '"2"'}
+    n_requests = len(file.requests)
     download(file.url, path, instead=INSTEAD)
     _assert_arrived(path, OTHER)
+    assert file.requests[n_requests:] == ["bytes=100000-"]
 
 
 @pytest.mark.parametrize("headers", [{}, {"ETag": 'W/"1"'}], ids=["none", "weak"])
@@ -261,7 +264,9 @@ def test_a_server_that_falls_silent_does_not_hold_the_job(tmp_path, monkeypatch)
     monkeypatch.setattr(module, "_STALLED_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         file = Server(port=silent.getsockname()[1])
+        began = time.monotonic()
         assert "timed out" in _refused(file, tmp_path / "data.tar.gz")
+        assert time.monotonic() - began < 10  # four tries of 0.2 s
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk always full")

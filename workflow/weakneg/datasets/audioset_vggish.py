@@ -152,7 +152,6 @@ def _members(path: Path) -> Iterator[tuple[str, str, bytes | None]]:
             progress = _Progress(compressed)
             with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK_BYTES) as tar:
                 while (member := tar.next()) is not None:
-                    tar.members.clear()  # tarfile would keep all headers in memory
                     match = _MEMBER.fullmatch(member.name)
                     if match and member.isreg() and not member.issparse():
                         held = member.size <= _MAX_MEMBER_BYTES
