@@ -658,20 +658,34 @@ def test_the_environment_variable_names_a_local_copy(published, folder, tmp_path
     _assert_fetched(tmp_path / "resources", folder)
 
 
-def test_the_archive_is_copied_where_it_cannot_be_linked(published, folder, tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError("Invalid cross-device link")
+def test_the_local_copy_is_left_as_it_is(published, folder, tmp_path):
+    from snakemake.io import IOFile
 
-    monkeypatch.setattr(os, "link", refuse)
+    def state() -> list:
+        stats = [(folder / file).stat() for file in audioset_vggish.FILES]
+        return [(stat.st_mtime_ns, stat.st_mode, stat.st_size) for stat in stats]
+
+    before = state()
     fetch(tmp_path / "resources", folder)
-    _assert_fetched(tmp_path / "resources", folder)
+    for file in audioset_vggish.FILES:
+        IOFile(str(tmp_path / "resources" / file)).touch()  # as Snakemake does behind a job
+        (tmp_path / "resources" / file).unlink()
+    assert state() == before
 
 
-def test_deleting_what_was_fetched_leaves_the_local_copy(published, folder, tmp_path):
-    (folder / ARCHIVE).chmod(0o444)
+def test_a_link_whose_archive_has_gone_is_replaced(published, folder, tmp_path):
+    moved = tmp_path / "moved"
     fetch(tmp_path / "resources", folder)
-    (tmp_path / "resources" / ARCHIVE).unlink()
-    assert (folder / ARCHIVE).is_file()
+    folder.rename(moved)
+    assert "delete it" in _refusal(load_clips, tmp_path / "resources")
+    fetch(tmp_path / "resources", moved)
+    _assert_fetched(tmp_path / "resources", moved)
+
+
+def test_a_relative_path_names_a_local_copy(published, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    fetch("elsewhere/resources", folder.name)
+    _assert_fetched(folder.parent / "elsewhere" / "resources", folder)
 
 
 def test_without_a_local_copy_the_files_are_downloaded_once(

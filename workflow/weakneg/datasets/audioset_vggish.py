@@ -11,13 +11,11 @@ archive, of 2.4 GB, most of it the unbalanced training clips that are not used h
 import gzip
 import os
 import re
-import shutil
 import sys
 import tarfile
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -72,8 +70,9 @@ def fetch(folder: str | os.PathLike, local_copy: str | os.PathLike | None = None
 
     They come from `local_copy` (the folder of the files, or its parent) if given, else from the
     folder `audioset` in the one that WEAKNEG_DATA names if it is there, else they are downloaded.
-    The lists are checked by their md5. There is none of the archive: a download is checked by the
-    one that the server sends, and every record when it is read, by its own checksum.
+    Of a local archive only a symbolic link is made. The lists are checked by their md5. There is
+    none of the archive: a download is checked by the one that the server sends, and every record
+    when it is read, by its own checksum.
 
     Raises UserError when the local copy is not there, a file is missing or is not the published
     one, or the download fails.
@@ -91,20 +90,18 @@ def fetch(folder: str | os.PathLike, local_copy: str | os.PathLike | None = None
     if source is None:
         download(_ARCHIVE_URL, archive, instead=instead)
     else:
-        with replace_when_whole(archive) as temporary:
-            _link_or_copy(source / ARCHIVE, temporary, instead)
+        _link(source / ARCHIVE, archive, instead)
 
 
-def _link_or_copy(source: Path, target: Path, what_to_do: str) -> None:
-    """A second name of the file where the disk allows it: the archive has gigabytes."""
-    with suppress(OSError):  # such as another disk, or a file of another user
-        os.link(source.resolve(), target)
-        return
-    try:
-        shutil.copyfile(source, target)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{source} cannot be copied ({reason}): {what_to_do}.") from error
+def _link(source: Path, target: Path, what_to_do: str) -> None:
+    """Make `target` a symbolic link: the archive has gigabytes.
+
+    No hard link: Snakemake sets the times of what a job made, which would be those of the source.
+    """
+    if not source.is_file():
+        raise UserError(f"{source} is missing: {what_to_do}.")
+    with replace_when_whole(target) as temporary:
+        temporary.symlink_to(source.resolve())
 
 
 # ----------------------------------------------------------------------------- reading
