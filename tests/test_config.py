@@ -20,7 +20,7 @@ STRATEGIES = (
     "margin, random, svm_margin"
 )
 SECTIONS = (
-    "extends, title, description, note, dataset, bags, model, training, sampling, classes, "
+    "extends, title, description, note, dataset, bags, audio, model, training, sampling, classes, "
     "strategies, seeds, baseline, reference"
 )
 

@@ -201,6 +201,41 @@ class BagSettings(_Model):
         return density
 
 
+class AudioSettings(_Model):
+    """From sound to log-mel spectrograms, as PSLA makes them (Kaldi's filter banks)."""
+
+    sample_rate: int = Field(16000, ge=1000, description="Of the sound before anything else, Hz.")
+    clip_seconds: float = Field(
+        10.0, gt=0, description="Length of a clip; longer recordings are cut, shorter ones padded."
+    )
+    hop_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="From the start of a clip to that of the next one of the same recording; null: "
+        "clip_seconds, so that clips do not overlap.",
+    )
+    mel_bins: int = Field(128, ge=8, description="Bands of a spectrogram.")
+    frame_length_ms: float = Field(25.0, gt=0, description="Of the windows, in milliseconds.")
+    frame_shift_ms: float = Field(10.0, gt=0, description="Between windows, in milliseconds.")
+    window: Literal["hanning", "hamming", "povey", "blackman", "rectangular"] = Field(
+        "hanning", description="Shape of the windows."
+    )
+    frames: int | None = Field(
+        None,
+        ge=1,
+        description="Frames of a spectrogram, padded with zeros or cut (AudioSet: 1056, as PSLA); "
+        "null: as many as a clip has.",
+    )
+    waveform: bool = Field(
+        False, description="Keep the waveforms too (16 bits), as mixing clips needs them."
+    )
+    statistics: Literal["training", "psla"] = Field(
+        "training",
+        description="Mean and deviation that normalise spectrograms: of the training clips, or "
+        "PSLA's constants.",
+    )
+
+
 class ModelSettings(_Model):
     """The classifier of bags."""
 
@@ -468,6 +503,11 @@ class Study(_Model):
         validate_default=True,
         description="How images are put into bags; a clip is a bag of its own.",
     )
+    audio: AudioSettings | None = Field(
+        None,
+        validate_default=True,
+        description="How sound becomes spectrograms; only of data sets of sound.",
+    )
     model: ModelSettings = Field(ModelSettings(), validate_default=True)
     training: TrainingSettings = TrainingSettings()
     sampling: SamplingSettings = SamplingSettings()
@@ -503,11 +543,22 @@ class Study(_Model):
     def _of_images(cls, bags: BagSettings | None, info: ValidationInfo) -> BagSettings | None:
         if "dataset" in info.data:
             dataset = info.data["dataset"].name
-            if datasets.module(dataset).UNIT == "clip" and bags is not None:
+            if datasets.module(dataset).UNIT != "image" and bags is not None:
                 raise _problem(f"each clip of {dataset} is a bag: remove the key")
             if datasets.module(dataset).UNIT == "image" and bags is None:
                 return BagSettings()
         return bags
+
+    @field_validator("audio")
+    @classmethod
+    def _of_sound(cls, audio: AudioSettings | None, info: ValidationInfo) -> AudioSettings | None:
+        if "dataset" in info.data:
+            dataset = info.data["dataset"].name
+            if datasets.module(dataset).UNIT != "spectrogram" and audio is not None:
+                raise _problem(f"{dataset} is no sound: remove the key")
+            if datasets.module(dataset).UNIT == "spectrogram" and audio is None:
+                return AudioSettings()
+        return audio
 
     @field_validator("model")
     @classmethod
@@ -642,8 +693,8 @@ class Study(_Model):
 
     @property
     def unit(self) -> str:
-        """What the data set consists of: "image" or "clip"."""
-        return datasets.module(self.dataset.name).UNIT
+        """What bags are: of "image"s that are put into them, or a "clip" each."""
+        return "image" if datasets.module(self.dataset.name).UNIT == "image" else "clip"
 
     @property
     def _draw_per_seed(self) -> bool:
