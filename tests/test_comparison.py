@@ -17,6 +17,7 @@ from weakneg.comparison import (
     costs,
     holm,
     paired_differences,
+    size_trend,
 )
 from weakneg.evaluation import mean_interval
 
@@ -221,11 +222,7 @@ class TestRanks:
 
     @pytest.mark.parametrize(
         ("k", "q"),
-        zip(
-            range(2, 11),
-            [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164],
-            strict=True,
-        ),
+        list(enumerate([1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164], start=2)),
     )
     def test_critical_values_of_the_source(self, k, q):  # Demsar 2006, Table 5a
         metrics, study = toy({f"s{i}": [0.01 * i] * 4 for i in range(1, k)})
@@ -259,7 +256,7 @@ class TestChance:
 
 
 @pytest.mark.parametrize(
-    ("n_classes", "n_seeds", "n_others"), itertools.product([1, 2], [1, 2], [1, 2])
+    ("n_classes", "n_seeds", "n_others"), list(itertools.product([1, 2], repeat=3))
 )
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_smallest_studies_have_sensible_numbers(n_classes, n_seeds, n_others, tied):
@@ -279,6 +276,26 @@ def test_the_smallest_studies_have_sensible_numbers(n_classes, n_seeds, n_others
     assert ranks["friedman_p"].notna().tolist() == [tested] * (n_others + 1)
     if tested and tied:
         assert (ranks["friedman_p"] == 1).all()
+
+
+class TestSizeTrend:
+    def test_groups_by_hand(self):
+        # Sizes 13, 12, ... 1: groups of 7 and of 6 classes, the smallest first.
+        metrics, study = toy({"badge": np.arange(13) / 64})
+        metrics["n_positive"] = 13.0 - metrics["class"].str[1:].astype(int)
+        table = size_trend(metrics, study, "ap")
+        assert table[["smallest", "largest"]].to_numpy().tolist() == [[1, 7], [8, 13]]
+        assert table["classes"].tolist() == [7, 6]
+        for row, members in zip(table.itertuples(), (range(6, 13), range(6)), strict=True):
+            expected = mean_interval(np.array(members) / 64)
+            assert (row.difference, row.low, row.high) == pytest.approx(expected)
+
+    @pytest.mark.parametrize(("classes", "groups"), [(1, 1), (11, 1), (12, 2), (40, 5), (99, 5)])
+    def test_number_of_groups(self, classes, groups):
+        metrics, study = toy({"badge": np.arange(classes) / 64, "margin": np.zeros(classes)})
+        table = size_trend(metrics, study, "ap")
+        assert table.groupby("strategy").size().tolist() == [groups] * 2
+        assert table.groupby("strategy")["classes"].sum().tolist() == [classes] * 2
 
 
 def test_costs_are_averages_per_seed_and_class():
@@ -304,7 +321,7 @@ def test_frames_are_whole_when_there_is_nothing_to_compare():
     study = study_of(["a"], ["random"])
     metrics = metrics_of({("a", "random"): [0.5, 0.6]})
     full, empty = toy({"badge": [0.25, 0.5]}), (metrics, study)
-    for function in (paired_differences, compare):
+    for function in (paired_differences, compare, size_trend):
         assert list(function(*empty, "ap").columns) == list(function(*full, "ap").columns)
     assert average_ranks(*empty, "ap")["average_rank"].tolist() == [1]
     assert pd.isna(average_ranks(*empty, "ap")["critical_difference"][0])

@@ -12,11 +12,15 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import same_color
+from synthetic import metrics_of, study_of
 
 from weakneg import figures
+from weakneg.comparison import compare, costs, paired_differences, size_trend
 from weakneg.errors import UserError
 from weakneg.evaluation import collect_metrics, read_metrics, select_study
 from weakneg.figures import draw, learning_curves, win_count
+from weakneg.figures.critical_difference import groups_within
 from weakneg.figures.learning_curves import read_curves
 from weakneg.figures.style import house_style, styles
 
@@ -153,15 +157,25 @@ def test_importing_and_drawing_leave_matplotlib_alone(toy, tmp_path):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_nothing_leaves_the_page(toy, name):
+def test_nothing_leaves_the_page_and_the_note_is_on_it(toy, name):
     metrics_csv, runs, study = toy
     metrics = read_metrics(metrics_csv)
+    note = "Of a toy, whose embeddings are not those of the paper. " * 3
     with house_style():
-        assert fits(FIGURES[name](metrics, runs, study))
+        figure = FIGURES[name](metrics, runs, {**study, "note": note})
+        assert fits(figure)
+    [text] = [text for text in figure.texts if "whose embeddings" in text.get_text()]
+    assert text.get_text().split() == note.split()
+    others = [axes.get_tightbbox() for axes in figure.axes]
+    others += [legend.get_window_extent() for legend in figure.legends]
+    others += [other.get_window_extent() for other in figure.texts if other is not text]
+    top = text.get_window_extent().y1
+    assert all(other.y0 > top - 1 for other in others), "the note has a place of its own"
 
 
 @pytest.mark.parametrize(
-    ("n_classes", "n_strategies", "n_seeds"), [(1, 1, 1), (1, 2, 1), (40, 2, 2), (2, 20, 1)]
+    ("n_classes", "n_strategies", "n_seeds"),
+    [(1, 1, 1), (1, 2, 1), (40, 2, 2), (2, 20, 1), (13, 7, 1)],
 )
 def test_every_size_of_study_can_be_drawn(tmp_path, n_classes, n_strategies, n_seeds):
     strategies = ["random", *(f"strategy_of_my_own_{i}" for i in range(1, n_strategies))]
@@ -216,6 +230,184 @@ def test_the_upper_bound_is_apart_and_last_whatever_the_order(toy):
         if strategies != study["strategies"]:
             expected = ["my_own", "Entropy = Margin", "BADGE"]
         assert labels[:-1] == expected
+
+
+def many_classes(n_seeds=3):
+    """Metrics and study of 14 classes that differ in size, of which two runs share their bags."""
+    strategies = ["full", "random", "badge", "margin", "entropy"]
+    classes = [f"c{i:02}" for i in range(14)]
+    random = np.random.default_rng(0)
+    values = {}
+    for class_name in classes:
+        base = random.uniform(0.1, 0.7)
+        for strategy, gain in {"full": 0.05, "random": 0, "badge": 0.02, "margin": -0.05}.items():
+            values[class_name, strategy] = base + gain + random.normal(0, 0.02, n_seeds)
+        values[class_name, "entropy"] = values[class_name, "margin"]
+    metrics = metrics_of(values)
+    metrics["n_positive"] = metrics["class"].map({c: 50 + 7 * i for i, c in enumerate(classes)})
+    metrics["test_bags"] = 10.0
+    for column, low in {"bags_trained": 1000, "seconds_training": 10, "seconds_scoring": 1}.items():
+        metrics[column] = low * random.uniform(1, 2, len(metrics)).round(2)
+    shared = metrics["strategy"] == "entropy"
+    columns = ["bags_trained", "seconds_training", "seconds_scoring"]
+    metrics.loc[shared, columns] = metrics.loc[metrics["strategy"] == "margin", columns].to_numpy()
+    runs = {s: "margin" if s == "entropy" else s for s in strategies}
+    return metrics, study_of(classes, strategies, runs=runs, unit="clip")
+
+
+def drawn(name, metrics, study):
+    with house_style():
+        figure = FIGURES[name](metrics, [], study)
+        assert fits(figure)
+    return figure
+
+
+def lines(axes, colour):
+    """What is plotted in a colour: lists of x and of y."""
+    found = [line for line in axes.lines if same_color(line.get_color(), colour)]
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in found]
+
+
+class TestWinCount:
+    def test_whiskers_and_band_are_the_numbers_of_the_table(self):
+        metrics, study = many_classes()
+        axes = drawn("win_count", metrics, study).axes[0]
+        table = compare(metrics, study, "ap").set_index("strategy")
+        whiskers = [x for x, _ in lines(axes, win_count.WHISKER["color"]) if len(set(x)) > 1]
+        rows = ["badge", "margin", "full"]  # the upper bound comes last
+        assert whiskers == table.loc[rows, ["wins_low", "wins_high"]].to_numpy().tolist()
+        labels = [label.get_text() for label in axes.get_yticklabels()]
+        assert labels == ["BADGE", "Margin = Entropy", "Full set\n(upper bound)"]
+        spans = {
+            (patch.get_x(), patch.get_x() + patch.get_width())
+            for patch in axes.patches
+            if same_color(patch.get_facecolor(), win_count.COINS)
+        }
+        assert spans == {(3, 11), (-11, -3)}  # 14 coins
+
+    def test_one_seed_has_no_clear_differences(self):
+        metrics, study = many_classes(n_seeds=1)
+        figure = drawn("win_count", metrics, study)
+        written = " ".join(texts(figure))
+        assert "1 seed" in written
+        assert "clearly" not in written
+        assert "over classes and seeds" not in written
+
+
+class TestManyClasses:
+    def test_every_mark_of_mean_ap_stands_at_its_value_in_the_row_of_its_class(self):
+        metrics, study = many_classes()
+        axes = drawn("mean_ap", metrics, study).axes[0]
+        names = [label.get_text() for label in axes.get_yticklabels()]
+        assert names == [*study["classes"][::-1], "mean over classes"], "largest class first"
+        table = paired_differences(metrics, study, "ap").set_index(["strategy", "class"])
+        means = metrics.groupby(["strategy", "class"])["ap"].mean()
+        look = styles(study)
+        for strategy in ("full", "badge", "margin"):
+            marks = [
+                line
+                for line in axes.lines
+                if line.get_marker() == look[strategy].marker and len(line.get_xdata()) == 1
+            ]
+            assert len(marks) == 15
+            for mark, name in zip(marks, names[:-1], strict=False):
+                assert mark.get_xdata()[0] == pytest.approx(means[strategy, name])
+                assert round(mark.get_ydata()[0]) == names.index(name)
+            sizes = {mark.get_markersize() for mark in marks}
+            large = [mark.get_markersize() == max(sizes) for mark in marks[:-1]]
+            assert large == [table.loc[(strategy, name), "clear"] for name in names[:-1]]
+        written = texts(axes)
+        assert {"50", "141"} <= set(written), "numbers of positives"
+
+    def test_differences_are_filled_where_the_interval_excludes_zero(self):
+        metrics, study = many_classes()
+        figure = drawn("differences", metrics, study)
+        table = paired_differences(metrics, study, "ap")
+        titles = [axes.get_title("left") for axes in figure.axes if axes.get_visible()]
+        assert titles == ["BADGE", "Margin = Entropy", "Full set\n(upper bound)"]
+        for axes, strategy in zip(figure.axes, ("badge", "margin", "full"), strict=False):
+            of_strategy = table[table["strategy"] == strategy]
+            points = axes.collections[-1]
+            np.testing.assert_allclose(points.get_offsets()[:, 0], of_strategy["difference"])
+            filled = [not same_color(colour, "white") for colour in points.get_facecolors()]
+            assert filled == of_strategy["clear"].tolist()
+
+
+class TestCriticalDifference:
+    @pytest.mark.parametrize(
+        ("ranks", "critical", "groups"),
+        [
+            ([1.0, 2.0, 3.0], 0.5, []),
+            ([1.0, 2.0, 3.0], 1.5, [(0, 1), (1, 2)]),
+            ([1.0, 2.0, 3.0], 2.5, [(0, 2)]),
+            ([1.0, 2.0, 3.0], 1.0, []),  # as far as the critical difference: told apart
+            ([1.0, 1.0, 4.0, 4.5, 5.0], 1.0, [(0, 1), (2, 3), (3, 4)]),
+        ],
+    )
+    def test_bars_join_what_is_closer_than_the_critical_difference(self, ranks, critical, groups):
+        assert groups_within(np.array(ranks), critical) == groups
+
+    def test_marks_stand_at_the_ranks(self):
+        strategies = ["full", "random", "badge", "margin"]
+        aps = {"full": 0.9, "random": 0.4, "badge": 0.6, "margin": 0.5}
+        classes = [f"c{i}" for i in range(30)]
+        metrics = metrics_of({(c, s): [aps[s]] for c in classes for s in strategies})
+        figure = drawn("critical_difference", metrics, study_of(classes, strategies))
+        look = styles({"strategies": strategies})
+        for strategy, rank in {"badge": 1, "margin": 2, "random": 3}.items():
+            assert ([rank], [0]) in lines(figure.axes[0], look[strategy].colour)
+        assert not lines(figure.axes[0], look["full"].colour), "the upper bound has no rank"
+        written = " ".join(texts(figure))
+        # 2.343 sqrt(3 * 4 / (6 * 30)): too far apart for any bar.
+        assert "critical difference 0.61" in written
+        assert "p < .001" in written
+        assert "1 seed, on 30 classes" in written
+
+
+def test_class_size_shows_every_class_and_the_means_of_its_groups():
+    metrics, study = many_classes()
+    figure = drawn("class_size", metrics, study)
+    table, trend = paired_differences(metrics, study, "ap"), size_trend(metrics, study, "ap")
+    for axes, strategy in zip(figure.axes, ("badge", "margin", "full"), strict=False):
+        of_strategy = table[table["strategy"] == strategy]
+        points = (of_strategy["n_positive"].tolist(), of_strategy["difference"].tolist())
+        assert points in lines(axes, styles(study)[strategy].colour)
+        boxes = [box.get_bbox().extents for box in axes.patches]
+        expected = trend.loc[trend["strategy"] == strategy, ["smallest", "low", "largest", "high"]]
+        np.testing.assert_allclose(boxes, expected)
+    assert figure.axes[0].get_xscale() == "log"
+
+
+class TestCost:
+    def test_bars_add_up_to_the_costs(self):
+        metrics, study = many_classes()
+        figure = drawn("cost", metrics, study)
+        gain, bags, clock = figure.axes
+        table = costs(metrics, study).set_index("strategy")
+        rows = ["random", "badge", "margin", "full"]
+        np.testing.assert_allclose(
+            [bar.get_width() for bar in bags.patches], table.loc[rows, "bags_trained"]
+        )
+        ends = [bar.get_x() + bar.get_width() for bar in clock.patches]
+        parts = table.filter(regex="seconds_").loc[rows].cumsum(axis=1)
+        np.testing.assert_allclose(ends[:-4], parts.to_numpy().T.ravel())
+        points = [x for x, _ in lines(gain, styles(study)["badge"].colour)]
+        assert points == [[table.loc["badge", "difference"]]]
+        labels = [label.get_text() for label in gain.get_yticklabels()]
+        assert labels == ["Random", "BADGE", "Margin = Entropy", "Full set\n(upper bound)"]
+
+    @pytest.mark.parametrize("name", ["cost", "learning_curves"])
+    def test_seconds_of_several_machines_are_said_to_be(self, toy, name):
+        metrics_csv, runs, study = toy
+        metrics = read_metrics(metrics_csv)
+        with house_style():
+            one = " ".join(texts(FIGURES[name](metrics, runs, study)))
+            metrics.loc[3, "device"] = "cuda: B"
+            two = " ".join(texts(FIGURES[name](metrics, runs, study)))
+        assert "seconds: on cpu" in one
+        assert "on different machines, so not to be compared (cpu, cuda: B)" in " ".join(
+            two.split()
+        )
 
 
 def test_styles_tell_strategies_apart_and_do_not_depend_on_order(toy):
@@ -303,7 +495,7 @@ def test_published_values_stand_beside_ours(toy):
     assert [line.get_xdata()[0] for line in hollow] == [0.123]
 
 
-@pytest.mark.parametrize("name", ["win_count", "differences"])
+@pytest.mark.parametrize("name", ["win_count", "differences", "class_size"])
 def test_without_a_baseline_the_figure_says_why_it_is_empty(toy, name):
     metrics_csv, runs, study = toy
     study = {**study, "strategies": ["badge", "margin"]}

@@ -165,8 +165,9 @@ class TestComparisons:
         assert "(of 40)" in caption
         assert "over 2 seeds" in caption
         assert "corrected for 2 comparisons (not for Full set" in caption
-        assert "14 to 26 are won 95% of the time" in caption
-        assert "at least 40% of them (16) 92% of the time" in caption
+        assert "14 to 26 are won at least 95% of the time" in caption
+        assert "40% of them (16) or more 92% of the time" in caption
+        assert "too narrow" not in caption
         rows = rows_of(text, "AP")
         # Binomial(40, .7) has 22 to 33 in its middle; the mean is (2 wins - 40) / 40 * .125.
         mean = "+.050 [+.013, +.081]"
@@ -211,6 +212,7 @@ class TestCost:
         text = (folder / "cost.md").read_text()
         assert "over 2 classes and 2 seeds" in text
         assert "for each part of an epoch, on cpu." in text
+        assert "over classes and seeds (too narrow: few classes)" in text
         rows = rows_of(text, "Strategy")
         assert rows["Strategy"][2:5] == ["Bags", "Seconds", "Scoring"]
         assert rows["Random"] == [".650", ".000", "2,000", "1,237", "2.5", "1.0", "1,234", "1.0"]

@@ -26,6 +26,7 @@ from weakneg.evaluation import CONFIDENCE, SECONDS, mean_interval
 from weakneg.wording import distinct_strategies, upper_bound
 
 DRAWS = 10_000  # of the bootstrap
+SMALLEST_GROUP, MOST_GROUPS = 6, 5  # of classes of neighbouring size
 
 
 def paired_differences(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFrame:
@@ -85,9 +86,12 @@ def compare(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFrame:
 
     A bootstrap draw takes classes with replacement and then, in each, seeds with replacement; draws
     are the same for all strategies. The noise of the seeds so counts twice, as noise of the classes
-    that were observed and as noise in drawing from them, which makes the intervals rather too wide
-    than too narrow and draws the interval of the wins towards half of the classes. With one class
-    there is no interval (NaN).
+    that were observed and as noise in drawing from them: intervals are rather too wide than too
+    narrow, and that of the wins is drawn towards half of the classes. In simulations of 40 classes
+    and 5 seeds with normal noise, the intervals of the mean covered the truth 92 to 99 times of
+    100, those of the wins 96 to 98 times (86 where 98% of the classes are won); the interval of the
+    mean of 10 classes 89 to 98 times, of 4 classes 79 to 97 times. With one class there is no
+    interval (NaN).
     """
     strategies, differences = _differences(metrics, study, metric)
     clear = paired_differences(metrics, study, metric).query("clear")
@@ -129,6 +133,28 @@ def compare(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFrame:
         table[f"{p}_holm"] = np.nan
         table.loc[competes, f"{p}_holm"] = holm(table.loc[competes, p].to_numpy())
     return table
+
+
+def size_trend(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFrame:
+    """Mean difference to the baseline in groups of classes of neighbouring size, per strategy.
+
+    The classes, by their positive training bags, are cut into groups as equal in number as can be,
+    of at least `SMALLEST_GROUP` classes and at most `MOST_GROUPS` of them. Returns columns
+    strategy, metric, smallest, largest (positive training bags), classes, difference, low, high,
+    with the 95% Student-t interval over the classes of the group.
+    """
+    table = paired_differences(metrics, study, metric)
+    n_groups = min(MOST_GROUPS, max(1, len(study["classes"]) // SMALLEST_GROUP))
+    rows = []
+    for strategy, of_strategy in table.groupby("strategy", sort=False):
+        by_size = of_strategy.sort_values("n_positive", kind="stable")
+        for positions in np.array_split(np.arange(len(by_size)), n_groups):
+            group = by_size.iloc[positions]
+            ends = group["n_positive"].iloc[[0, -1]]
+            bounds = mean_interval(group["difference"].to_numpy())
+            rows.append((strategy, metric, *ends, len(group), *bounds))
+    columns = ["strategy", "metric", "smallest", "largest", "classes", "difference", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def average_ranks(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFrame:

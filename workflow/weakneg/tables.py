@@ -17,6 +17,7 @@ from weakneg.comparison import (
     compare,
     costs,
     paired_differences,
+    size_trend,
 )
 from weakneg.evaluation import (
     CONFIDENCE,
@@ -52,7 +53,7 @@ MOST_CLASSES_IN_BLOCKS = 12  # more of them are the rows of one table of APs
 
 
 def write_tables(metrics_csv: str | Path, study: dict, output_folder: str | Path) -> None:
-    """Write table1, win_counts and cost as .csv and .md, and differences.csv and ranks.csv.
+    """Write table1, win_counts and cost as .csv and .md; ranks, differences, class_size as .csv.
 
     Raises UserError when the metrics lack a class, strategy or seed of the study.
     """
@@ -66,9 +67,9 @@ def write_tables(metrics_csv: str | Path, study: dict, output_folder: str | Path
         for _, row in cells.iterrows()
     ]
     sizes = class_sizes(metrics)
-    comparisons, ranks, differences = (
+    comparisons, ranks, differences, trends = (
         pd.concat([function(metrics, study, metric) for metric in METRICS], ignore_index=True)
-        for function in (compare, average_ranks, paired_differences)
+        for function in (compare, average_ranks, paired_differences, size_trend)
     )
     cost = costs(metrics, study)
 
@@ -77,6 +78,7 @@ def write_tables(metrics_csv: str | Path, study: dict, output_folder: str | Path
         "win_counts": comparisons,
         "ranks": ranks,
         "differences": differences,
+        "class_size": trends,
         "cost": cost,
     }
     texts = {
@@ -193,7 +195,7 @@ def _win_counts(comparisons: pd.DataFrame, study: dict, n_seeds: int) -> list[st
             f" {n_classes * (1 - CONFIDENCE) / 2:.2g} on each side"
         )
     if n_classes > 1:
-        caption += f"; in brackets: {bootstrap_phrase(n_seeds)}"
+        caption += f"; in brackets: {bootstrap_phrase(n_classes, n_seeds)}"
     competitors = comparisons.loc[comparisons["metric"] == "ap", "sign_p_holm"].count()
     caption += (
         "; p: exact two-sided sign test and two-sided Wilcoxon signed-rank test over classes, ties"
@@ -230,8 +232,8 @@ def _win_counts(comparisons: pd.DataFrame, study: dict, n_seeds: int) -> list[st
     low, high = chance_range(n_classes)
     enough, chance = chance_of_two_fifths(n_classes)
     caption += (
-        f". For scale: of {n_classes} tosses of a fair coin {low} to {high} are won 95% of the"
-        f" time, and at least 40% of them ({enough}) {100 * chance:.0f}% of the time."
+        f". For scale: of {n_classes} tosses of a fair coin, {low} to {high} are won at least 95%"
+        f" of the time, and 40% of them ({enough}) or more {100 * chance:.0f}% of the time."
     )
     return [f"{caption}\n", *parts]
 
@@ -270,7 +272,7 @@ def _cost(cost: pd.DataFrame, study: dict, n_seeds: int) -> list[str]:
         f" {classes_phrase(n_classes)} and {seeds_phrase(n_seeds)}"
     )
     if n_classes > 1:
-        caption += f"; in brackets: {bootstrap_phrase(n_seeds)}"
+        caption += f"; in brackets: {bootstrap_phrase(n_classes, n_seeds)}"
     caption += (
         "; bags: trained on, over all epochs; seconds: in all, and for each part of an epoch,"
         f" {measured_on(cost['devices'])}."

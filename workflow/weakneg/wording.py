@@ -84,9 +84,10 @@ def classes_phrase(n_classes: int) -> str:
     return f"{n_classes} class{'' if n_classes == 1 else 'es'}"
 
 
-def bootstrap_phrase(n_seeds: int) -> str:
-    """What the interval of a comparison is; with one seed there is none to resample."""
-    return f"95% bootstrap interval over classes{' and seeds' if n_seeds > 1 else ''}"
+def bootstrap_phrase(n_classes: int, n_seeds: int) -> str:
+    """What the interval of a comparison is drawn over, and whether it can be believed."""
+    text = f"95% bootstrap interval over classes{' and seeds' if n_seeds > 1 else ''}"
+    return text + (" (too narrow: few classes)" if n_classes < 10 else "")
 
 
 def measured_on(devices: Iterable[str]) -> str:

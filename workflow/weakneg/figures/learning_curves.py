@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from scipy.optimize import isotonic_regression
 
 from weakneg.errors import UserError
 from weakneg.evaluation import mean_interval, read_epochs, read_run
-from weakneg.figures.style import Style, canvas, label, plain, styles, thousands
+from weakneg.figures.style import Style, canvas, label, logarithmic, plain, styles
 from weakneg.wording import distinct_strategies, measured_on, seeds_phrase, strategy_name
 
 
@@ -81,7 +81,7 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     panels[1].set_xlabel("bags trained on, per class")
     panels[2].set_xlabel("seconds spent, per class")
     for axes in panels[1:]:
-        _logarithmic(axes)
+        logarithmic(axes)
     for axes in panels:
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_formatter(FuncFormatter(plain))
@@ -191,12 +191,3 @@ def _label_ends(
             fontsize=7,
             linespacing=1.0,
         )
-
-
-def _logarithmic(axes: Axes) -> None:
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 60 else (1,)))
-    axes.xaxis.set_major_formatter(FuncFormatter(thousands))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())

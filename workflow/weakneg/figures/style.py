@@ -15,6 +15,7 @@ import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from weakneg.wording import (
     distinct_strategies,
@@ -222,6 +223,17 @@ def set_apart(axes: Axes, rows: dict[str, float], study: dict) -> None:
     """A rule above the row of the upper bound."""
     if upper_bound(study) in rows and len(rows) > 1:
         axes.axhline(rows[upper_bound(study)] - 0.7, color=FAINT, linewidth=0.8, zorder=0)
+
+
+def logarithmic(axes: Axes) -> None:
+    """A logarithmic x axis with few plain numbers."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    subs = (1, 2, 5) if high / low < 60 else (1, 3) if high / low < 1000 else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    axes.xaxis.set_major_formatter(FuncFormatter(thousands))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def plain(value: float, _position: int) -> str:

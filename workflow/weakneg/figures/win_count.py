@@ -138,5 +138,7 @@ def _key(n_seeds: int, n_classes: int) -> list[list[Artist]]:
     ]
     chance = [Patch(facecolor=COINS, label=f"95% of what {n_classes} tosses of a fair coin give")]
     if n_classes > 1:
-        chance.append(Line2D([], [], label=f"classes won, {bootstrap_phrase(n_seeds)}", **WHISKER))
+        chance.append(
+            Line2D([], [], label=f"classes won, {bootstrap_phrase(n_classes, n_seeds)}", **WHISKER)
+        )
     return [patches, chance]
