@@ -38,10 +38,17 @@ shell.prefix(
 )
 
 REQUESTED = []  # names of the studies that this invocation builds
-FIGURES = ["win_count", "differences", "mean_ap", "learning_curves"]
+FIGURES = [
+    *("win_count", "critical_difference", "differences", "mean_ap", "class_size", "cost"),
+    "learning_curves",
+]
 READING_RUNS = ["learning_curves"]  # the other figures need the metrics alone
+OF_CLIPS = ["class_size"]  # of images, all classes have about as many bags
 FORMATS = ["pdf", "png", "svg"]
-TABLES = ["table1.csv", "table1.md", "win_counts.csv", "win_counts.md", "differences.csv"]
+TABLES = [
+    *("table1.csv", "table1.md", "win_counts.csv", "win_counts.md", "cost.csv", "cost.md"),
+    *("ranks.csv", "differences.csv", "class_size.csv"),
+]
 
 
 wildcard_constraints:
@@ -98,11 +105,13 @@ def requested(study):
 
 def study_results(study):
     """What people read of a study."""
+    of_clips = CONFIG.study(study).unit == "clip"
+    figures = [figure for figure in FIGURES if of_clips or figure not in OF_CLIPS]
     return [
         f"results/{study}/metrics.csv",
         *(f"results/{study}/tables/{table}" for table in TABLES),
-        *([f"results/{study}/tables/classes.csv"] if CONFIG.study(study).unit == "clip" else []),
-        *(f"results/{study}/figures/{figure}.{ext}" for figure in FIGURES for ext in FORMATS),
+        *([f"results/{study}/tables/classes.csv"] if of_clips else []),
+        *(f"results/{study}/figures/{figure}.{ext}" for figure in figures for ext in FORMATS),
     ]
 
 
