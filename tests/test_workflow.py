@@ -89,7 +89,8 @@ def workspace(tmp_path) -> Workspace:
     return Workspace(tmp_path)
 
 
-DRAWN = {"draw_win_count": 1, "draw_differences": 1, "draw_mean_ap": 1, "draw_learning_curves": 1}
+FIGURES = ("win_count", "critical_difference", "differences", "mean_ap", "cost", "learning_curves")
+DRAWN = {f"draw_{figure}": 1 for figure in FIGURES}  # of a study of images
 REPORTED = {"write_tables": 1, **DRAWN}
 
 
