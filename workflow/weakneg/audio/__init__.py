@@ -1,0 +1,1 @@
+"""Sound: from audio files to feature stores of log-mel spectrograms."""

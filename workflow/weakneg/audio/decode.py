@@ -1,0 +1,229 @@
+"""Decoding: sound of any container, rate and number of channels to mono float32 of one rate.
+
+libsndfile reads what it can (WAV, FLAC, Ogg, MP3, AIFF, ...), by the contents of the file and not
+by the ending of its name. ffmpeg, where it is installed, converts the rest (AAC, WMA, the sound of
+videos, ...) to a temporary file that libsndfile reads.
+
+What is in the files is not trusted: a damaged, huge or malicious one gives an `AudioError`.
+"""
+
+import math
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from scipy.signal import upfirdn
+
+MISSING, UNREADABLE, EMPTY = "missing", "unreadable", "empty"
+TOO_SHORT, SILENT, NOT_FINITE = "too_short", "silent", "not_finite"
+
+SILENT_DBFS = -100.0
+"""Sound below this level is silence: an unwavering last bit of 16 has -90 dBFS."""
+
+CLIPPED_PEAK, CLIPPED_SHARE = 0.99, 1e-3
+"""Sound is clipped if more than this share of its samples lies at the peak or beyond."""
+
+_LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000  # Hz
+_MOST_FRAMES = 1 << 48  # more is libsndfile's sign for a length that the file does not tell
+_CONVERSION_SECONDS = 600
+_CONVERSION_BYTES = 4 << 30
+
+# The resampling filter: torchaudio's defaults.
+_ZERO_CROSSINGS, _ROLLOFF = 6, 0.99
+
+
+class AudioError(Exception):
+    """Sound that cannot be used. `reason`: one of the constants above, for machines."""
+
+    def __init__(self, reason: str, message: str):
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A piece of sound.
+
+    waveform : (S,) float32, mono, of mean 0
+    level : root of the mean square of the waveform, dBFS
+    peak : largest absolute value in any channel of the file, before resampling; full scale is 1
+    clipped : share of samples, of all channels, at `CLIPPED_PEAK` or beyond
+    """
+
+    waveform: np.ndarray
+    level: float
+    peak: float
+    clipped: float
+
+
+class Recording:
+    """An open audio file, or the part of it that is wanted. Made by `open_recording`.
+
+    seconds : duration of the part
+    """
+
+    def __init__(
+        self, file: soundfile.SoundFile, sample_rate: int, start: float | None, end: float | None
+    ):
+        self._file, self._sample_rate = file, sample_rate
+        rate = file.samplerate
+        self._first = 0 if start is None else round(start * rate)
+        stop = file.frames if end is None else min(round(end * rate), file.frames)
+        self.seconds = max(stop - self._first, 0) / rate
+
+    def read(self, offset: float, seconds: float) -> Sound:
+        """`seconds` of sound, `offset` seconds behind the beginning of the part.
+
+        Raises AudioError when there is none, when the file is damaged there, when samples are NaN
+        or infinite, and when the sound is silent.
+        """
+        file, rate = self._file, self._file.samplerate
+        first, count = self._first + round(offset * rate), round(seconds * rate)
+        try:
+            if file.tell() != first:
+                file.seek(first)
+            samples = file.read(count, dtype="float32", always_2d=True)
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise AudioError(UNREADABLE, f"damaged after {first / rate:.2f} s: {error}") from error
+        if not len(samples):
+            raise AudioError(EMPTY, f"no sound after {first / rate:.2f} s")
+        if len(samples) < count:
+            raise AudioError(UNREADABLE, f"cut short after {(first + len(samples)) / rate:.2f} s")
+        peak = max(float(samples.max()), -float(samples.min()))
+        if not math.isfinite(peak):
+            raise AudioError(NOT_FINITE, "samples that are NaN or infinite")
+        clipped = np.count_nonzero(np.abs(samples) >= CLIPPED_PEAK) if peak >= CLIPPED_PEAK else 0
+        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+        waveform = resample(mono, rate, self._sample_rate)
+        waveform -= waveform.mean()
+        power = float(np.dot(waveform, waveform)) / len(waveform)
+        level = 10 * math.log10(power) if power else -math.inf
+        if level < SILENT_DBFS:
+            raise AudioError(SILENT, f"no sound louder than {SILENT_DBFS:.0f} dBFS")
+        return Sound(waveform, level, peak, clipped / samples.size)
+
+
+@contextmanager
+def open_recording(
+    path: str | os.PathLike, sample_rate: int, start: float | None = None, end: float | None = None
+) -> Iterator[Recording]:
+    """Open an audio file for reading at `sample_rate` (Hz), as a whole or from `start` to `end`.
+
+    start, end : seconds in the file
+
+    Raises AudioError when the file is missing, empty, or unreadable, or the part is empty.
+    """
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(_open(path))
+        except AudioError as error:
+            ffmpeg = shutil.which("ffmpeg")
+            if error.reason != UNREADABLE or ffmpeg is None:
+                raise
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="weakneg-"))
+            converted = Path(folder, "converted.wav")
+            _convert(ffmpeg, path, converted, start, end)
+            file = stack.enter_context(_open(converted))
+            start, end = None, None
+        recording = Recording(file, sample_rate, start, end)
+        if not recording.seconds:
+            raise AudioError(
+                EMPTY,
+                f"no sound from {start or 0:g} s on: it has {file.frames / file.samplerate:.2f} s",
+            )
+        yield recording
+
+
+def _open(path: str | os.PathLike) -> soundfile.SoundFile:
+    # By a descriptor: from a name libsndfile would guess the format.
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise AudioError(MISSING, "not a file")
+        if not status.st_size:
+            raise AudioError(EMPTY, "a file of no bytes")
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError as error:
+        raise AudioError(MISSING, "no such file") from error
+    except (OSError, ValueError) as error:  # such as a name that is too long, or has a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(UNREADABLE, f"not readable ({reason})") from error
+    try:
+        file = soundfile.SoundFile(descriptor, closefd=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(UNREADABLE, f"not readable by libsndfile ({error})") from error
+    if not _LOWEST_RATE <= file.samplerate <= _HIGHEST_RATE or file.frames > _MOST_FRAMES:
+        file.close()
+        raise AudioError(UNREADABLE, f"not readable: {file.frames} samples at {file.samplerate} Hz")
+    return file
+
+
+def _convert(
+    ffmpeg: str, path: str | os.PathLike, output: Path, start: float | None, end: float | None
+) -> None:
+    """Convert the wanted part of a file to WAV. Raises AudioError when ffmpeg cannot."""
+    # `file:` and the whole path: nothing in a name is an option or the address of a server. And
+    # no playlist in the file makes ffmpeg open one.
+    command = [ffmpeg, "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
+    if start is not None:
+        command += ["-ss", repr(float(start))]
+    if end is not None:
+        command += ["-t", repr(float(end) - float(start or 0))]
+    command += ["-i", f"file:{Path(path).absolute()}", "-map", "0:a:0", "-c:a", "pcm_f32le"]
+    command += ["-fs", str(_CONVERSION_BYTES), "-f", "wav", f"file:{output}"]
+    messages = output.with_name("messages")
+    try:
+        with open(messages, "wb") as file:
+            ended = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+                timeout=_CONVERSION_SECONDS,
+            )
+    except subprocess.TimeoutExpired as error:
+        raise AudioError(
+            UNREADABLE, f"not converted by ffmpeg within {_CONVERSION_SECONDS} s"
+        ) from error
+    if ended.returncode or not output.is_file():
+        with open(messages, encoding="utf-8", errors="replace") as file:
+            message = file.readline(300).strip()
+        raise AudioError(UNREADABLE, f"not readable by libsndfile or ffmpeg ({message})")
+    if output.stat().st_size >= _CONVERSION_BYTES:
+        raise AudioError(UNREADABLE, f"more than {_CONVERSION_BYTES >> 30} GiB when decoded")
+
+
+def resample(waveform: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
+    """(S,) float32 at `rate` Hz -> (ceil(S x new_rate / rate),) at `new_rate` Hz.
+
+    The windowed sinc of `torchaudio.functional.resample` with its default parameters, applied as a
+    polyphase filter whose memory does not grow with the rates.
+    """
+    divisor = math.gcd(rate, new_rate)
+    up, down = new_rate // divisor, rate // divisor
+    if up == down:
+        return waveform
+    kernel, skipped = _kernel(up, down)
+    length = -(-len(waveform) * up // down)
+    return upfirdn(kernel, waveform, up, down)[skipped : skipped + length]
+
+
+@lru_cache(maxsize=16)
+def _kernel(up: int, down: int) -> tuple[np.ndarray, int]:
+    """Filter coefficients, and how many samples of its output lie before the first wanted one."""
+    base = min(up, down) * _ROLLOFF
+    reach = math.ceil(_ZERO_CROSSINGS * down / base) * up  # on the common grid, of rate x up
+    skipped = -(-reach // down)
+    t = np.arange(-skipped * down, reach + 1) * (base / (up * down))
+    t = t.clip(-_ZERO_CROSSINGS, _ZERO_CROSSINGS)
+    window = np.cos(t * (math.pi / _ZERO_CROSSINGS / 2)) ** 2
+    return (np.sinc(t) * window * (base / down)).astype(np.float32), skipped

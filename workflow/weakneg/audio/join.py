@@ -1,0 +1,250 @@
+"""Stage: from shards of features to the feature stores of both splits.
+
+A store (see `weakneg.store`) of the kind "spectrograms" holds no spectrogram itself: its `x` is an
+HDF5 virtual data set over the shards, which it names by their path from the store's own folder. So
+the folder of results can be moved or mounted elsewhere as a whole. Where a shard is missing, `x`
+is NaN.
+"""
+
+import csv
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from weakneg import store
+from weakneg.audio import features
+from weakneg.datasets import Problem
+from weakneg.errors import UserError
+from weakneg.files import replace_when_whole
+from weakneg.hdf5 import encoded, new_file, reserve
+
+PSLA_MEAN, PSLA_STD = -4.6476, 4.5699
+"""Of AudioSet's log-mels, as in the recipes of PSLA (it subtracts the mean, divides by the std)."""
+
+LIST_COLUMNS = ("id", "split", "file", "start", "end", "labels", "events")
+SPLITS = ("train", "test")
+
+_VIRTUAL = ("x", "waveform")
+_AGAIN = "delete it, so that the next run makes it again"
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A row of the list of recordings; `events` are (label, onset, offset), or None."""
+
+    split: str
+    start: float
+    labels: tuple[str, ...]
+    events: tuple[tuple[str, float, float], ...] | None
+
+    def labels_between(self, start: float, end: float) -> tuple[str, ...]:
+        """Labels of a clip; `start` and `end` in seconds of the recording."""
+        if self.events is None:
+            return self.labels
+        return tuple(
+            label
+            for label, onset, offset in self.events
+            if onset < end and (offset > start or onset == offset == start)
+        )
+
+
+def join_features(
+    recordings: str | os.PathLike,
+    shards: Mapping[str, Sequence[str | os.PathLike]],
+    dataset: str,
+    classes: Sequence[str],
+    statistics: str,
+    train_store: str | os.PathLike,
+    test_store: str | os.PathLike,
+    problems: str | os.PathLike,
+) -> None:
+    """Write the stores of both splits over their shards, and the list of all problems.
+
+    A clip carries the labels of the events that overlap it, or, of a recording without events,
+    those of the recording.
+
+    recordings : the list of recordings, a CSV file of `LIST_COLUMNS`
+    shards : split -> its shards, in order
+    dataset : its name, for the record
+    classes : names of the classes, in the order of the columns of `y`
+    statistics : "training", the mean and the standard deviation of the training split, or "psla",
+        those of PSLA
+
+    Raises UserError when a file is missing or damaged, when the list and the shards do not belong
+    together, when a label is no class, and when a split has no clip.
+    """
+    listed = _read_list(recordings, classes)
+    joined = {
+        split: _Joined(split, [Path(path) for path in shards[split]], listed) for split in SPLITS
+    }
+    train, test = joined.values()
+    if train.settings != test.settings:
+        raise UserError(f"{test.shards[0]} was made with other settings: {_AGAIN}.")
+    parameters = train.settings | {"dataset": dataset, "statistics": statistics}
+    mean, std = train.statistics() if statistics == "training" else (PSLA_MEAN, PSLA_STD)
+    for split, path in zip(SPLITS, (train_store, test_store), strict=True):
+        joined[split].write(path, listed, classes, parameters | {"split": split}, mean, std)
+    with (
+        replace_when_whole(problems) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Problem._fields)
+        for split in SPLITS:
+            writer.writerows((split, *problem) for problem in joined[split].problems)
+
+
+class _Joined:
+    """The shards of a split, all but their spectrograms in memory.
+
+    columns : of all clips, by their names in the file
+    problems : rows of id, problem, consequence
+    settings : that the shards were made with
+    """
+
+    def __init__(self, split: str, shards: Sequence[Path], listed: Mapping[str, _Listed]):
+        self.shards = shards
+        self.problems: list[list[str]] = []
+        self._shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name in _VIRTUAL}
+        self._dtypes: dict[str, np.dtype] = {}
+        self._sums = np.zeros(3)
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in features.COLUMNS}
+        settings = [self._read(path, parts) for path in shards]
+        n_clips = sum(map(len, parts["id"]))
+        if not n_clips:
+            raise UserError(
+                f"the {split} split has no clip whose sound could be used: see the status of its "
+                "recordings."
+            )
+        self.settings = settings[0]
+        for path, other in zip(shards, settings, strict=True):
+            if other != self.settings:
+                raise UserError(f"{path} was made with other settings: {_AGAIN}.")
+        self.columns = {name: np.concatenate(part) for name, part in parts.items()}
+        ids, counts = np.unique(self.columns["id"], return_counts=True)
+        if len(ids) < n_clips:
+            raise UserError(
+                f"two clips of the {split} split have the id {str(ids[counts > 1][0])!r}: rename "
+                "one of their recordings."
+            )
+        mine = {recording for recording, row in listed.items() if row.split == split}
+        strange = set(self.columns["recording"].tolist()) - mine
+        if strange:
+            raise UserError(
+                f"the shards of the {split} split hold the recording {min(strange)!r}, which the "
+                "list does not: delete them, so that the next run makes them again."
+            )
+
+    def _read(self, path: Path, parts: dict[str, list[np.ndarray]]) -> dict[str, Any]:
+        try:
+            with h5py.File(path, "r") as file:
+                if file.attrs["format_version"] != features.FORMAT_VERSION:
+                    raise UserError(f"{path} has another format version: {_AGAIN}.")
+                for name, dtype in features.COLUMNS.items():
+                    values = file[name][...]
+                    parts[name].append(np.char.decode(values, "utf-8") if dtype is str else values)
+                self.problems += np.char.decode(file["problems"][...], "utf-8").tolist()
+                self._sums += [file[name][()] for name in ("sum", "sum_of_squares", "count")]
+                for name in _VIRTUAL:
+                    if name in file:
+                        self._shapes[name].append(file[name].shape)
+                        self._dtypes[name] = file[name].dtype
+                return json.loads(file.attrs["settings"])
+        except (OSError, KeyError) as error:
+            raise UserError(f"{path} is missing or no shard of features: {_AGAIN}.") from error
+
+    def statistics(self) -> tuple[float, float]:
+        """Mean and standard deviation of the spectrograms, without their padding."""
+        total, total_of_squares, count = self._sums
+        mean = total / count
+        return mean, math.sqrt(max(total_of_squares / count - mean**2, 0.0))
+
+    def write(
+        self,
+        path: str | os.PathLike,
+        listed: Mapping[str, _Listed],
+        classes: Sequence[str],
+        parameters: Mapping[str, Any],
+        mean: float,
+        std: float,
+    ) -> None:
+        """Write the store of the split to `path`."""
+        rows = [listed[recording] for recording in self.columns["recording"].tolist()]
+        begins = np.array([row.start for row in rows])
+        contents = dict(self.columns)
+        contents["start"], contents["end"] = contents["start"] + begins, contents["end"] + begins
+        number = {name: c for c, name in enumerate(classes)}
+        contents["y"] = np.zeros((len(rows), len(classes)), np.uint8)
+        for y, row, start, end in zip(
+            contents["y"], rows, contents["start"], contents["end"], strict=True
+        ):
+            y[[number[label] for label in row.labels_between(start, end)]] = 1
+        contents |= {"mean": np.array([mean]), "std": np.array([std])}
+        with new_file(path) as file:
+            reserve(file, sum(4 * values.nbytes for values in contents.values()))
+            for name, values in contents.items():
+                file[name] = encoded(values.tolist()) if values.dtype.kind == "U" else values
+            for name in _VIRTUAL:
+                if self._shapes[name]:
+                    self._write_virtual(file, name, Path(path).parent)
+            file.attrs["format_version"] = store.FORMAT_VERSION
+            file.attrs["kind"] = "spectrograms"
+            file.attrs["parameters"] = json.dumps(dict(parameters), sort_keys=True)
+            file.attrs["class_names"] = list(classes)
+
+    def _write_virtual(self, file: h5py.File, name: str, folder: Path) -> None:
+        shapes = self._shapes[name]
+        n_clips = sum(shape[0] for shape in shapes)
+        layout = h5py.VirtualLayout((n_clips, *shapes[0][1:]), self._dtypes[name])
+        layout.dcpl.set_obj_track_times(False)  # the same contents are the same bytes
+        first = 0
+        for path, shape in zip(self.shards, shapes, strict=True):
+            if shape[0]:
+                relative = Path(os.path.relpath(path, folder)).as_posix()
+                layout[first : first + shape[0]] = h5py.VirtualSource(relative, name, shape)
+                first += shape[0]
+        missing = np.nan if self._dtypes[name].kind == "f" else 0
+        file.create_virtual_dataset(name, layout, fillvalue=missing)
+
+
+def _read_list(path: str | os.PathLike, classes: Sequence[str]) -> dict[str, _Listed]:
+    """Id -> row of the list. Raises UserError, naming the line, when one is not as it must be."""
+    known = set(classes)
+    listed = {}
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in LIST_COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise UserError(f"{path} has no column {missing[0]}.")
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                labels = tuple(label for label in row["labels"].split(";") if label)
+                try:
+                    start = float(row["start"] or 0)
+                    events = json.loads(row["events"]) if row["events"] else None
+                    if events is not None:
+                        events = tuple(
+                            (label, float(onset), float(offset)) for label, onset, offset in events
+                        )
+                except (ValueError, TypeError) as error:
+                    raise UserError(
+                        f"{where}: start or events cannot be read ({error})."
+                    ) from error
+                if row["id"] in listed:
+                    raise UserError(f"{where}: the id {row['id']!r} occurs twice.")
+                unknown = {*labels, *(event[0] for event in events or ())} - known
+                if unknown:
+                    raise UserError(f"{where}: {min(unknown)!r} is not one of the classes.")
+                listed[row["id"]] = _Listed(row["split"], start, labels, events)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read ({reason}).") from error
+    return listed

@@ -1,0 +1,132 @@
+"""Log-mel spectrograms as Kaldi computes them, and as PSLA uses them.
+
+Source: Y. Gong, Y.-A. Chung, J. Glass, "PSLA: Improving Audio Tagging with Pretraining, Sampling,
+Labeling, and Aggregation", TASLP 2021, whose code calls `torchaudio.compliance.kaldi.fbank` with
+128 bins, frames of 25 ms every 10 ms, a Hann window and no dither, for one clip at a time. This
+gives the same numbers in half the time, and for a batch.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from weakneg.errors import UserError
+
+WINDOWS = {
+    "hanning": lambda n: torch.hann_window(n, periodic=False),
+    "hamming": lambda n: torch.hamming_window(n, periodic=False, alpha=0.54, beta=0.46),
+    "povey": lambda n: torch.hann_window(n, periodic=False).pow(0.85),
+    "blackman": lambda n: torch.blackman_window(n, periodic=False),
+    "rectangular": torch.ones,
+}
+
+_PREEMPHASIS = 0.97
+_LOWEST_FREQUENCY = 20.0  # Hz; the highest is half the sample rate
+_FLOOR = torch.finfo(torch.float32).eps
+
+
+@dataclass(frozen=True)
+class LogMel:
+    """(..., S) float32 waveforms in [-1, 1] -> (..., T, F) float32 log-mel spectrograms.
+
+    T is `n_frames(S)`: a frame at every shift, as long as it fits. Frames have their mean removed
+    and are pre-emphasised by 0.97; F mel filters from 20 Hz to half the sample rate sum the power;
+    the logarithm is natural, of at least 2^-23.
+
+    sample_rate : Hz
+    mel_bins : F
+    frame_length_ms, frame_shift_ms : milliseconds
+    window : a key of `WINDOWS`
+    """
+
+    sample_rate: int
+    mel_bins: int
+    frame_length_ms: float
+    frame_shift_ms: float
+    window: str
+
+    def __post_init__(self):
+        if self.shift_samples < 1 or self.frame_samples < 2:
+            raise UserError(
+                f"frame_length_ms {self.frame_length_ms:g} or frame_shift_ms "
+                f"{self.frame_shift_ms:g} is too short for {self.sample_rate} Hz: raise it."
+            )
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "LogMel":
+        """From the settings of features, which may hold more."""
+        return cls(**{name: settings[name] for name in cls.__dataclass_fields__})
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples of a frame."""
+        return int(self.sample_rate * self.frame_length_ms * 0.001)
+
+    @property
+    def shift_samples(self) -> int:
+        """Samples from the beginning of a frame to that of the next."""
+        return int(self.sample_rate * self.frame_shift_ms * 0.001)
+
+    def n_frames(self, samples: int) -> int:
+        """Frames of a waveform of that many samples."""
+        return max(0, 1 + (samples - self.frame_samples) // self.shift_samples)
+
+    def __call__(self, waveform: Tensor) -> Tensor:
+        # On a processor a batch falls out of the caches.
+        if waveform.ndim > 1 and waveform.device.type == "cpu":
+            return torch.stack([self(each) for each in waveform])
+        window, filters = _constants(self, waveform.device)
+        length, n_fft = self.frame_samples, _power_of_two(self.frame_samples)
+        frames = waveform.unfold(-1, length, self.shift_samples)
+        frames = frames - frames.mean(-1, keepdim=True)
+        # Rounded step by step as Kaldi's: in bins of little energy the rounding shows.
+        padded = frames.new_zeros(*frames.shape[:-1], n_fft)
+        windowed = padded[..., :length]
+        torch.mul(frames[..., :-1], -_PREEMPHASIS, out=windowed[..., 1:])
+        torch.mul(frames[..., 0], -_PREEMPHASIS, out=windowed[..., 0])
+        windowed.add_(frames).mul_(window)
+        spectrum = torch.fft.rfft(padded)
+        power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
+        mel = [power[..., low:high] @ weights for low, high, weights in filters]
+        return torch.cat(mel, -1).clamp_min_(_FLOOR).log_()
+
+
+@lru_cache(maxsize=16)
+def _constants(mel: LogMel, device: torch.device) -> tuple[Tensor, list[tuple[int, int, Tensor]]]:
+    """The window, and the filters: ranges of frequencies, and weights from these to mel bins."""
+    n_fft = _power_of_two(mel.frame_samples)
+    banks = _mel_filters(mel.mel_bins, n_fft, mel.sample_rate)
+    filters = []
+    # Filters are narrow, and half of them lie in the lowest fifth of the frequencies: in two
+    # halves, half of the products are left.
+    for half in banks.chunk(2):
+        used = half.any(0).nonzero()[:, 0].tolist()
+        low, high = used[0], used[-1] + 1
+        filters.append((low, high, half[:, low:high].T.contiguous().to(device)))
+    return WINDOWS[mel.window](mel.frame_samples).to(device), filters
+
+
+def _mel_filters(n_bins: int, n_fft: int, sample_rate: int) -> Tensor:
+    """(F, n_fft / 2 + 1) triangles, of equal width in mel; the highest frequency has weight 0.
+
+    In single precision, in the order of Kaldi's arithmetic: a filter of low frequencies may hold
+    one frequency only, near its edge, where rounding shows.
+    """
+    lowest, highest = (
+        1127 * math.log(1 + hertz / 700) for hertz in (_LOWEST_FREQUENCY, sample_rate / 2)
+    )
+    width = (highest - lowest) / (n_bins + 1)
+    number = torch.arange(n_bins)[:, None]
+    left, centre, right = (lowest + (number + edge) * width for edge in (0.0, 1.0, 2.0))
+    mel = 1127 * (1 + sample_rate / n_fft * torch.arange(n_fft / 2) / 700).log()
+    rising, falling = (mel - left) / (centre - left), (right - mel) / (right - centre)
+    return torch.nn.functional.pad(torch.minimum(rising, falling).clamp_min(0), (0, 1))
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << (n - 1).bit_length()
