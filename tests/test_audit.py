@@ -305,6 +305,39 @@ def test_turnover_averages_classes_and_seeds(made):
     assert table["related"].isna().all()
 
 
+def test_people_see_turnover_and_where_a_training_ended(made):
+    lines = made.audit()["markdown"].splitlines()
+    [header] = [line for line in lines if line.startswith("| Strategy")]
+    assert [cell.strip() for cell in header.split("|")[2:-1]] == [
+        "New in a selection",
+        "Share of the pool used",
+        "Chosen before",
+    ]
+    row = [line for line in lines if line.startswith("| BADGE")][-1]
+    # One seed ends with 6 of 9 bags used, three of the last four chosen twice before; the other
+    # with 5 of 9, three of the last four chosen once before.
+    assert [cell.strip() for cell in row.split("|")[2:-1]] == [
+        f"25.0% ({5 / 9:.1%})",
+        f"{(6 / 9 + 5 / 9) / 2:.1%} ({1 - ((5 / 9) ** 3 + (5 / 9) ** 2) / 2:.1%})",
+        "1.1 (0.7)",
+    ]
+    assert not any(line.startswith("| Full set") for line in lines)
+
+
+def test_rows_are_in_order_although_the_first_class_stopped_first(tmp_path):
+    made = Made(tmp_path, ["random", "badge", "a_third"], {"a": LABEL, "b": LABEL})
+    for class_name, last in (("a", 1), ("b", 3)):
+        pool = made.pool(class_name, 0)
+        for strategy in made.study["strategies"]:
+            chosen = {epoch: pool[:2] for epoch in range(1, last + 1)}
+            made.choose(class_name, strategy, {0: chosen})
+    tables = made.audit()
+    found = tables["selection_turnover"][["strategy", "epoch"]].to_numpy().tolist()
+    assert found == [[s, epoch] for s in made.study["strategies"] for epoch in (1, 2, 3)]
+    assert tables["selection_overlap"]["epoch"].tolist() == [1, 2, 3] * 3
+    assert tables["selection_overlap"]["n"].tolist() == [2, 1, 1] * 3
+
+
 def test_selections_of_the_warm_up_do_not_count(tmp_path):
     made = Made(tmp_path, ["random", "badge"], {"a": LABEL})
     pool = made.pool("a", 0)
@@ -487,9 +520,9 @@ def test_clips_are_named_linked_and_labelled(clips):
     ]
     section = clips.audit()["markdown"].split("### Animal")[1].split("###")[0]
     assert (
-        f"1. [--clip\\_6]({link.format(6, 60)}), chosen 3 of 3 times: **Dog**, **Bark**" in section
+        f"1. [--clip\\_6]({link.format(6, 60)}), chosen 3 of 3 times: **Dog**; **Bark**" in section
     )
-    assert ", chosen 3 of 3 times: Speech, **Dog**\n" in section
+    assert ", chosen 3 of 3 times: Speech; **Dog**\n" in section
 
 
 def test_related_labels_are_compared_with_their_share_of_the_pool(clips):
@@ -529,7 +562,7 @@ def test_a_data_set_without_links_and_relations(clips):
     assert (tables["most_selected"]["link"] == "").all()
     assert (tables["most_selected"]["related_labels"] == "").all()
     assert tables["selection_turnover"]["related"].isna().all()
-    assert "1. --clip\\_6 at 60 s, chosen 3 of 3 times: Dog, Bark\n" in tables["markdown"]
+    assert "1. --clip\\_6 at 60 s, chosen 3 of 3 times: Dog; Bark\n" in tables["markdown"]
     assert "Enrichment" not in tables["markdown"]
 
 

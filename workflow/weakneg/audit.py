@@ -465,7 +465,8 @@ def _class_section(
         labels = bags.clips["labels"][row] if bags.clips is not None else []
         related = bags.related_classes or ()
         shown = [f"**{escape(label)}**" if label in related else escape(label) for label in labels]
-        lines.append(text + (f": {', '.join(shown)}" if shown else ""))
+        # Names of classes have commas.
+        lines.append(text + (f": {'; '.join(shown)}" if shown else ""))
     if not pooled.times.any():
         lines.append("No strategy of the study scores the bags that it chooses.")
     return "\n".join(lines)
