@@ -1,0 +1,197 @@
+"""Synthetic soundscapes in the form of AudioSet: 4 s of sound events in noise, weakly labelled.
+
+600 training and 300 test clips of 12 classes, made on the spot by `weakneg.audio.synthesis` and the
+same each time. Frequent classes are six times as frequent as rare ones, and the two classes of a
+pair that is easy to confuse are far apart in frequency: the hard negatives of a frequent class are
+few among its negatives, those of a rare class many.
+
+The folder of the data set has
+
+- `train_segments.csv`, `test_segments.csv`: the lists, in the format of AudioSet's;
+- `class_labels_indices.csv`: the classes, in AudioSet's format;
+- `train_strong.tsv`, `test_strong.tsv`: onset and offset of every event, in the format of
+  AudioSet's temporally strong labels (Hershey et al., "The Benefit of Temporally-Strong Labels in
+  Audio Event Classification", ICASSP 2021);
+- `audio/<split>/<id>.flac`: the clips, 16 kHz, 16 bits, mono.
+
+The samples are the same on every machine with the same numpy; how flac packs them is up to the
+libFLAC that soundfile brings.
+"""
+
+import csv
+import io
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from weakneg.datasets.audioset_lists import FETCH_AGAIN, read_segments
+from weakneg.errors import UserError
+from weakneg.files import replace_when_whole
+
+UNIT = "spectrogram"
+
+Events = dict[str, list[tuple[str, float, float]]]
+"""Clip id -> its events: class name, onset and offset in seconds."""
+
+# From frequent to rare.
+CLASSES: tuple[str, ...] = (
+    *("Voice", "Engine", "Rain", "Sweep", "Tone", "Bark"),
+    *("Bird chirp", "Bell", "Siren", "Noise burst", "Click train", "Beeps"),
+)
+SPLIT_SIZES = {"train": 600, "test": 300}
+
+FILES: tuple[str, ...] = (
+    "class_labels_indices.csv",
+    *("train_segments.csv", "test_segments.csv"),
+    *("train_strong.tsv", "test_strong.tsv"),
+)
+_AUDIO = "audio"
+
+_VERSION = 1  # of the clips: raise it to draw others
+_RAREST = 1 / 6  # how frequent the last class is, the first being 1
+_LABELS = (0.5, 0.35, 0.15)  # share of clips with one label, with two, with three
+_MIDS = {f"/s/{name.lower().replace(' ', '_')}": name for name in CLASSES}
+_STRONG_COLUMNS = ("segment_id", "start_time_seconds", "end_time_seconds", "label")
+
+
+def fetch(folder: str | os.PathLike, local_copy: str | os.PathLike | None = None) -> None:
+    """Make the data set in `folder`, with its lists last: where they are, it is whole.
+
+    Raises UserError when a local copy is named: there is nothing to copy.
+    """
+    if local_copy is not None:
+        raise UserError(
+            f"data: {{soundscapes: {local_copy}}} names a copy of clips that are made on the spot: "
+            "remove the key."
+        )
+    folder = Path(folder)
+    with replace_when_whole(folder / _AUDIO) as audio:
+        texts = {"class_labels_indices.csv": _class_list()}
+        for split in SPLIT_SIZES:
+            (audio / split).mkdir(parents=True)
+            events = _make_clips(split, audio / split)
+            texts |= {_list(split): _segments(events), _strong_list(split): _strong(events)}
+        for file in FILES:
+            (folder / file).unlink(missing_ok=True)
+        if (folder / _AUDIO).exists():
+            shutil.rmtree(folder / _AUDIO)
+    for file in FILES:
+        with replace_when_whole(folder / file) as temporary:
+            temporary.write_text(texts[file], encoding="utf-8", newline="")
+
+
+def recordings(folder: str | os.PathLike) -> list[dict]:
+    """A dictionary per clip, in the order of the lists, with the fields of `weakneg.audio.listing`.
+
+    Raises UserError when a list is missing or damaged, or the two of a split disagree.
+    """
+    folder = Path(folder)
+    numbers = {mid: number for number, mid in enumerate(_MIDS)}
+    rows = []
+    for split in SPLIT_SIZES:
+        events = _read_strong(folder / _strong_list(split))
+        for clip_id, segment in read_segments(folder / _list(split), numbers).items():
+            labels = [CLASSES[number] for number in segment.labels]
+            of_clip = events.get(clip_id, [])
+            if {label for label, *_ in of_clip} != set(labels):
+                raise UserError(
+                    f"{folder / _strong_list(split)}: the events of clip {clip_id} are not those "
+                    f"of the list {_list(split)}; {FETCH_AGAIN}."
+                )
+            rows.append(
+                {
+                    "id": clip_id,
+                    "split": split,
+                    "file": f"{_AUDIO}/{split}/{clip_id}.flac",
+                    "start": segment.start,
+                    "end": segment.end,
+                    "labels": labels,
+                    "events": of_clip,
+                }
+            )
+    return rows
+
+
+def _list(split: str) -> str:
+    return f"{split}_segments.csv"
+
+
+def _strong_list(split: str) -> str:
+    return f"{split}_strong.tsv"
+
+
+# ----------------------------------------------------------------------------- making the clips
+def _make_clips(split: str, folder: Path) -> Events:
+    """Write the clips of a split into `folder`; clip id -> its events."""
+    import numpy as np
+    import soundfile
+
+    from weakneg.audio.synthesis import SAMPLE_RATE, soundscape
+
+    weights = _RAREST ** (np.arange(len(CLASSES)) / (len(CLASSES) - 1))
+    events = {}
+    for number in range(SPLIT_SIZES[split]):
+        # A generator of its own for every clip; PCG64 by name, as numpy's default may change.
+        seed = np.random.SeedSequence((_VERSION, list(SPLIT_SIZES).index(split), number))
+        rng = np.random.Generator(np.random.PCG64(seed))
+        n_labels = rng.choice(len(_LABELS), p=_LABELS) + 1
+        labels = rng.choice(CLASSES, n_labels, replace=False, p=weights / weights.sum())
+        clip_id = f"{split}_{number:03}"
+        samples, events[clip_id] = soundscape(labels.tolist(), rng)
+        soundfile.write(folder / f"{clip_id}.flac", samples, SAMPLE_RATE, subtype="PCM_16")
+    return events
+
+
+def _class_list() -> str:
+    rows = ((number, mid, name) for number, (mid, name) in enumerate(_MIDS.items()))
+    return _table([("index", "mid", "display_name"), *rows], ",")
+
+
+def _segments(events: Events) -> str:
+    from weakneg.audio.synthesis import CLIP_SECONDS
+
+    mids = {name: mid for mid, name in _MIDS.items()}
+    labels = {clip: sorted({mids[label] for label, *_ in rows}) for clip, rows in events.items()}
+    n_labels = sum(map(len, labels.values()))
+    lines = [
+        f"# Segments csv of synthetic soundscapes, version {_VERSION}",
+        f"# num_ytids={len(labels)}, num_segs={len(labels)}, num_unique_labels={len(CLASSES)}, "
+        f"num_positive_labels={n_labels}",
+        "# YTID, start_seconds, end_seconds, positive_labels",
+    ]
+    for clip, mids_of_clip in labels.items():
+        lines.append(f'{clip}, 0.000, {CLIP_SECONDS:.3f}, "{",".join(mids_of_clip)}"')
+    return "\n".join(lines) + "\n"
+
+
+def _strong(events: Events) -> str:
+    mids = {name: mid for mid, name in _MIDS.items()}
+    rows = (
+        (f"{clip}_0", f"{onset:.3f}", f"{offset:.3f}", mids[label])
+        for clip, of_clip in events.items()
+        for label, onset, offset in of_clip
+    )
+    return _table([_STRONG_COLUMNS, *rows], "\t")
+
+
+def _table(rows: Iterable[Sequence], delimiter: str) -> str:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+# ----------------------------------------------------------------------------- reading the lists
+def _read_strong(path: Path) -> Events:
+    """The events of a list of strong labels. Raises UserError when it is missing or damaged."""
+    events: Events = {}
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                segment, onset, offset, mid = (row[column] for column in _STRONG_COLUMNS)
+                # The segment is the clip and its start, in ms.
+                of_clip = events.setdefault(segment.rsplit("_", 1)[0], [])
+                of_clip.append((_MIDS[mid], float(onset), float(offset)))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, csv.Error) as error:
+        raise UserError(f"{path} is missing or damaged ({error}): {FETCH_AGAIN}.") from error
+    return events
