@@ -17,6 +17,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/bags.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/audit.smk"
 
 
 rule all:

@@ -89,9 +89,12 @@ def workspace(tmp_path) -> Workspace:
     return Workspace(tmp_path)
 
 
-FIGURES = ("win_count", "critical_difference", "differences", "mean_ap", "cost", "learning_curves")
+FIGURES = (
+    *("win_count", "critical_difference", "differences", "mean_ap", "cost", "learning_curves"),
+    "selection",
+)
 DRAWN = {f"draw_{figure}": 1 for figure in FIGURES}  # of a study of images
-REPORTED = {"write_tables": 1, **DRAWN}
+REPORTED = {"write_tables": 1, "audit_selections": 1, **DRAWN}
 
 
 def test_a_plain_run_ends_with_figures_and_tables_that_its_last_lines_name(finished):

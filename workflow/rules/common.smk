@@ -112,6 +112,7 @@ def study_results(study):
         *(f"results/{study}/tables/{table}" for table in TABLES),
         *([f"results/{study}/tables/classes.csv"] if of_clips else []),
         *(f"results/{study}/figures/{figure}.{ext}" for figure in figures for ext in FORMATS),
+        *audit_results(study),
     ]
 
 

@@ -1,0 +1,81 @@
+# From the selections of all runs to what they have in common, and which negatives they return to.
+
+AUDIT_TABLES = [
+    *("selection_overlap.csv", "selection_turnover.csv", "most_selected.csv", "selection.md"),
+]
+
+
+def audit_results(study):
+    """What people read of a study's audit."""
+    return [
+        *(f"results/{study}/tables/{table}" for table in AUDIT_TABLES),
+        *(f"results/{study}/figures/selection.{ext}" for ext in FORMATS),
+    ]
+
+
+def training_manifests(wildcards):
+    """The training bags of each class, in the study's order; of clips, all classes have the same."""
+    study = study_of(wildcards)
+    folders = ["bags"] if study.unit == "clip" else [f"bags/{label}" for label in study.class_slugs]
+    return [f"results/{study.name}/{folder}/train.csv" for folder in folders]
+
+
+def ontology_files(wildcards):
+    """The files from which the data set knows which classes are related, if it does."""
+    dataset = datasets.module(study_of(wildcards).dataset.name)
+    return data_files(wildcards) if hasattr(dataset, "related_classes") else []
+
+
+def audit_code(wildcards):
+    return code_of("weakneg.audit", f"weakneg.datasets.{study_of(wildcards).dataset.name}")
+
+
+rule audit_selections:
+    input:
+        run_files("selection.h5", "run.json"),
+        ontology_files,
+        manifests=training_manifests,
+    output:
+        expand("results/{{study}}/tables/{table}", table=AUDIT_TABLES),
+    log:
+        "results/{study}/logs/audit_selections.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        runs=run_pairs,
+        settings=settings_of("report"),
+        dataset=lambda wildcards: study_of(wildcards).dataset.name,
+        data_folder=data_folder,
+        folder=subpath(output[0], parent=True),
+        code=audit_code,
+    shell:
+        "python -m weakneg audit --runs {params.runs} --manifests {input.manifests}"
+        " --settings {params.settings:q} --dataset {params.dataset}"
+        " --data-folder {params.data_folder} --output-folder {params.folder}"
+        " --code {params.code} 2> {log}"
+
+
+rule draw_selection:
+    input:
+        overlap="results/{study}/tables/selection_overlap.csv",
+        turnover="results/{study}/tables/selection_turnover.csv",
+    output:
+        report(
+            "results/{study}/figures/selection.png",
+            category="{study}",
+            caption="../report/selection.rst",
+        ),
+        expand(
+            "results/{{study}}/figures/selection.{ext}",
+            ext=[ext for ext in FORMATS if ext != "png"],
+        ),
+    log:
+        "results/{study}/logs/draw_selection.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        settings=settings_of("report"),
+        code=code_of("weakneg.figures.selection"),
+    shell:
+        "python -m weakneg audit_figure --overlap {input.overlap} --turnover {input.turnover}"
+        " --settings {params.settings:q} --outputs {output} --code {params.code} 2> {log}"
