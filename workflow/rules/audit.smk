@@ -1,34 +1,5 @@
 # From the selections of all runs to what they have in common, and which negatives they return to.
 
-AUDIT_TABLES = [
-    *("selection_overlap.csv", "selection_turnover.csv", "most_selected.csv", "selection.md"),
-]
-
-
-def audit_results(study):
-    """What people read of a study's audit."""
-    return [
-        *(f"results/{study}/tables/{table}" for table in AUDIT_TABLES),
-        *(f"results/{study}/figures/selection.{ext}" for ext in FORMATS),
-    ]
-
-
-def training_manifests(wildcards):
-    """The training bags of each class, in the study's order; of clips, all classes have the same."""
-    study = study_of(wildcards)
-    folders = ["bags"] if study.unit == "clip" else [f"bags/{label}" for label in study.class_slugs]
-    return [f"results/{study.name}/{folder}/train.csv" for folder in folders]
-
-
-def ontology_files(wildcards):
-    """The files from which the data set knows which classes are related, if it does."""
-    dataset = datasets.module(study_of(wildcards).dataset.name)
-    return data_files(wildcards) if hasattr(dataset, "related_classes") else []
-
-
-def audit_code(wildcards):
-    return code_of("weakneg.audit", f"weakneg.datasets.{study_of(wildcards).dataset.name}")
-
 
 rule audit_selections:
     input:
@@ -51,7 +22,7 @@ rule audit_selections:
     shell:
         "python -m weakneg audit --runs {params.runs} --manifests {input.manifests}"
         " --settings {params.settings:q} --dataset {params.dataset}"
-        " --data-folder {params.data_folder} --output-folder {params.folder}"
+        " --data-folder {params.data_folder:q} --output-folder {params.folder}"
         " --code {params.code} 2> {log}"
 
 

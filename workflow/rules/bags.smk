@@ -16,7 +16,7 @@ for dataset in datasets.names():
             "../../envs/weakneg.yaml"
         params:
             dataset=dataset,
-            folder=f"resources/{dataset}",
+            folder=subpath(output[0], ancestor=len(Path(files[0]).parts)),
         shell:
             "python -m weakneg fetch --dataset {params.dataset} --folder {params.folder}"
             " 2> {log}"

@@ -50,6 +50,10 @@ TABLES = [
     *("ranks.csv", "differences.csv", "class_size.csv"),
 ]
 
+AUDIT_TABLES = [
+    *("selection_overlap.csv", "selection_turnover.csv", "most_selected.csv", "selection.md"),
+]
+
 
 wildcard_constraints:
     split="train|test",
@@ -163,6 +167,31 @@ def train_code(wildcards):
 
 def score_code(wildcards):
     return code_of("weakneg.scoring", f"weakneg.models.{study_of(wildcards).model.name}")
+
+
+def audit_results(study):
+    """What people read of a study's audit."""
+    return [
+        *(f"results/{study}/tables/{table}" for table in AUDIT_TABLES),
+        *(f"results/{study}/figures/selection.{ext}" for ext in FORMATS),
+    ]
+
+
+def training_manifests(wildcards):
+    """The training bags of each class, in the study's order; of clips, all classes have the same."""
+    study = study_of(wildcards)
+    folders = ["bags"] if study.unit == "clip" else [f"bags/{label}" for label in study.class_slugs]
+    return [f"results/{study.name}/{folder}/train.csv" for folder in folders]
+
+
+def ontology_files(wildcards):
+    """The files from which the data set knows which classes are related, if it does."""
+    dataset = datasets.module(study_of(wildcards).dataset.name)
+    return data_files(wildcards) if hasattr(dataset, "related_classes") else []
+
+
+def audit_code(wildcards):
+    return code_of("weakneg.audit", f"weakneg.datasets.{study_of(wildcards).dataset.name}")
 
 
 def results_summary():
