@@ -20,6 +20,7 @@ from weakneg.comparison import (
     size_trend,
 )
 from weakneg.evaluation import mean_interval
+from weakneg.wording import distinct_strategies
 
 
 def toy(differences, baseline=0.5, **study):
@@ -149,6 +150,15 @@ class TestTests:
         assert table.loc["full", ["sign_p_holm", "wilcoxon_p_holm"]].isna().all()
 
 
+def test_the_baseline_and_the_upper_bound_stand_for_their_runs():
+    runs = {"mine": "random", "random": "random", "all": "full", "full": "full", "badge": "badge"}
+    study = study_of(["a"], list(runs), runs=runs)
+    assert list(distinct_strategies(study)) == ["random", "full", "badge"]
+    assert distinct_strategies(study)["random"] == ["mine", "random"]
+    metrics = metrics_of({("a", s): [0.5, 0.6] for s in runs})
+    assert compare(metrics, study, "ap")["strategy"].tolist() == ["full", "badge"]
+
+
 class TestBootstrap:
     def test_wins_of_one_seed_are_a_binomial(self):
         # Drawing 40 of 40 classes, 28 of them won: Binomial(40, 28/40).
@@ -266,10 +276,11 @@ def test_the_smallest_studies_have_sensible_numbers(n_classes, n_seeds, n_others
     table = compare(metrics, study, "ap")
     tests = table[["sign_p", "wilcoxon_p", "sign_p_holm", "wilcoxon_p_holm"]]
     assert ((tests > 0) & (tests <= 1)).all(axis=None)
-    if tied:
-        assert (tests == 1).all(axis=None)
     bounds = table[["difference_low", "difference_high", "wins_low", "wins_high"]]
     assert (bounds.isna() if n_classes == 1 else bounds.notna()).all(axis=None)
+    if tied:
+        assert (tests == 1).all(axis=None)
+        assert (bounds.fillna(0) == 0).all(axis=None), "a tie is no win"
     ranks = average_ranks(metrics, study, "ap")
     assert ranks["average_rank"].sum() == pytest.approx((n_others + 1) * (n_others + 2) / 2)
     tested = n_others >= 2 and n_classes >= 2
