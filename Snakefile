@@ -14,6 +14,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/audio.smk"
 include: "workflow/rules/bags.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/report.smk"

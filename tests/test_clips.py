@@ -152,7 +152,7 @@ def test_a_class_that_the_store_lacks_is_named(clips):
 # ----------------------------------------------------------------------------- list of classes
 def _list(clips: Path, output: Path, names, monkeypatch) -> list[dict]:
     monkeypatch.setattr(classes.datasets, "module", lambda name: Published)
-    classes.list_classes(clips / "train.h5", clips / "test.h5", names, output)
+    classes.list_classes(clips / "train.h5", clips / "test.h5", names, "made_up", output)
     return list(csv.DictReader(output.open()))
 
 

@@ -24,7 +24,7 @@ for dataset in datasets.names():
 
 rule build_features:
     input:
-        data_files,
+        features_files,
     output:
         train="results/{study}/features/train.h5",
         test="results/{study}/features/test.h5",
@@ -38,8 +38,8 @@ rule build_features:
         folder=data_folder,
         code=features_code,
     shell:
-        "python -m weakneg features --settings {params.settings:q} --folder {params.folder}"
-        " --train-store {output.train} --test-store {output.test}"
+        "python -m weakneg features --settings {params.settings:q} --folder {params.folder:q}"
+        " --inputs {input:q} --train-store {output.train} --test-store {output.test}"
         " --problems {output.problems} --code {params.code} 2> {log}"
 
 
@@ -94,7 +94,9 @@ rule list_classes:
         "../../envs/weakneg.yaml"
     params:
         classes=class_names,
-        code=code_of("weakneg.classes"),
+        dataset=dataset_name,
+        code=classes_code,
     shell:
         "python -m weakneg classes --train-store {input.train} --test-store {input.test}"
-        " --classes {params.classes:q} --output {output} --code {params.code} 2> {log}"
+        " --classes {params.classes:q} --dataset {params.dataset} --output {output}"
+        " --code {params.code} 2> {log}"

@@ -9,7 +9,7 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
 
 from weakneg import datasets
-from weakneg.config import canonical, load
+from weakneg.config import SHARD_SIZE, canonical, load
 from weakneg.errors import UserError
 from weakneg.fingerprint import fingerprint, modules_of_run
 
@@ -57,6 +57,7 @@ AUDIT_TABLES = [
 
 wildcard_constraints:
     split="train|test",
+    shard=r"\d+",
     study="|".join(CONFIG.study_names),
     label="[a-z0-9_]+",
     strategy="[a-z0-9_]+",
@@ -67,13 +68,36 @@ def study_of(wildcards):
 
 
 def data_folder(wildcards):
-    return f"resources/{study_of(wildcards).dataset.name}"
+    dataset = study_of(wildcards).dataset
+    return dataset.folder or f"resources/{dataset.name}"
+
+
+def audio_folder(wildcards):
+    """Where downloads of sound go."""
+    return f"resources/{study_of(wildcards).dataset.name}/audio"
 
 
 def data_files(wildcards):
-    """The published files that the study's data set is made of."""
-    files = datasets.module(study_of(wildcards).dataset.name).FILES
-    return [f"{data_folder(wildcards)}/{file}" for file in files]
+    """The published files that the study's data set is made of, or a person's own list."""
+    dataset = study_of(wildcards).dataset
+    if dataset.list:
+        return [dataset.list]
+    return [f"{data_folder(wildcards)}/{file}" for file in dataset.module.FILES]
+
+
+def features_files(wildcards):
+    """What the feature stores are made of: the published files, or the shards of sound."""
+    study = study_of(wildcards)
+    if study.audio is None:
+        return data_files(wildcards)
+    return [
+        f"results/{study.name}/audio/recordings.csv",
+        *(
+            f"results/{study.name}/features/shards/{split}/{shard}.h5"
+            for split, shards in study.shards.items()
+            for shard in shards
+        ),
+    ]
 
 
 def runs(wildcards):
@@ -133,6 +157,14 @@ def run_settings(wildcards):
     return canonical(checked(study_of(wildcards).run_settings, wildcards.strategy))
 
 
+def dataset_name(wildcards):
+    return study_of(wildcards).dataset.name
+
+
+def classes_code(wildcards):
+    return code_of("weakneg.classes", f"weakneg.datasets.{dataset_name(wildcards)}")
+
+
 def class_names(wildcards):
     return canonical(study_of(wildcards).classes)
 
@@ -157,7 +189,14 @@ def manifest(split):
 
 
 def features_code(wildcards):
-    return code_of("weakneg.features", f"weakneg.datasets.{study_of(wildcards).dataset.name}")
+    study = study_of(wildcards)
+    if study.audio is not None:
+        return code_of("weakneg.audio.join")
+    return code_of("weakneg.features", f"weakneg.datasets.{study.dataset.name}")
+
+
+def list_code(wildcards):
+    return code_of("weakneg.audio.listing", f"weakneg.datasets.{study_of(wildcards).dataset.name}")
 
 
 def train_code(wildcards):

@@ -26,10 +26,55 @@ def fetch(args: argparse.Namespace) -> None:
 def features(args: argparse.Namespace) -> None:
     """Write the feature stores of a data set, one per split, and the list of its problems."""
     from weakneg.config import FeaturesSettings
-    from weakneg.features import build_features
 
-    dataset = FeaturesSettings.model_validate_json(args.settings).dataset.name
-    build_features(dataset, args.folder, args.train_store, args.test_store, args.problems)
+    settings = FeaturesSettings.model_validate_json(args.settings)
+    outputs = (args.train_store, args.test_store, args.problems)
+    if settings.audio is None:
+        from weakneg.features import build_features
+
+        build_features(settings.dataset.name, args.folder, *outputs)
+    else:
+        from weakneg.audio.join import join_features
+
+        recordings, *files = args.inputs
+        shards = {
+            split: [f for f in files if f.parent.name == split] for split in ("train", "test")
+        }
+        join_features(
+            recordings, shards, settings.class_names, settings.audio.model_dump(), *outputs
+        )
+
+
+def recordings(args: argparse.Namespace) -> None:
+    """Write the list of the recordings of a data set of sound."""
+    from weakneg.audio.listing import list_recordings
+    from weakneg.config import FeaturesSettings
+
+    dataset = FeaturesSettings.model_validate_json(args.settings).dataset
+    list_recordings(dataset.name, dataset.list, args.folder, args.output)
+
+
+def acquire(args: argparse.Namespace) -> None:
+    """Get the sound of a shard of recordings; writes what became of each of them."""
+    from weakneg.audio.acquire import acquire_shard
+
+    acquire_shard(
+        args.recordings,
+        args.split,
+        args.shard,
+        args.shard_size,
+        args.source,
+        args.folder,
+        args.audio_folder,
+        args.output,
+    )
+
+
+def shard(args: argparse.Namespace) -> None:
+    """Compute the spectrograms of a shard of recordings."""
+    from weakneg.audio.features import shard_features
+
+    shard_features(args.status, args.settings, args.output, args.threads)
 
 
 def bags(args: argparse.Namespace) -> None:
@@ -58,7 +103,7 @@ def classes(args: argparse.Namespace) -> None:
     """Write the list of a study's classes, with the number of clips of each."""
     from weakneg.classes import list_classes
 
-    list_classes(args.train_store, args.test_store, args.classes, args.output)
+    list_classes(args.train_store, args.test_store, args.classes, args.dataset, args.output)
 
 
 def train(args: argparse.Namespace) -> None:
@@ -187,7 +232,28 @@ def _parser() -> argparse.ArgumentParser:
         "threads": {"type": int, "help": "CPU threads"},
     }
     command(fetch, dataset=text, folder=path)
-    command(features, settings=text, folder=path, train_store=path, test_store=path, problems=path)
+    command(recordings, settings=text, folder=path, output=path)
+    command(
+        acquire,
+        recordings=path,
+        split=text,
+        shard={"type": int},
+        shard_size={"type": int},
+        source=as_json,
+        folder=path,
+        audio_folder=path,
+        output=path,
+    )
+    command(shard, status=path, settings=as_json, output=path, threads=worker["threads"])
+    command(
+        features,
+        settings=text,
+        folder=path,
+        inputs=several | {"nargs": "*", "default": []},
+        train_store=path,
+        test_store=path,
+        problems=path,
+    )
     command(
         bags,
         train_store=path,
@@ -198,7 +264,14 @@ def _parser() -> argparse.ArgumentParser:
         test_manifest=path,
     )
     command(clips, store=path, manifest=path)
-    command(classes, train_store=path, test_store=path, classes=as_json, output=path)
+    command(
+        classes,
+        train_store=path,
+        test_store=path,
+        classes=as_json,
+        dataset=text,
+        output=path,
+    )
     command(
         train,
         store=path,

@@ -215,13 +215,16 @@ def _clip_bags(path: str | os.PathLike, store: Store, class_name: str) -> Bags:
         clips.append(clip)
         counts.append(count)
         labels.append(class_name in values["labels"].split(_LABEL_SEPARATOR))
-    frames = np.arange(n_frames)
-    instances = np.array(clips)[:, None] * n_frames + frames
+    instances = np.array(clips, dtype=np.int64)[:, None]
+    if store.kind == "clips":
+        frames = np.arange(n_frames)
+        numbers = instances * n_frames + frames
+        instances = np.where(frames < np.array(counts)[:, None], numbers, _PADDING)
     return Bags(
         bag=np.array(clips, dtype=np.int64),
         label=np.array(labels, dtype=np.int8),
         density=np.full(len(clips), np.nan),
-        instances=np.where(frames < np.array(counts)[:, None], instances, _PADDING),
+        instances=instances,
     )
 
 

@@ -18,12 +18,14 @@ def list_classes(
     train_store: str | os.PathLike,
     test_store: str | os.PathLike,
     classes: Sequence[str],
+    dataset: str,
     output: str | os.PathLike,
 ) -> None:
     """Write a CSV of the `classes`, one row each in their order.
 
     number : of the class in the data set
-    published_training_clips : in the published list, by which {top: n} chooses classes
+    published_training_clips : in the published list of the data set, by which {top: n} chooses
+        classes; empty where there is none
     training_clips, test_clips : those of them that have features
 
     Raises UserError, naming class and split, when a class has no clip, or all of them.
@@ -40,7 +42,7 @@ def list_classes(
                         "class out of the study."
                     )
             numbers = {name: number for number, name in enumerate(store.class_names)}
-            data = datasets.module(store.parameters["dataset"])
+    published = getattr(datasets.module(dataset), "TRAINING_COUNTS", None)
     with (
         replace_when_whole(output) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
@@ -49,7 +51,5 @@ def list_classes(
         writer.writerow(COLUMNS)
         for name in classes:
             number = numbers[name]
-            published = data.TRAINING_COUNTS[number]
-            writer.writerow(
-                (name, number, published, counts[name, "training"], counts[name, "test"])
-            )
+            count = "" if published is None else published[number]
+            writer.writerow((name, number, count, counts[name, "training"], counts[name, "test"]))

@@ -10,11 +10,13 @@ models of these parts read it back for the stage: `RunSettings.model_validate_js
 import ast
 import difflib
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -40,6 +42,7 @@ SCHEMAS = WORKFLOW / "schemas"
 
 _NAME = re.compile(r"[a-z0-9_]+")  # of studies and strategies: they become paths and rule names
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+SHARD_SIZE = 500  # recordings; a shard is one job of seconds to minutes
 _LONG = 30  # more allowed values than this are not all listed
 
 # What a study says about itself; the rest is inherited by the studies that extend it.
@@ -111,8 +114,10 @@ def _distinct(values: list) -> list:
 
 # ----------------------------------------------------------------------------- what there is
 @lru_cache
-def _class_names(dataset: str) -> tuple[str, ...]:
-    return datasets.module(dataset).CLASSES
+def _class_names(dataset: "DatasetSettings") -> tuple[str, ...]:
+    if dataset.list is None:
+        return datasets.module(dataset.name).CLASSES
+    return datasets.module(dataset.name).classes(dataset.list)
 
 
 @lru_cache
@@ -156,6 +161,18 @@ class DatasetSettings(_Model):
     """Where the instances come from."""
 
     name: str = Field(description="Data set: a file of workflow/weakneg/datasets.")
+    list: str | None = Field(
+        None,
+        validate_default=True,
+        description="Of the data set `recordings`: the CSV file that says what is in them, with "
+        "columns file, labels and, if wanted, split, onset and offset.",
+    )
+    folder: str | None = Field(
+        None,
+        validate_default=True,
+        description="Of the data set `recordings`: the folder of the files; looked for in the "
+        "working directory, then in the folder that WEAKNEG_DATA names.",
+    )
 
     @field_validator("name")
     @classmethod
@@ -163,6 +180,18 @@ class DatasetSettings(_Model):
         if name not in datasets.names():
             raise _problem(_no_such(name, "a data set", datasets.names()))
         return name
+
+    @field_validator("list", "folder")
+    @classmethod
+    def _of_recordings(cls, path: str | None, info: ValidationInfo) -> str | None:
+        if "name" in info.data and (info.data["name"] == "recordings") != (path is not None):
+            name = info.data["name"]
+            raise _problem("is missing" if path is None else f"{name} has its own: remove the key")
+        return path
+
+    @property
+    def module(self) -> ModuleType:
+        return datasets.module(self.name)
 
 
 def _density(value: object) -> object:
@@ -443,15 +472,15 @@ ClassChoice = Annotated[
 ]
 
 
-def _top(classes: Iterable[str], n: int, dataset: str) -> list[str]:
+def _top(classes: Iterable[str], n: int, dataset: DatasetSettings) -> list[str]:
     """The n classes with the most clips in the published training list, the most first.
 
     Of equal classes the one of the lower number comes first. Raises ValueError where there are
     fewer classes, or no such list.
     """
-    counts = getattr(datasets.module(dataset), "TRAINING_COUNTS", None)
+    counts = getattr(dataset.module, "TRAINING_COUNTS", None)
     if counts is None:
-        raise ValueError(f"'top' needs a published list of clips, which {dataset} has not")
+        raise ValueError(f"'top' needs a published list of clips, which {dataset.name} has not")
     numbers = {name: number for number, name in enumerate(_class_names(dataset))}
     classes = sorted(classes, key=lambda name: (-counts[numbers[name]], numbers[name]))
     if n > len(classes):
@@ -459,20 +488,20 @@ def _top(classes: Iterable[str], n: int, dataset: str) -> list[str]:
     return classes[:n]
 
 
-def _class_name(value: str | int, dataset: str) -> str:
+def _class_name(value: str | int, dataset: DatasetSettings) -> str:
     """The class that a name (also as in folders), another name of it or a number means."""
     names = _class_names(dataset)
     if str(value) in names:
         return str(value)
     if isinstance(value, int) and 0 <= value < len(names):
         return names[value]
-    aliases = getattr(datasets.module(dataset), "ALIASES", {})
+    aliases = getattr(dataset.module, "ALIASES", {})
     if value in aliases:
         return names[aliases[value]]
     same = [name for name in names if class_slug(name) == class_slug(str(value))]
     if len(same) == 1:
         return same[0]
-    what = f"a class of {dataset}"
+    what = f"a class of {dataset.name}"
     if isinstance(value, int):
         what += f" (names, or numbers from 0 to {len(names) - 1})"
     raise ValueError(_no_such(value, what, names))
@@ -542,10 +571,10 @@ class Study(_Model):
     @classmethod
     def _of_images(cls, bags: BagSettings | None, info: ValidationInfo) -> BagSettings | None:
         if "dataset" in info.data:
-            dataset = info.data["dataset"].name
-            if datasets.module(dataset).UNIT != "image" and bags is not None:
-                raise _problem(f"each clip of {dataset} is a bag: remove the key")
-            if datasets.module(dataset).UNIT == "image" and bags is None:
+            dataset = info.data["dataset"]
+            if dataset.module.UNIT != "image" and bags is not None:
+                raise _problem(f"each clip of {dataset.name} is a bag: remove the key")
+            if dataset.module.UNIT == "image" and bags is None:
                 return BagSettings()
         return bags
 
@@ -553,10 +582,10 @@ class Study(_Model):
     @classmethod
     def _of_sound(cls, audio: AudioSettings | None, info: ValidationInfo) -> AudioSettings | None:
         if "dataset" in info.data:
-            dataset = info.data["dataset"].name
-            if datasets.module(dataset).UNIT != "spectrogram" and audio is not None:
-                raise _problem(f"{dataset} is no sound: remove the key")
-            if datasets.module(dataset).UNIT == "spectrogram" and audio is None:
+            dataset = info.data["dataset"]
+            if dataset.module.UNIT != "spectrogram" and audio is not None:
+                raise _problem(f"{dataset.name} is no sound: remove the key")
+            if dataset.module.UNIT == "spectrogram" and audio is None:
                 return AudioSettings()
         return audio
 
@@ -564,11 +593,11 @@ class Study(_Model):
     @classmethod
     def _fits_the_data(cls, model: ModelSettings, info: ValidationInfo) -> ModelSettings:
         if "dataset" in info.data:
-            dataset = info.data["dataset"].name
-            unit = datasets.module(dataset).UNIT
+            dataset = info.data["dataset"]
+            unit = dataset.module.UNIT
             if _models()[model.name] != unit:
                 fitting = [name for name, of in _models().items() if of == unit]
-                text = f"{model.name!r} is no model of {unit}s, which {dataset} consists of"
+                text = f"{model.name!r} is no model of {unit}s, which {dataset.name} consists of"
                 raise _problem(f"{text}. Allowed: {', '.join(fitting)}", "name")
         return model
 
@@ -592,7 +621,7 @@ class Study(_Model):
     def _known_classes(cls, classes: object, info: ValidationInfo) -> object:
         if "dataset" not in info.data:
             return []  # the data set's own mistake is reported
-        dataset = info.data["dataset"].name
+        dataset = info.data["dataset"]
         if classes == "all":
             classes = list(_class_names(dataset))
         choice = _class_choice(classes)
@@ -636,13 +665,13 @@ class Study(_Model):
         if reference is None or not {"dataset", "strategies"} <= info.data.keys():
             return reference
         known = [*_strategy_files(), *(choice.name for choice in info.data["strategies"])]
-        dataset = info.data["dataset"].name
+        dataset = info.data["dataset"]
         for strategy, classes in reference.values.items():
             if strategy not in known:
                 raise _problem(_no_such(strategy, "a strategy", known), "values", strategy)
             for name in classes:
                 if name not in _class_names(dataset):
-                    text = _no_such(name, f"a class of {dataset}", _class_names(dataset))
+                    text = _no_such(name, f"a class of {dataset.name}", _class_names(dataset))
                     raise _problem(text, "values", strategy, name)
         return reference
 
@@ -694,7 +723,7 @@ class Study(_Model):
     @property
     def unit(self) -> str:
         """What bags are: of "image"s that are put into them, or a "clip" each."""
-        return "image" if datasets.module(self.dataset.name).UNIT == "image" else "clip"
+        return "image" if self.dataset.module.UNIT == "image" else "clip"
 
     @property
     def _draw_per_seed(self) -> bool:
@@ -702,8 +731,30 @@ class Study(_Model):
 
     # ---- what each stage reads
     def features_settings(self) -> dict:
-        """For the stage that makes the feature store; read back by `FeaturesSettings`."""
+        """For the stage that makes the feature stores; read back by `FeaturesSettings`."""
+        names = None if self.audio is None else list(_class_names(self.dataset))
+        settings = FeaturesSettings(dataset=self.dataset, audio=self.audio, class_names=names)
+        return settings.model_dump()
+
+    def list_settings(self) -> dict:
+        """For the stage that lists recordings; read back by `FeaturesSettings`."""
         return FeaturesSettings(dataset=self.dataset).model_dump()
+
+    def shard_settings(self) -> dict:
+        """For the stage that computes the spectrograms of a shard; `AudioSettings` but for one."""
+        return self.audio.model_dump(exclude={"statistics"})
+
+    @property
+    def shards(self) -> dict[str, list[str]]:
+        """Names of the shards of each split, of a data set of sound: "000", "001", ..."""
+        if self.dataset.list is None:
+            sizes = self.dataset.module.SPLIT_SIZES
+        else:
+            sizes = self.dataset.module.split_sizes(self.dataset.list)
+        return {
+            split: [f"{number:03}" for number in range(math.ceil(size / SHARD_SIZE))]
+            for split, size in sizes.items()
+        }
 
     def bag_settings(self) -> dict:
         """For the stage that draws the bags of a class; read back by `ManifestSettings`."""
@@ -763,14 +814,14 @@ class Study(_Model):
         chosen = {}
         if isinstance(classes, Top):
             try:
-                chosen["classes"] = _top(self.classes, classes.top, self.dataset.name)
+                chosen["classes"] = _top(self.classes, classes.top, self.dataset)
             except ValueError as error:
                 raise ValueError(f"classes: {error}") from None
         elif classes is not None:
             wanted = set()
             for value in classes:
                 try:
-                    name = _class_name(value, self.dataset.name)
+                    name = _class_name(value, self.dataset)
                 except ValueError:
                     name = str(value)
                 if name not in self.classes:
@@ -792,9 +843,11 @@ class Study(_Model):
 
 # ----------------------------------------------------------------------------- what stages read
 class FeaturesSettings(_Model):
-    """What the stage that makes the feature store reads."""
+    """What the stage that makes the feature stores reads, and the one that lists recordings."""
 
     dataset: DatasetSettings
+    audio: AudioSettings | None = None  # of sound
+    class_names: list[str] | None = None  # of sound
 
 
 class ManifestSettings(BagSettings):

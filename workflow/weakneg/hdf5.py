@@ -4,6 +4,7 @@ HDF5 writes when it likes to, and what then fails it reports on stderr, or by a 
 process ends. So room is reserved before anything is written into it.
 """
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,10 +40,14 @@ def new_file(path: str | os.PathLike) -> Iterator[h5py.File]:
 def reserve(file: h5py.File, n_bytes: int) -> None:
     """Make sure that there is room for `n_bytes` of data in all. Raises OSError when there is not.
 
-    Where the system cannot reserve room (macOS), nothing is done.
+    Where the system or the file system cannot reserve room, nothing is done.
     """
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.id.get_vfd_handle(), 0, n_bytes + _SLACK_BYTES)
+        try:
+            os.posix_fallocate(file.id.get_vfd_handle(), 0, n_bytes + _SLACK_BYTES)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
 
 
 def encoded(texts: Sequence[str]) -> np.ndarray:

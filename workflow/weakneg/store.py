@@ -2,11 +2,12 @@
 
 Data sets of the file, N instances of C classes:
 
-- `x` (N, ...): images, each an instance, or clips (N, T, F), each T frames of F numbers, of which
-  every frame is an instance. Contiguous and uncompressed: instance i lies at a fixed offset, so
-  that one instance is one read, without an index, and the whole is one read too. (With one chunk
-  per instance the 50,000 images of CIFAR-10 take 0.32 s to read instead of 0.03 s, and 0.6 s to
-  write instead of 0.1 s.)
+- `x` (N, ...): images, each an instance; or clips (N, T, F), each T frames of F numbers. Of
+  "clips" every frame is an instance; of "spectrograms" a model makes the instances. Contiguous and
+  uncompressed: row i lies at a fixed offset, so that one row is one read, without an index, and the
+  whole is one read too. (With one chunk per row the 50,000 images of CIFAR-10 take 0.32 s to read
+  instead of 0.03 s, and 0.6 s to write instead of 0.1 s.) Of spectrograms it is a virtual data set
+  over the shards of the features.
 - `id` (N,): int64, or text; where each row comes from. Distinct.
 - `y` (N, C): uint8, 1 where the row belongs to the class, else 0.
 - `length` (N,): int64, of clips: how many of the T frames are real; 0 is behind them.
@@ -14,8 +15,8 @@ Data sets of the file, N instances of C classes:
 - `mean`, `std` (channels,): float64, statistics of the TRAINING split in the units of `x` as
   stored; the input of a model is (x - mean) / std. The test store carries the same numbers.
 
-Attributes: `format_version`, `kind` ("images" or "clips"), `parameters` (JSON: how the store was
-made) and `class_names`.
+Attributes: `format_version`, `kind` ("images", "clips" or "spectrograms"), `parameters` (JSON: how
+the store was made) and `class_names`.
 
 The bytes depend on the contents alone: the file holds no time stamps.
 """
@@ -57,8 +58,11 @@ class Store:
 
     @property
     def instances(self) -> np.ndarray:
-        """(n, ...) all instances: the images; or the frames, number t of clip i at i * T + t."""
-        return self.x if self.length is None else self.x.reshape(-1, *self.x.shape[2:])
+        """(n, ...) what bags are made of: images, whole spectrograms, or the frames of clips.
+
+        Frame t of clip i is instance i * T + t.
+        """
+        return self.x.reshape(-1, *self.x.shape[2:]) if self.kind == "clips" else self.x
 
     def positive(self, class_name: str) -> np.ndarray:
         """(N,) bool: which instances belong to the class. Raises UserError for an unknown class."""

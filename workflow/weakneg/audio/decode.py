@@ -7,8 +7,10 @@ videos, ...) to a temporary file that libsndfile reads.
 What is in the files is not trusted: a damaged, huge or malicious one gives an `AudioError`.
 """
 
+import errno
 import math
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -34,8 +36,16 @@ CLIPPED_PEAK, CLIPPED_SHARE = 0.99, 1e-3
 
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000  # Hz
 _MOST_FRAMES = 1 << 48  # more is libsndfile's sign for a length that the file does not tell
+_LOUDEST = 1e10  # times full scale; integers written as floats have 2e9
 _CONVERSION_SECONDS = 600
 _CONVERSION_BYTES = 4 << 30
+_NO_ROOM_BYTES = 1 << 20
+
+# What ffmpeg may read: containers of sound and video that refer to no other file.
+_CONTAINERS = (
+    "3gp,aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,m4a,matroska,mov,mp3,mp4,mpc,mpc8,"
+    "mpeg,mpegts,ogg,rm,tak,tta,voc,w64,wav,webm,wv"
+)
 
 # The resampling filter: torchaudio's defaults.
 _ZERO_CROSSINGS, _ROLLOFF = 6, 0.99
@@ -77,17 +87,18 @@ class Recording:
         self._file, self._sample_rate = file, sample_rate
         rate = file.samplerate
         self._first = 0 if start is None else round(start * rate)
-        stop = file.frames if end is None else min(round(end * rate), file.frames)
-        self.seconds = max(stop - self._first, 0) / rate
+        self._stop = file.frames if end is None else min(round(end * rate), file.frames)
+        self.seconds = max(self._stop - self._first, 0) / rate
 
     def read(self, offset: float, seconds: float) -> Sound:
-        """`seconds` of sound, `offset` seconds behind the beginning of the part.
+        """`seconds` of sound, `offset` seconds behind the beginning of the part, or what is left.
 
         Raises AudioError when there is none, when the file is damaged there, when samples are NaN
-        or infinite, and when the sound is silent.
+        or beyond all measure, and when the sound is silent.
         """
         file, rate = self._file, self._file.samplerate
-        first, count = self._first + round(offset * rate), round(seconds * rate)
+        first = self._first + round(offset * rate)
+        count = min(n_samples(seconds, rate), self._stop - first)
         try:
             if file.tell() != first:
                 file.seek(first)
@@ -99,12 +110,13 @@ class Recording:
         if len(samples) < count:
             raise AudioError(UNREADABLE, f"cut short after {(first + len(samples)) / rate:.2f} s")
         peak = max(float(samples.max()), -float(samples.min()))
-        if not math.isfinite(peak):
-            raise AudioError(NOT_FINITE, "samples that are NaN or infinite")
+        if not peak < _LOUDEST:  # nor is NaN
+            raise AudioError(NOT_FINITE, f"samples of up to {peak:g} times full scale")
         clipped = np.count_nonzero(np.abs(samples) >= CLIPPED_PEAK) if peak >= CLIPPED_PEAK else 0
         mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
         waveform = resample(mono, rate, self._sample_rate)
-        waveform -= waveform.mean()
+        waveform = waveform[: n_samples(seconds, self._sample_rate)]
+        waveform = waveform - waveform.mean()
         power = float(np.dot(waveform, waveform)) / len(waveform)
         level = 10 * math.log10(power) if power else -math.inf
         if level < SILENT_DBFS:
@@ -126,7 +138,7 @@ def open_recording(
         try:
             file = stack.enter_context(_open(path))
         except AudioError as error:
-            ffmpeg = shutil.which("ffmpeg")
+            ffmpeg = find_ffmpeg()
             if error.reason != UNREADABLE or ffmpeg is None:
                 raise
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="weakneg-"))
@@ -167,13 +179,28 @@ def _open(path: str | os.PathLike) -> soundfile.SoundFile:
     return file
 
 
+def find_ffmpeg() -> str | None:
+    """Path of the system's ffmpeg, or of that in the package imageio-ffmpeg, if there is one."""
+    if found := shutil.which("ffmpeg"):
+        return found
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        return get_ffmpeg_exe()
+    except (ImportError, RuntimeError):
+        return None
+
+
 def _convert(
     ffmpeg: str, path: str | os.PathLike, output: Path, start: float | None, end: float | None
 ) -> None:
-    """Convert the wanted part of a file to WAV. Raises AudioError when ffmpeg cannot."""
-    # `file:` and the whole path: nothing in a name is an option or the address of a server. And
-    # no playlist in the file makes ffmpeg open one.
-    command = [ffmpeg, "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
+    """Convert the wanted part of a file to WAV.
+
+    Raises AudioError when ffmpeg cannot, and OSError when the disk is full.
+    """
+    # `file:` and the whole path: nothing in a name is an option or the address of a server.
+    command = [ffmpeg, "-nostdin", "-v", "error"]
+    command += ["-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS]
     if start is not None:
         command += ["-ss", repr(float(start))]
     if end is not None:
@@ -195,11 +222,18 @@ def _convert(
             UNREADABLE, f"not converted by ffmpeg within {_CONVERSION_SECONDS} s"
         ) from error
     if ended.returncode or not output.is_file():
+        if shutil.disk_usage(output.parent).free < _NO_ROOM_BYTES:
+            raise OSError(errno.ENOSPC, f"no room for temporary files in {output.parent.parent}")
         with open(messages, encoding="utf-8", errors="replace") as file:
-            message = file.readline(300).strip()
+            message = re.sub(r"^\[[^]]*\] ", "", file.readline(300).strip())  # an address in memory
         raise AudioError(UNREADABLE, f"not readable by libsndfile or ffmpeg ({message})")
     if output.stat().st_size >= _CONVERSION_BYTES:
         raise AudioError(UNREADABLE, f"more than {_CONVERSION_BYTES >> 30} GiB when decoded")
+
+
+def n_samples(seconds: float, rate: int) -> int:
+    """Samples of that many seconds; what begins counts, but for what rounding adds."""
+    return math.ceil(seconds * rate - 1e-6)
 
 
 def resample(waveform: np.ndarray, rate: int, new_rate: int) -> np.ndarray:

@@ -14,7 +14,8 @@ list:
 - `sum`, `sum_of_squares`, `count`: float64 and int64, over all numbers of `x` that hold sound
 - `problems` (m, 3): text, rows of recording or clip, problem, consequence
 
-Attributes: `format_version`, and `settings`, as JSON.
+Attributes: `format_version`, `settings`, as JSON, and `n_recordings`, those that gave no clip
+included.
 """
 
 import csv
@@ -36,11 +37,11 @@ import torch
 
 from weakneg.audio.decode import (
     CLIPPED_SHARE,
-    NOT_FINITE,
     TOO_SHORT,
     AudioError,
     Recording,
     Sound,
+    n_samples,
     open_recording,
 )
 from weakneg.audio.mel import LogMel
@@ -59,6 +60,8 @@ COLUMNS = {
 _PIECE = 16  # clips that a thread computes before they are written
 _ROOM = 64  # clips that room is reserved for at a time
 _REPORT_SECONDS = 5
+_FULL_SCALE = 32767  # of waveforms, in 16 bits
+_INT16 = (-32768, 32767)
 _LONGEST_MESSAGE = 300
 
 
@@ -67,7 +70,7 @@ class Clip:
     """A clip of a recording.
 
     start, end : seconds from the beginning of the (part of the) recording
-    log_mel : (t, F) float32, without padding
+    log_mel : (t, F) float16, without padding
     """
 
     start: float
@@ -120,10 +123,8 @@ def compute_clip(
     if not log_mel.n_frames(len(sound.waveform)):
         raise AudioError(TOO_SHORT, f"{end - start:g} s, a frame has {log_mel.frame_length_ms} ms")
     with torch.inference_mode():
-        spectrogram = log_mel(torch.from_numpy(sound.waveform)).numpy()
-    if not np.isfinite(spectrogram).all():
-        raise AudioError(NOT_FINITE, f"too loud: samples of up to {sound.peak:g}")
-    return Clip(start, end, sound, spectrogram)
+        spectrogram = log_mel(torch.from_numpy(sound.waveform))[: settings["frames"]].half()
+    return Clip(start, end, sound, spectrogram.numpy())
 
 
 def clips_of(
@@ -136,7 +137,7 @@ def clips_of(
 
     The text is the suffix of the clip's id: empty when the recording is one clip.
 
-    settings : `sample_rate`, `clip_seconds`, `hop_seconds` and the fields of `LogMel`
+    settings : as `shard_features` takes them, but for `waveform`
     start, end : seconds in the file, of the part that is wanted
 
     Raises AudioError when the whole recording cannot be used.
@@ -174,6 +175,7 @@ def shard_features(
     items = _in_order((_items(row, settings, progress) for row in listed), threads)
     with new_file(output) as file:
         _write_shard(file, items, settings)
+        file.attrs["n_recordings"] = len(listed)
 
 
 def _items(
@@ -223,7 +225,7 @@ def _write_shard(
     settings: Mapping[str, Any],
 ) -> None:
     log_mel = LogMel.of(settings)
-    samples = round(settings["clip_seconds"] * settings["sample_rate"])
+    samples = n_samples(settings["clip_seconds"], settings["sample_rate"])
     n_frames = settings["frames"] or log_mel.n_frames(samples)
     arrays = [_Rows(file, "x", (n_frames, log_mel.mel_bins), np.float16)]
     if settings["waveform"]:
@@ -237,17 +239,16 @@ def _write_shard(
             problems.append([text[:_LONGEST_MESSAGE] for text in item])
             continue
         clip_id, recording, clip = item
-        real = clip.log_mel[:n_frames].astype(np.float16)
-        waveform = (clip.sound.waveform[:samples] * 32767).round().clip(-32768, 32767)
         number = len(columns["id"])
         if number % _ROOM == 0:
             reserve(file, (number + _ROOM) * sum(rows.row_bytes for rows in arrays))
-        for rows, values in zip(arrays, (real, waveform), strict=False):
-            rows.append(values)
-        values = real.astype(np.float64)
-        sums += values.sum(), np.square(values).sum()
-        count += values.size
-        row = (clip_id, recording, clip.start, clip.end, len(real))
+        arrays[0].append(clip.log_mel)
+        if settings["waveform"]:
+            arrays[1].append((clip.sound.waveform * _FULL_SCALE).round().clip(*_INT16))
+        values = torch.from_numpy(clip.log_mel).double().view(-1)
+        sums += values.sum().item(), values.dot(values).item()
+        count += len(values)
+        row = (clip_id, recording, clip.start, clip.end, len(clip.log_mel))
         for name, value in zip(columns, (*row, clip.sound.level, clip.sound.peak), strict=True):
             columns[name].append(value)
     contents = {

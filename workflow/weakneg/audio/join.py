@@ -58,9 +58,8 @@ class _Listed:
 def join_features(
     recordings: str | os.PathLike,
     shards: Mapping[str, Sequence[str | os.PathLike]],
-    dataset: str,
     classes: Sequence[str],
-    statistics: str,
+    settings: Mapping[str, Any],
     train_store: str | os.PathLike,
     test_store: str | os.PathLike,
     problems: str | os.PathLike,
@@ -72,25 +71,24 @@ def join_features(
 
     recordings : the list of recordings, a CSV file of `LIST_COLUMNS`
     shards : split -> its shards, in order
-    dataset : its name, for the record
     classes : names of the classes, in the order of the columns of `y`
-    statistics : "training", the mean and the standard deviation of the training split, or "psla",
-        those of PSLA
+    settings : those that the shards were made with, and `statistics`: "training", the mean and the
+        standard deviation of the training split, or "psla", those of PSLA
 
-    Raises UserError when a file is missing or damaged, when the list and the shards do not belong
+    Raises UserError when a file is missing or damaged, when list, settings and shards do not belong
     together, when a label is no class, and when a split has no clip.
     """
     listed = _read_list(recordings, classes)
     joined = {
-        split: _Joined(split, [Path(path) for path in shards[split]], listed) for split in SPLITS
+        split: _Joined(split, [Path(path) for path in shards[split]], settings, listed)
+        for split in SPLITS
     }
-    train, test = joined.values()
-    if train.settings != test.settings:
-        raise UserError(f"{test.shards[0]} was made with other settings: {_AGAIN}.")
-    parameters = train.settings | {"dataset": dataset, "statistics": statistics}
-    mean, std = train.statistics() if statistics == "training" else (PSLA_MEAN, PSLA_STD)
+    if settings["statistics"] == "psla":
+        mean, std = PSLA_MEAN, PSLA_STD
+    else:
+        mean, std = joined["train"].statistics()
     for split, path in zip(SPLITS, (train_store, test_store), strict=True):
-        joined[split].write(path, listed, classes, parameters | {"split": split}, mean, std)
+        joined[split].write(path, listed, classes, settings, mean, std)
     with (
         replace_when_whole(problems) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
@@ -106,27 +104,30 @@ class _Joined:
 
     columns : of all clips, by their names in the file
     problems : rows of id, problem, consequence
-    settings : that the shards were made with
     """
 
-    def __init__(self, split: str, shards: Sequence[Path], listed: Mapping[str, _Listed]):
-        self.shards = shards
+    def __init__(
+        self,
+        split: str,
+        shards: Sequence[Path],
+        settings: Mapping[str, Any],
+        listed: Mapping[str, _Listed],
+    ):
+        self._split, self._shards = split, shards
         self.problems: list[list[str]] = []
         self._shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name in _VIRTUAL}
         self._dtypes: dict[str, np.dtype] = {}
         self._sums = np.zeros(3)
+        self._n_recordings = 0
         parts: dict[str, list[np.ndarray]] = {name: [] for name in features.COLUMNS}
-        settings = [self._read(path, parts) for path in shards]
+        for path in shards:
+            self._read(path, settings, parts)
         n_clips = sum(map(len, parts["id"]))
         if not n_clips:
             raise UserError(
                 f"the {split} split has no clip whose sound could be used: see the status of its "
                 "recordings."
             )
-        self.settings = settings[0]
-        for path, other in zip(shards, settings, strict=True):
-            if other != self.settings:
-                raise UserError(f"{path} was made with other settings: {_AGAIN}.")
         self.columns = {name: np.concatenate(part) for name, part in parts.items()}
         ids, counts = np.unique(self.columns["id"], return_counts=True)
         if len(ids) < n_clips:
@@ -136,17 +137,24 @@ class _Joined:
             )
         mine = {recording for recording, row in listed.items() if row.split == split}
         strange = set(self.columns["recording"].tolist()) - mine
-        if strange:
+        if strange or self._n_recordings != len(mine):
             raise UserError(
-                f"the shards of the {split} split hold the recording {min(strange)!r}, which the "
-                "list does not: delete them, so that the next run makes them again."
+                f"the {self._n_recordings} recordings in the shards of the {split} split are not "
+                f"the {len(mine)} of its list: delete the shards, so that the next run makes them "
+                "again."
             )
 
-    def _read(self, path: Path, parts: dict[str, list[np.ndarray]]) -> dict[str, Any]:
+    def _read(
+        self, path: Path, settings: Mapping[str, Any], parts: dict[str, list[np.ndarray]]
+    ) -> None:
         try:
             with h5py.File(path, "r") as file:
                 if file.attrs["format_version"] != features.FORMAT_VERSION:
                     raise UserError(f"{path} has another format version: {_AGAIN}.")
+                made_with = json.loads(file.attrs["settings"])
+                if any(settings[name] != value for name, value in made_with.items()):
+                    raise UserError(f"{path} was made with other settings: {_AGAIN}.")
+                self._n_recordings += file.attrs["n_recordings"]
                 for name, dtype in features.COLUMNS.items():
                     values = file[name][...]
                     parts[name].append(np.char.decode(values, "utf-8") if dtype is str else values)
@@ -156,7 +164,6 @@ class _Joined:
                     if name in file:
                         self._shapes[name].append(file[name].shape)
                         self._dtypes[name] = file[name].dtype
-                return json.loads(file.attrs["settings"])
         except (OSError, KeyError) as error:
             raise UserError(f"{path} is missing or no shard of features: {_AGAIN}.") from error
 
@@ -164,14 +171,14 @@ class _Joined:
         """Mean and standard deviation of the spectrograms, without their padding."""
         total, total_of_squares, count = self._sums
         mean = total / count
-        return mean, math.sqrt(max(total_of_squares / count - mean**2, 0.0))
+        return mean, math.sqrt(total_of_squares / count - mean**2)
 
     def write(
         self,
         path: str | os.PathLike,
         listed: Mapping[str, _Listed],
         classes: Sequence[str],
-        parameters: Mapping[str, Any],
+        settings: Mapping[str, Any],
         mean: float,
         std: float,
     ) -> None:
@@ -188,7 +195,7 @@ class _Joined:
             y[[number[label] for label in row.labels_between(start, end)]] = 1
         contents |= {"mean": np.array([mean]), "std": np.array([std])}
         with new_file(path) as file:
-            reserve(file, sum(4 * values.nbytes for values in contents.values()))
+            reserve(file, sum(values.nbytes for values in contents.values()))
             for name, values in contents.items():
                 file[name] = encoded(values.tolist()) if values.dtype.kind == "U" else values
             for name in _VIRTUAL:
@@ -196,7 +203,8 @@ class _Joined:
                     self._write_virtual(file, name, Path(path).parent)
             file.attrs["format_version"] = store.FORMAT_VERSION
             file.attrs["kind"] = "spectrograms"
-            file.attrs["parameters"] = json.dumps(dict(parameters), sort_keys=True)
+            parameters = {**settings, "split": self._split}
+            file.attrs["parameters"] = json.dumps(parameters, sort_keys=True)
             file.attrs["class_names"] = list(classes)
 
     def _write_virtual(self, file: h5py.File, name: str, folder: Path) -> None:
@@ -205,7 +213,7 @@ class _Joined:
         layout = h5py.VirtualLayout((n_clips, *shapes[0][1:]), self._dtypes[name])
         layout.dcpl.set_obj_track_times(False)  # the same contents are the same bytes
         first = 0
-        for path, shape in zip(self.shards, shapes, strict=True):
+        for path, shape in zip(self._shards, shapes, strict=True):
             if shape[0]:
                 relative = Path(os.path.relpath(path, folder)).as_posix()
                 layout[first : first + shape[0]] = h5py.VirtualSource(relative, name, shape)

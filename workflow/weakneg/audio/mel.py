@@ -21,7 +21,7 @@ WINDOWS = {
     "hanning": lambda n: torch.hann_window(n, periodic=False),
     "hamming": lambda n: torch.hamming_window(n, periodic=False, alpha=0.54, beta=0.46),
     "povey": lambda n: torch.hann_window(n, periodic=False).pow(0.85),
-    "blackman": lambda n: torch.blackman_window(n, periodic=False),
+    "blackman": lambda n: _blackman(2 * torch.pi / (n - 1) * torch.arange(n)),
     "rectangular": torch.ones,
 }
 
@@ -90,10 +90,14 @@ class LogMel:
         torch.mul(frames[..., :-1], -_PREEMPHASIS, out=windowed[..., 1:])
         torch.mul(frames[..., 0], -_PREEMPHASIS, out=windowed[..., 0])
         windowed.add_(frames).mul_(window)
-        spectrum = torch.fft.rfft(padded)
-        power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
+        squares = torch.view_as_real(torch.fft.rfft(padded)).square_()
+        power = squares[..., 0] + squares[..., 1]
         mel = [power[..., low:high] @ weights for low, high, weights in filters]
         return torch.cat(mel, -1).clamp_min_(_FLOOR).log_()
+
+
+def _blackman(phase: Tensor) -> Tensor:
+    return 0.42 - 0.5 * torch.cos(phase) + 0.08 * torch.cos(2 * phase)
 
 
 @lru_cache(maxsize=16)
@@ -102,12 +106,12 @@ def _constants(mel: LogMel, device: torch.device) -> tuple[Tensor, list[tuple[in
     n_fft = _power_of_two(mel.frame_samples)
     banks = _mel_filters(mel.mel_bins, n_fft, mel.sample_rate)
     filters = []
-    # Filters are narrow, and half of them lie in the lowest fifth of the frequencies: in two
-    # halves, half of the products are left.
-    for half in banks.chunk(2):
-        used = half.any(0).nonzero()[:, 0].tolist()
+    # Filters are narrow: in four groups, each of the frequencies that it needs, a third of the
+    # products is left.
+    for group in banks.chunk(4):
+        used = group.any(0).nonzero()[:, 0].tolist() or [0]
         low, high = used[0], used[-1] + 1
-        filters.append((low, high, half[:, low:high].T.contiguous().to(device)))
+        filters.append((low, high, group[:, low:high].T.contiguous().to(device)))
     return WINDOWS[mel.window](mel.frame_samples).to(device), filters
 
 

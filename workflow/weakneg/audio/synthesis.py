@@ -21,7 +21,7 @@ from numpy.random import Generator
 
 SAMPLE_RATE = 16000
 CLIP_SECONDS = 4
-SNR_DB = (-6.0, 14.0)
+SNR_DB = (-3.0, 15.0)
 """Mean power of an event over that of the background: uniform between these."""
 PEAK_DB = (-20.0, -1.0)
 """Largest sample of a clip over full scale: uniform between these."""

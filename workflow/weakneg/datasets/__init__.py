@@ -3,15 +3,21 @@
 A data set file defines
 
 - `CLASSES`: tuple of class names; class number c is `CLASSES[c]`;
-- `UNIT`: "image", when its instances are images that are put into bags, or "clip", when each clip
-  is a bag of its own and its frames are the instances;
+- `UNIT`: "image", when its instances are images that are put into bags; "clip", when each clip is
+  a bag of its own and its frames are the instances; "spectrogram", when each clip is a bag of its
+  own and a model makes the instances from its spectrogram;
 - `FILES`: the files that `fetch` leaves in the data set's folder (empty when nothing is fetched);
 - `fetch(folder, local_copy=None)`: puts `FILES` there, checked (absent when `FILES` is empty);
 - of images: `load(split, folder)`, `Images` of "train" or "test";
 - of clips: `load_clips(folder)`, a `Clips` for each split, and the list of problems met with;
   `ALIASES`, other names of classes -> class number; `TRAINING_COUNTS`, the number of clips of each
   class in the published training list; `related_classes(folder)`, class name -> names of the
-  classes that imply it or that it implies.
+  classes that imply it or that it implies;
+- of spectrograms: `recordings(folder)`, a dictionary per recording with the fields of
+  `weakneg.audio.listing`, and `SPLIT_SIZES`, the number of recordings of each split.
+
+`recordings`, a person's own, has what depends on the list of files as functions of that list:
+`classes`, `split_sizes` and `recordings`.
 
 Importing one costs nothing: heavy libraries are imported inside the functions.
 """
@@ -71,8 +77,8 @@ class Problem(NamedTuple):
 
 
 def names() -> list[str]:
-    """Names of the data sets: the files of this folder that define `CLASSES`, sorted."""
-    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if _defines_classes(p))
+    """Names of the data sets: the files of this folder that define `UNIT`, sorted."""
+    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if _defines_unit(p))
 
 
 def module(name: str) -> ModuleType:
@@ -80,10 +86,8 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 
 
-def _defines_classes(path: Path) -> bool:
+def _defines_unit(path: Path) -> bool:
     return any(
-        isinstance(target, ast.Name) and target.id == "CLASSES"
+        isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "UNIT"
         for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.Assign | ast.AnnAssign)
-        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
     )

@@ -1,9 +1,9 @@
 """Synthetic soundscapes in the form of AudioSet: 4 s of sound events in noise, weakly labelled.
 
 600 training and 300 test clips of 12 classes, made on the spot by `weakneg.audio.synthesis` and the
-same each time. Frequent classes are six times as frequent as rare ones, and the two classes of a
-pair that is easy to confuse are far apart in frequency: the hard negatives of a frequent class are
-few among its negatives, those of a rare class many.
+same each time. The most frequent class is four times as frequent as the rarest, and the two classes
+of a pair that is easy to confuse are far apart in frequency: the hard negatives of a frequent class
+are few among its negatives, those of a rare class many.
 
 The folder of the data set has
 
@@ -49,8 +49,8 @@ FILES: tuple[str, ...] = (
 _AUDIO = "audio"
 
 _VERSION = 1  # of the clips: raise it to draw others
-_RAREST = 1 / 6  # how frequent the last class is, the first being 1
-_LABELS = (0.5, 0.35, 0.15)  # share of clips with one label, with two, with three
+_RAREST = 1 / 4  # how frequent the last class is, the first being 1
+_LABELS = (0.4, 0.4, 0.2)  # share of clips with one label, with two, with three
 _MIDS = {f"/s/{name.lower().replace(' ', '_')}": name for name in CLASSES}
 _STRONG_COLUMNS = ("segment_id", "start_time_seconds", "end_time_seconds", "label")
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class BagClassifier(nn.Module):
     """Scores bags of instances.
 
-    encoder: module (N, *instance shape) -> (N, D), with an attribute `embedding_size` D
+    encoder: module (N, *instance shape) -> (N, D), with an attribute `embedding_size` D; or, of
+        spectrograms, (N, T, F) -> (N, n, D): the encoder makes the instances
     pooling: "attention", or a name in POOLINGS
     attention_heads: of the pooling "attention"
     """
@@ -35,10 +36,11 @@ class BagClassifier(nn.Module):
 
     def instances(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Embeddings (B, n, D) and mask (B, n) of the instances of bags x."""
-        if mask is None or not self.mixes_instances:
+        if mask is None:
+            h = self.encoder(x.flatten(0, 1)).reshape(len(x), -1, self.encoder.embedding_size)
+            return h, torch.ones(h.shape[:2], dtype=torch.bool, device=x.device)
+        if not self.mixes_instances:
             h = self.encoder(x.flatten(0, 1))
-            if mask is None:
-                mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         else:
             # Padding must not reach the statistics of a batch normalisation.
             real = mask.flatten()

@@ -29,4 +29,5 @@ def select(
     5.
     """
     # In float32 the square of a small gradient is 0.
-    return top_k(pool, torch.linalg.vector_norm(pool.gradients(label).double(), dim=1), k)
+    norms = torch.linalg.vector_norm(pool.gradients(label), dim=1, dtype=torch.float64)
+    return top_k(pool, norms, k)

@@ -1,0 +1,59 @@
+# From recordings to spectrograms, in shards: `build_features` joins them.
+
+
+rule list_recordings:
+    input:
+        data_files,
+    output:
+        "results/{study}/audio/recordings.csv",
+    log:
+        "results/{study}/logs/list_recordings.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        settings=settings_of("list"),
+        folder=data_folder,
+        code=list_code,
+    shell:
+        "python -m weakneg recordings --settings {params.settings:q} --folder {params.folder:q}"
+        " --output {output} --code {params.code} 2> {log}"
+
+
+rule acquire_shard:
+    input:
+        "results/{study}/audio/recordings.csv",
+    output:
+        "results/{study}/audio/{split}/{shard}.csv",
+    log:
+        "results/{study}/logs/acquire_shard/{split}/{shard}.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        source='{"type":"folder"}',
+        shard_size=SHARD_SIZE,
+        folder=data_folder,
+        audio_folder=audio_folder,
+        code=code_of("weakneg.audio.acquire", "weakneg.audio.acquire.folder"),
+    shell:
+        "python -m weakneg acquire --source {params.source:q} --folder {params.folder:q}"
+        " --recordings {input} --split {wildcards.split} --shard {wildcards.shard}"
+        " --shard-size {params.shard_size} --audio-folder {params.audio_folder:q}"
+        " --output {output} --code {params.code} 2> {log}"
+
+
+rule compute_shard:
+    input:
+        "results/{study}/audio/{split}/{shard}.csv",
+    output:
+        "results/{study}/features/shards/{split}/{shard}.h5",
+    log:
+        "results/{study}/logs/compute_shard/{split}/{shard}.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    threads: 1
+    params:
+        settings=settings_of("shard"),
+        code=code_of("weakneg.audio.features"),
+    shell:
+        "python -m weakneg shard --settings {params.settings:q} --status {input}"
+        " --output {output} --threads {threads} --code {params.code} 2> {log}"

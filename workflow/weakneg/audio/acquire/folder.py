@@ -1,0 +1,55 @@
+"""Source: sound that is there, in the folder of the data.
+
+A recording is the file that the list names, or else the one that is called like its id. Such a file
+is taken to be the clip itself, cut out already: `start` and `end` of the list say where in the
+original it comes from (so in AudioSet), and all of the file is used.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
+
+from weakneg.audio.acquire import Recording, files_by_name
+from weakneg.audio.acquire.outcome import ERROR, MISSING, OK, Outcome, one_line
+from weakneg.audio.acquire.settings import ID, FolderSource
+from weakneg.errors import UserError
+
+
+def acquire(
+    recordings: Sequence[Recording], settings: FolderSource, folder: Path
+) -> Iterator[tuple[Recording, Outcome]]:
+    """Look for the files. Raises UserError when there is no such folder."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder: name the one that holds the recordings.")
+    there = files_by_name(folder)
+    for recording in recordings:
+        if recording.file:
+            yield recording, _named(recording, folder)
+        else:
+            yield recording, _called(settings.name.replace(ID, recording.id), there)
+
+
+def _named(recording: Recording, folder: Path) -> Outcome:
+    if _leaves(recording.file):
+        return Outcome(ERROR, one_line(f"{recording.file} is not a path inside the data's folder"))
+    path = folder / recording.file
+    if not os.path.isfile(path):  # which, unlike Path's, takes any text
+        return Outcome(MISSING, one_line(f"there is no file {recording.file}"))
+    return Outcome(OK, path=path, start=recording.start, end=recording.end)
+
+
+def _called(name: str, there: dict[str, list[Path]]) -> Outcome:
+    match there.get(name, []):
+        case []:
+            return Outcome(MISSING, one_line(f"there is no audio file called {name}"))
+        case [path]:
+            return Outcome(OK, path=path)
+        case several:
+            names = ", ".join(path.name for path in several)
+            return Outcome(ERROR, one_line(f"several files are called so: {names}"))
+
+
+def _leaves(file: str) -> bool:
+    """Whether the path may lead out of the folder. Links inside it are its owner's business."""
+    path = PurePath(file)
+    return bool(path.anchor) or ".." in path.parts

@@ -1,0 +1,314 @@
+"""Source: a mirror of the clips on the Hugging Face hub, in Parquet files or tar archives.
+
+Which file of the mirror holds which clip is found out once for a repository and revision, and kept
+beside the audio (`mirrors/*.json`): of Parquet files only the column of ids is read, by requests
+for parts of the file; tar archives have no such thing, they are downloaded for it. Then the files
+that hold clips of the shard are downloaded to the cache of the hub's client, each once, whole and
+checked, and their clips copied out as they are: what they are is seen when they are decoded.
+
+The revision that was found is kept too, so that a branch that moves does not mix two states of the
+mirror; with `retry_failed` it is looked up anew.
+"""
+
+import errno
+import hashlib
+import importlib.util
+import json
+import random
+import sys
+import tarfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from weakneg.audio.acquire import AUDIO_SUFFIXES, Recording, clip_name
+from weakneg.audio.acquire.outcome import DECODE_ERROR, MISSING, OK, Outcome, one_line
+from weakneg.audio.acquire.settings import ID, HuggingfaceSource
+from weakneg.errors import UserError
+from weakneg.files import replace_when_whole
+
+_Result = TypeVar("_Result")
+
+_LONGEST_WAIT = 600.0  # seconds between two tries
+_CHUNK_BYTES = 1 << 22
+
+# How audio files begin.
+_BEGINNINGS = [(b"fLaC", ".flac"), (b"RIFF", ".wav"), (b"OggS", ".ogg"), (b"ID3", ".mp3")]
+
+
+def acquire(
+    recordings: Sequence[Recording], settings: HuggingfaceSource, folder: Path
+) -> Iterator[tuple[Recording, Outcome]]:
+    """Copy the clips out of the files of the mirror, to `folder`.
+
+    Raises UserError when the mirror, its revision or its files cannot be had, or are not as the
+    settings say.
+    """
+    mirror = _Mirror(settings, folder / "mirrors")
+    of_file: dict[str, dict[str, Recording]] = defaultdict(dict)
+    for recording in recordings:
+        name = settings.name.replace(ID, recording.id)
+        if name in mirror.file_of:
+            of_file[mirror.file_of[name]][name] = recording
+        else:
+            yield recording, Outcome(MISSING, f"not in {mirror}")
+    for number, (file, wanted) in enumerate(sorted(of_file.items()), start=1):
+        print(f"{file} ({number} of {len(of_file)}): {len(wanted)} clips", file=sys.stderr)
+        for name, path, content in mirror.clips(file, wanted):
+            yield wanted[name], _keep(wanted[name], path, content, folder)
+            del wanted[name]
+        for recording in wanted.values():
+            yield recording, Outcome(DECODE_ERROR, f"{file} of {mirror} has no sound of it")
+
+
+def _keep(recording: Recording, path: str, content: bytes, folder: Path) -> Outcome:
+    """Write an audio file. `path`: what the mirror calls it, which may be nothing."""
+    of_name = PurePosixPath(path).suffix.lower()
+    of_content = (suffix for beginning, suffix in _BEGINNINGS if content.startswith(beginning))
+    suffix = next(of_content, of_name)
+    if not content or suffix not in AUDIO_SUFFIXES:
+        found = f"{len(content)} bytes that begin with {content[:8]!r}" if content else "0 bytes"
+        return Outcome(DECODE_ERROR, one_line(f"no audio file in the mirror: {found}"))
+    target = folder / f"{clip_name(recording)}{suffix}"
+    with replace_when_whole(target) as temporary:
+        temporary.write_bytes(content)
+    return Outcome(OK, path=target)
+
+
+class _Mirror:
+    """The files of the mirror, at one revision.
+
+    file_of : name of a clip -> file that holds it
+    """
+
+    def __init__(self, settings: HuggingfaceSource, folder: Path):
+        if importlib.util.find_spec("huggingface_hub") is None:
+            raise UserError(
+                "huggingface_hub, which downloads the mirror, is not installed: run "
+                "`make acquire`, or use --software-deployment-method conda."
+            )
+        from filelock import FileLock
+        from huggingface_hub.utils import disable_progress_bars
+
+        disable_progress_bars()
+        self._settings = settings
+        key = hashlib.sha256(settings.identity.encode()).hexdigest()[:16]
+        index = folder / f"{key}.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{key}.lock"):  # shards that start together: one makes it
+            known = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else None
+            if known is None or settings.retry_failed:
+                known = self._find_out(known, index)
+        self._commit, self._sha256 = known["commit"], known["sha256"]
+        self.file_of: dict[str, str] = {}
+        for file, names in known["clips"].items():
+            for name in names:
+                self.file_of.setdefault(name, file)
+
+    def __str__(self) -> str:
+        return f"{self._settings.repository}, revision {self._settings.revision}"
+
+    def clips(self, file: str, wanted: Mapping) -> Iterator[tuple[str, str, bytes]]:
+        """Name, path in the mirror, and content of the wanted clips of a file."""
+        path = self._fetch(file)
+        try:
+            if file.endswith(".parquet"):
+                yield from _clips_of_parquet(path, self._settings, wanted)
+            else:
+                yield from _clips_of_tar(path, wanted)
+        except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+            # pyarrow's errors are ValueErrors and OSErrors
+            raise UserError(
+                f"{path}, {file} of {self}, cannot be read ({one_line(str(error))}): delete it, so "
+                "that the next run downloads it again."
+            ) from error
+
+    # ---- what is where
+    def _find_out(self, known: dict | None, index: Path) -> dict:
+        """Read from the hub which clips are where, unless that is `known`, and write it down."""
+        from huggingface_hub import HfApi, HfFileSystem
+
+        settings = self._settings
+        api = HfApi(endpoint=settings.endpoint)
+        system = HfFileSystem(endpoint=settings.endpoint, skip_instance_cache=True)
+        info = self._patiently(
+            lambda: api.dataset_info(
+                settings.repository, revision=settings.revision, files_metadata=True
+            )
+        )
+        if known is not None and known["commit"] == info.sha:
+            return known
+        files = {
+            file.rfilename: file.lfs.sha256 if file.lfs else None
+            for file in info.siblings
+            if any(fnmatchcase(file.rfilename, pattern) for pattern in settings.pattern)
+        }
+        if not files:
+            patterns = ", ".join(settings.pattern)
+            some = ", ".join(sorted(file.rfilename for file in info.siblings)[:5]) or "none"
+            raise UserError(
+                f"source.pattern: no file of {self} is called {patterns}; its files are {some}, "
+                "...: correct the pattern."
+            )
+        self._commit, self._sha256 = info.sha, files
+        clips = {}
+        for number, file in enumerate(sorted(files), start=1):
+            print(f"index of {self}: file {number} of {len(files)}", file=sys.stderr)
+            clips[file] = self._names(file, system)
+        known = {"mirror": str(self), "commit": info.sha, "sha256": files, "clips": clips}
+        with replace_when_whole(index) as temporary:
+            temporary.write_text(json.dumps(known), encoding="utf-8")
+        return known
+
+    def _names(self, file: str, system) -> list[str]:
+        """Names of the clips in a file."""
+        if not file.endswith(".parquet"):
+            path = self._fetch(file)
+            try:
+                with tarfile.open(path) as archive:
+                    return [_name_of(member) for member in archive if _is_clip(member)]
+            except (tarfile.TarError, EOFError, OSError) as error:
+                raise UserError(
+                    f"{file} of {self} is neither Parquet nor a tar archive "
+                    f"({one_line(str(error))}): correct source.pattern."
+                ) from error
+        return self._patiently(lambda: self._ids(file, system))
+
+    def _ids(self, file: str, system) -> list[str]:
+        """The column of ids of a Parquet file, without downloading the rest of it."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        settings = self._settings
+        path = f"datasets/{settings.repository}@{self._commit}/{file}"
+        try:
+            with system.open(path, cache_type="none") as remote:
+                names = parquet.ParquetFile(remote)
+                for column in (settings.id_column, settings.audio_column):
+                    if column not in names.schema_arrow.names:
+                        raise UserError(
+                            f"{file} of {self} has no column {column}, its columns are "
+                            f"{', '.join(names.schema_arrow.names)}: correct source.id_column or "
+                            "source.audio_column."
+                        )
+                column = names.read(columns=[settings.id_column]).column(0)
+        except pa.ArrowInvalid as error:
+            raise UserError(
+                f"{file} of {self} is no Parquet file ({one_line(str(error))}): correct "
+                "source.pattern."
+            ) from error
+        return [str(name) for name in column.to_pylist()]
+
+    # ---- downloads
+    def _fetch(self, file: str) -> Path:
+        """The file in the cache of the hub's client; downloaded and checked if it is not there."""
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+        settings = self._settings
+        place = {"repo_id": settings.repository, "filename": file, "repo_type": "dataset"}
+        cached = try_to_load_from_cache(**place, revision=self._commit)
+        if isinstance(cached, str):
+            return Path(cached)
+
+        def download() -> Path:
+            path = Path(hf_hub_download(**place, revision=self._commit, endpoint=settings.endpoint))
+            expected = self._sha256[file]
+            if expected is not None and _sha256(path) != expected:
+                path.resolve().unlink()
+                path.unlink(missing_ok=True)
+                raise ConnectionError(f"{file} arrived with another checksum than published")
+            return path
+
+        return self._patiently(download)
+
+    def _patiently(self, ask: Callable[[], _Result]) -> _Result:
+        """Ask the hub, and again after an error that may pass. Raises UserError in the end."""
+        from huggingface_hub import errors
+
+        settings = self._settings
+        wait = settings.backoff_seconds
+        for tries_left in range(settings.retries, -1, -1):
+            try:
+                return ask()
+            except errors.RepositoryNotFoundError as error:  # gated ones too
+                raise UserError(
+                    f"source.repository: there is no data set {settings.repository} that one may "
+                    "read: correct the name, or set HF_TOKEN if it is not public."
+                ) from error
+            except errors.RevisionNotFoundError as error:
+                raise UserError(
+                    f"source.revision: {settings.repository} has no revision {settings.revision}: "
+                    "correct it."
+                ) from error
+            except UserError:
+                raise
+            # The client's own errors, and those of the libraries below it, which differ between
+            # its versions.
+            except Exception as error:
+                reason = one_line(str(error)) or type(error).__name__
+                if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                    raise UserError(
+                        f"the cache of Hugging Face's client is full ({reason}): make room, or set "
+                        "HF_HOME to a folder on another disk."
+                    ) from error
+                if not tries_left or not _may_pass(error):
+                    raise UserError(
+                        f"{self} cannot be downloaded ({reason}): check the network and "
+                        "source.endpoint, then run again (what is there is kept)."
+                    ) from error
+                print(f"{reason}; {tries_left} more tries", file=sys.stderr)
+                time.sleep(min(wait * random.uniform(0.5, 1.5), _LONGEST_WAIT))
+                wait *= 2
+
+
+def _may_pass(error: Exception) -> bool:
+    response = getattr(error, "response", None)
+    return response is None or response.status_code >= 500 or response.status_code in (408, 429)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# ----------------------------------------------------------------------------- inside the files
+def _clips_of_parquet(
+    path: Path, settings: HuggingfaceSource, wanted: Mapping
+) -> Iterator[tuple[str, str, bytes]]:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            ids = file.read_row_group(group, [settings.id_column]).column(0).to_pylist()
+            rows: dict[str, int] = {}
+            for row, name in enumerate(map(str, ids)):
+                if name in wanted:
+                    rows.setdefault(name, row)
+            if not rows:
+                continue
+            column = file.read_row_group(group, [settings.audio_column]).column(0)
+            for name, row in rows.items():
+                audio = column[row].as_py()
+                if isinstance(audio, Mapping):
+                    yield name, audio.get("path") or "", audio.get("bytes") or b""
+                else:
+                    yield name, "", audio or b""
+
+
+def _clips_of_tar(path: Path, wanted: Mapping) -> Iterator[tuple[str, str, bytes]]:
+    with tarfile.open(path) as archive:
+        for member in archive:
+            if _is_clip(member) and _name_of(member) in wanted:
+                yield _name_of(member), member.name, archive.extractfile(member).read()
+
+
+def _is_clip(member: tarfile.TarInfo) -> bool:
+    return member.isfile() and PurePosixPath(member.name).suffix.lower() in AUDIO_SUFFIXES
+
+
+def _name_of(member: tarfile.TarInfo) -> str:
+    """What a clip in an archive is called: the name of its file, without folder and ending."""
+    return PurePosixPath(member.name).stem

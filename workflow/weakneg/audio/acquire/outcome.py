@@ -1,0 +1,50 @@
+"""What became of a recording."""
+
+import unicodedata
+from pathlib import Path
+from typing import NamedTuple
+
+OK = "ok"
+MISSING = "missing"
+UNAVAILABLE = "unavailable"
+PRIVATE = "private"
+GEO_BLOCKED = "geo_blocked"
+AGE_RESTRICTED = "age_restricted"
+REMOVED = "removed"
+TOO_SHORT = "too_short"
+DECODE_ERROR = "decode_error"
+ERROR = "error"
+
+TIMEOUT = "timeout"
+RATE_LIMITED = "rate_limited"
+UNREACHABLE = "unreachable"
+FORBIDDEN = "forbidden"
+TRUNCATED = "truncated"
+
+_LONGEST_MESSAGE = 300
+
+
+class Outcome(NamedTuple):
+    """What became of a recording.
+
+    status : one of the constants above
+    message : what the source said, one line
+    path : the audio file
+    start, end : the part of that file to use, seconds; None: to its beginning, to its end
+    """
+
+    status: str
+    message: str = ""
+    path: Path | None = None
+    start: float | None = None
+    end: float | None = None
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters, and not too long for a table."""
+    text = " ".join("".join(" " if _is_control(c) else c for c in text).split())
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 3]}..."
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character).startswith(("C", "Z")) and character != " "

@@ -1,0 +1,403 @@
+"""Source: the videos themselves, with yt-dlp and ffmpeg.
+
+A try is one process of yt-dlp, which starts ffmpeg to read the wanted seconds, and nothing else, of
+the best sound of the video: a process can be killed when it takes too long, with all that it
+started. ffmpeg decodes and writes mono FLAC of 16 bits at the rate of the video's sound. Without
+decoding, the cut would be where the container can be entered, in YouTube's up to ten seconds before
+the wanted start (yt-dlp's issue 10970). The rate is kept so that another rate of the features needs
+no download.
+
+A failure that may pass is tried again, with growing waits. If it does not pass, it may be the
+clip's or the source's. So it counts as the clip's only when another clip shows that the source
+works; when many in a row fail, the source is given up, and they do not count as failed.
+"""
+
+import importlib.util
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from urllib.error import HTTPError
+from urllib.parse import quote, urlsplit
+from urllib.request import Request, urlopen
+
+import soundfile
+
+from weakneg.audio.acquire import Recording, clip_name
+from weakneg.audio.acquire.outcome import (
+    AGE_RESTRICTED,
+    DECODE_ERROR,
+    ERROR,
+    FORBIDDEN,
+    GEO_BLOCKED,
+    OK,
+    PRIVATE,
+    RATE_LIMITED,
+    REMOVED,
+    TIMEOUT,
+    TOO_SHORT,
+    TRUNCATED,
+    UNAVAILABLE,
+    UNREACHABLE,
+    Outcome,
+    one_line,
+)
+from weakneg.audio.acquire.settings import ID, YoutubeSource
+from weakneg.errors import UserError
+
+_MAY_PASS = {TIMEOUT, RATE_LIMITED, UNREACHABLE, FORBIDDEN, TRUNCATED, ERROR}
+
+_GIVE_UP_AFTER = 10  # clips in a row of which none got an answer
+_LONGEST_WAIT = 600.0  # seconds between two tries
+_ENOUGH = 0.9  # share of the wanted seconds; lists round the end of short videos
+_STALLED_SECONDS = 20  # of yt-dlp's own requests
+_LEFT_OVER_SECONDS = 86400  # age of the folder of a job that was killed
+
+# What yt-dlp, YouTube and ffmpeg say; the first that fits counts. Messages of YouTube:
+# yt_dlp/extractor/youtube/_video.py and yt-dlp's issues.
+_MEANINGS = [
+    (RATE_LIMITED, r"http error 429|too many requests|rate.?limit|not a bot|captcha"),
+    (RATE_LIMITED, r"try again later"),
+    (GEO_BLOCKED, r"in your country|geo.?restrict|not available from your location"),
+    (AGE_RESTRICTED, r"confirm your age|age.?restricted|inappropriate for some users"),
+    (PRIVATE, r"private video|video is private"),
+    (REMOVED, r"\bremoved\b|terminated|no longer available|been deleted|account.{0,40}closed"),
+    (REMOVED, r"http error 410"),
+    (ERROR, r"requested format is not available"),
+    (UNAVAILABLE, r"video unavailable|is(n't| not) available|http error 40[14]"),
+    (UNAVAILABLE, r"members.only|join this channel|premieres in|live event|requires payment"),
+    (FORBIDDEN, r"http error 403|403 forbidden"),
+    (TRUNCATED, r"ends prematurely|incompleteread|more expected"),
+    (TIMEOUT, r"timed? ?out"),
+    (UNREACHABLE, r"name resolution|failed to resolve|getaddrinfo|name or service not known"),
+    (UNREACHABLE, r"connection refused|network is unreachable|no route to host|connect to proxy"),
+    (DECODE_ERROR, r"invalid data found|matches no streams|does not contain any stream"),
+]
+_OF_THIS_MACHINE = (
+    r"no space left|disk quota|read-only file|netscape format|ffmpeg is not installed"
+)
+_OF_FFMPEG = (
+    r"(HTTP error|Stream ends prematurely|Error (opening|during|writing|muxing)|av_inter).*"
+)
+
+_ADVICE = {
+    UNREACHABLE: "check the network",
+    RATE_LIMITED: "wait an hour, lower source.clips_per_minute, or name a file as source.cookies",
+    TIMEOUT: "check the network, or raise source.timeout",
+}
+_UPDATE = "check source.url, or install a newer yt-dlp"
+
+# The section is decoded (not copied), so ffmpeg cuts it to the sample.
+_FLAC = "-map 0:a:0 -ac 1 -c:a flac -sample_fmt s16 -map_metadata -1 -bitexact -f flac"
+
+
+def acquire(
+    recordings: Sequence[Recording], settings: YoutubeSource, folder: Path
+) -> Iterator[tuple[Recording, Outcome]]:
+    """Download the clips, several at a time, to `folder`.
+
+    Raises UserError when yt-dlp, ffmpeg or the file of cookies is not there, when no clip can be
+    downloaded at all, and when the disk is full.
+    """
+    with _work_folder(folder) as work, _Downloads(settings, folder, work) as downloads:
+        tasks = {downloads.submit(recording): recording for recording in recordings}
+        in_doubt: list[tuple[Recording, Outcome]] = []
+        answered = False
+        for task in as_completed(tasks):
+            recording, outcome = tasks[task], task.result()
+            if outcome.status not in _MAY_PASS:
+                answered = True
+                yield from in_doubt
+                in_doubt.clear()
+                yield recording, outcome
+                continue
+            in_doubt.append((recording, outcome))
+            if len(in_doubt) == _GIVE_UP_AFTER:
+                raise _unusable(settings, in_doubt)
+        if in_doubt:
+            refused = all(outcome.status == RATE_LIMITED for _, outcome in in_doubt)
+            if (refused and not answered) or not _answers(settings.url):
+                raise _unusable(settings, in_doubt)
+            yield from in_doubt
+
+
+def _unusable(settings: YoutubeSource, failed: Sequence[tuple[Recording, Outcome]]) -> UserError:
+    outcome = failed[-1][1]
+    return UserError(
+        f"{_site(settings.url)} gave none of the last {len(failed)} clips, at last for the reason "
+        f"{outcome.message!r}: {_ADVICE.get(outcome.status, _UPDATE)}, then run again (what is "
+        "there is kept, and these do not count as failed)."
+    )
+
+
+def _site(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/"
+
+
+def _answers(url: str) -> bool:
+    """Whether there is a network, and at its other end a server that works."""
+    try:
+        with urlopen(Request(_site(url), headers={"User-Agent": "weakneg"}), timeout=30):
+            return True
+    except HTTPError as error:
+        return error.code < 500
+    except OSError:
+        return False
+
+
+def meaning(message: str) -> str:
+    """The status that a message of yt-dlp or ffmpeg stands for."""
+    message = message.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    # Ids may say anything.
+    message = re.sub(r"https?://\S+|\[[^]]*\] \S+: ", " ", message)
+    return next((status for status, said in _MEANINGS if re.search(said, message)), ERROR)
+
+
+# ----------------------------------------------------------------------------- one clip
+class _Stopped(Exception):
+    """The shard ends before its turn."""
+
+
+class _Downloads:
+    """The tries of a shard. Leaving its context kills those that run."""
+
+    def __init__(self, settings: YoutubeSource, folder: Path, work: Path):
+        self._settings, self._folder, self._work = settings, folder, work
+        self._command = _command(settings)
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen] = set()
+        self._next_start = time.monotonic()
+        self._pool = ThreadPoolExecutor(settings.concurrency)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        with self._lock:
+            for process in self._running:
+                _kill(process)
+        self._pool.shutdown(cancel_futures=True)
+
+    def submit(self, recording: Recording):
+        """The future outcome of the recording."""
+        return self._pool.submit(self._fetch, recording)
+
+    def _fetch(self, recording: Recording) -> Outcome:
+        wait = self._settings.backoff_seconds
+        for tries_left in range(self._settings.retries, -1, -1):
+            self._wait_for_turn()
+            outcome = self._try(recording)
+            if outcome.status not in _MAY_PASS or not tries_left:
+                break
+            jittered = min(wait * random.uniform(0.5, 1.5), _LONGEST_WAIT)
+            wait *= 2
+            if outcome.status == RATE_LIMITED:
+                self._delay_all(jittered)  # it is not about this clip
+            else:
+                self._sleep(jittered)
+        return outcome
+
+    def _wait_for_turn(self) -> None:
+        with self._lock:
+            start = max(time.monotonic(), self._next_start)
+            self._next_start = start + 60 / self._settings.clips_per_minute
+        self._sleep(start - time.monotonic())
+
+    def _delay_all(self, seconds: float) -> None:
+        with self._lock:
+            self._next_start = max(self._next_start, time.monotonic() + seconds)
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stop.wait(max(seconds, 0)):
+            raise _Stopped
+
+    def _try(self, recording: Recording) -> Outcome:
+        with tempfile.TemporaryDirectory(dir=self._work) as place:
+            command = [*self._command]
+            if self._settings.cookies is not None:
+                # yt-dlp writes to the file when it ends, and several do at a time.
+                shutil.copyfile(self._settings.cookies, Path(place, "cookies.txt"))
+                command += ["--cookies", "cookies.txt"]
+            wanted = None
+            if recording.start is not None or recording.end is not None:
+                start, end = recording.start or 0.0, recording.end
+                wanted = None if end is None else end - start
+                section = f"*{start:.12g}-{'inf' if end is None else f'{end:.12g}'}"
+                command += ["--download-sections", section]
+            url = self._settings.url.replace(ID, quote(recording.id, safe=""))
+            try:
+                status, said, errors = self._run([*command, "--", url], place)
+            except subprocess.TimeoutExpired:
+                seconds = self._settings.timeout
+                return Outcome(TIMEOUT, f"not finished after {seconds:g} s")
+            flac = Path(place, "clip.flac")
+            if status or not flac.is_file():
+                return _failure(errors)
+            seconds = _seconds(flac)
+            if not seconds or (wanted is not None and seconds < _ENOUGH * wanted):
+                return _short(seconds, recording, _number(said), errors)
+            path = self._folder / f"{clip_name(recording)}.flac"
+            os.replace(flac, path)
+            return Outcome(OK, path=path)
+
+    def _run(self, command: Sequence[str], place: str) -> tuple[int, str, str]:
+        """Exit status, standard output and standard error of a command."""
+        with self._lock:
+            if self._stop.is_set():
+                raise _Stopped
+            process = subprocess.Popen(
+                command,
+                cwd=place,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # a group of its own, to be killed as a whole
+            )
+            self._running.add(process)
+        try:
+            output, errors = process.communicate(timeout=self._settings.timeout)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            process.communicate()
+            raise
+        finally:
+            with self._lock:
+                self._running.discard(process)
+        if self._stop.is_set():
+            raise _Stopped
+        return process.returncode, output.decode(errors="replace"), errors.decode(errors="replace")
+
+
+def _kill(process: subprocess.Popen) -> None:
+    """End the process and what it started, as far as that still runs."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # it leads the group
+
+
+def _command(settings: YoutubeSource) -> list[str]:
+    """yt-dlp with all options that are the same for every clip."""
+    if importlib.util.find_spec("yt_dlp") is None:
+        raise UserError(
+            "yt-dlp, which downloads the clips, is not installed: run `make acquire`, or use "
+            "--software-deployment-method conda."
+        )
+    if settings.cookies is not None and not os.access(settings.cookies, os.R_OK):
+        raise UserError(f"source.cookies: {settings.cookies} cannot be read: correct the path.")
+    return [
+        *(sys.executable, "-m", "yt_dlp", "--ignore-config", "--no-playlist"),
+        *("--no-quiet", "--no-progress", "--print", "before_dl:%(duration)s"),
+        *("--format", "bestaudio/best", "--output", "clip.flac", "--fixup", "never"),
+        *("--downloader", "ffmpeg", "--downloader-args", f"ffmpeg_o:{_FLAC}"),
+        *("--force-keyframes-at-cuts", "--ffmpeg-location", _ffmpeg()),
+        *("--socket-timeout", str(_STALLED_SECONDS), "--retries", "0", "--extractor-retries", "0"),
+    ]
+
+
+def _ffmpeg() -> str:
+    """That of the system, or the one that comes with the package imageio-ffmpeg."""
+    if found := shutil.which("ffmpeg"):
+        return found
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        return get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        raise UserError(
+            "ffmpeg, which cuts and decodes the clips, is not installed: run `make acquire`, or "
+            "install it with the system's packages."
+        ) from error
+
+
+# ----------------------------------------------------------------------------- what it says
+def _failure(errors: str) -> Outcome:
+    """What a try that failed has written to its standard error."""
+    message = one_line("; ".join(_said(errors))) or "yt-dlp ended without a word"
+    if re.search(_OF_THIS_MACHINE, message.lower()):
+        raise UserError(f"clips cannot be downloaded here: {message}.")
+    return Outcome(meaning(message), message)
+
+
+def _said(errors: str) -> list[str]:
+    """The errors of ffmpeg and of yt-dlp. What a video says about itself is printed as well."""
+    lines = [re.sub(r"^\[[^]]*\] *", "", line) for line in re.split(r"[\r\n]+", errors)]
+    of_ffmpeg = dict.fromkeys(line for line in lines if re.fullmatch(_OF_FFMPEG, line))
+    of_ytdlp = [line for line in lines if re.match(r"ERROR: |yt-dlp: error: ", line)]
+    said = [*of_ffmpeg, *(line.removeprefix("ERROR: ") for line in of_ytdlp[-1:])]
+    return [_without_query(line) for line in said]
+
+
+def _without_query(text: str) -> str:
+    """Addresses of streams hold the visitor's own address behind the question mark."""
+    return re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", r"\1", text)
+
+
+def _short(seconds: float, recording: Recording, duration: float | None, errors: str) -> Outcome:
+    """Less sound than wanted: the video has no more, or the connection was lost on the way.
+
+    duration : of the video, seconds, if yt-dlp knows it
+    """
+    wanted = f" of {recording.end - (recording.start or 0):.12g} s" if recording.end else ""
+    message = f"{seconds:.3g} s{wanted}"
+    ends = recording.end is not None and duration is not None and duration < recording.end - 1
+    lost = duration is not None and not ends
+    if lost or meaning("; ".join(_said(errors))) == TRUNCATED:
+        return Outcome(TRUNCATED, f"the connection was lost after {message}")
+    return Outcome(TOO_SHORT, message)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.split()[-1])
+    except (ValueError, IndexError):
+        return None
+
+
+def _seconds(flac: Path) -> float:
+    try:
+        return soundfile.info(flac).duration
+    except (soundfile.LibsndfileError, RuntimeError):
+        return 0.0  # without any sound ffmpeg writes no complete header
+
+
+# ----------------------------------------------------------------------------- the job
+@contextmanager
+def _work_folder(folder: Path) -> Iterator[Path]:
+    """A folder for what is not whole yet, of this job alone; those of killed jobs are removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".work-*"):
+        if time.time() - left.stat().st_mtime > _LEFT_OVER_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+    with _ended_by_signal(), tempfile.TemporaryDirectory(prefix=".work-", dir=folder) as work:
+        yield Path(work)
+
+
+@contextmanager
+def _ended_by_signal() -> Iterator[None]:
+    """A job that is told to end (SIGTERM) ends its processes and removes its folder."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
