@@ -111,7 +111,7 @@ class Recording:
             raise AudioError(UNREADABLE, f"cut short after {(first + len(samples)) / rate:.2f} s")
         peak = max(float(samples.max()), -float(samples.min()))
         if not peak < _LOUDEST:  # nor is NaN
-            raise AudioError(NOT_FINITE, f"samples of up to {peak:g} times full scale")
+            raise AudioError(NOT_FINITE, f"a sample of {peak:g}; full scale is 1")
         clipped = np.count_nonzero(np.abs(samples) >= CLIPPED_PEAK) if peak >= CLIPPED_PEAK else 0
         mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
         waveform = resample(mono, rate, self._sample_rate)
