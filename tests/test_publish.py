@@ -64,6 +64,7 @@ def write_run(folder, code):
         },
         "made_with": {"0": {"device": "cpu: A", "torch": "2"}},
         **{name: {"0": 3} for name in ("n_positive", "n_pool", "budget")},
+        "thresholds": {"0": {"f1": 0.0, "g_mean": 0.0}},
     }
     (folder / "run.json").write_text(json.dumps(record))
 
