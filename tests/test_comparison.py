@@ -81,13 +81,14 @@ class TestDifferences:
     def test_every_value_stands_in_its_own_row(self):
         values = np.arange(24).reshape(2, 4, 3) / 64  # strategy, class, seed
         metrics, study = toy({"badge": values[0], "margin": values[1]})
-        metrics.loc[metrics["class"] == "c2", ["n_positive", "test_positive"]] = [7, 0.25]
+        metrics.loc[metrics["class"] == "c2", ["n_positive", "test_positive"]] = [7, 2]
+        metrics["test_bags"] = 4
         table = paired_differences(metrics.sample(frac=1, random_state=1), study, "ap")
         assert table["strategy"].tolist() == ["badge"] * 4 + ["margin"] * 4
         assert table["class"].tolist() == ["c0", "c1", "c2", "c3"] * 2
         assert table["difference"].tolist() == values.mean(axis=2).ravel().tolist()
         assert table["n_positive"].tolist() == [1, 1, 7, 1] * 2
-        assert table["prevalence"].tolist() == [1, 1, 0.25, 1] * 2
+        assert table["prevalence"].tolist() == [0.25, 0.25, 0.5, 0.25] * 2
 
     @pytest.mark.parametrize("strategies", [["random"], ["badge"]])
     def test_nothing_to_compare_is_empty_and_not_an_error(self, strategies):
