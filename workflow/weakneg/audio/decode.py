@@ -35,7 +35,7 @@ CLIPPED_PEAK, CLIPPED_SHARE = 0.99, 1e-3
 """Sound is clipped if more than this share of its samples lies at the peak or beyond."""
 
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000  # Hz
-_MOST_FRAMES = 1 << 48  # more is libsndfile's sign for a length that the file does not tell
+_UNKNOWN_FRAMES = 1 << 48  # so many or more: libsndfile's sign for a length that is not told
 _LOUDEST = 1e10  # times full scale; integers written as floats have 2e9
 _CONVERSION_SECONDS = 600
 _CONVERSION_BYTES = 4 << 30
@@ -148,10 +148,7 @@ def open_recording(
             start, end = None, None
         recording = Recording(file, sample_rate, start, end)
         if not recording.seconds:
-            raise AudioError(
-                EMPTY,
-                f"no sound from {start or 0:g} s on: it has {file.frames / file.samplerate:.2f} s",
-            )
+            raise AudioError(EMPTY, f"no sound from {start or 0:g} s on")
         yield recording
 
 
@@ -173,9 +170,12 @@ def _open(path: str | os.PathLike) -> soundfile.SoundFile:
         file = soundfile.SoundFile(descriptor, closefd=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise AudioError(UNREADABLE, f"not readable by libsndfile ({error})") from error
-    if not _LOWEST_RATE <= file.samplerate <= _HIGHEST_RATE or file.frames > _MOST_FRAMES:
+    if not _LOWEST_RATE <= file.samplerate <= _HIGHEST_RATE:
         file.close()
-        raise AudioError(UNREADABLE, f"not readable: {file.frames} samples at {file.samplerate} Hz")
+        raise AudioError(UNREADABLE, f"a sample rate of {file.samplerate} Hz")
+    if file.frames >= _UNKNOWN_FRAMES:  # of a stream, such as FLAC that came from a pipe
+        file.close()
+        raise AudioError(UNREADABLE, "a file that does not tell its length, which ffmpeg reads")
     return file
 
 
