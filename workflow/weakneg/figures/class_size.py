@@ -78,10 +78,10 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
         axes.set_title(label(study, strategy, 24), fontsize=7, fontweight="bold")
     first = grid[0, 0]
     logarithmic(first)
-    limit = pd.concat([table["difference"], trend["low"], trend["high"]]).abs().max()
-    limit = 1.08 * limit or 1.0
-    first.set_ylim(-limit, limit)
-    first.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], symmetric=True))
+    shown = pd.concat([table["difference"], trend["low"], trend["high"], pd.Series([0.0])])
+    margin = 0.06 * (shown.max() - shown.min()) or 1.0
+    first.set_ylim(shown.min() - margin, shown.max() + margin)
+    first.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     first.yaxis.set_major_formatter(FuncFormatter(signed))
     for row in grid:
         row[0].set_ylabel(f"AP minus {baseline}")
