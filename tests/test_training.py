@@ -679,6 +679,16 @@ def test_the_scores_are_the_logits_of_every_test_bag_for_every_seed(train, data,
         np.testing.assert_allclose(of_seed.score, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_model_file_alone_says_what_it_takes_to_score_other_data(train, data):
+    saved = torch.load(train("run", pooling="softmax_max") / "model.pt", weights_only=True)
+    store = read_store(data / "train.h5")
+    assert {key: saved[key] for key in IDENTITY} == IDENTITY
+    assert saved["model"] == run_settings(pooling="softmax_max").model.model_dump()
+    assert (saved["kind"], saved["parameters"]) == (store.kind, store.parameters)
+    assert (saved["mean"], saved["std"]) == (store.mean.tolist(), store.std.tolist())
+    assert saved["instance_shape"] == [1, 8, 8]
+
+
 def test_scores_that_are_no_numbers_name_the_model(train, data, tmp_path):
     folder = train("run")
     saved = torch.load(folder / "model.pt", weights_only=True)

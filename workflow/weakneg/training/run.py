@@ -18,7 +18,7 @@ import torch
 from weakneg.bags import Bags, read_bags
 from weakneg.files import replace_when_whole
 from weakneg.parquet import write_table
-from weakneg.store import read_store
+from weakneg.store import Store, read_store
 from weakneg.training.data import BagData, draw_of
 from weakneg.training.device import describe, prepare
 from weakneg.training.loop import State, train_seed
@@ -60,7 +60,7 @@ def train_run(
             data, drawn = BagData(features, bags, device), bags
         key = _key(settings, seed, identity["fingerprint"], inputs, bags)
         states[seed] = _train_seed(folder / "seeds" / f"{seed}.pt", key, data, settings, seed)
-    _write_run(folder, states, settings, identity, data.instance_shape)
+    _write_run(folder, states, settings, identity, features, data.instance_shape)
 
 
 def _train_seed(path: Path, key: str, data: BagData, settings: "RunSettings", seed: int) -> State:
@@ -125,13 +125,25 @@ def _write_run(
     states: Mapping[int, State],
     settings: "RunSettings",
     identity: Mapping[str, str],
+    features: Store,
     instance_shape: Sequence[int],
 ) -> None:
     weights = {
         seed: {name: value.cpu() for name, value in state["best_model"].items()}
         for seed, state in states.items()
     }
-    _save(folder / "model.pt", {"instance_shape": list(instance_shape), "weights": weights})
+    # With all that it takes to score other data, so that the file can be given away alone.
+    model = {
+        **identity,
+        "model": settings.model.model_dump(),
+        "kind": features.kind,
+        "parameters": dict(features.parameters),
+        "mean": features.mean.tolist(),
+        "std": features.std.tolist(),
+        "instance_shape": list(instance_shape),
+        "weights": weights,
+    }
+    _save(folder / "model.pt", model)
     for name in ("history", "timing"):
         rows = [{"seed": seed} | row for seed, state in states.items() for row in state[name]]
         write_table(folder / f"{name}.parquet", pa.Table.from_pylist(rows))
