@@ -163,12 +163,12 @@ def test_what_can_change_a_result_changes_the_fingerprint(tree, old, new):
         ("weakneg/training/optimiser.py", "0.001", "0.01"),  # relative import
         ("weakneg/losses.py", "exp", "log"),  # import inside of a function
         ("weakneg/strategies/__init__.py", ".select", ".choose"),  # from weakneg import strategies
-        ("weakneg/training/__init__.py", "STEPS\n", "STEPS, FLAG\n"),  # the package around it
-        ("weakneg/training/steps.py", "10", "20"),  # what the package around it imports
-        ("weakneg/__init__.py", '"""The', 'FLAG = 1\n"""The'),
+        ("weakneg/training/__init__.py", "STEPS\n", "STEPS\nprint()\n"),  # the package around it
+        ("weakneg/training/steps.py", "10", "10\nprint()"),  # what the package around it imports
+        ("weakneg/__init__.py", '"""The', 'print()\n"""The'),
     ],
 )
-def test_a_module_that_is_reached_counts(tree, file, old, new):
+def test_code_that_is_reached_counts(tree, file, old, new):
     assert of(tree(file, old, new)) != of(tree())
 
 
@@ -194,7 +194,7 @@ def test_a_helper_changes_the_strategies_that_use_it(tree):
 
 
 def test_strategies_differ(tree):
-    assert len({of(tree(), name) for name in ("badge", "margin", "random", None)}) == 4
+    assert len({of(tree(), name) for name in ("badge", "margin", "random")}) == 3
 
 
 def test_a_new_file_changes_nothing(tree):
@@ -205,17 +205,158 @@ def test_a_new_file_changes_nothing(tree):
 
 def test_else_of_type_checking_counts(tree):
     old = "    from weakneg.config import Settings\n"
-    new = old + "else:\n    from weakneg.config import Settings\n"
-    folder = tree(LOOP, old, new)
-    assert of(folder) != of(tree())
-    changed = tree(LOOP, old, new)
-    (changed / "weakneg/config.py").write_text("class Settings:\n    strategy = 'margin'\n")
-    assert of(changed) != of(folder)
+    assert of(tree(LOOP, old, f"{old}else:\n    import math as np\n")) != of(tree())
+    assert of(tree(LOOP, old, f"{old}    import math as other\n")) == of(tree())
 
 
 def test_modules_that_import_each_other_are_no_endless_loop(tree):
     folder = tree("weakneg/losses.py", "import torch", "import torch\nimport weakneg.training.loop")
     assert of(folder) != of(tree())
+
+
+# ----------------------------------------------------------------------------- definitions
+SHARED = """\
+import re
+from weakneg.losses import loss
+from weakneg.training import steps
+
+LIMIT = 3
+UNUSED = 4
+_PATTERN = re.compile("a+")
+
+def clipped(x):
+    return min(x, LIMIT)
+
+def squared(x):
+    return x * x
+
+def count():
+    return steps.STEPS
+
+class Pool:
+    def one(self):
+        return squared(1)
+
+    def two(self):
+        return 2
+"""
+
+
+@pytest.fixture
+def using(tree):
+    """A tree with the shared module above, and one more module of the given text, `weakneg.user`.
+
+    Returns its fingerprint, after an edit of the shared module.
+    """
+
+    def make(user: str, old: str = "", new: str = "", entry="weakneg.user", plugins=()) -> str:
+        folder = tree()
+        assert old in SHARED
+        shared = SHARED.replace(old, new) if old else SHARED
+        (folder / "weakneg/shared.py").write_text(shared)
+        (folder / "weakneg/user.py").write_text(user)
+        (folder / "weakneg/table.csv").write_text(new or "1")
+        plain = f"{shared}\ndef select(x):\n    return clipped(x)\n"
+        (folder / "weakneg/strategies/plain.py").write_text(plain)
+        lock = folder / "requirements.txt"
+        return fingerprint(entry, plugins, package=folder / "weakneg", lock=lock)
+
+    return make
+
+
+EDIT_CLIPPED = ("min(x, LIMIT)", "max(x, LIMIT)")
+EDIT_LIMIT = ("LIMIT = 3", "LIMIT = 5")
+EDIT_SQUARED = ("x * x", "x**2")
+EDIT_CLASS = ("return 2", "return 3")
+EDIT_BODY = ("UNUSED = 4", "UNUSED = 4\nprint()")
+
+
+@pytest.mark.parametrize(
+    ("user", "edits_that_count"),
+    [
+        ("from weakneg.shared import clipped\nf = clipped", {EDIT_CLIPPED, EDIT_LIMIT}),
+        ("from weakneg import shared\nf = shared.clipped", {EDIT_CLIPPED, EDIT_LIMIT}),
+        ("import weakneg.shared\nf = weakneg.shared.clipped", {EDIT_CLIPPED, EDIT_LIMIT}),
+        ("import weakneg.shared as s\nf = s.LIMIT", {EDIT_LIMIT}),
+        ("def f():\n    from .shared import squared as g\n    return g(3)", {EDIT_SQUARED}),
+        ("from weakneg.shared import Pool\nf = Pool", {EDIT_CLASS, EDIT_SQUARED}),
+        ("from weakneg.shared import count\nf = count", set()),
+        (
+            "from weakneg import shared\nf = [shared]",  # as a value: anything may be asked of it
+            {EDIT_CLIPPED, EDIT_LIMIT, EDIT_SQUARED, EDIT_CLASS},
+        ),
+        (
+            "from weakneg.shared import *\nf = clipped",
+            {EDIT_CLIPPED, EDIT_LIMIT, EDIT_SQUARED, EDIT_CLASS},
+        ),
+        ("import weakneg.shared\nf = 1", set()),
+    ],
+)
+def test_an_edit_counts_where_its_definition_is_used(using, user, edits_that_count):
+    before = using(user)
+    for edit in (EDIT_CLIPPED, EDIT_LIMIT, EDIT_SQUARED, EDIT_CLASS):
+        assert (using(user, *edit) != before) is (edit in edits_that_count), edit
+    assert using(user, *EDIT_BODY) != before  # importing runs it
+    assert using(user, "UNUSED = 4", "UNUSED = 5") == before or "[shared]" in user or "*" in user
+
+
+def test_an_entry_may_be_a_function(using):
+    user = "from weakneg.shared import clipped, squared\nf = squared\ndef g():\n    return clipped"
+    assert using(user, *EDIT_SQUARED, entry="weakneg.user:g") == using(user, entry="weakneg.user:g")
+    assert using(user, *EDIT_CLIPPED, entry="weakneg.user:g") != using(user, entry="weakneg.user:g")
+    with pytest.raises(UserError, match=r"^there is no h in weakneg.user\.$"):
+        using(user, entry="weakneg.user:h")
+
+
+def test_a_name_is_followed_through_the_package_that_hands_it_on(tree):
+    def make(text: str, steps: str = "STEPS = 10\n") -> str:
+        folder = tree()
+        (folder / "weakneg/training/steps.py").write_text(steps)
+        (folder / "weakneg/user.py").write_text(text)
+        return of(folder, None, "weakneg.user")
+
+    for text in (
+        "from weakneg.training import STEPS\nf = STEPS",
+        "from weakneg import training\nf = training.STEPS",
+    ):
+        assert make(text) != make(text, "STEPS = 20\n")
+        assert make(text) == make(text, "STEPS = 10\nOTHER = 2\n")
+
+
+@pytest.mark.parametrize(
+    ("asks", "edits_that_count"),
+    [
+        ("strategies.load('plain').select(1)", {EDIT_CLIPPED, EDIT_LIMIT}),
+        ("getattr(strategies.load('plain'), 'squared')", {EDIT_SQUARED, EDIT_CLIPPED, EDIT_LIMIT}),
+        ("getattr(strategies.load('plain'), NAME)", {EDIT_SQUARED, EDIT_CLIPPED, EDIT_LIMIT}),
+    ],
+)
+def test_of_a_plugin_counts_what_is_asked_of_it(using, asks, edits_that_count):
+    user = f"from weakneg import strategies\nNAME = input()\ndef f():\n    {asks}\n"
+    options = {"entry": "weakneg.user:f", "plugins": ["weakneg.strategies.plain"]}
+    before = using(user, **options)
+    for edit in (EDIT_CLIPPED, EDIT_LIMIT, EDIT_SQUARED):
+        assert (using(user, *edit, **options) != before) is (edit in edits_that_count), edit
+
+
+def test_a_stage_that_loads_plugins_names_one(using):
+    user = "from weakneg import strategies\ndef f():\n    strategies.load('plain')\n"
+    with pytest.raises(UserError, match=r"name a plugin of weakneg.strategies that is loaded\.$"):
+        using(user, entry="weakneg.user:f")
+
+
+def test_a_data_file_that_is_named_counts_by_its_content(using):
+    edit = ("UNUSED = 4", "UNUSED = 5")
+    assert using("f = 'table.csv'", *edit) != using("f = 'table.csv'")
+    assert using("f = 'other.csv'", *edit) == using("f = 'other.csv'")
+
+
+def test_a_hint_that_works_at_run_time_counts(using):
+    plain, model = "class A:\n    x: int\n", "class A(Model):\n    x: int\n"
+    assert using(plain) == using(plain.replace("int", "float"))
+    assert using(model) != using(model.replace("int", "float"))
+    user = "from weakneg.shared import Pool\nclass A(Model):\n    x: Pool\n"
+    assert using(user, *EDIT_CLASS) != using(user)
 
 
 # ----------------------------------------------------------------------------- packages outside
@@ -238,7 +379,10 @@ def test_pins_count_where_they_change_numbers(tree, old, new, same):
 def test_a_package_counts_with_those_it_computes_with(tree):
     folder = tree(LOOP, "import numpy as np", "import sklearn as np")
     parts = explain(
-        "weakneg.training.loop", package=folder / "weakneg", lock=folder / "requirements.txt"
+        "weakneg.training.loop",
+        ["weakneg.strategies.badge"],
+        package=folder / "weakneg",
+        lock=folder / "requirements.txt",
     )
     assert parts["numpy"] == "numpy==2.3.0 ; python_version < '3.12'; " + (
         "numpy==2.4.0 ; python_version >= '3.12'"
@@ -326,35 +470,62 @@ def lock(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("folder", ["datasets", "models", "strategies"])
-def test_every_plugin_has_a_fingerprint_of_its_own(folder, lock):
-    found = [fingerprint(name, lock=lock) for name in plugins(folder)]
-    assert len(found) == len(set(found)) >= 3
+def training(model: str, strategy: str, **where: Path) -> str:
+    return fingerprint("weakneg.training.run:train_run", [model, strategy], **where)
 
 
-@pytest.mark.parametrize("entry", ["bags", "evaluation", "figures", "store", "tables"])
+USING_TOP_K = [
+    *("entropy", "gradient_embedding", "kl_embedding", "kl_probability", "least_confidence"),
+    *("margin", "svm_margin"),
+]
+MODELS = ["cnn", "mlp", "resnet18", "simple_cnn"]
+
+
+def test_every_plugin_has_a_fingerprint_of_its_own(lock):
+    random = "weakneg.strategies.random"
+    for found in (
+        [fingerprint(name, lock=lock) for name in plugins("datasets")],
+        [training(f"weakneg.models.{name}", random, lock=lock) for name in MODELS],
+        [training("weakneg.models.mlp", name, lock=lock) for name in plugins("strategies")],
+    ):
+        assert len(found) == len(set(found)) >= 3
+
+
+@pytest.mark.parametrize("entry", ["bags", "evaluation", "store", "tables"])
 def test_a_stage_does_not_reach_the_configuration(entry, lock):
     parts = explain(f"weakneg.{entry}", lock=lock)
-    assert f"weakneg.{entry}" in parts
-    assert "weakneg.config" not in parts
+    assert any(part.startswith(f"weakneg.{entry}:") for part in parts)
+    assert not any(part.startswith("weakneg.config:") for part in parts)
 
 
-def test_editing_badge_changes_badge_alone(tmp_path, lock):
+def test_editing_a_strategy_changes_its_runs_alone(tmp_path, lock):
     package = tmp_path / "weakneg"
     shutil.copytree(module.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    with open(package / "strategies" / "badge.py", "a") as file:
-        file.write("\nEDITED = True\n")
-    changed = [
-        name
-        for name in plugins("strategies") + plugins("models") + plugins("datasets")
-        if fingerprint(name, package=package, lock=lock) != fingerprint(name, lock=lock)
-    ]
-    assert changed == ["weakneg.strategies.badge"]
+
+    def changed_by(file: str, old: str, new: str) -> list[str]:
+        path = package / "strategies" / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        module._module.cache_clear()
+        module._fingerprint.cache_clear()
+        changed = [
+            name.rpartition(".")[2]
+            for name in plugins("strategies")
+            if training("weakneg.models.mlp", name, package=package, lock=lock)
+            != training("weakneg.models.mlp", name, lock=lock)
+        ]
+        path.write_text(text)
+        return changed
+
+    assert changed_by("badge.py", "_BLOCK = ", "_BLOCK = 1 + ") == ["badge"]
+    assert changed_by("pool.py", "def top_k(", "def top_k(*, _=1, ") == USING_TOP_K
+    assert changed_by("__init__.py", "found[argument.arg] =", "found[name] =") == []
 
 
 def test_a_grid_of_thousands_of_jobs_computes_each_fingerprint_once(lock):
     before = module._fingerprint.cache_info().misses
     for _ in range(240):
         for name in plugins("strategies"):
-            fingerprint("weakneg.evaluation", [name], lock=lock)
+            training("weakneg.models.mlp", name, lock=lock)
     assert module._fingerprint.cache_info().misses - before == len(plugins("strategies"))

@@ -3,8 +3,11 @@
 The embedded studies run once, for real; what an edit makes run again is then read off dry runs.
 """
 
+import ast
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +17,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from weakneg.fingerprint import explain
+
 ROOT = Path(__file__).resolve().parent.parent
 CIFAR = "cifar-10-batches-py"
 SMALL = ["classes=[0,1]", "strategies=[random,badge]", "seeds=2"]
@@ -21,6 +26,8 @@ SMALL = ["classes=[0,1]", "strategies=[random,badge]", "seeds=2"]
 
 class Workspace:
     """A copy of the repository's sources in which Snakemake runs."""
+
+    before_path: tuple[str, ...] = ()
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -35,7 +42,7 @@ class Workspace:
     def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
         binaries = Path(sys.executable).parent
         variables = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        variables["PATH"] = f"{binaries}{os.pathsep}{variables['PATH']}"
+        variables["PATH"] = os.pathsep.join([*self.before_path, str(binaries), variables["PATH"]])
         return subprocess.run(
             [binaries / "snakemake", *arguments],
             cwd=self.folder,
@@ -69,9 +76,16 @@ class Workspace:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Workspace:
-    """A workspace after a plain run of the embedded studies."""
+    """A workspace after a plain run of the embedded studies; `traces` says what the jobs ran."""
     workspace = Workspace(tmp_path_factory.mktemp("finished"))
+    binaries = tmp_path_factory.mktemp("binaries")
+    workspace.traces = binaries / "traces.jsonl"
+    traced = map(str, (sys.executable, ROOT / "tests/traced_python.py", workspace.traces))
+    (binaries / "python").write_text(f'#!/bin/sh\nexec {shlex.join(traced)} "$@"\n')
+    (binaries / "python").chmod(0o755)
+    workspace.before_path = (str(binaries),)
     workspace.output = workspace.run()
+    workspace.before_path = ()
     return workspace
 
 
@@ -117,6 +131,37 @@ def test_strategies_that_choose_the_same_bags_have_the_same_results(finished):
     runs = {path.name for path in (finished.folder / "results/digits/runs/0").iterdir()}
     assert "margin" in runs
     assert not runs & {"entropy", "least_confidence"}
+
+
+def test_all_that_a_stage_runs_is_in_its_fingerprint(finished):
+    definitions = {}
+
+    def definition(file: str, line: int) -> str:
+        """Which definition at the top of a module a line is in."""
+        path = Path(file)
+        if path not in definitions:
+            definitions[path] = ast.parse(path.read_text()).body
+        name = "<module>"
+        for node in definitions[path]:
+            first = min(each.lineno for each in (node, *getattr(node, "decorator_list", ())))
+            if first <= line <= node.end_lineno:
+                name = getattr(node, "name", "<module>")
+                if isinstance(node, ast.Assign):
+                    name = ast.unparse(node.targets[0])
+        parts = path.relative_to(finished.folder / "workflow").with_suffix("").parts
+        return f"{'.'.join(part for part in parts if part != '__init__')}:{name}"
+
+    stages, missing = set(), set()
+    for line in finished.traces.read_text().splitlines():
+        trace = json.loads(line)
+        entry, *plugins = trace["code"]
+        stages.add(entry)
+        covered = explain(entry, plugins)
+        ran = {definition(*place) for place in trace["ran"]}
+        assert entry in ran
+        missing |= {(entry, each) for each in ran - set(covered)}
+    assert len(stages) > 8
+    assert missing == set()
 
 
 def test_a_second_run_has_nothing_to_do(finished):

@@ -33,7 +33,7 @@ rule acquire_shard:
         shard_size=SHARD_SIZE,
         folder=data_folder,
         audio_folder=audio_folder,
-        code=code_of("weakneg.audio.acquire", "weakneg.audio.acquire.folder"),
+        code=code_of("weakneg.audio.acquire:acquire_shard", "weakneg.audio.acquire.folder"),
     shell:
         "python -m weakneg acquire --source {params.source:q} --folder {params.folder:q}"
         " --recordings {input} --split {wildcards.split} --shard {wildcards.shard}"
@@ -53,7 +53,7 @@ rule compute_shard:
     threads: 1
     params:
         settings=settings_of("shard"),
-        code=code_of("weakneg.audio.features"),
+        code=code_of("weakneg.audio.features:shard_features"),
     shell:
         "python -m weakneg shard --settings {params.settings:q} --status {input}"
         " --output {output} --threads {threads} --code {params.code} 2> {log}"

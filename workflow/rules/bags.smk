@@ -58,7 +58,7 @@ rule draw_bags:
     params:
         class_name=class_name,
         settings=settings_of("bag"),
-        code=code_of("weakneg.bags"),
+        code=code_of("weakneg.bags:build_manifests"),
     shell:
         "python -m weakneg bags --class-name {params.class_name:q} --settings {params.settings:q}"
         " --train-store {input.train} --test-store {input.test}"
@@ -76,7 +76,7 @@ rule list_clips:
     conda:
         "../../envs/weakneg.yaml"
     params:
-        code=code_of("weakneg.bags"),
+        code=code_of("weakneg.bags:list_clips"),
     shell:
         "python -m weakneg clips --store {input} --manifest {output}"
         " --code {params.code} 2> {log}"

@@ -11,7 +11,7 @@ sys.path.insert(0, str(WORKFLOW))
 from weakneg import datasets
 from weakneg.config import SHARD_SIZE, canonical, load
 from weakneg.errors import UserError
-from weakneg.fingerprint import fingerprint, modules_of_run
+from weakneg.fingerprint import code_of_run, fingerprint
 
 
 def checked(function, *arguments):
@@ -162,7 +162,7 @@ def dataset_name(wildcards):
 
 
 def classes_code(wildcards):
-    return code_of("weakneg.classes", f"weakneg.datasets.{dataset_name(wildcards)}")
+    return code_of("weakneg.classes:list_classes", f"weakneg.datasets.{dataset_name(wildcards)}")
 
 
 def class_names(wildcards):
@@ -174,7 +174,7 @@ def class_name(wildcards):
 
 
 def code_of(stage, *plugins):
-    """The fingerprint of a stage's code, and what it is of: its module and the files it loads."""
+    """The fingerprint of a stage's code, and what it is of: its function and the files it loads."""
     return [checked(fingerprint, stage, plugins), stage, *plugins]
 
 
@@ -191,21 +191,24 @@ def manifest(split):
 def features_code(wildcards):
     study = study_of(wildcards)
     if study.audio is not None:
-        return code_of("weakneg.audio.join")
-    return code_of("weakneg.features", f"weakneg.datasets.{study.dataset.name}")
+        return code_of("weakneg.audio.join:join_features")
+    return code_of("weakneg.features:build_features", f"weakneg.datasets.{study.dataset.name}")
 
 
 def list_code(wildcards):
-    return code_of("weakneg.audio.listing", f"weakneg.datasets.{study_of(wildcards).dataset.name}")
+    return code_of(
+        "weakneg.audio.listing:list_recordings",
+        f"weakneg.datasets.{study_of(wildcards).dataset.name}",
+    )
 
 
 def train_code(wildcards):
     settings = checked(study_of(wildcards).run_settings, wildcards.strategy)
-    return code_of(*modules_of_run(settings))
+    return code_of(*code_of_run(settings))
 
 
 def score_code(wildcards):
-    return code_of("weakneg.scoring", f"weakneg.models.{study_of(wildcards).model.name}")
+    return code_of("weakneg.scoring:score_run", f"weakneg.models.{study_of(wildcards).model.name}")
 
 
 def audit_results(study):
@@ -230,7 +233,9 @@ def ontology_files(wildcards):
 
 
 def audit_code(wildcards):
-    return code_of("weakneg.audit", f"weakneg.datasets.{study_of(wildcards).dataset.name}")
+    return code_of(
+        "weakneg.audit:write_audit", f"weakneg.datasets.{study_of(wildcards).dataset.name}"
+    )
 
 
 def results_summary():

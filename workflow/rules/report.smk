@@ -12,7 +12,7 @@ rule collect_metrics:
         "../../envs/weakneg.yaml"
     params:
         runs=run_pairs,
-        code=code_of("weakneg.evaluation"),
+        code=code_of("weakneg.evaluation:collect_metrics"),
     shell:
         "python -m weakneg metrics --runs {params.runs} --output {output}"
         " --code {params.code} 2> {log}"
@@ -30,7 +30,7 @@ rule write_tables:
     params:
         folder=subpath(output[0], parent=True),
         settings=settings_of("report"),
-        code=code_of("weakneg.tables"),
+        code=code_of("weakneg.tables:write_tables"),
     shell:
         "python -m weakneg tables --metrics {input} --settings {params.settings:q}"
         " --folder {params.folder} --code {params.code} 2> {log}"
@@ -65,7 +65,7 @@ for figure in FIGURES:
             figure=figure,
             runs=run_pairs if figure in READING_RUNS else [],
             settings=settings_of("report"),
-            code=code_of("weakneg.figures", f"weakneg.figures.{figure}"),
+            code=code_of("weakneg.figures:draw", f"weakneg.figures.{figure}"),
         shell:
             "python -m weakneg figure --name {params.figure} --metrics {input.metrics}"
             " --runs {params.runs} --settings {params.settings:q} --outputs {output}"

@@ -211,8 +211,8 @@ def _parser() -> argparse.ArgumentParser:
                 "--code",
                 nargs="+",
                 default=[""],
-                metavar=("HASH", "MODULE"),
-                help="fingerprint of the stage's code, and the modules that it is of",
+                metavar=("HASH", "CODE"),
+                help="fingerprint of the stage's code, and the function and modules that it is of",
             )
         sub.set_defaults(stage=stage)
 
@@ -311,13 +311,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check_code(fingerprint: str, *modules: str) -> None:
+def _check_code(fingerprint: str, *code: str) -> None:
     """Refuse to run other code than that for which the workflow will record the result."""
     from weakneg.fingerprint import fingerprint as current
 
-    if modules and current(modules[0], modules[1:]) != fingerprint:
+    if code and current(code[0], code[1:]) != fingerprint:
         raise UserError(
-            f"the code of {modules[0]} was changed after the workflow started: start it again."
+            f"the code of {code[0]} was changed after the workflow started: start it again."
         )
 
 

@@ -1,29 +1,36 @@
 """The fingerprint of a stage: a hash of all code that can change what the stage writes.
 
 Snakemake sees neither imported modules nor packages. So each rule passes the fingerprint of its
-entry module as a parameter, and Snakemake runs the stage again when it changes. It covers
+stage as a parameter, and Snakemake runs the stage again when it changes. It is made of definitions
+(functions, classes, assigned names), not of files, so that an edit of one function in a module that
+many share reruns only what can call it. From the stage's own function it follows
 
-- the entry module and the plugin files that the job names (its strategy, its model, ...), and
-  every module of the package that these import, directly or not, anywhere in them; imports under
-  `if TYPE_CHECKING:` do not count, nor does what only documents: comments, docstrings, formatting
-  and type hints are no part of the hash;
-- of the packages outside that these modules import, the versions of those that change results,
-  as the lock file pins them. The installed versions are not asked: the same commit has the same
-  fingerprint everywhere.
+- the names that a definition uses, to where they are defined, through imports and re-exports. A
+  module that is used as a value, not by its attributes, counts as a whole; a class always does;
+- into plugins (the strategy, model, data set that the job names): every name in them that occurs
+  as an attribute or a string in what is reached;
+- the statements of every imported module that are no definitions, since importing runs them;
+- data files of the package that a string names, by their content;
+- of packages outside, the versions of those that change results, as the lock file pins them. The
+  installed versions are not asked: the same commit has the same fingerprint everywhere.
+
+Comments, docstrings, formatting and type hints are no part of it, except hints that work at run
+time: those of the fields of a class that has bases, such as a pydantic model.
 
 Nothing is imported. What a module imports by a name made at run time cannot be seen, so it may only
 load a plugin: `import_module(f"<package>.<folder>.{name}")`, or `f"{__name__}.{name}"` in the
-`__init__` of a package. Any other is refused. The caller names the plugin that a job loads.
+`__init__` of a package. Any other is refused, and so is a stage that loads plugins and names none.
+Nor is the effect seen of assigning for its own sake (`_ = register(f)`): write a call instead.
 """
 
 import ast
 import hashlib
-import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from weakneg.errors import UserError
 
@@ -37,12 +44,14 @@ NUMBER_MAKERS = {
     "numpy": ("numpy",),
     "scipy": ("scipy", "numpy"),
     "sklearn": ("scikit-learn", "scipy", "numpy"),
+    "soundfile": ("soundfile",),
     "torch": ("torch",),
     "torchaudio": ("torchaudio", "torch"),
     "torchvision": ("torchvision", "torch"),
 }
 
 _IMPORTERS = {"import_module", "__import__", "spec_from_file_location", "run_module", "run_path"}
+_BODY = "<module>"  # what a module runs when it is imported, but for definitions
 _DIGITS = 16
 
 
@@ -51,45 +60,44 @@ def fingerprint(
 ) -> str:
     """Hash of the code that the stage can reach, 16 hexadecimal digits.
 
-    entry : the stage's module, such as "weakneg.evaluation"
+    entry : the stage's function, such as "weakneg.bags:draw_bags", or a whole module
     plugins : modules that it loads by name, such as "weakneg.strategies.badge"
     package, lock : folder of the package, and lock file, in a form that pip reads
 
-    Raises UserError when a module or the lock file is missing, or a module imports what cannot be
-    seen.
+    Raises UserError when a module, a function or the lock file is missing, when a module imports
+    what cannot be seen, or when plugins are loaded from a folder and none of it is named.
     """
     return _fingerprint(entry, tuple(plugins), package, lock)
 
 
-def modules_of_run(settings: Mapping) -> list[str]:
-    """Entry module and plugins of the stage that trains a run, for `fingerprint`.
+def code_of_run(settings: Mapping) -> list[str]:
+    """Entry and plugins of the stage that trains a run, for `fingerprint`.
 
     settings : what `weakneg.config.Study.run_settings` gives
     """
-    modules = [
-        "weakneg.training.run",
+    code = [
+        "weakneg.training.run:train_run",
         f"weakneg.models.{settings['model']['name']}",
         f"weakneg.strategies.{settings['strategy']}",
     ]
     if settings["sampling"]["warmup_epochs"]:
-        modules.append("weakneg.strategies.random")
-    return modules
+        code.append("weakneg.strategies.random")
+    return code
 
 
 def explain(
     entry: str, plugins: Iterable[str] = (), *, package: Path = PACKAGE, lock: Path = LOCK
 ) -> dict[str, str]:
-    """What the fingerprint is made of: module -> hash, and package -> its pins."""
-    reached: dict[str, _Module] = {}
-    waiting = [entry, *plugins]
-    while waiting:
-        name = waiting.pop()
-        if name not in reached:
-            reached[name] = _module(package, name)
-            waiting += reached[name].imports
-    parts = {name: module.hash for name, module in sorted(reached.items())}
-    outside = set().union(*(module.outside for module in reached.values()))
-    needed = {made for name in outside for made in NUMBER_MAKERS.get(name, ())}
+    """What the fingerprint is made of: "module:definition" -> hash, and package -> its pins."""
+    reach = _Reach(package)
+    reach.entry(entry)
+    reach.plugins(tuple(plugins))
+    parts = {
+        f"{module.name}:{name}": module.definitions[name].hash
+        for module, name in sorted(reach.found, key=lambda pair: (pair[0].name, pair[1]))
+        if not module.definitions[name].is_empty
+    }
+    needed = {made for name in reach.outside for made in NUMBER_MAKERS.get(name, ())}
     pins = _pins(lock)
     return parts | {name: pins.get(name, "not pinned") for name in sorted(needed)}
 
@@ -118,71 +126,269 @@ def _pins(lock: Path) -> dict[str, str]:
     return {name: "; ".join(sorted(pins)) for name, pins in found.items()}
 
 
+# ----------------------------------------------------------------------------- what is reached
+class _Reach:
+    """The definitions that can be reached, and the packages outside that they use."""
+
+    def __init__(self, package: Path):
+        self._package = package
+        self.found: set[tuple[_Module, str]] = set()
+        self.outside: set[str] = set()
+        self._attributes: set[str] = set()
+        self._plugin_folders: dict[str, _Definition] = {}
+        self._asks_by_variable = False
+        self._waiting: list[tuple[_Module, str]] = []
+
+    def entry(self, entry: str) -> None:
+        """Reach a function, "module:function", or all of a module."""
+        name, _, function = entry.partition(":")
+        module = _module(self._package, name)
+        if function and function not in module.definitions:
+            raise UserError(f"there is no {function} in {name}.")
+        for each in [function] if function else module.definitions:
+            self._reach(module, each)
+        self._follow_all()
+
+    def plugins(self, names: tuple[str, ...]) -> None:
+        """Reach what of the plugins can be asked for, until nothing more is found."""
+        modules = [_module(self._package, name) for name in names]
+        for module in modules:
+            self._run_body(module)
+        before = -1
+        while before != len(self.found):
+            before = len(self.found)
+            for module in modules:
+                for name in (*module.definitions, *module.imports):
+                    if self._asks_by_variable or name in self._attributes:
+                        self._resolve(module, name)
+            self._follow_all()
+        for folder, definition in self._plugin_folders.items():
+            if not any(name.startswith(f"{folder}.") for name in names):
+                raise UserError(f"{definition.where}: name a plugin of {folder} that is loaded.")
+
+    def _reach(self, module: "_Module", name: str) -> None:
+        if (module, name) not in self.found:
+            self.found.add((module, name))
+            self._waiting.append((module, name))
+
+    def _follow_all(self) -> None:
+        while self._waiting:
+            module, name = self._waiting.pop()
+            self._run_body(module)
+            definition = module.definitions[name]
+            self._attributes |= definition.attributes
+            self._asks_by_variable |= definition.asks_by_variable
+            for folder in definition.plugin_folders:
+                self._plugin_folders.setdefault(folder, definition)
+            for imported in definition.imports.values():
+                self._run_import(imported)
+            for name, *attributes in definition.chains:
+                if name in definition.imports:
+                    self._follow(definition.imports[name], attributes)
+                else:
+                    self._resolve(module, name, *attributes)
+
+    def _run_body(self, module: "_Module") -> None:
+        """Importing a module runs what it says, and the packages around it and what it imports."""
+        if (module, _BODY) in self.found:
+            return
+        for parent in _parents(module.name):
+            self._run_body(_module(self._package, parent))
+        self._reach(module, _BODY)
+        for imported in module.imports.values():
+            self._run_import(imported)
+
+    def _run_import(self, imported: "_Import") -> None:
+        if imported.inside:
+            module = _module(self._package, imported.module)
+            self._run_body(module)
+            if imported.name == "*":
+                self._reach_all(module)
+
+    def _resolve(self, module: "_Module", name: str, *attributes: str) -> None:
+        """Reach what a name of a module stands for; names of no module are built in or local."""
+        if name in module.definitions:
+            self._reach(module, name)
+        elif name in module.imports:
+            self._follow(module.imports[name], attributes)
+
+    def _follow(self, imported: "_Import", attributes: Iterable[str]) -> None:
+        if not imported.inside:
+            self.outside.add(imported.module.split(".")[0])
+            return
+        module = _module(self._package, imported.module)
+        attributes = [*filter(None, [imported.name]), *attributes]
+        while attributes and _source(self._package, f"{module.name}.{attributes[0]}"):
+            if attributes[0] in module.definitions:
+                break
+            module = _module(self._package, f"{module.name}.{attributes[0]}")
+            self._run_body(module)
+            attributes = attributes[1:]
+        if not attributes or attributes[0] not in {*module.definitions, *module.imports}:
+            self._reach_all(module)
+        else:
+            self._run_body(module)
+            self._resolve(module, *attributes)
+
+    def _reach_all(self, module: "_Module") -> None:
+        for name in module.definitions:
+            self._reach(module, name)
+        for name in module.imports:
+            self._resolve(module, name)
+
+
 # ----------------------------------------------------------------------------- one module
+class _Import(NamedTuple):
+    """What an imported name stands for.
+
+    module : where it is from; inside : whether that is in the package
+    name : of what is taken out of the module; None where the name stands for the module
+    """
+
+    module: str
+    name: str | None
+    inside: bool
+
+
 class _Module:
     """What the source of a module says.
 
-    hash : of its code
-    imports : modules of the package that it imports, and the packages around it
-    outside : top-level names of other imports
+    definitions : name -> its definition; `_BODY` -> what else the module runs
+    imports : name -> what it stands for, of imports at the top
     """
 
     def __init__(self, package: Path, name: str):
-        path = _source(package, name)
-        if path is None:
+        self.path = _source(package, name)
+        if self.path is None:
             raise UserError(f"there is no module {name} in {package.name}.")
-        self._package, self._name = package, name
-        self._is_init = path.name == "__init__.py"
+        self.name, self._package = name, package
+        self._is_init = self.path.name == "__init__.py"
         try:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
+            tree = ast.parse(self.path.read_text(encoding="utf-8"))
         except SyntaxError as error:
-            raise UserError(f"{path}, line {error.lineno}: {error.msg}.") from error
+            raise UserError(f"{self.path}, line {error.lineno}: {error.msg}.") from error
         tree = _WithoutTypeChecking().visit(tree)
-        self.imports: set[str] = set(_parents(name))
-        self.outside: set[str] = set()
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    self._add(alias.name)
-            elif isinstance(node, ast.ImportFrom):
-                base = self._absolute(node)
-                self._add(base)
-                for alias in node.names:
-                    if base.split(".")[0] == package.name and _source(
-                        package, f"{base}.{alias.name}"
-                    ):
-                        self._add(f"{base}.{alias.name}")
-            elif isinstance(node, ast.Call) and not self._is_allowed(node):
-                raise UserError(
-                    f"{path}, line {node.lineno}: an import by name hides what a stage depends "
-                    'on; only a plugin may be loaded so, as import_module(f"'
-                    f'{package.name}.strategies.{{name}}").'
-                )
-        self.hash = _hash(_canonical(_bare(tree)))
+        before = _names(tree)
+        tree = _WithoutHints().visit(tree)
+        used = _names(tree)
+        self._only_hints = before - used
+        self.imports: dict[str, _Import] = {}
+        statements: dict[str, list[ast.stmt]] = {_BODY: []}
+        for node in tree.body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                bound = self._bound(node)
+                self.imports |= bound
+                if bound and not used & set(bound):  # imported for its effect
+                    statements[_BODY].append(node)
+            else:
+                for defined in _defined(node) or [_BODY]:
+                    statements.setdefault(defined, []).append(node)
+        self.definitions = {name: _Definition(self, nodes) for name, nodes in statements.items()}
 
-    def _add(self, name: str) -> None:
-        if name.split(".")[0] == self._package.name:
-            self.imports.add(name)
-        else:
-            self.outside.add(name.split(".")[0])
+    def _bound(self, node: ast.Import | ast.ImportFrom) -> dict[str, _Import]:
+        """Name -> what it stands for, without names that only hints use."""
+        found = {}
+        for alias in node.names:
+            if isinstance(node, ast.Import):
+                name = alias.asname or alias.name.split(".")[0]
+                module, part = (alias.name if alias.asname else name), None
+                if module.split(".")[0] == self._package.name and not alias.asname:
+                    # `import a.b` binds a, and runs b.
+                    found[f"<{alias.name}>"] = _Import(alias.name, None, True)
+            else:
+                name, module, part = alias.asname or alias.name, self._absolute(node), alias.name
+            if name not in self._only_hints:
+                inside = module.split(".")[0] == self._package.name
+                found[name] = _Import(module, part, inside)
+        return found
 
     def _absolute(self, node: ast.ImportFrom) -> str:
         if not node.level:
             return node.module
-        around = self._name.split(".")
+        around = self.name.split(".")
         around = around[: len(around) - node.level + self._is_init]
         return ".".join([*around, *filter(None, [node.module])])
 
-    def _is_allowed(self, call: ast.Call) -> bool:
+    def bound_inside(self, nodes: list[ast.stmt]) -> dict[str, _Import]:
+        """What imports inside of statements bind."""
+        found = {}
+        for node in _walk(nodes):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                found |= self._bound(node)
+        return found
+
+    def plugin_folder(self, call: ast.Call) -> str | None:
+        """The folder that an import by name loads from; None when the call is none.
+
+        Raises UserError when what it loads cannot be seen.
+        """
         called = getattr(call.func, "id", getattr(call.func, "attr", None))
         if called not in _IMPORTERS:
-            return True
+            return None
         argument = call.args[0] if len(call.args) == 1 else None
         if isinstance(argument, ast.JoinedStr) and len(argument.values) in (2, 3):
             name = ast.unparse(argument)[2:-1]
-            own = self._is_init and re.fullmatch(r"\{__name__\}\.\{.+\}", name)
-            return bool(own or re.fullmatch(rf"{self._package.name}\.\w+\.\{{.+\}}", name))
-        return False
+            if self._is_init and re.fullmatch(r"\{__name__\}\.\{.+\}", name):
+                return self.name
+            if match := re.fullmatch(rf"({self._package.name}\.\w+)\.\{{.+\}}", name):
+                return match[1]
+        raise UserError(
+            f"{self.path}, line {call.lineno}: an import by name hides what a stage depends on; "
+            f'only a plugin may be loaded so, as import_module(f"{self._package.name}.strategies.'
+            '{name}").'
+        )
+
+
+class _Definition:
+    """A name that a module defines, or its `_BODY`.
+
+    imports : name -> what it stands for, of imports inside
+    chains : the names it uses, each with the attributes behind it: ("np", "linalg", "norm")
+    attributes : all names that can be those of attributes of a plugin
+    asks_by_variable : whether an attribute is asked for by a name that is no literal
+    plugin_folders : from which plugins are loaded
+    """
+
+    def __init__(self, module: _Module, nodes: list[ast.stmt]):
+        self._module, self._nodes = module, nodes
+        self.is_empty = not nodes
+        self.where = f"{module.path}, line {nodes[0].lineno}" if nodes else str(module.path)
+        self.imports = module.bound_inside(nodes)
+        self.chains = sorted(set(_chains(nodes)))
+        self.attributes: set[str] = set()
+        self._files: set[Path] = set()
+        self.asks_by_variable = False
+        self.plugin_folders: set[str] = set()
+        for node in _walk(nodes):
+            if isinstance(node, ast.Attribute):
+                self.attributes.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                if node.value.isidentifier():
+                    self.attributes.add(node.value)
+                elif re.fullmatch(r"[\w-]+\.\w+", node.value):
+                    self._files.add(module.path.parent / node.value)
+            elif isinstance(node, ast.Call):
+                if getattr(node.func, "id", None) in ("getattr", "hasattr", "vars"):
+                    literal = len(node.args) > 1 and isinstance(node.args[1], ast.Constant)
+                    self.asks_by_variable |= not literal
+                if folder := module.plugin_folder(node):
+                    self.plugin_folders.add(folder)
+
+    @cached_property
+    def hash(self) -> str:
+        """Of the code, of what the imported names in it stand for, and of data files it names."""
+        names = {chain[0] for chain in self.chains}
+        bound = {
+            name: imported
+            for name, imported in (self._module.imports | self.imports).items()
+            if name in names
+        }
+        files = [
+            hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(self._files)
+            if path.is_file() and path.suffix != ".py"
+        ]
+        return _hash(json.dumps([_canonical(self._nodes), sorted(bound.items()), files]))
 
 
 @cache
@@ -196,6 +402,7 @@ def _parents(name: str) -> list[str]:
     return [".".join(parts[:n]) for n in range(1, len(parts))]
 
 
+@cache
 def _source(package: Path, name: str) -> Path | None:
     top, *inside = name.split(".")
     path = package.joinpath(*inside)
@@ -205,7 +412,23 @@ def _source(package: Path, name: str) -> Path | None:
     return None
 
 
-# ----------------------------------------------------------------------------- the bare syntax tree
+def _defined(node: ast.stmt) -> list[str]:
+    """The names that a statement does nothing else than define."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [] if node.name == "__getattr__" else [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    if isinstance(node, ast.AugAssign) or not isinstance(node, ast.Assign | ast.AnnAssign):
+        return []
+    names = []
+    for target in targets:
+        each = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
+        if not all(isinstance(name, ast.Name) for name in each):
+            return []
+        names += [name.id for name in each]
+    return names
+
+
+# ----------------------------------------------------------------------------- syntax trees
 class _WithoutTypeChecking(ast.NodeTransformer):
     """`if TYPE_CHECKING:` never runs; what its `else` holds always does."""
 
@@ -230,7 +453,7 @@ class _WithoutHints(ast.NodeTransformer):
         for statement in node.body:
             # A hint makes a field of a dataclass, and these hints unmake it.
             if isinstance(statement, ast.AnnAssign) and not (
-                _names(statement.annotation) & {"ClassVar", "InitVar", "KW_ONLY"}
+                node.bases or _names(statement.annotation) & {"ClassVar", "InitVar", "KW_ONLY"}
             ):
                 statement.annotation = None
         node.body = [
@@ -239,22 +462,32 @@ class _WithoutHints(ast.NodeTransformer):
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.Assign | None:
-        return ast.Assign([node.target], node.value) if node.value else None
+        if node.value is None:
+            return None
+        return ast.copy_location(ast.Assign([node.target], node.value), node)
 
 
-def _bare(tree: ast.Module) -> ast.Module:
-    """The tree without hints, and without the imports that only hints use."""
-    before = _names(tree)
-    tree = _WithoutHints().visit(tree)
-    only_hints = before - _names(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            node.names = [
-                alias
-                for alias in node.names
-                if (alias.asname or alias.name.split(".")[0]) not in only_hints
-            ]
-    return tree
+def _walk(nodes: list[ast.stmt]) -> Iterator[ast.AST]:
+    for node in nodes:
+        yield from ast.walk(node)
+
+
+def _chains(nodes: list[ast.stmt]) -> Iterator[tuple[str, ...]]:
+    """The names that statements use, each with the attributes that are asked of it."""
+    waiting: list[ast.AST] = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        attributes: list[str] = []
+        while isinstance(node, ast.Attribute):
+            attributes.insert(0, node.attr)
+            node = node.value
+        if isinstance(node, ast.Name):
+            yield (node.id, *attributes)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if node.value.isidentifier():  # a hint that works at run time, perhaps
+                yield (node.value,)
+        else:
+            waiting += ast.iter_child_nodes(node)
 
 
 def _names(tree: ast.AST) -> set[str]:
@@ -281,29 +514,11 @@ def _canonical(node: object) -> str:
         ]
         return f"{type(node).__name__}({','.join(fields)})"
     if isinstance(node, list):
-        return f"[{','.join(_elements(node))}]"
+        return f"[{','.join(_canonical(each) for each in node if not _does_nothing(each))}]"
     return repr(node)
 
 
-def _elements(nodes: list) -> Iterator[str]:
-    """The texts of a list, without statements that do nothing, and neighbouring imports sorted."""
-    kept = [
-        node
-        for node in nodes
-        if not isinstance(node, ast.Pass)
-        and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-    ]
-    for imports, group in itertools.groupby(
-        kept, lambda node: isinstance(node, ast.Import | ast.ImportFrom)
-    ):
-        if not imports:
-            yield from map(_canonical, group)
-            continue
-        yield from sorted(
-            {
-                f"import {getattr(node, 'level', 0)} {getattr(node, 'module', '')} {alias.name} "
-                f"{alias.asname}"
-                for node in group
-                for alias in node.names
-            }
-        )
+def _does_nothing(node: object) -> bool:
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    return isinstance(node, ast.Pass)

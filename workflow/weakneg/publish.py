@@ -10,7 +10,7 @@ from pathlib import Path
 from weakneg.errors import UserError
 from weakneg.evaluation import read_metrics, read_run
 from weakneg.files import replace_when_whole
-from weakneg.fingerprint import fingerprint, modules_of_run
+from weakneg.fingerprint import code_of_run, fingerprint
 
 
 def publish(
@@ -65,7 +65,7 @@ def _versions(results: Path, fingerprints: set[str]) -> list[dict]:
         run = read_run(path.parent)
         if run["fingerprint"] not in fingerprints:
             continue  # left over from a larger grid
-        entry, *plugins = modules_of_run(run["settings"])
+        entry, *plugins = code_of_run(run["settings"])
         if run["fingerprint"] != fingerprint(entry, plugins):
             raise UserError(
                 f"{path} was made by other code than this commit's: run the study again."
