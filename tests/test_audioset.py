@@ -775,3 +775,8 @@ def test_the_real_labels_are_those_of_the_lists(real):
         for clip_id, y in zip(each.id, each.y, strict=True):
             assert {mids[c] for c in np.flatnonzero(y)} == listed[clip_id]
     assert clips["train"].y.sum(axis=0).tolist() == list(audioset_vggish.TRAINING_COUNTS)
+
+
+def test_a_clip_can_be_heard_where_its_link_leads():
+    assert audioset_vggish.link("--PJHxphWEs", 30.0) == "https://youtu.be/--PJHxphWEs?t=30"
+    assert audioset_vggish.link("a&b/c?d e", 0.0) == "https://youtu.be/a%26b%2Fc%3Fd%20e?t=0"

@@ -271,19 +271,28 @@ def lines(axes, colour):
 class TestWinCount:
     def test_whiskers_and_band_are_the_numbers_of_the_table(self):
         metrics, study = many_classes()
-        axes = drawn("win_count", metrics, study).axes[0]
-        table = compare(metrics, study, "ap").set_index("strategy")
-        whiskers = [x for x, _ in lines(axes, win_count.WHISKER["color"]) if len(set(x)) > 1]
-        rows = ["badge", "margin", "full"]  # the upper bound comes last
-        assert whiskers == table.loc[rows, ["wins_low", "wins_high"]].to_numpy().tolist()
-        labels = [label.get_text() for label in axes.get_yticklabels()]
+        noise = np.random.default_rng(0).normal(0, 0.05, len(metrics))
+        metrics["roc_auc"] = metrics["ap"] + np.where(metrics["strategy"] == "random", 0, noise)
+        shared = metrics["strategy"] == "entropy"  # its run is margin's
+        margin = metrics.loc[metrics["strategy"] == "margin", "roc_auc"]
+        metrics.loc[shared, "roc_auc"] = margin.to_numpy()
+        panels = drawn("win_count", metrics, study).axes
+        labels = [label.get_text() for label in panels[0].get_yticklabels()]
         assert labels == ["BADGE", "Margin = Entropy", "Full set\n(upper bound)"]
-        spans = {
-            (patch.get_x(), patch.get_x() + patch.get_width())
-            for patch in axes.patches
-            if same_color(patch.get_facecolor(), win_count.COINS)
-        }
-        assert spans == {(3, 11), (-11, -3)}  # 14 coins
+        drawn_whiskers = []
+        for axes, metric in zip(panels, ("ap", "roc_auc"), strict=True):
+            table = compare(metrics, study, metric).set_index("strategy")
+            whiskers = [x for x, _ in lines(axes, win_count.WHISKER["color"]) if len(set(x)) > 1]
+            rows = ["badge", "margin", "full"]  # the upper bound comes last
+            assert whiskers == table.loc[rows, ["wins_low", "wins_high"]].to_numpy().tolist()
+            drawn_whiskers.append(whiskers)
+            spans = {
+                (patch.get_x(), patch.get_x() + patch.get_width())
+                for patch in axes.patches
+                if same_color(patch.get_facecolor(), win_count.COINS)
+            }
+            assert spans == {(3, 11), (-11, -3)}  # 14 coins
+        assert drawn_whiskers[0] != drawn_whiskers[1]
 
     def test_one_seed_has_no_clear_differences(self):
         metrics, study = many_classes(n_seeds=1)
