@@ -601,7 +601,7 @@ def test_no_more_is_computed_than_is_soon_written():
             yield number, item
 
     items = []
-    ordered = features._in_order((source(number) for number in range(20)), threads=2)
+    ordered = features.in_order((source(number) for number in range(20)), threads=2)
     for used, item in enumerate(ordered):
         assert len(begun) - item[0] <= 2 * 2 + 1
         assert len(made) - used <= (2 * 2 + 1) * features._PIECE

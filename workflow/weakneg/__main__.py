@@ -181,6 +181,28 @@ def audit_figure(args: argparse.Namespace) -> None:
     draw_selection(args.overlap, args.turnover, args.settings, args.outputs)
 
 
+def predict(args: argparse.Namespace) -> None:
+    """Score recordings with trained models; writes a CSV file of a row for each clip and model."""
+    from weakneg.predict import predict
+
+    predict(
+        args.models,
+        args.recordings,
+        args.output,
+        args.frames,
+        args.seeds,
+        args.device,
+        args.threads,
+    )
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write trained models as one ONNX file, from waveforms to scores, checked to be the same."""
+    from weakneg.export import export
+
+    export(args.models, args.recordings, args.output, args.seeds)
+
+
 def schema(args: argparse.Namespace) -> None:
     """Write the JSON schemas of the configuration into workflow/schemas."""
     from weakneg.config import SCHEMAS, schemas
@@ -200,13 +222,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m weakneg", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True, metavar="stage")
 
-    def command(stage: Callable, **arguments: dict) -> None:
+    def command(stage: Callable, **arguments: dict) -> argparse.ArgumentParser:
         sub = commands.add_parser(stage.__name__, help=stage.__doc__, description=stage.__doc__)
         for name, options in arguments.items():
             sub.add_argument(
                 f"--{name.replace('_', '-')}", **({"required": "default" not in options} | options)
             )
-        if stage not in (schema, publish):
+        if stage not in (schema, publish, predict, export):
             sub.add_argument(
                 "--code",
                 nargs="+",
@@ -215,6 +237,7 @@ def _parser() -> argparse.ArgumentParser:
                 help="fingerprint of the stage's code, and the function and modules that it is of",
             )
         sub.set_defaults(stage=stage)
+        return sub
 
     path, text, as_json = {"type": Path}, {}, {"type": json.loads}
     several = {"type": Path, "nargs": "+"}
@@ -306,6 +329,31 @@ def _parser() -> argparse.ArgumentParser:
         output_folder=path,
     )
     command(audit_figure, overlap=path, turnover=path, settings=as_json, outputs=several)
+    of_models = {
+        "models": several | {"help": "folders of runs, or their model.pt"},
+        "output": path,
+        "seeds": {
+            "type": int,
+            "nargs": "+",
+            "default": None,
+            "help": "the score is the mean over these; by default over all seeds of a run",
+        },
+    }
+    predicting = command(
+        predict,
+        **of_models,
+        frames=path | {"default": None, "help": "another CSV file, for the scores of frames"},
+        device=worker["device"],
+        threads=worker["threads"]
+        | {"default": os.cpu_count(), "help": "CPU threads; by default all"},
+    )
+    predicting.add_argument(
+        "recordings", type=Path, nargs="+", help="audio files, or folders of them"
+    )
+    exporting = command(export, **of_models)
+    exporting.add_argument(
+        "recordings", type=Path, nargs="*", help="audio files, or folders, for the check"
+    )
     command(schema)
     command(publish, results=path, target=path, command=text, wall_time=text)
     return parser

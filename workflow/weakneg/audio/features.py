@@ -172,7 +172,7 @@ def shard_features(
     listed = read_status(status)
     torch.set_num_threads(1)  # each of the threads is one
     progress = _Progress(Path(output).name, len(listed))
-    items = _in_order((_items(row, settings, progress) for row in listed), threads)
+    items = in_order((_items(row, settings, progress) for row in listed), threads)
     with new_file(output) as file:
         _write_shard(file, items, settings)
         file.attrs["n_recordings"] = len(listed)
@@ -201,7 +201,7 @@ def _items(
     progress.count()
 
 
-def _in_order(sources: Iterable[Iterator], threads: int) -> Iterator:
+def in_order(sources: Iterable[Iterator], threads: int) -> Iterator:
     """The items of all sources, one source after the other, computed some pieces ahead."""
 
     def advance(source: Iterator) -> tuple[Iterator, list]:
