@@ -104,9 +104,9 @@ def _spectrograms(waveform: Tensor, front_end: FrontEnd) -> Tensor:
     log_mel, n_samples = front_end.log_mel, waveform.shape[1]
     n_rows = min(log_mel.n_frames(front_end.clip_samples), front_end.shape[0])
     first = log_mel.shift_samples * torch.arange(n_rows)
-    waveform = waveform - waveform.mean(1, keepdim=True)
     waveform = pad(waveform, (0, front_end.clip_samples - n_samples))
-    # Frames that do not overlap, of one long waveform: so the shapes are known but for the batch.
+    # Frames that do not overlap, of one long waveform: so all shapes but the batch are known. The
+    # mean of the clip stays in: that of every frame is removed.
     frames = waveform[:, first[:, None] + torch.arange(log_mel.frame_samples)]
     of_frames = replace(log_mel, frame_shift_ms=log_mel.frame_length_ms)
     x = of_frames(frames.reshape(-1)).view(-1, n_rows, log_mel.mel_bins).half().float()
