@@ -17,20 +17,25 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from weakneg import datasets
 from weakneg.files import replace_when_whole
+
+if TYPE_CHECKING:
+    from weakneg.config import DatasetSettings
 
 COLUMNS = ("id", "split", "file", "start", "end", "labels", "events")
 LABEL_SEPARATOR = ";"
 
 
 def list_recordings(
-    dataset: str, list_file: str | None, folder: str | os.PathLike, output: str | os.PathLike
+    dataset: "DatasetSettings", folder: str | os.PathLike, output: str | os.PathLike
 ) -> None:
     """Write the list of a data set, whose files are in `folder`, or of a person's own list."""
-    data = datasets.module(dataset)
-    rows = data.recordings(folder) if list_file is None else data.recordings(list_file)
+    if dataset.list is None:
+        rows = dataset.module.recordings(folder)
+    else:
+        rows = dataset.module.recordings(dataset.list, dataset.test_split)
     write_recordings(rows, output)
 
 
