@@ -270,7 +270,7 @@ def features(mine: config.Study, folder: str = "sounds") -> dict:
     """The stages from the list to the stores, as the workflow runs them; split -> its store."""
     settings = mine.features_settings()
     dataset = config.FeaturesSettings.model_validate(settings).dataset
-    list_recordings(dataset, folder, "recordings.csv")
+    list_recordings(dataset.name, dataset.list, dataset.test_split, folder, "recordings.csv")
     shards: dict[str, list[str]] = {}
     for split, names in mine.shards.items():
         for name in names:

@@ -17,25 +17,27 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
+from weakneg import datasets
 from weakneg.files import replace_when_whole
-
-if TYPE_CHECKING:
-    from weakneg.config import DatasetSettings
 
 COLUMNS = ("id", "split", "file", "start", "end", "labels", "events")
 LABEL_SEPARATOR = ";"
 
 
 def list_recordings(
-    dataset: "DatasetSettings", folder: str | os.PathLike, output: str | os.PathLike
+    dataset: str,
+    list_file: str | None,
+    test_split: str,
+    folder: str | os.PathLike,
+    output: str | os.PathLike,
 ) -> None:
     """Write the list of a data set, whose files are in `folder`, or of a person's own list."""
-    if dataset.list is None:
-        rows = dataset.module.recordings(folder)
+    data = datasets.module(dataset)
+    if list_file is None:
+        rows = data.recordings(folder)
     else:
-        rows = dataset.module.recordings(dataset.list, dataset.test_split)
+        rows = data.recordings(list_file, test_split)
     write_recordings(rows, output)
 
 
