@@ -33,12 +33,8 @@ def list_recordings(
     output: str | os.PathLike,
 ) -> None:
     """Write the list of a data set, whose files are in `folder`, or of a person's own list."""
-    data = datasets.module(dataset)
-    if list_file is None:
-        rows = data.recordings(folder)
-    else:
-        rows = data.recordings(list_file, test_split)
-    write_recordings(rows, output)
+    source = (folder,) if list_file is None else (list_file, test_split)
+    write_recordings(datasets.module(dataset).recordings(*source), output)
 
 
 def write_recordings(rows: Iterable[Mapping], path: str | os.PathLike) -> None:
