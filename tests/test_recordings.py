@@ -223,6 +223,20 @@ def test_a_fold_is_named_in_the_study(listed):
     assert message(config.load_study, "mine.yaml") == expected
 
 
+def test_list_and_folder_may_be_beside_the_study(listed, tmp_path):
+    listed(["a.wav,Dog,train", "b.wav,Dog,test"], "file,labels,split")
+    for name in ("a.wav", "b.wav"):
+        write(tmp_path / "owls" / "sounds" / name, tone())
+    Path("list.csv").rename("owls/list.csv")
+    Path("owls/mine.yaml").write_text(STUDY)
+    (tmp_path / "elsewhere").mkdir()
+    Path("elsewhere/other.yaml").write_text("title: Other\nextends: ../owls/mine.yaml\n")
+    for path in ("owls/mine.yaml", "elsewhere/other.yaml"):
+        mine = config.load_study(path)
+        assert (mine.dataset.list, mine.dataset.folder) == ("owls/list.csv", "owls/sounds")
+    assert len(features(mine, mine.dataset.folder)["train"].x) == 1
+
+
 ROWS = [
     *("a1,Owl;Owl,train", "a2,Dog,train", "a3,Dog,train", "a4,Cat,train", "a5,Dog;Cat,train"),
     *("b1,Dog;Cat,test", "b2,,test", "b3,Fox,test"),

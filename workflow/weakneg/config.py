@@ -171,14 +171,14 @@ class DatasetSettings(_Model):
         None,
         validate_default=True,
         description="Of the data set `recordings`: the CSV file that says what is in them, with "
-        "columns file, labels and, if wanted, split, onset and offset; a path from the working "
-        "directory.",
+        "columns file, labels and, if wanted, split, onset and offset. A path from the folder of "
+        "this file, or else from the working directory.",
     )
     folder: str | None = Field(
         None,
         validate_default=True,
         description="Of the data set `recordings`: the folder of the files; looked for in the "
-        "working directory, then in the folder that WEAKNEG_DATA names.",
+        "folder of this file, the working directory and the folder that WEAKNEG_DATA names.",
     )
 
     test_split: Annotated[str, BeforeValidator(_text, str | int)] = Field(
@@ -1112,6 +1112,8 @@ def _load_study(path: Path, folder: Path) -> Study:
             raise UserError(f"{where}: {parent!r} closes a circle: {circle}")
         chain.append((parent_file, _read_yaml(parent_file)))
 
+    for file, content in chain:
+        _find_beside(file, content)
     for _, content in chain[1:]:
         for key in _OWN_KEYS:
             content.pop(key, None)
@@ -1137,6 +1139,15 @@ def _load_study(path: Path, folder: Path) -> Study:
         raise _user_error(error, source) from None
     study._name = path.stem
     return study
+
+
+def _find_beside(path: Path, content: dict) -> None:
+    """Name a list or folder of recordings that is beside the study from the working directory."""
+    dataset = content.get("dataset")
+    for key in ("list", "folder"):
+        value = dataset.get(key) if isinstance(dataset, dict) else None
+        if isinstance(value, str) and (path.parent / value).exists():
+            dataset[key] = _shown(path.parent / value)
 
 
 def _merge(base: Mapping, over: Mapping) -> dict:

@@ -142,7 +142,7 @@ def _rows(list_file: str) -> tuple[dict, ...]:
     except OSError as error:
         raise UserError(
             f"dataset.list: {list_file} cannot be read ({error.strerror}): name the list of the "
-            "recordings, from the working directory."
+            "recordings, from the study's folder or the working directory."
         ) from None
     except csv.Error as error:
         raise UserError(
