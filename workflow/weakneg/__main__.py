@@ -51,7 +51,7 @@ def recordings(args: argparse.Namespace) -> None:
     from weakneg.config import FeaturesSettings
 
     dataset = FeaturesSettings.model_validate_json(args.settings).dataset
-    list_recordings(dataset.name, dataset.list, args.folder, args.output)
+    list_recordings(dataset.name, dataset.list, dataset.test_split, args.folder, args.output)
 
 
 def acquire(args: argparse.Namespace) -> None:

@@ -28,18 +28,19 @@ def list_classes(
         classes; empty where there is none
     training_clips, test_clips : those of them that have features
 
-    Raises UserError, naming class and split, when a class has no clip, or all of them.
+    Raises UserError, naming class and split, when too few clips carry the label, or do not.
     """
     counts = {}
-    for split, path in (("training", train_store), ("test", test_store)):
+    # Of the training clips, some of each are for validation.
+    for split, path, least in (("training", train_store, 2), ("test", test_store, 1)):
         with open_store(path) as store:
             for name in classes:
                 counts[name, split] = np.count_nonzero(store.positive(name))
-                if counts[name, split] in (0, len(store.id)):
+                if not least <= counts[name, split] <= len(store.id) - least:
                     raise UserError(
                         f"class {name}: {counts[name, split]} of the {len(store.id)} {split} clips "
-                        "carry the label, but positive and negative ones are needed: leave the "
-                        "class out of the study."
+                        f"carry the label, but at least {least} must, and as many must not: leave "
+                        "the class out of the study."
                     )
             numbers = {name: number for number, name in enumerate(store.class_names)}
     published = getattr(datasets.module(dataset), "TRAINING_COUNTS", None)

@@ -13,6 +13,7 @@ import json
 import math
 import re
 import unicodedata
+import zlib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -100,6 +101,11 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
+def _text(value: object) -> object:
+    """A name that looks like a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _as_list(value: object) -> object:
     """`--config classes=airplane` means a list of one."""
     return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
@@ -165,13 +171,22 @@ class DatasetSettings(_Model):
         None,
         validate_default=True,
         description="Of the data set `recordings`: the CSV file that says what is in them, with "
-        "columns file, labels and, if wanted, split, onset and offset.",
+        "columns file, labels and, if wanted, split, onset and offset. A path from the folder of "
+        "this file, or else from the working directory.",
     )
     folder: str | None = Field(
         None,
         validate_default=True,
         description="Of the data set `recordings`: the folder of the files; looked for in the "
-        "working directory, then in the folder that WEAKNEG_DATA names.",
+        "folder of this file, the working directory and the folder that WEAKNEG_DATA names.",
+    )
+
+    test_split: Annotated[str, BeforeValidator(_text, str | int)] = Field(
+        "test",
+        # What other data sets read stays what it was, so that nothing of them runs again.
+        exclude_if=lambda split: split == "test",
+        description="Of the data set `recordings`: the split of the list to test on. By any "
+        "other name than 'test' the splits are folds, and all others are for training.",
     )
 
     @field_validator("name")
@@ -189,9 +204,24 @@ class DatasetSettings(_Model):
             raise _problem("is missing" if path is None else f"{name} has its own: remove the key")
         return path
 
+    @field_validator("test_split")
+    @classmethod
+    def _of_a_list(cls, split: str, info: ValidationInfo) -> str:
+        if info.data.get("name", "recordings") != "recordings":
+            raise _problem(f"{info.data['name']} has its own: remove the key")
+        return split
+
     @property
     def module(self) -> ModuleType:
         return datasets.module(self.name)
+
+    @property
+    def training_counts(self) -> Mapping[str, int] | None:
+        """Class name -> number of clips in the published list for training, or in one's own."""
+        if self.list is not None:
+            return self.module.class_sizes(self.list, self.test_split)["train"]
+        counts = getattr(self.module, "TRAINING_COUNTS", None)
+        return counts and dict(zip(self.module.CLASSES, counts, strict=True))
 
 
 def _density(value: object) -> object:
@@ -432,8 +462,8 @@ class Top(_Model):
 
     top: int = Field(
         ge=1,
-        description="Number of classes: those with the most clips in the published training list, "
-        "the lower class number first in a tie.",
+        description="Number of classes: those with the most clips in the training list, the lower "
+        "class number first in a tie.",
     )
 
 
@@ -473,19 +503,35 @@ ClassChoice = Annotated[
 
 
 def _top(classes: Iterable[str], n: int, dataset: DatasetSettings) -> list[str]:
-    """The n classes with the most clips in the published training list, the most first.
+    """The n classes with the most clips in the training list, the most first.
 
     Of equal classes the one of the lower number comes first. Raises ValueError where there are
     fewer classes, or no such list.
     """
-    counts = getattr(dataset.module, "TRAINING_COUNTS", None)
+    counts = dataset.training_counts
     if counts is None:
-        raise ValueError(f"'top' needs a published list of clips, which {dataset.name} has not")
+        raise ValueError(f"'top' needs a list of clips, which {dataset.name} has not")
     numbers = {name: number for number, name in enumerate(_class_names(dataset))}
-    classes = sorted(classes, key=lambda name: (-counts[numbers[name]], numbers[name]))
+    classes = sorted(classes, key=lambda name: (-counts[name], numbers[name]))
     if n > len(classes):
         raise ValueError(f"top: {n} is more than the {len(classes)} classes there are")
     return classes[:n]
+
+
+def _check_sizes(classes: Iterable[str], dataset: DatasetSettings) -> None:
+    """Refuse classes of one's own list that a split lacks: nothing could be learnt, or measured."""
+    sizes = dataset.module.class_sizes(dataset.list, dataset.test_split)
+    lacking = [
+        f"{name} ({sizes['train'][name]} for training, {sizes['test'][name]} for testing)"
+        for name in classes
+        if not (sizes["train"][name] and sizes["test"][name])
+    ]
+    if lacking:
+        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+        raise _problem(
+            f"too few recordings of {', '.join(lacking[:5])}{more}: name the other classes, take "
+            f"{{top: n}}, or move recordings with the column split of {dataset.list}"
+        )
 
 
 def _class_name(value: str | int, dataset: DatasetSettings) -> str:
@@ -508,9 +554,15 @@ def _class_name(value: str | int, dataset: DatasetSettings) -> str:
 
 
 def class_slug(name: str) -> str:
-    """A class name as a part of a path: lower case, anything but letters and digits becomes `_`."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub("[^a-z0-9]+", "_", plain).strip("_")
+    """A class name as a part of a path: lower case, anything but letters and digits becomes `_`.
+
+    Letters without accents are kept; for those of other scripts there is a number at the end.
+    """
+    plain = unicodedata.normalize("NFKD", name)
+    slug = re.sub("[^a-z0-9]+", "_", plain.encode("ascii", "ignore").decode().lower()).strip("_")
+    if any(letter.isalnum() and not letter.isascii() for letter in plain):
+        slug = f"{slug}_{zlib.crc32(name.encode()):08x}".strip("_")
+    return slug
 
 
 class Study(_Model):
@@ -545,7 +597,7 @@ class Study(_Model):
     ] = Field(
         "all",
         validate_default=True,
-        description="'all', {top: n} (those with the most clips in the published training list), "
+        description="'all', {top: n} (those with the most clips in the training list), "
         "or a list of the data set's classes by name, number or, in AudioSet, machine identifier: "
         "each in turn is the positive class.",
     )
@@ -643,6 +695,8 @@ class Study(_Model):
             if slug in slugs:
                 raise _problem(f"{name!r} and {slugs[slug]!r} would share a folder", index)
             slugs[slug] = name
+        if dataset.list is not None:
+            _check_sizes(names, dataset)
         return names
 
     @field_validator("strategies")
@@ -750,7 +804,7 @@ class Study(_Model):
         if self.dataset.list is None:
             sizes = self.dataset.module.SPLIT_SIZES
         else:
-            sizes = self.dataset.module.split_sizes(self.dataset.list)
+            sizes = self.dataset.module.split_sizes(self.dataset.list, self.dataset.test_split)
         return {
             split: [f"{number:03}" for number in range(math.ceil(size / SHARD_SIZE))]
             for split, size in sizes.items()
@@ -1058,6 +1112,8 @@ def _load_study(path: Path, folder: Path) -> Study:
             raise UserError(f"{where}: {parent!r} closes a circle: {circle}")
         chain.append((parent_file, _read_yaml(parent_file)))
 
+    for file, content in chain:
+        _find_beside(file, content)
     for _, content in chain[1:]:
         for key in _OWN_KEYS:
             content.pop(key, None)
@@ -1083,6 +1139,15 @@ def _load_study(path: Path, folder: Path) -> Study:
         raise _user_error(error, source) from None
     study._name = path.stem
     return study
+
+
+def _find_beside(path: Path, content: dict) -> None:
+    """Name a list or folder of recordings that is beside the study from the working directory."""
+    dataset = content.get("dataset")
+    for key in ("list", "folder"):
+        value = dataset.get(key) if isinstance(dataset, dict) else None
+        if isinstance(value, str) and (path.parent / value).exists():
+            dataset[key] = _shown(path.parent / value)
 
 
 def _merge(base: Mapping, over: Mapping) -> dict:

@@ -48,11 +48,13 @@ class _Listed:
         """Labels of a clip; `start` and `end` in seconds of the recording."""
         if self.events is None:
             return self.labels
-        return tuple(
-            label
-            for label, onset, offset in self.events
-            if onset < end and (offset > start or onset == offset == start)
-        )
+        return tuple(event[0] for event in self.events if _overlap(event, start, end))
+
+
+def _overlap(event, start, end):
+    """Whether an event is heard between `start` and `end`, numbers or arrays of them."""
+    _, onset, offset = event
+    return (onset < end) & ((offset > start) | ((onset == offset) & (onset == start)))
 
 
 def join_features(
@@ -67,7 +69,8 @@ def join_features(
     """Write the stores of both splits over their shards, and the list of all problems.
 
     A clip carries the labels of the events that overlap it, or, of a recording without events,
-    those of the recording.
+    those of the recording. An event in no clip (its time is beyond the recording, its clip has no
+    sound) is a problem.
 
     recordings : the list of recordings, a CSV file of `LIST_COLUMNS`
     shards : split -> its shards, in order
@@ -143,6 +146,23 @@ class _Joined:
                 f"the {len(mine)} of its list: delete the shards, so that the next run makes them "
                 "again."
             )
+        begins = np.array([listed[name].start for name in self.columns["recording"].tolist()])
+        self.columns["start"] += begins
+        self.columns["end"] += begins
+        self._find_lost_events(listed)
+
+    def _find_lost_events(self, listed: Mapping[str, _Listed]) -> None:
+        """Count the events that are in no clip of their recording among the problems."""
+        clips: dict[str, list[int]] = {}
+        for number, recording in enumerate(self.columns["recording"].tolist()):
+            clips.setdefault(recording, []).append(number)
+        for recording, numbers in clips.items():
+            start, end = self.columns["start"][numbers], self.columns["end"][numbers]
+            for event in listed[recording].events or ():
+                if not _overlap(event, start, end).any():
+                    label, onset, offset = event
+                    problem = f"{label} from {onset:g} to {offset:g} s is in none of its clips"
+                    self.problems.append([recording, problem, "the event is left out"])
 
     def _read(
         self, path: Path, settings: Mapping[str, Any], parts: dict[str, list[np.ndarray]]
@@ -184,9 +204,7 @@ class _Joined:
     ) -> None:
         """Write the store of the split to `path`."""
         rows = [listed[recording] for recording in self.columns["recording"].tolist()]
-        begins = np.array([row.start for row in rows])
         contents = dict(self.columns)
-        contents["start"], contents["end"] = contents["start"] + begins, contents["end"] + begins
         number = {name: c for c, name in enumerate(classes)}
         contents["y"] = np.zeros((len(rows), len(classes)), np.uint8)
         for y, row, start, end in zip(
@@ -226,6 +244,7 @@ def _read_list(path: str | os.PathLike, classes: Sequence[str]) -> dict[str, _Li
     """Id -> row of the list. Raises UserError, naming the line, when one is not as it must be."""
     known = set(classes)
     listed = {}
+    csv.field_size_limit(1 << 30)  # the events of a day of sound are longer than the default
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)

@@ -26,12 +26,15 @@ LABEL_SEPARATOR = ";"
 
 
 def list_recordings(
-    dataset: str, list_file: str | None, folder: str | os.PathLike, output: str | os.PathLike
+    dataset: str,
+    list_file: str | None,
+    test_split: str,
+    folder: str | os.PathLike,
+    output: str | os.PathLike,
 ) -> None:
     """Write the list of a data set, whose files are in `folder`, or of a person's own list."""
-    data = datasets.module(dataset)
-    rows = data.recordings(folder) if list_file is None else data.recordings(list_file)
-    write_recordings(rows, output)
+    source = (folder,) if list_file is None else (list_file, test_split)
+    write_recordings(datasets.module(dataset).recordings(*source), output)
 
 
 def write_recordings(rows: Iterable[Mapping], path: str | os.PathLike) -> None:

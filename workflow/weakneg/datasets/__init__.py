@@ -17,7 +17,7 @@ A data set file defines
   `weakneg.audio.listing`, and `SPLIT_SIZES`, the number of recordings of each split.
 
 `recordings`, a person's own, has what depends on the list of files as functions of that list:
-`classes`, `split_sizes` and `recordings`.
+`classes`, `class_sizes`, `split_sizes` and `recordings`.
 
 Importing one costs nothing: heavy libraries are imported inside the functions.
 """

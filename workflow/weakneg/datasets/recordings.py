@@ -4,20 +4,22 @@ The list is a CSV file with a header and, for each recording, one row or several
 
 - `file`: path in the folder;
 - `labels`: names of classes, separated by semicolons; empty where a recording has none of them;
-- `split` (optional): "train" or "test". Without it, a quarter of the recordings is the test split,
-  drawn by their names;
+- `split` (optional): "train" or "test", or the names of folds, of which the study's test_split is
+  the test split. Without it, a quarter of the recordings is the test split, drawn by their names;
 - `onset`, `offset` (optional, seconds): where in the recording the labels of the row are heard. A
   clip that is cut from the recording carries the labels that it overlaps. Without them the labels
   are those of the whole.
+
+Other columns are not read. The id of a recording is its `file`.
 """
 
 import csv
 import hashlib
-import os
+import math
+from collections import Counter
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from weakneg.datasets.local_copy import DATA_VARIABLE
 from weakneg.errors import UserError
 
 UNIT = "spectrogram"
@@ -25,6 +27,7 @@ FILES: tuple[str, ...] = ()
 
 COLUMNS = ("file", "labels", "split", "onset", "offset")
 LABEL_SEPARATOR = ";"
+SPLITS = ("train", "test")
 
 
 def classes(list_file: str) -> tuple[str, ...]:
@@ -32,98 +35,158 @@ def classes(list_file: str) -> tuple[str, ...]:
     return tuple(sorted({label for row in _rows(list_file) for label in row["labels"]}))
 
 
-def split_sizes(list_file: str) -> dict[str, int]:
+def split_sizes(list_file: str, test_split: str) -> dict[str, int]:
     """Number of recordings of each split."""
-    splits = [row["split"] for row in _by_file(list_file)]
-    return {split: splits.count(split) for split in ("train", "test")}
+    splits = [row["split"] for row in recordings(list_file, test_split)]
+    return {split: splits.count(split) for split in SPLITS}
 
 
-def recordings(list_file: str) -> list[dict]:
-    """A dictionary per recording, in the order of the list: id, split, file, labels, events.
-
-    labels : of the whole recording; events : (label, onset, offset) of those with times, seconds
-    """
-    return [{"id": row["file"], **row} for row in _by_file(list_file)]
-
-
-def find_folder(folder: str) -> Path:
-    """The folder of the recordings: as named, or else in that of the environment variable.
-
-    Raises UserError when there is none.
-    """
-    for path in (Path(folder), Path(os.environ.get(DATA_VARIABLE) or os.devnull) / folder):
-        if path.is_dir():
-            return path
-    raise UserError(
-        f"dataset.folder: there is no folder {folder}, here or in that of {DATA_VARIABLE}: name "
-        "the folder of the recordings."
-    )
+def class_sizes(list_file: str, test_split: str) -> dict[str, Counter]:
+    """Of each split: class name -> number of recordings that carry the label."""
+    sizes: dict[str, Counter] = {split: Counter() for split in SPLITS}
+    for recording in recordings(list_file, test_split):
+        sizes[recording["split"]].update(recording["labels"])
+    return sizes
 
 
 @lru_cache
-def _by_file(list_file: str) -> tuple[dict, ...]:
+def recordings(list_file: str, test_split: str) -> tuple[dict, ...]:
+    """A dictionary per recording, in the order of the list: id, split, file, labels, events.
+
+    labels : of the whole recording, or those of its events; events : (label, onset, offset) of
+        those with times, seconds
+
+    Raises UserError, naming the line, when the list is not as it must be.
+    """
     found: dict[str, dict] = {}
     for row in _rows(list_file):
-        first = {"file": row["file"], "split": row["split"], "labels": [], "events": []}
-        recording = found.setdefault(row["file"], first)
-        if recording["split"] != row["split"]:
-            raise UserError(
-                f"{row['where']}: {row['file']!r} is in both splits; a recording belongs to one."
-            )
-        if row["times"] is None:
-            recording["labels"] += row["labels"]
-        else:
-            recording["events"] += [(label, *row["times"]) for label in row["labels"]]
+        first = {"id": row["file"], "split": row["split"], "labels": [], "events": []}
+        recording = found.setdefault(row["file"], first | {"file": row["file"], "timed": None})
+        _add(recording, row)
     for recording in found.values():
         recording["labels"] = list(dict.fromkeys(recording["labels"]))
+        del recording["timed"]
+    _name_splits(list_file, found, test_split)
     return tuple(found.values())
+
+
+def _add(recording: dict, row: dict) -> None:
+    """Add what a row of the list says about its recording."""
+    if recording["split"] and row["split"] and recording["split"] != row["split"]:
+        raise UserError(
+            f"{row['where']}: {row['file']!r} is in the splits {recording['split']!r} and "
+            f"{row['split']!r}: a recording belongs to one."
+        )
+    recording["split"] = recording["split"] or row["split"]
+    timed = row["times"] is not None
+    if row["labels"] and recording["timed"] not in (None, timed):
+        raise UserError(
+            f"{row['where']}: {row['file']!r} has labels with and without onset and offset: give "
+            "them in all of its rows, or in none."
+        )
+    if row["labels"]:
+        recording["timed"] = timed
+    recording["labels"] += row["labels"]
+    if timed:
+        recording["events"] += [(label, *row["times"]) for label in row["labels"]]
+
+
+def _name_splits(list_file: str, found: dict[str, dict], test_split: str) -> None:
+    """Make the split of each recording "train" or "test"."""
+    named = sorted({recording["split"] for recording in found.values()} - {""})
+    folds = test_split != "test"
+    if folds and test_split not in named:
+        raise UserError(
+            f"dataset.test_split: {test_split!r} is no split of {list_file}, whose splits are "
+            f"{', '.join(named) or 'not named'}."
+        )
+    for recording in found.values():
+        split = recording["split"]
+        if folds and not split:
+            raise UserError(
+                f"{list_file}: {recording['file']!r} has no split, but others have: name one."
+            )
+        if not folds and split not in ("", *SPLITS):
+            raise UserError(
+                f"{list_file}: {recording['file']!r} has the split {split!r}, allowed are train "
+                "and test; of folds, name the one to test on as the study's dataset.test_split."
+            )
+        if folds:
+            recording["split"] = "test" if split == test_split else "train"
+        elif not split:
+            recording["split"] = _drawn_split(recording["file"])
+    for split in SPLITS:
+        if all(recording["split"] != split for recording in found.values()):
+            raise UserError(
+                f"{list_file}: no recording is in the split {split}: say in a column split which "
+                "are."
+            )
 
 
 @lru_cache
 def _rows(list_file: str) -> tuple[dict, ...]:
+    """The rows of the list, one by one."""
+    rows = []
+    begun = 1  # line of the row being read: a value in quotes may go over several
     try:
         with open(list_file, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
-            lines = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"dataset.list: {list_file} cannot be read ({reason}).") from None
-    header = [name.strip() for name in lines[0]] if lines else []
-    for column in COLUMNS[:2]:
-        if column not in header:
-            raise UserError(
-                f"{list_file} has no column {column}; it needs file and labels, and may have "
-                "split, onset and offset."
-            )
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        if not any(value.strip() for value in line):
-            continue
-        where = f"{list_file}, line {number}"
-        if len(line) != len(header):
-            raise UserError(
-                f"{where} has {len(line)} values, the header has {len(header)}: quote a value that "
-                "holds a comma."
-            )
-        rows.append(_row(where, dict(zip(header, line, strict=True))))
+            reader = csv.reader(file, strict=True)
+            header = _header(list_file, next(reader, []))
+            begun = reader.line_num + 1
+            for line in reader:
+                if any(value.strip() for value in line):
+                    rows.append(_row(f"{list_file}, line {begun}", header, line))
+                begun = reader.line_num + 1
+    except UnicodeDecodeError:
+        raise UserError(f"{list_file} is not text in UTF-8: save it as such.") from None
+    except OSError as error:
+        raise UserError(
+            f"dataset.list: {list_file} cannot be read ({error.strerror}): name the list of the "
+            "recordings, from the study's folder or the working directory."
+        ) from None
+    except csv.Error as error:
+        raise UserError(
+            f"{list_file}, line {begun}: {error}: close the quotes, and double those inside."
+        ) from None
     if not rows:
         raise UserError(f"{list_file} lists no recordings.")
     return tuple(rows)
 
 
-def _row(where: str, values: dict[str, str]) -> dict:
-    file = values["file"].strip()
-    path = PurePosixPath(file)
-    if not file or path.is_absolute() or ".." in path.parts:
-        raise UserError(f"{where}: file is {file!r}, but must be a path inside of the folder.")
+def _header(list_file: str, names: list[str]) -> list[str]:
+    header = [name.strip().lower() for name in names]
+    for column in COLUMNS:
+        if header.count(column) > 1:
+            raise UserError(f"{list_file} has two columns {column}: remove or rename one.")
+    needed = ("file", "labels", *(COLUMNS[3:] if set(COLUMNS[3:]) & set(header) else ()))
+    for column in needed:
+        if column not in header:
+            found = ", ".join(filter(None, header)) or "none"
+            raise UserError(
+                f"{list_file} has no column {column}; its columns, separated by commas, must be "
+                f"file and labels, and may be split, and onset with offset (found: {found})."
+            )
+    return header
+
+
+def _row(where: str, header: list[str], line: list[str]) -> dict:
+    if len(line) != len(header):
+        raise UserError(
+            f"{where} has {len(line)} values, the header has {len(header)}: quote a value that "
+            "holds a comma."
+        )
+    values = dict(zip(header, line, strict=True))
+    path = PurePosixPath(values["file"])
+    if not path.name or path.is_absolute() or ".." in path.parts:
+        raise UserError(
+            f"{where}: file is {values['file']!r}, but must be a path inside of the folder."
+        )
     labels = [label.strip() for label in values["labels"].split(LABEL_SEPARATOR)]
-    split = values.get("split", "").strip() or _drawn_split(file)
-    if split not in ("train", "test"):
-        raise UserError(f"{where}: split is {split!r}, allowed are train and test.")
     return {
         "where": where,
-        "file": file,
+        "file": str(path),  # without a ./ before it: one file is one recording
         "labels": [label for label in labels if label],
-        "split": split,
+        "split": values.get("split", "").strip(),
         "times": _times(where, values),
     }
 
@@ -135,11 +198,11 @@ def _times(where: str, values: dict[str, str]) -> tuple[float, float] | None:
     try:
         onset, offset = map(float, texts)
     except ValueError:
-        onset, offset = 1.0, 0.0
-    if not 0 <= onset < offset:
+        onset, offset = math.nan, math.nan
+    if not 0 <= onset < offset < math.inf:
         raise UserError(
-            f"{where}: onset {texts[0]!r} and offset {texts[1]!r} must be seconds, the first below "
-            "the second."
+            f"{where}: onset is {texts[0]!r} and offset {texts[1]!r}, but they must be seconds, "
+            "the first below the second."
         )
     return onset, offset
 

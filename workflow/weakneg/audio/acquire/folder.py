@@ -12,21 +12,34 @@ from pathlib import Path, PurePath
 from weakneg.audio.acquire import Recording, files_by_name
 from weakneg.audio.acquire.outcome import ERROR, MISSING, OK, Outcome, one_line
 from weakneg.audio.acquire.settings import ID, FolderSource
+from weakneg.datasets.local_copy import DATA_VARIABLE
 from weakneg.errors import UserError
 
 
 def acquire(
     recordings: Sequence[Recording], settings: FolderSource, folder: Path
 ) -> Iterator[tuple[Recording, Outcome]]:
-    """Look for the files. Raises UserError when there is no such folder."""
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: name the one that holds the recordings.")
+    """Look for the files, in `folder` or the one called so in that of WEAKNEG_DATA.
+
+    Raises UserError when there is no such folder.
+    """
+    folder = _find(folder)
     there = files_by_name(folder)
     for recording in recordings:
         if recording.file:
             yield recording, _named(recording, folder)
         else:
             yield recording, _called(settings.name.replace(ID, recording.id), there)
+
+
+def _find(folder: Path) -> Path:
+    for path in (folder, Path(os.environ.get(DATA_VARIABLE) or os.devnull) / folder):
+        if path.is_dir():
+            return path
+    raise UserError(
+        f"{folder} is not a folder, here or in the one that {DATA_VARIABLE} names: name the one "
+        "that holds the recordings."
+    )
 
 
 def _named(recording: Recording, folder: Path) -> Outcome:
