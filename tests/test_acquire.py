@@ -259,7 +259,7 @@ def test_listed_and_available_recordings_of_each_class_are_counted(tmp_path):
     shards[0].write_text(f"{columns}\na,a.flac,,,ok,\nb,,,,private,no | <b>\nd,d.flac,,,ok,\n")
     shards[1].write_text(f"{columns}\nc,,,,private,\n")
     table, text = tmp_path / "acquired.csv", tmp_path / "acquired.md"
-    write_acquired(recordings, shards, {"name": "dogs", "title": "Dogs"}, table, text)
+    write_acquired(recordings, shards, "dogs", "Dogs", table, text)
     assert table.read_text() == (
         'class,split,listed,ok,share\n"Bark, loud",train,1,1,1.0000\n'
         "Dog,train,2,1,0.5000\nDog,test,1,0,0.0000\n"

@@ -34,13 +34,14 @@ class Survivors(NamedTuple):
 def write_acquired(
     recordings_csv: str | os.PathLike,
     status_csvs: Iterable[str | os.PathLike],
-    study: Mapping,
+    study: str,
+    title: str,
     table: str | os.PathLike,
     text: str | os.PathLike,
 ) -> None:
     """Write the survivors of each class to the CSV file `table`, and a summary to `text`.
 
-    study : see `weakneg.wording`
+    study, title : name of the study, and what people read
 
     Raises UserError when the list or a table of a shard cannot be read.
     """
@@ -49,7 +50,7 @@ def write_acquired(
     found = survivors(recordings_csv, (row["id"] for row in rows if row["status"] == OK))
     write_table(table, COLUMNS, ((*each, f"{each.share:.4f}") for each in found))
     with replace_when_whole(text) as temporary:
-        Path(temporary).write_text(_summary(rows, split_of, found, study), encoding="utf-8")
+        Path(temporary).write_text(_summary(rows, split_of, found, study, title), encoding="utf-8")
 
 
 def survivors(recordings_csv: str | os.PathLike, ok: Iterable[str]) -> list[Survivors]:
@@ -71,7 +72,8 @@ def _summary(
     rows: list[dict[str, str]],
     split_of: Mapping[str, str],
     found: list[Survivors],
-    study: Mapping,
+    study: str,
+    title: str,
 ) -> str:
     counts = Counter((row["status"], split_of[row["id"]]) for row in rows)
     in_all = Counter(row["status"] for row in rows)
@@ -80,7 +82,7 @@ def _summary(
         if row["message"]:
             messages[row["status"]][row["message"]] += 1
     lines = [
-        f"# {escape(study['title'])}: what became of the recordings",
+        f"# {escape(title)}: what became of the recordings",
         "",
         f"{in_all[OK]:,} of {len(rows):,} could be had.",
         "",
@@ -104,6 +106,6 @@ def _summary(
             "",
             "What could not be had is not asked for again, unless the study says `source: "
             "{retry_failed: true}` and the shards are run again: `snakemake --cores all "
-            f"{study['name']} --forcerun acquire_shard`.",
+            f"{study} --forcerun acquire_shard`.",
         ]
     return "\n".join([*lines, ""])
