@@ -8,7 +8,10 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = sorted((ROOT / "envs").glob("requirements*.txt"))
-CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib", "pysoundfile": "soundfile"}
+CONDA_NAMES = {
+    **{"pytorch": "torch", "matplotlib-base": "matplotlib", "pysoundfile": "soundfile"},
+    "huggingface_hub": "huggingface-hub",
+}
 
 
 def pins(lock: Path) -> dict[str, set[str]]:

@@ -28,17 +28,42 @@ rule acquire_shard:
         "results/{study}/logs/acquire_shard/{split}/{shard}.log",
     conda:
         "../../envs/weakneg.yaml"
+    # Parameters make a job run again when they change; how politely a source is asked must not.
+    resources:
+        downloads=n_downloads,
+        politeness=settings_of("politeness"),
     params:
-        source='{"type":"folder"}',
+        source=settings_of("source"),
         shard_size=SHARD_SIZE,
-        folder=data_folder,
+        folder=sound_folder,
         audio_folder=audio_folder,
-        code=code_of("weakneg.audio.acquire:acquire_shard", "weakneg.audio.acquire.folder"),
+        code=acquire_code,
     shell:
         "python -m weakneg acquire --source {params.source:q} --folder {params.folder:q}"
         " --recordings {input} --split {wildcards.split} --shard {wildcards.shard}"
         " --shard-size {params.shard_size} --audio-folder {params.audio_folder:q}"
-        " --output {output} --code {params.code} 2> {log}"
+        " --politeness {resources.politeness:q} --output {output} --code {params.code} 2> {log}"
+
+
+# How many recordings of each class could be had.
+rule count_acquired:
+    input:
+        recordings="results/{study}/audio/recordings.csv",
+        status=status_files,
+    output:
+        table="results/{study}/tables/acquired.csv",
+        text="results/{study}/tables/acquired.md",
+    log:
+        "results/{study}/logs/count_acquired.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        title=lambda wildcards: study_of(wildcards).title,
+        code=code_of("weakneg.audio.acquired:write_acquired"),
+    shell:
+        "python -m weakneg acquired --recordings {input.recordings} --status {input.status}"
+        " --study {wildcards.study} --title {params.title:q} --table {output.table} --text {output.text}"
+        " --code {params.code} 2> {log}"
 
 
 rule compute_shard:

@@ -50,6 +50,7 @@ TABLES = [
     *("ranks.csv", "differences.csv", "class_size.csv"),
 ]
 
+OF_SOUND = ["acquired.csv", "acquired.md"]  # tables
 AUDIT_TABLES = [
     *("selection_overlap.csv", "selection_turnover.csv", "most_selected.csv", "selection.md"),
 ]
@@ -90,13 +91,20 @@ def features_files(wildcards):
     study = study_of(wildcards)
     if study.audio is None:
         return data_files(wildcards)
+    return [f"results/{study.name}/audio/recordings.csv", *shards(study, "features/shards", "h5")]
+
+
+def status_files(wildcards):
+    """What became of the recordings of a study of sound, shard by shard."""
+    return shards(study_of(wildcards), "audio", "csv")
+
+
+def shards(study, folder, ending):
+    """A file of each shard of a study of sound."""
     return [
-        f"results/{study.name}/audio/recordings.csv",
-        *(
-            f"results/{study.name}/features/shards/{split}/{shard}.h5"
-            for split, shards in study.shards.items()
-            for shard in shards
-        ),
+        f"results/{study.name}/{folder}/{split}/{shard}.{ending}"
+        for split, names in study.shards.items()
+        for shard in names
     ]
 
 
@@ -139,6 +147,7 @@ def study_results(study):
         f"results/{study}/metrics.csv",
         *(f"results/{study}/tables/{table}" for table in TABLES),
         *([f"results/{study}/tables/classes.csv"] if of_clips else []),
+        *(f"results/{study}/tables/{table}" for table in OF_SOUND if CONFIG.study(study).audio),
         *(f"results/{study}/figures/{figure}.{ext}" for figure in figures for ext in FORMATS),
         *audit_results(study),
     ]
@@ -193,6 +202,22 @@ def features_code(wildcards):
     if study.audio is not None:
         return code_of("weakneg.audio.join:join_features")
     return code_of("weakneg.features:build_features", f"weakneg.datasets.{study.dataset.name}")
+
+
+def acquire_code(wildcards):
+    source = study_of(wildcards).source.type
+    return code_of("weakneg.audio.acquire:acquire_shard", f"weakneg.audio.acquire.{source}")
+
+
+def sound_folder(wildcards):
+    """Where the source `folder` finds the clips."""
+    study = study_of(wildcards)
+    return getattr(study.source, "folder", None) or data_folder(wildcards)
+
+
+def n_downloads(wildcards):
+    """How much a job counts against the limit of jobs that download."""
+    return int(study_of(wildcards).downloads)
 
 
 def list_code(wildcards):

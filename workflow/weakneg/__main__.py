@@ -63,11 +63,18 @@ def acquire(args: argparse.Namespace) -> None:
         args.split,
         args.shard,
         args.shard_size,
-        args.source,
+        args.source | args.politeness,
         args.folder,
         args.audio_folder,
         args.output,
     )
+
+
+def acquired(args: argparse.Namespace) -> None:
+    """Write how many recordings of each class could be had, and why the others could not."""
+    from weakneg.audio.acquired import write_acquired
+
+    write_acquired(args.recordings, args.status, args.study, args.title, args.table, args.text)
 
 
 def shard(args: argparse.Namespace) -> None:
@@ -263,9 +270,19 @@ def _parser() -> argparse.ArgumentParser:
         shard={"type": int},
         shard_size={"type": int},
         source=as_json,
+        politeness=as_json | {"default": {}, "help": "settings of the source that change no sound"},
         folder=path,
         audio_folder=path,
         output=path,
+    )
+    command(
+        acquired,
+        recordings=path,
+        status=several,
+        study=text,
+        title=text,
+        table=path,
+        text=path,
     )
     command(shard, status=path, settings=as_json, output=path, threads=worker["threads"])
     command(

@@ -35,6 +35,13 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from weakneg import datasets, strategies
+from weakneg.audio.acquire.settings import (
+    POLITENESS,
+    SOURCES,
+    DownloadSource,
+    FolderSource,
+    Source,
+)
 from weakneg.errors import UserError
 
 WORKFLOW = Path(__file__).resolve().parent.parent
@@ -73,6 +80,11 @@ def _key_path(location: Iterable[str | int]) -> str:
 
 def _describe(error: ErrorDetails) -> str:
     """`training.epochs: must be ...` for one error of pydantic."""
+    return f"{_key_path(_location(error))}: {_said(error)}"
+
+
+def _said(error: ErrorDetails) -> str:
+    """What is wrong with the value."""
     text = error["msg"]
     if error["type"] == "weakneg":
         text = error["ctx"]["text"]
@@ -84,7 +96,7 @@ def _describe(error: ErrorDetails) -> str:
         text = _no_such(error["input"], "a choice", re.findall("'(.*?)'", error["ctx"]["expected"]))
     else:
         text = f"{text.replace('Input should', 'must')}, not {error['input']!r}"
-    return f"{_key_path(_location(error))}: {text}"
+    return text
 
 
 def _location(error: ErrorDetails) -> tuple[str | int, ...]:
@@ -565,6 +577,28 @@ def class_slug(name: str) -> str:
     return slug
 
 
+def _source(value: object) -> object:
+    """The source of sound that a study names, checked."""
+    if isinstance(value, tuple(SOURCES.values())):
+        return value
+    if not isinstance(value, Mapping):
+        raise _problem(f"must be a mapping of keys to values, not {value!r}")
+    if "type" not in value:
+        raise _problem("is missing", "type")
+    kind = value["type"]
+    if not isinstance(kind, str) or kind not in SOURCES:
+        raise _problem(_no_such(kind, "a source", SOURCES), "type")
+    for key in value:
+        if key not in SOURCES[kind].model_fields:
+            fields = SOURCES[kind].model_fields
+            raise _problem(_no_such(key, f"a key of the source {kind}", fields), key)
+    try:
+        return SOURCES[kind].model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _problem(_said(first), *first["loc"]) from None
+
+
 class Study(_Model):
     """One experiment grid: a data set, a model, classes x strategies x seeds."""
 
@@ -588,6 +622,12 @@ class Study(_Model):
         None,
         validate_default=True,
         description="How sound becomes spectrograms; only of data sets of sound.",
+    )
+    source: Source | None = Field(
+        None,
+        validate_default=True,
+        description="Where sound comes from: `type` is a file of workflow/weakneg/audio/acquire. "
+        "A data set that brings its sound has no other source than its folder.",
     )
     model: ModelSettings = Field(ModelSettings(), validate_default=True)
     training: TrainingSettings = TrainingSettings()
@@ -640,6 +680,26 @@ class Study(_Model):
             if dataset.module.UNIT == "spectrogram" and audio is None:
                 return AudioSettings()
         return audio
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _known_source(cls, source: object, info: ValidationInfo) -> object:
+        if "dataset" not in info.data:
+            return None
+        dataset = info.data["dataset"]
+        if dataset.module.UNIT != "spectrogram":
+            if source is not None:
+                raise _problem(f"{dataset.name} is no sound: remove the key")
+            return None
+        source = FolderSource() if source is None else _source(source)
+        elsewhere = getattr(dataset.module, "SOUND_ELSEWHERE", False)
+        folder = getattr(source, "folder", None)
+        if elsewhere and folder is None and isinstance(source, FolderSource):
+            text = f"is missing: name the folder of the clips, which {dataset.name} does not bring"
+            raise _problem(text, "folder")
+        if not elsewhere and (isinstance(source, DownloadSource) or folder is not None):
+            raise _problem(f"{dataset.name} brings its sound: remove the key")
+        return source
 
     @field_validator("model")
     @classmethod
@@ -793,6 +853,19 @@ class Study(_Model):
     def list_settings(self) -> dict:
         """For the stage that lists recordings; read back by `FeaturesSettings`."""
         return FeaturesSettings(dataset=self.dataset).model_dump()
+
+    def source_settings(self) -> dict:
+        """For the stage that acquires a shard: what is asked of which source."""
+        return self.source.model_dump(exclude=POLITENESS)
+
+    @property
+    def downloads(self) -> bool:
+        """Whether the sound is downloaded."""
+        return isinstance(self.source, DownloadSource)
+
+    def politeness_settings(self) -> dict:
+        """For the stage that acquires a shard: how the source is asked."""
+        return self.source.model_dump(include=POLITENESS)
 
     def shard_settings(self) -> dict:
         """For the stage that computes the spectrograms of a shard; `AudioSettings` but for one."""

@@ -25,6 +25,8 @@ import numpy as np
 import soundfile
 from scipy.signal import upfirdn
 
+from weakneg.audio.ffmpeg import find_ffmpeg
+
 MISSING, UNREADABLE, EMPTY = "missing", "unreadable", "empty"
 TOO_SHORT, SILENT, NOT_FINITE = "too_short", "silent", "not_finite"
 
@@ -177,18 +179,6 @@ def _open(path: str | os.PathLike) -> soundfile.SoundFile:
         file.close()
         raise AudioError(UNREADABLE, "a file that does not tell its length, which ffmpeg reads")
     return file
-
-
-def find_ffmpeg() -> str | None:
-    """Path of the system's ffmpeg, or of that in the package imageio-ffmpeg, if there is one."""
-    if found := shutil.which("ffmpeg"):
-        return found
-    try:
-        from imageio_ffmpeg import get_ffmpeg_exe
-
-        return get_ffmpeg_exe()
-    except (ImportError, RuntimeError):
-        return None
 
 
 def _convert(

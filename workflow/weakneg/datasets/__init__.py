@@ -14,7 +14,8 @@ A data set file defines
   class in the published training list; `related_classes(folder)`, class name -> names of the
   classes that imply it or that it implies;
 - of spectrograms: `recordings(folder)`, a dictionary per recording with the fields of
-  `weakneg.audio.listing`, and `SPLIT_SIZES`, the number of recordings of each split.
+  `weakneg.audio.listing`, and `SPLIT_SIZES`, the number of recordings of each split;
+  `SOUND_ELSEWHERE`, true when the sound comes from the `source` that a study names.
 
 `recordings`, a person's own, has what depends on the list of files as functions of that list:
 `classes`, `class_sizes`, `split_sizes` and `recordings`.

@@ -27,8 +27,8 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -41,7 +41,6 @@ from weakneg.errors import UserError
 from weakneg.files import replace_when_whole
 
 STATUS_COLUMNS = ("id", "path", "start", "end", "status", "message")
-SURVIVOR_COLUMNS = ("class", "split", "listed", "ok", "share")
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".webm", ".mka"}
@@ -98,11 +97,12 @@ def acquire_shard(
         outcomes = _download(module, recordings, settings, Path(audio_folder), name)
     else:
         outcomes = dict(module.acquire(recordings, settings, Path(folder)))
-    _write_table(
-        status_csv,
-        STATUS_COLUMNS,
-        (_status_row(recording, outcomes[recording]) for recording in recordings),
-    )
+    with _writing(status_csv):
+        write_table(
+            status_csv,
+            STATUS_COLUMNS,
+            (_status_row(recording, outcomes[recording]) for recording in recordings),
+        )
     counts = Counter(outcome.status for outcome in outcomes.values())
     listed = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     print(f"{name}: {len(recordings)} recordings: {listed}", file=sys.stderr)
@@ -124,9 +124,9 @@ def _download(module, recordings, settings, audio_folder, shard) -> dict[Recordi
             wanted.append(recording)
     if not wanted:
         return outcomes
-    audio_folder.mkdir(parents=True, exist_ok=True)
     reported = time.monotonic()
-    try:
+    with _writing(audio_folder):
+        audio_folder.mkdir(parents=True, exist_ok=True)
         with closing(module.acquire(wanted, settings, audio_folder)) as arriving:
             for recording, outcome in arriving:
                 outcomes[recording] = outcome
@@ -136,9 +136,19 @@ def _download(module, recordings, settings, audio_folder, shard) -> dict[Recordi
                     reported = time.monotonic()
                     done = f"{len(outcomes)} of {len(recordings)}"
                     print(f"{shard}: {done} recordings", file=sys.stderr)
-    except OSError as error:
-        raise UserError(f"{audio_folder} cannot be written to ({error}): make room.") from error
     return outcomes
+
+
+@contextmanager
+def _writing(path: str | os.PathLike) -> Iterator[None]:
+    """What goes wrong inside is that `path` cannot be written: the disk is full, for one."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}): make room, or let one write "
+            "there, then run again (what is there is kept)."
+        ) from error
 
 
 # ----------------------------------------------------------------------------- files of clips
@@ -175,7 +185,7 @@ def read_recordings(path: str | os.PathLike) -> list[Recording]:
     """The list of recordings, without its events. Raises UserError, naming the line, if wrong."""
     csv.field_size_limit(1 << 30)  # the events of a day of sound are longer than the default
     found: dict[str, Recording] = {}
-    for where, row in _read_table(path, _LIST_COLUMNS):
+    for where, row in read_table(path, _LIST_COLUMNS):
         if not row["id"]:
             raise UserError(f"{where}: the id is empty: give each recording one.")
         if row["id"] in found:
@@ -206,8 +216,11 @@ def _seconds(row: Mapping[str, str], column: str, where: str) -> float | None:
     return seconds
 
 
-def _read_table(path: str | os.PathLike, columns: Sequence[str]) -> Iterable[tuple[str, dict]]:
-    """Where each row is, for messages, and the row."""
+def read_table(path: str | os.PathLike, columns: Sequence[str]) -> Iterable[tuple[str, dict]]:
+    """Where each row of a CSV file is, for messages, and the row.
+
+    Raises UserError when the file cannot be read, or lacks one of `columns`.
+    """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -230,7 +243,8 @@ def _status_row(recording: Recording, outcome: Outcome) -> tuple:
     return recording.id, path, *times, outcome.status, outcome.message
 
 
-def _write_table(path: str | os.PathLike, header: Sequence, rows: Iterable[Sequence]) -> None:
+def write_table(path: str | os.PathLike, header: Sequence, rows: Iterable[Sequence]) -> None:
+    """Write a CSV file."""
     with (
         replace_when_whole(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
@@ -238,39 +252,3 @@ def _write_table(path: str | os.PathLike, header: Sequence, rows: Iterable[Seque
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
-
-
-# ----------------------------------------------------------------------------- survivors
-def survivors(
-    recordings_csv: str | os.PathLike, status_csvs: Iterable[str | os.PathLike]
-) -> list[tuple[str, str, int, int, float]]:
-    """How many recordings of each class could be had.
-
-    Returns (class, split, recordings listed, those with status "ok", their share), sorted by class,
-    the training split first. A recording that no table has counts as not to be had.
-
-    Raises UserError when a table cannot be read.
-    """
-    there = {
-        row["id"]
-        for path in status_csvs
-        for _, row in _read_table(path, STATUS_COLUMNS)
-        if row["status"] == OK
-    }
-    listed, ok = Counter(), Counter()
-    for recording in read_recordings(recordings_csv):
-        for label in recording.labels:
-            listed[label, recording.split] += 1
-            ok[label, recording.split] += recording.id in there
-    order = sorted(listed, key=lambda key: (key[0], key[1] != "train", key[1]))
-    return [(*key, listed[key], ok[key], ok[key] / listed[key]) for key in order]
-
-
-def write_survivors(
-    recordings_csv: str | os.PathLike,
-    status_csvs: Iterable[str | os.PathLike],
-    output: str | os.PathLike,
-) -> None:
-    """Stage: write `survivors` to the CSV file `output`."""
-    rows = survivors(recordings_csv, status_csvs)
-    _write_table(output, SURVIVOR_COLUMNS, ((*row[:-1], f"{row[-1]:.4f}") for row in rows))

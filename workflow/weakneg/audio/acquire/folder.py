@@ -1,8 +1,9 @@
 """Source: sound that is there, in the folder of the data.
 
-A recording is the file that the list names, or else the one that is called like its id. Such a file
-is taken to be the clip itself, cut out already: `start` and `end` of the list say where in the
-original it comes from (so in AudioSet), and all of the file is used.
+A recording is the file that the list names, or else the one that is called like its id, in the
+folder or one inside of it. Such a file is taken to be the clip itself, cut out already: `start` and
+`end` of the list say where in the original it comes from (so in AudioSet), and all of the file is
+used.
 """
 
 import os

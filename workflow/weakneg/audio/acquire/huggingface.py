@@ -88,7 +88,7 @@ class _Mirror:
         if importlib.util.find_spec("huggingface_hub") is None:
             raise UserError(
                 "huggingface_hub, which downloads the mirror, is not installed: run "
-                "`make acquire`, or use --software-deployment-method conda."
+                "`make setup`, or use --software-deployment-method conda."
             )
         from filelock import FileLock
         from huggingface_hub.utils import disable_progress_bars
@@ -136,7 +136,10 @@ class _Mirror:
         system = HfFileSystem(endpoint=settings.endpoint, skip_instance_cache=True)
         info = self._patiently(
             lambda: api.dataset_info(
-                settings.repository, revision=settings.revision, files_metadata=True
+                settings.repository,
+                revision=settings.revision,
+                files_metadata=True,
+                timeout=settings.timeout,
             )
         )
         if known is not None and known["commit"] == info.sha:
@@ -227,10 +230,12 @@ class _Mirror:
     def _patiently(self, ask: Callable[[], _Result]) -> _Result:
         """Ask the hub, and again after an error that may pass. Raises UserError in the end."""
         from huggingface_hub import errors
+        from huggingface_hub.utils import get_session
 
         settings = self._settings
         wait = settings.backoff_seconds
         for tries_left in range(settings.retries, -1, -1):
+            get_session().timeout = settings.timeout  # by default it waits for ever
             try:
                 return ask()
             except errors.RepositoryNotFoundError as error:  # gated ones too

@@ -4,7 +4,7 @@ Nothing heavy is imported here, since every start of the workflow checks the con
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -21,8 +21,12 @@ class _Source(BaseModel):
 class FolderSource(_Source):
     """Sound that is there: files in the folder of the data."""
 
-    type: Literal["folder"] = Field(
-        "folder", description="Files in the folder of the data; nothing is downloaded."
+    type: Literal["folder"] = Field("folder", description="Files; nothing is downloaded.")
+    folder: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder of the clips, or one around it, where the data set does not bring "
+        "them; looked for in the working directory, then in the folder that WEAKNEG_DATA names.",
     )
     name: str = Field(
         ID,
@@ -33,7 +37,11 @@ class FolderSource(_Source):
 
 
 class DownloadSource(_Source):
-    """What all downloads have in common."""
+    """What all downloads have in common.
+
+    Settings of `POLITENESS` say how a source is asked, and not what for: when they change, what is
+    there stays, and nothing is done again.
+    """
 
     retries: int = Field(
         3,
@@ -49,8 +57,9 @@ class DownloadSource(_Source):
     )
     retry_failed: bool = Field(
         False,
-        description="true: try again what an earlier run did not get. Otherwise a clip that could "
-        "not be had stays so.",
+        description="true: try again what an earlier run did not get, where the shards are run "
+        "again: snakemake <study> --forcerun acquire_shard. Otherwise a clip that could not be had "
+        "stays so.",
     )
 
 
@@ -69,8 +78,8 @@ class YoutubeSource(DownloadSource):
         5.0,
         gt=0,
         description="Tries that a shard begins per minute. 5 is what YouTube allows a visitor who "
-        "is not signed in (300 videos per hour), in all: of several shards at a time each has its "
-        "own rate.",
+        "is not signed in (300 videos per hour), in all. Shards that download run one at a time, "
+        "unless profiles/default or --resources downloads=n allow more: each has this rate.",
     )
     concurrency: int = Field(2, ge=1, description="Clips that a shard downloads at a time.")
     timeout: float = Field(
@@ -120,6 +129,9 @@ class HuggingfaceSource(DownloadSource):
         description="What the mirror calls a clip, in tar archives without the ending; {id} stands "
         "for the clip's id.",
     )
+    timeout: float = Field(
+        60.0, gt=0, description="Seconds without a word of the hub after which it is asked again."
+    )
     id_column: str = Field("video_id", description="Column of Parquet files with that name.")
     audio_column: str = Field(
         "audio",
@@ -135,6 +147,17 @@ class HuggingfaceSource(DownloadSource):
         )
         return f"huggingface {place}"
 
+
+SOURCES = {
+    name: model
+    for model in (FolderSource, YoutubeSource, HuggingfaceSource)
+    for name in get_args(model.model_fields["type"].annotation)
+}
+"""Value of `type` -> model."""
+
+POLITENESS = frozenset(DownloadSource.model_fields) | {
+    *("clips_per_minute", "concurrency", "timeout", "cookies")
+}
 
 Source = Annotated[FolderSource | YoutubeSource | HuggingfaceSource, Field(discriminator="type")]
 

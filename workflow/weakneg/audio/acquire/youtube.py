@@ -54,6 +54,7 @@ from weakneg.audio.acquire.outcome import (
     one_line,
 )
 from weakneg.audio.acquire.settings import ID, YoutubeSource
+from weakneg.audio.ffmpeg import find_ffmpeg
 from weakneg.errors import UserError
 
 _MAY_PASS = {TIMEOUT, RATE_LIMITED, UNREACHABLE, FORBIDDEN, TRUNCATED, ERROR}
@@ -63,6 +64,7 @@ _LONGEST_WAIT = 600.0  # seconds between two tries
 _ENOUGH = 0.9  # share of the wanted seconds; lists round the end of short videos
 _STALLED_SECONDS = 20  # of yt-dlp's own requests
 _LEFT_OVER_SECONDS = 86400  # age of the folder of a job that was killed
+_UNKNOWN_FRAMES = 1 << 36  # more than FLAC can tell: so libsndfile reads a file without any sound
 
 # What yt-dlp, YouTube and ffmpeg say; the first that fits counts. Messages of YouTube:
 # yt_dlp/extractor/youtube/_video.py and yt-dlp's issues.
@@ -265,7 +267,7 @@ class _Downloads:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                start_new_session=True,  # a group of its own, to be killed as a whole
+                process_group=0,  # a group of its own, to be killed as a whole
             )
             self._running.add(process)
         try:
@@ -293,8 +295,14 @@ def _command(settings: YoutubeSource) -> list[str]:
     """yt-dlp with all options that are the same for every clip."""
     if importlib.util.find_spec("yt_dlp") is None:
         raise UserError(
-            "yt-dlp, which downloads the clips, is not installed: run `make acquire`, or use "
+            "yt-dlp, which downloads the clips, is not installed: run `make setup`, or use "
             "--software-deployment-method conda."
+        )
+    ffmpeg = find_ffmpeg()
+    if ffmpeg is None:
+        raise UserError(
+            "ffmpeg, which cuts and decodes the clips, is not installed: run `make setup`, or "
+            "install it with the system's packages."
         )
     if settings.cookies is not None and not os.access(settings.cookies, os.R_OK):
         raise UserError(f"source.cookies: {settings.cookies} cannot be read: correct the path.")
@@ -303,24 +311,9 @@ def _command(settings: YoutubeSource) -> list[str]:
         *("--no-quiet", "--no-progress", "--print", "before_dl:%(duration)s"),
         *("--format", "bestaudio/best", "--output", "clip.flac", "--fixup", "never"),
         *("--downloader", "ffmpeg", "--downloader-args", f"ffmpeg_o:{_FLAC}"),
-        *("--force-keyframes-at-cuts", "--ffmpeg-location", _ffmpeg()),
+        *("--force-keyframes-at-cuts", "--ffmpeg-location", ffmpeg),
         *("--socket-timeout", str(_STALLED_SECONDS), "--retries", "0", "--extractor-retries", "0"),
     ]
-
-
-def _ffmpeg() -> str:
-    """That of the system, or the one that comes with the package imageio-ffmpeg."""
-    if found := shutil.which("ffmpeg"):
-        return found
-    try:
-        from imageio_ffmpeg import get_ffmpeg_exe
-
-        return get_ffmpeg_exe()
-    except (ImportError, RuntimeError) as error:
-        raise UserError(
-            "ffmpeg, which cuts and decodes the clips, is not installed: run `make acquire`, or "
-            "install it with the system's packages."
-        ) from error
 
 
 # ----------------------------------------------------------------------------- what it says
@@ -369,9 +362,10 @@ def _number(text: str) -> float | None:
 
 def _seconds(flac: Path) -> float:
     try:
-        return soundfile.info(flac).duration
+        about = soundfile.info(flac)
+        return 0.0 if about.frames >= _UNKNOWN_FRAMES else about.duration
     except (soundfile.LibsndfileError, RuntimeError):
-        return 0.0  # without any sound ffmpeg writes no complete header
+        return 0.0
 
 
 # ----------------------------------------------------------------------------- the job
