@@ -181,6 +181,14 @@ def audit_figure(args: argparse.Namespace) -> None:
     draw_selection(args.overlap, args.turnover, args.settings, args.outputs)
 
 
+def sound_figure(args: argparse.Namespace) -> None:
+    """Draw what a study of sound is made of, and write the table behind it."""
+    from weakneg.figures.sound import draw_sound
+
+    stores = {"train": args.train_store, "test": args.test_store}
+    draw_sound(args.recordings, stores, args.problems, args.settings, args.table, args.outputs)
+
+
 def schema(args: argparse.Namespace) -> None:
     """Write the JSON schemas of the configuration into workflow/schemas."""
     from weakneg.config import SCHEMAS, schemas
@@ -306,6 +314,16 @@ def _parser() -> argparse.ArgumentParser:
         output_folder=path,
     )
     command(audit_figure, overlap=path, turnover=path, settings=as_json, outputs=several)
+    command(
+        sound_figure,
+        recordings=path,
+        train_store=path,
+        test_store=path,
+        problems=path,
+        settings=as_json,
+        table=path,
+        outputs=several,
+    )
     command(schema)
     command(publish, results=path, target=path, command=text, wall_time=text)
     return parser
