@@ -82,3 +82,34 @@ rule compute_shard:
     shell:
         "python -m weakneg shard --settings {params.settings:q} --status {input}"
         " --output {output} --threads {threads} --code {params.code} 2> {log}"
+
+
+rule draw_sound:
+    input:
+        recordings="results/{study}/audio/recordings.csv",
+        train="results/{study}/features/train.h5",
+        test="results/{study}/features/test.h5",
+        problems="results/{study}/features/problems.csv",
+    output:
+        report(
+            "results/{study}/figures/sound.png",
+            category="{study}",
+            caption="../report/sound.rst",
+        ),
+        expand(
+            "results/{{study}}/figures/sound.{ext}",
+            ext=[ext for ext in FORMATS if ext != "png"],
+        ),
+        table="results/{study}/tables/sound.csv",
+    log:
+        "results/{study}/logs/draw_sound.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        figures=lambda _, output: [file for file in output if file != output.table],
+        settings=settings_of("report"),
+        code=code_of("weakneg.figures.sound"),
+    shell:
+        "python -m weakneg sound_figure --recordings {input.recordings} --problems {input.problems}"
+        " --train-store {input.train} --test-store {input.test} --settings {params.settings:q}"
+        " --table {output.table} --outputs {params.figures} --code {params.code} 2> {log}"

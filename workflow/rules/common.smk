@@ -50,7 +50,7 @@ TABLES = [
     *("ranks.csv", "differences.csv", "class_size.csv"),
 ]
 
-OF_SOUND = ["acquired.csv", "acquired.md"]  # tables
+OF_SOUND = ["acquired.csv", "acquired.md", "sound.csv"]  # tables
 AUDIT_TABLES = [
     *("selection_overlap.csv", "selection_turnover.csv", "most_selected.csv", "selection.md"),
 ]
@@ -142,12 +142,14 @@ def requested(study):
 def study_results(study):
     """What people read of a study."""
     of_clips = CONFIG.study(study).unit == "clip"
+    of_sound = CONFIG.study(study).audio is not None
     figures = [figure for figure in FIGURES if of_clips or figure not in OF_CLIPS]
     return [
         f"results/{study}/metrics.csv",
         *(f"results/{study}/tables/{table}" for table in TABLES),
         *([f"results/{study}/tables/classes.csv"] if of_clips else []),
-        *(f"results/{study}/tables/{table}" for table in OF_SOUND if CONFIG.study(study).audio),
+        *(f"results/{study}/tables/{table}" for table in OF_SOUND if of_sound),
+        *(f"results/{study}/figures/sound.{ext}" for ext in FORMATS if of_sound),
         *(f"results/{study}/figures/{figure}.{ext}" for figure in figures for ext in FORMATS),
         *audit_results(study),
     ]

@@ -210,6 +210,14 @@ def export(args: argparse.Namespace) -> None:
     export(args.models, args.recordings, args.output, args.seeds)
 
 
+def sound_figure(args: argparse.Namespace) -> None:
+    """Draw what a study of sound is made of, and write the table behind it."""
+    from weakneg.figures.sound import draw_sound
+
+    stores = {"train": args.train_store, "test": args.test_store}
+    draw_sound(args.recordings, stores, args.problems, args.settings, args.table, args.outputs)
+
+
 def schema(args: argparse.Namespace) -> None:
     """Write the JSON schemas of the configuration into workflow/schemas."""
     from weakneg.config import SCHEMAS, schemas
@@ -370,6 +378,16 @@ def _parser() -> argparse.ArgumentParser:
     exporting = command(export, **of_models)
     exporting.add_argument(
         "recordings", type=Path, nargs="*", help="audio files, or folders, for the check"
+    )
+    command(
+        sound_figure,
+        recordings=path,
+        train_store=path,
+        test_store=path,
+        problems=path,
+        settings=as_json,
+        table=path,
+        outputs=several,
     )
     command(schema)
     command(publish, results=path, target=path, command=text, wall_time=text)

@@ -36,7 +36,7 @@ _AGAIN = "delete it, so that the next run makes it again"
 
 
 @dataclass(frozen=True)
-class _Listed:
+class Listed:
     """A row of the list of recordings; `events` are (label, onset, offset), or None."""
 
     split: str
@@ -81,7 +81,7 @@ def join_features(
     Raises UserError when a file is missing or damaged, when list, settings and shards do not belong
     together, when a label is no class, and when a split has no clip.
     """
-    listed = _read_list(recordings, classes)
+    listed = read_list(recordings, classes)
     joined = {
         split: _Joined(split, [Path(path) for path in shards[split]], settings, listed)
         for split in SPLITS
@@ -114,7 +114,7 @@ class _Joined:
         split: str,
         shards: Sequence[Path],
         settings: Mapping[str, Any],
-        listed: Mapping[str, _Listed],
+        listed: Mapping[str, Listed],
     ):
         self._split, self._shards = split, shards
         self.problems: list[list[str]] = []
@@ -151,7 +151,7 @@ class _Joined:
         self.columns["end"] += begins
         self._find_lost_events(listed)
 
-    def _find_lost_events(self, listed: Mapping[str, _Listed]) -> None:
+    def _find_lost_events(self, listed: Mapping[str, Listed]) -> None:
         """Count the events that are in no clip of their recording among the problems."""
         clips: dict[str, list[int]] = {}
         for number, recording in enumerate(self.columns["recording"].tolist()):
@@ -196,7 +196,7 @@ class _Joined:
     def write(
         self,
         path: str | os.PathLike,
-        listed: Mapping[str, _Listed],
+        listed: Mapping[str, Listed],
         classes: Sequence[str],
         settings: Mapping[str, Any],
         mean: float,
@@ -240,7 +240,7 @@ class _Joined:
         file.create_virtual_dataset(name, layout, fillvalue=missing)
 
 
-def _read_list(path: str | os.PathLike, classes: Sequence[str]) -> dict[str, _Listed]:
+def read_list(path: str | os.PathLike, classes: Sequence[str]) -> dict[str, Listed]:
     """Id -> row of the list. Raises UserError, naming the line, when one is not as it must be."""
     known = set(classes)
     listed = {}
@@ -270,7 +270,7 @@ def _read_list(path: str | os.PathLike, classes: Sequence[str]) -> dict[str, _Li
                 unknown = {*labels, *(event[0] for event in events or ())} - known
                 if unknown:
                     raise UserError(f"{where}: {min(unknown)!r} is not one of the classes.")
-                listed[row["id"]] = _Listed(row["split"], start, labels, events)
+                listed[row["id"]] = Listed(row["split"], start, labels, events)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path} cannot be read ({reason}).") from error

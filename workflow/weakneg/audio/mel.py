@@ -76,6 +76,11 @@ class LogMel:
         """Frames of a waveform of that many samples."""
         return max(0, 1 + (samples - self.frame_samples) // self.shift_samples)
 
+    def bin_at(self, hertz: float) -> float:
+        """Where a frequency lies among the bins: at f, that of the centre of bin f."""
+        lowest, width = _scale(self.mel_bins, self.sample_rate)
+        return (_mel(hertz) - lowest) / width - 1
+
     def __call__(self, waveform: Tensor) -> Tensor:
         # On a processor a batch falls out of the caches.
         if waveform.ndim > 1 and waveform.device.type == "cpu":
@@ -121,15 +126,22 @@ def _mel_filters(n_bins: int, n_fft: int, sample_rate: int) -> Tensor:
     In single precision, in the order of Kaldi's arithmetic: a filter of low frequencies may hold
     one frequency only, near its edge, where rounding shows.
     """
-    lowest, highest = (
-        1127 * math.log(1 + hertz / 700) for hertz in (_LOWEST_FREQUENCY, sample_rate / 2)
-    )
-    width = (highest - lowest) / (n_bins + 1)
+    lowest, width = _scale(n_bins, sample_rate)
     number = torch.arange(n_bins)[:, None]
     left, centre, right = (lowest + (number + edge) * width for edge in (0.0, 1.0, 2.0))
     mel = 1127 * (1 + sample_rate / n_fft * torch.arange(n_fft / 2) / 700).log()
     rising, falling = (mel - left) / (centre - left), (right - mel) / (right - centre)
     return torch.nn.functional.pad(torch.minimum(rising, falling).clamp_min(0), (0, 1))
+
+
+def _scale(n_bins: int, sample_rate: int) -> tuple[float, float]:
+    """Lower edge of the first filter, and distance between the centres of two, in mel."""
+    lowest = _mel(_LOWEST_FREQUENCY)
+    return lowest, (_mel(sample_rate / 2) - lowest) / (n_bins + 1)
+
+
+def _mel(hertz: float) -> float:
+    return 1127 * math.log(1 + hertz / 700)
 
 
 def _power_of_two(n: int) -> int:
