@@ -20,8 +20,8 @@ STRATEGIES = (
     "margin, random, svm_margin"
 )
 SECTIONS = (
-    "extends, title, description, note, dataset, bags, audio, model, training, sampling, classes, "
-    "strategies, seeds, baseline, reference"
+    "extends, title, description, note, dataset, bags, audio, source, model, training, sampling, "
+    "classes, strategies, seeds, baseline, reference"
 )
 
 
@@ -140,9 +140,9 @@ def message(call, *arguments) -> str:
         (
             "extends: digts",
             "extends: 'digts' is not a study; did you mean 'digits'? Allowed: "
-            "audioset_vggish, cifar10, cifar100, "
+            "audioset, audioset_vggish, cifar10, cifar100, "
             "cifar10_known_label, cifar10_ratio1, cifar10_resample3, cifar10_resnet18, "
-            "cifar10_softmax_max, cifar10_softmax_mean, digits, soundscapes, or the path of a "
+            "cifar10_softmax_max, cifar10_softmax_mean, digits, esc10, soundscapes, or the path of a "
             "YAML file",
         ),
         ("extends: ./other.yaml", "extends: there is no file other.yaml"),
@@ -327,7 +327,7 @@ def built(**settings) -> config.Study:
         (
             {"data": {"cifar": "x"}},
             "data.cifar: 'cifar' is not a data set; did you mean 'cifar10'? "
-            "Allowed: audioset_vggish, cifar10, cifar100, digits, "
+            "Allowed: audioset, audioset_vggish, cifar10, cifar100, digits, "
             "recordings, soundscapes",
         ),
         ({"seeds": 0}, "seeds: must be at least 1, not 0"),
