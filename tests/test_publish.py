@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,9 +28,10 @@ def results(tmp_path, monkeypatch):
     write_run(folder / "runs" / "removed" / "margin", "of other code, long ago")
     run = folder / "runs" / "cat" / "margin"
     collect_metrics([("margin", run), ("entropy", run)], folder / "metrics.csv")
-    for name in ("features/train.h5", "features/test.h5", "tables/table1.md", "figures/a.svg"):
+    for name in ("tables/table1.md", "figures/a.svg"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(name)
+    write_features(folder / "features", 0)
     repository = tmp_path / "repository"
     repository.mkdir()
     monkeypatch.chdir(repository)
@@ -41,6 +43,18 @@ def results(tmp_path, monkeypatch):
     ):
         subprocess.run(["git", *command], check=True)
     return folder
+
+
+def write_features(folder, value):
+    """Stores as of sound: a view of a shard each."""
+    folder.mkdir(exist_ok=True)
+    for split in ("train", "test"):
+        with h5py.File(folder / f"{split}_shard.h5", "w") as file:
+            file.create_dataset("x", data=np.full((3, 2), value), track_times=False)
+        layout = h5py.VirtualLayout((3, 2), np.int64)
+        layout[:] = h5py.VirtualSource(f"{split}_shard.h5", "x", (3, 2))
+        with h5py.File(folder / f"{split}.h5", "w") as file:
+            file.create_virtual_dataset("x", layout)
 
 
 def write_run(folder, code):
@@ -80,6 +94,16 @@ def test_provenance_counts_a_shared_run_once_and_leaves_out_what_is_not_in_the_t
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
     assert provenance["commit"] == head.stdout.strip()
     assert Path("published/tables/table1.md").read_text() == "tables/table1.md"
+
+
+def test_the_features_are_told_apart_by_what_is_in_their_shards(results):
+    found = []
+    for value in (0, 0, 1):
+        write_features(results / "features", value)
+        publish(results, "published", "snakemake toy", "1 h")
+        found.append(json.loads(Path("published/provenance.json").read_text())["features_sha256"])
+    assert found[0]["train"] != found[2]["train"]
+    assert found[0]["test"] != found[2]["test"]
 
 
 def test_results_of_other_code_than_the_commit_are_not_published(results, monkeypatch):

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import h5py
+
 from weakneg.errors import UserError
 from weakneg.evaluation import read_metrics, read_run
 from weakneg.files import replace_when_whole
@@ -22,8 +24,8 @@ def publish(
 
     provenance.json names both, the commit (that of the repository in the working directory, whose
     code must be that of the runs), the versions, machine kind and code fingerprints of the runs,
-    their training time in all, and the SHA-256 of the feature stores, whose bytes depend on the
-    data alone.
+    their training time in all, and the SHA-256 of the feature stores (of sound: followed by their
+    shards), whose bytes depend on the data alone.
 
     Raises UserError when the study is not finished, or other code than this commit's made it.
     """
@@ -46,8 +48,7 @@ def publish(
         "versions": _versions(results, set(metrics["fingerprint"])),
         "fingerprints": metrics.groupby("strategy")["fingerprint"].unique().map(list).to_dict(),
         "features_sha256": {
-            split: hashlib.sha256((results / "features" / f"{split}.h5").read_bytes()).hexdigest()
-            for split in ("train", "test")
+            split: _digest(results / "features" / f"{split}.h5") for split in ("train", "test")
         },
     }
     for part in ("tables", "figures"):
@@ -56,6 +57,18 @@ def publish(
     shutil.copy(results / "metrics.csv", target / "metrics.csv")
     with replace_when_whole(target / "provenance.json") as path:
         path.write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
+
+
+def _digest(store: Path) -> str:
+    """SHA-256 of a feature store, and of the shards behind it."""
+    shards = []
+    with h5py.File(store) as file:
+        if file["x"].is_virtual:
+            shards = [store.parent / source.file_name for source in file["x"].virtual_sources()]
+    digest = hashlib.sha256()
+    for path in (store, *shards):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _versions(results: Path, fingerprints: set[str]) -> list[dict]:
