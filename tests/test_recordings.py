@@ -419,6 +419,30 @@ def test_the_folder_may_be_in_that_of_the_environment_variable(listed, tmp_path,
     assert len(features(study())["train"].x) == 1
 
 
+SMALL_DISK = """
+import resource, signal, sys
+from weakneg.__main__ import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+sys.exit(main())
+"""
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_list(listed, tmp_path):
+    listed([f"{number}.wav,Dog" for number in range(1000)])
+    settings = json.dumps(study().list_settings())
+    stage = ["recordings", "--settings", settings, "--folder", "sounds", "--output", "out/a.csv"]
+    done = subprocess.run(
+        [sys.executable, "-c", SMALL_DISK, *stage],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "error: File too large: make room and run again.\n"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 # ----------------------------------------------------------------------------- the workflow
 def test_nothing_in_a_list_reaches_a_shell(tmp_path):
     """Names and labels with all that a shell minds, through Snakemake, to the scores."""

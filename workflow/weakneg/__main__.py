@@ -4,6 +4,7 @@ The rules of the workflow call it; so can a person, with the command that `snake
 """
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -11,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from weakneg.errors import UserError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # Every stage imports what it needs when it runs: importing torch takes seconds.
 
@@ -412,6 +415,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.stage(args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        print(f"error: {reason}: make room and run again.", file=sys.stderr)
         return 1
     return 0
 
