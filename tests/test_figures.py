@@ -387,6 +387,26 @@ def test_class_size_shows_every_class_and_the_means_of_its_groups():
     assert figure.axes[0].get_xscale() == "log"
 
 
+def test_classes_of_one_size_say_nothing_about_size():
+    metrics, study = many_classes()
+    figure = drawn("class_size", metrics.assign(n_positive=12), study)
+    assert any("All have 12 positive training bags" in text for text in texts(figure))
+
+
+@pytest.mark.parametrize("name", ["mean_ap", "learning_curves"])
+def test_an_axis_of_average_precision_ends_at_1_however_wide_intervals_are(toy, name):
+    """Two seeds that disagree have an interval over several units."""
+    metrics_csv, runs, study = toy
+    metrics = select_study(read_metrics(metrics_csv), study)
+    metrics = metrics[metrics["seed"] < 2]
+    metrics["ap"] = metrics["seed"].map({0: 0.2, 1: 0.9})
+    with house_style():
+        figure = FIGURES[name](metrics, runs, study)
+    for axes in figure.axes:
+        low, high = axes.get_xlim() if name == "mean_ap" else axes.get_ylim()
+        assert -0.1 < low < high < 1.1
+
+
 class TestCost:
     def test_bars_add_up_to_the_costs(self):
         metrics, study = many_classes()

@@ -26,24 +26,27 @@ from weakneg.wording import classes_phrase, seeds_phrase, strategy_name
 
 def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     """Draw the figure from the metrics of `study`."""
-    table = paired_differences(metrics, study, "ap")
+    table, n_seeds = paired_differences(metrics, study, "ap"), metrics["seed"].nunique()
     if table.empty:
         return nothing_to_compare(study)
+    of_what = f"{classes_phrase(len(study['classes']))}, {seeds_phrase(n_seeds)}"
+    if table["n_positive"].nunique() == 1:
+        size = f"{table['n_positive'].iloc[0]:.0f}"
+        return nothing_to_compare(study, f"All have {size} positive training bags: {of_what}.")
     trend = size_trend(metrics, study, "ap")
     strategies = list(rows_of(study, table["strategy"].unique()))
-    n_seeds, baseline = metrics["seed"].nunique(), strategy_name(study["baseline"])
-    style = styles(study)
+    baseline, style = strategy_name(study["baseline"]), styles(study)
 
     n_columns = min(len(strategies), 4)
     n_rows = math.ceil(len(strategies) / n_columns)
     n_groups = trend.groupby("strategy").size().iloc[0]
+    groups = f"{n_groups} groups of classes of neighbouring size" if n_groups > 1 else "all classes"
     figure = canvas(
         1.45 * n_rows + 0.6,
         study,
         "difference in average precision, by class size",
-        f"one point per class ({classes_phrase(len(study['classes']))}, {seeds_phrase(n_seeds)});"
-        f" line and box: mean of {n_groups} groups of classes of neighbouring size, with its 95%"
-        " interval over the classes",
+        f"one point per class ({of_what});"
+        f" line and box: mean of {groups}, with its 95% interval over the classes",
     )
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     for axes, strategy in itertools.zip_longest(grid.flat, strategies):
