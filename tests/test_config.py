@@ -328,7 +328,7 @@ def built(**settings) -> config.Study:
             {"data": {"cifar": "x"}},
             "data.cifar: 'cifar' is not a data set; did you mean 'cifar10'? "
             "Allowed: audioset, audioset_vggish, cifar10, cifar100, digits, "
-            "recordings, soundscapes",
+            "instances, recordings, soundscapes",
         ),
         ({"seeds": 0}, "seeds: must be at least 1, not 0"),
         (

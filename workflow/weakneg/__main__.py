@@ -35,7 +35,8 @@ def features(args: argparse.Namespace) -> None:
     if settings.audio is None:
         from weakneg.features import build_features
 
-        build_features(settings.dataset.name, args.folder, *outputs)
+        dataset = settings.dataset
+        build_features(dataset.name, args.folder, *outputs, dataset.list, dataset.test_split)
     else:
         from weakneg.audio.join import join_features
 

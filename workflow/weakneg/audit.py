@@ -483,7 +483,8 @@ def _bag_link(bags: ClassBags, row: int, link: Callable[[str, float], str] | Non
         return f"bag {bags.bag[row]}{draw}"
     identity = _identity(bags, row, link)
     if not identity["link"]:
-        return f"{escape(identity['id'])} at {identity['start']:g} s"
+        start = f" at {identity['start']:g} s" if identity["start"] else ""
+        return escape(identity["id"]) + start
     # Once more, so that no sign ends the Markdown link early; quoted signs stay as they are.
     url = urllib.parse.quote(identity["link"], safe=":/?&=%#+,;@~")
     return f"[{escape(identity['id'])}]({url})"

@@ -175,6 +175,11 @@ class _Model(BaseModel):
         return value
 
 
+def _keys(info: ValidationInfo) -> tuple[str, ...]:
+    """The keys with which a study says where a person's own data are."""
+    return getattr(datasets.module(info.data["name"]), "KEYS", ())
+
+
 class DatasetSettings(_Model):
     """Where the instances come from."""
 
@@ -183,7 +188,8 @@ class DatasetSettings(_Model):
         None,
         validate_default=True,
         description="Of the data set `recordings`: the CSV file that says what is in them, with "
-        "columns file, labels and, if wanted, split, onset and offset. A path from the folder of "
+        "columns file, labels and, if wanted, split, onset and offset. Of the data set "
+        "`instances`: the CSV, Parquet or HDF5 file of their features. A path from the folder of "
         "this file, or else from the working directory.",
     )
     folder: str | None = Field(
@@ -197,7 +203,7 @@ class DatasetSettings(_Model):
         "test",
         # What other data sets read stays what it was, so that nothing of them runs again.
         exclude_if=lambda split: split == "test",
-        description="Of the data set `recordings`: the split of the list to test on. By any "
+        description="Of one's own data: the split of the list to test on. By any "
         "other name than 'test' the splits are folds, and all others are for training.",
     )
 
@@ -210,8 +216,8 @@ class DatasetSettings(_Model):
 
     @field_validator("list", "folder")
     @classmethod
-    def _of_recordings(cls, path: str | None, info: ValidationInfo) -> str | None:
-        if "name" in info.data and (info.data["name"] == "recordings") != (path is not None):
+    def _of_own_data(cls, path: str | None, info: ValidationInfo) -> str | None:
+        if "name" in info.data and (info.field_name in _keys(info)) != (path is not None):
             name = info.data["name"]
             raise _problem("is missing" if path is None else f"{name} has its own: remove the key")
         return path
@@ -219,7 +225,7 @@ class DatasetSettings(_Model):
     @field_validator("test_split")
     @classmethod
     def _of_a_list(cls, split: str, info: ValidationInfo) -> str:
-        if info.data.get("name", "recordings") != "recordings":
+        if "name" in info.data and "list" not in _keys(info):
             raise _problem(f"{info.data['name']} has its own: remove the key")
         return split
 
@@ -540,9 +546,10 @@ def _check_sizes(classes: Iterable[str], dataset: DatasetSettings) -> None:
     ]
     if lacking:
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+        what = "recordings" if dataset.module.UNIT == "spectrogram" else "bags"
         raise _problem(
-            f"too few recordings of {', '.join(lacking[:5])}{more}: name the other classes, take "
-            f"{{top: n}}, or move recordings with the column split of {dataset.list}"
+            f"too few {what} of {', '.join(lacking[:5])}{more}: name the other classes, take "
+            f"{{top: n}}, or move {what} with the column split of {dataset.list}"
         )
 
 
@@ -665,7 +672,7 @@ class Study(_Model):
         if "dataset" in info.data:
             dataset = info.data["dataset"]
             if dataset.module.UNIT != "image" and bags is not None:
-                raise _problem(f"each clip of {dataset.name} is a bag: remove the key")
+                raise _problem(f"{dataset.name} consists of bags: remove the key")
             if dataset.module.UNIT == "image" and bags is None:
                 return BagSettings()
         return bags

@@ -18,8 +18,12 @@ def build_features(
     train_store: str | os.PathLike,
     test_store: str | os.PathLike,
     problems: str | os.PathLike,
+    list_file: str | None = None,
+    test_split: str = "test",
 ) -> None:
     """Write the stores of a data set, whose files are in `folder`, and the list of its problems.
+
+    list_file, test_split : of a person's own data, in place of `folder`
 
     Images and frames are stored as published, unscaled; both stores carry the statistics of the
     training split. `problems` becomes a CSV file with the fields of `Problem`.
@@ -27,8 +31,10 @@ def build_features(
     Raises UserError when a file of the data set cannot be used.
     """
     data = datasets.module(dataset)
+    classes = data.CLASSES if list_file is None else data.classes(list_file)
     if data.UNIT == "clip":
-        splits, found = data.load_clips(folder)
+        own = (folder,) if list_file is None else (list_file, test_split)
+        splits, found = data.load_clips(*own)
     else:
         splits, found = {split: data.load(split, folder) for split in ("train", "test")}, []
     mean, std = _statistics(splits["train"])
@@ -40,8 +46,8 @@ def build_features(
             Store(
                 x=rows.x,
                 id=rows.id,
-                y=rows.y if data.UNIT == "clip" else one_hot(rows.y, len(data.CLASSES)),
-                class_names=data.CLASSES,
+                y=rows.y if data.UNIT == "clip" else one_hot(rows.y, len(classes)),
+                class_names=classes,
                 mean=mean,
                 std=std,
                 kind=f"{data.UNIT}s",
@@ -70,9 +76,14 @@ def _statistics(rows: Images | Clips) -> tuple[np.ndarray, np.ndarray]:
 
 
 def channel_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation per channel of (N, channels, ...), each (channels,) float64."""
+    """Mean and standard deviation per channel of (N, channels, ...), each (channels,) float64.
+
+    The deviation is 1 where a channel is always the same, so that one can divide by it.
+    """
     # Channel by channel: a float64 copy of all of it would be eight times the size of the images.
     channels = [x[:, c] for c in range(x.shape[1])]
     mean = [values.mean(dtype=np.float64) for values in channels]
-    std = [values.std(dtype=np.float64) for values in channels]
+    std = [
+        values.std(dtype=np.float64) if values.min() < values.max() else 1.0 for values in channels
+    ]
     return np.array(mean), np.array(std)

@@ -4,8 +4,8 @@ A data set file defines
 
 - `CLASSES`: tuple of class names; class number c is `CLASSES[c]`;
 - `UNIT`: "image", when its instances are images that are put into bags; "clip", when each clip is
-  a bag of its own and its frames are the instances; "spectrogram", when each clip is a bag of its
-  own and a model makes the instances from its spectrogram;
+  a bag of its own and its frames, feature vectors, are the instances; "spectrogram", when each clip
+  is a bag of its own and a model makes the instances from its spectrogram;
 - `FILES`: the files that `fetch` leaves in the data set's folder (empty when nothing is fetched);
 - `fetch(folder, local_copy=None)`: puts `FILES` there, checked (absent when `FILES` is empty);
 - of images: `load(split, folder)`, `Images` of "train" or "test";
@@ -17,8 +17,9 @@ A data set file defines
   `weakneg.audio.listing`, and `SPLIT_SIZES`, the number of recordings of each split;
   `SOUND_ELSEWHERE`, true when the sound comes from the `source` that a study names.
 
-`recordings`, a person's own, has what depends on the list of files as functions of that list:
-`classes`, `class_sizes`, `split_sizes` and `recordings`.
+A person's own data, `recordings` and `instances`, name in `KEYS` what a study must say about them,
+and have what depends on their list as functions of that list: `classes`, `class_sizes`, and
+`split_sizes` with `recordings`, or `load_clips`.
 
 Importing one costs nothing: heavy libraries are imported inside the functions.
 """
@@ -51,7 +52,7 @@ class Images:
 class Clips:
     """One split of a data set of clips, in ascending order of id.
 
-    x : (N, T, F) uint8, frames; 0 behind the last one of a shorter clip
+    x : (N, T, F) uint8 or float32, frames; 0 behind the last one of a shorter clip
     length : (N,) int64, frames that are real, 1..T
     id : (N,) str, distinct
     start : (N,) float64, where the clip starts in its recording, seconds

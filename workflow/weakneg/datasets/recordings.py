@@ -14,20 +14,19 @@ Other columns are not read. The id of a recording is its `file`.
 """
 
 import csv
-import hashlib
 import math
 from collections import Counter
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from weakneg.datasets.own_lists import SPLITS, count_labels, label_names, name_splits
 from weakneg.errors import UserError
 
 UNIT = "spectrogram"
 FILES: tuple[str, ...] = ()
+KEYS = ("list", "folder")
 
 COLUMNS = ("file", "labels", "split", "onset", "offset")
-LABEL_SEPARATOR = ";"
-SPLITS = ("train", "test")
 
 
 def classes(list_file: str) -> tuple[str, ...]:
@@ -43,10 +42,8 @@ def split_sizes(list_file: str, test_split: str) -> dict[str, int]:
 
 def class_sizes(list_file: str, test_split: str) -> dict[str, Counter]:
     """Of each split: class name -> number of recordings that carry the label."""
-    sizes: dict[str, Counter] = {split: Counter() for split in SPLITS}
-    for recording in recordings(list_file, test_split):
-        sizes[recording["split"]].update(recording["labels"])
-    return sizes
+    rows = recordings(list_file, test_split)
+    return count_labels((recording["split"], recording["labels"]) for recording in rows)
 
 
 @lru_cache
@@ -66,7 +63,9 @@ def recordings(list_file: str, test_split: str) -> tuple[dict, ...]:
     for recording in found.values():
         recording["labels"] = list(dict.fromkeys(recording["labels"]))
         del recording["timed"]
-    _name_splits(list_file, found, test_split)
+    named = {file: recording["split"] for file, recording in found.items()}
+    for file, split in name_splits(named, test_split, list_file, "recording").items():
+        found[file]["split"] = split
     return tuple(found.values())
 
 
@@ -89,38 +88,6 @@ def _add(recording: dict, row: dict) -> None:
     recording["labels"] += row["labels"]
     if timed:
         recording["events"] += [(label, *row["times"]) for label in row["labels"]]
-
-
-def _name_splits(list_file: str, found: dict[str, dict], test_split: str) -> None:
-    """Make the split of each recording "train" or "test"."""
-    named = sorted({recording["split"] for recording in found.values()} - {""})
-    folds = test_split != "test"
-    if folds and test_split not in named:
-        raise UserError(
-            f"dataset.test_split: {test_split!r} is no split of {list_file}, whose splits are "
-            f"{', '.join(named) or 'not named'}."
-        )
-    for recording in found.values():
-        split = recording["split"]
-        if folds and not split:
-            raise UserError(
-                f"{list_file}: {recording['file']!r} has no split, but others have: name one."
-            )
-        if not folds and split not in ("", *SPLITS):
-            raise UserError(
-                f"{list_file}: {recording['file']!r} has the split {split!r}, allowed are train "
-                "and test; of folds, name the one to test on as the study's dataset.test_split."
-            )
-        if folds:
-            recording["split"] = "test" if split == test_split else "train"
-        elif not split:
-            recording["split"] = _drawn_split(recording["file"])
-    for split in SPLITS:
-        if all(recording["split"] != split for recording in found.values()):
-            raise UserError(
-                f"{list_file}: no recording is in the split {split}: say in a column split which "
-                "are."
-            )
 
 
 @lru_cache
@@ -181,11 +148,10 @@ def _row(where: str, header: list[str], line: list[str]) -> dict:
         raise UserError(
             f"{where}: file is {values['file']!r}, but must be a path inside of the folder."
         )
-    labels = [label.strip() for label in values["labels"].split(LABEL_SEPARATOR)]
     return {
         "where": where,
         "file": str(path),  # without a ./ before it: one file is one recording
-        "labels": [label for label in labels if label],
+        "labels": label_names(values["labels"]),
         "split": values.get("split", "").strip(),
         "times": _times(where, values),
     }
@@ -205,8 +171,3 @@ def _times(where: str, values: dict[str, str]) -> tuple[float, float] | None:
             "the first below the second."
         )
     return onset, offset
-
-
-def _drawn_split(file: str) -> str:
-    # By the name alone: a recording that is added moves no other one.
-    return "test" if hashlib.sha256(file.encode()).digest()[0] < 64 else "train"

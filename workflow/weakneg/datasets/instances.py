@@ -1,0 +1,339 @@
+"""A person's own features: bags of instances that are feature vectors, of any field.
+
+One file with a row per instance: CSV (.csv), Parquet (.parquet) or HDF5 (.h5, .hdf5).
+
+- `bag`: the bag that the instance is in; rows of a bag need not follow each other;
+- `labels`: names of the bag's classes, separated by semicolons; empty where it has none of them.
+  The same in all rows of a bag;
+- `split` (optional): "train" or "test", or the names of folds, of which the study's test_split is
+  the test split. Without it, a quarter of the bags is the test split, drawn by their names.
+
+All other columns are numbers, the features. An HDF5 file has these columns as arrays, and the
+features as one array `x` of shape (instances, features).
+
+Features are float32, and each is normalised with its mean and deviation in the training split. Of a
+split (bags, instances of its largest bag, features) are held in memory, 4 bytes each, and twice as
+much when a model is trained; the file itself is read piece by piece.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from weakneg.datasets import Clips, Problem
+from weakneg.datasets.own_lists import SPLITS, count_labels, label_names, name_splits
+from weakneg.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+UNIT = "clip"
+FILES: tuple[str, ...] = ()
+KEYS = ("list",)
+
+COLUMNS = ("bag", "labels", "split")
+
+_PIECE = 1 << 22  # features that are read at a time
+_BLOCK_BYTES = 1 << 24  # of a CSV file
+_PANDAS_INDEX = "__index_level_"
+
+
+class Bag(NamedTuple):
+    """A bag: its split, the names of its classes, and the number of its instances."""
+
+    split: str
+    labels: tuple[str, ...]
+    size: int
+
+
+def classes(list_file: str) -> tuple[str, ...]:
+    """The names of all classes in the file, in alphabetical order."""
+    return tuple(sorted({label for bag in _bags(list_file).values() for label in bag.labels}))
+
+
+def class_sizes(list_file: str, test_split: str) -> dict[str, Counter]:
+    """Of each split: class name -> number of bags that carry the label."""
+    bags = _split_bags(list_file, test_split).values()
+    return count_labels((bag.split, bag.labels) for bag in bags)
+
+
+def load_clips(list_file: str, test_split: str) -> tuple[dict[str, Clips], list[Problem]]:
+    """Both splits, each bag a clip whose frames are its instances, in the order of the file.
+
+    Raises UserError when the file is not as it must be; no instance or bag is ever left out.
+    """
+    import pyarrow as pa
+    import pyarrow.compute
+
+    bags = dict(sorted(_split_bags(list_file, test_split).items()))
+    splits = np.array([SPLITS.index(bag.split) for bag in bags.values()])
+    row = np.zeros(len(bags), np.int64)  # in the arrays of its split
+    for split in range(len(SPLITS)):
+        row[splits == split] = np.arange(np.count_nonzero(splits == split))
+    ids, filled = pa.array(bags), np.zeros(len(bags), np.int64)
+    x: list[np.ndarray] = []
+    for columns, features in _read(list_file, with_features=True):
+        if not x:
+            sizes = np.array([bag.size for bag in bags.values()])
+            for split in range(len(SPLITS)):
+                mine = sizes[splits == split]
+                x.append(np.zeros((len(mine), mine.max(), features.shape[1]), np.float32))
+        bag = pa.compute.index_in(columns["bag"], value_set=ids).to_numpy()
+        place = filled[bag] + _place_among_equals(bag)
+        for split in range(len(SPLITS)):
+            here = splits[bag] == split
+            x[split][row[bag[here]], place[here]] = features[here]
+        filled += np.bincount(bag, minlength=len(bags))
+    numbers = {name: number for number, name in enumerate(classes(list_file))}
+    return {
+        name: _clips(
+            {bag_id: bag for bag_id, bag in bags.items() if bag.split == name}, values, numbers
+        )
+        for name, values in zip(SPLITS, x, strict=True)
+    }, []
+
+
+def _place_among_equals(values: np.ndarray) -> np.ndarray:
+    """How many equal values are before each."""
+    order = np.argsort(values, kind="stable")
+    place = np.empty(len(values), np.int64)
+    place[order] = np.arange(len(values)) - np.searchsorted(values[order], values[order])
+    return place
+
+
+def _clips(bags: dict[str, Bag], x: np.ndarray, numbers: dict[str, int]) -> Clips:
+    y = np.zeros((len(bags), len(numbers)), np.uint8)
+    for labels, bag in zip(y, bags.values(), strict=True):
+        labels[[numbers[name] for name in bag.labels]] = 1
+    return Clips(
+        x=x,
+        length=np.array([bag.size for bag in bags.values()], np.int64),
+        id=np.array(list(bags)),
+        start=np.zeros(len(bags)),
+        y=y,
+    )
+
+
+# ----------------------------------------------------------------------------- bags
+@lru_cache
+def _split_bags(list_file: str, test_split: str) -> dict[str, Bag]:
+    """Id -> bag, with its split by name."""
+    bags = _bags(list_file)
+    named = {bag_id: bag.split for bag_id, bag in bags.items()}
+    splits = name_splits(named, test_split, list_file, "bag")
+    return {bag_id: bag._replace(split=splits[bag_id]) for bag_id, bag in bags.items()}
+
+
+@lru_cache
+def _bags(list_file: str) -> dict[str, Bag]:
+    """Id -> bag, with its split as the file says; of the features nothing is read."""
+    bags: dict[str, Bag] = {}
+    for columns, _ in _read(list_file, with_features=False):
+        grouped = columns.group_by(list(COLUMNS), use_threads=False).aggregate([([], "count_all")])
+        for group in grouped.to_pylist():
+            found = Bag(group["split"], tuple(label_names(group["labels"])), group["count_all"])
+            before = bags.get(group["bag"], found._replace(size=0))
+            for field, name in (("split", "in the splits"), ("labels", "labelled")):
+                values = [getattr(each, field) for each in (before, found)]
+                if set(values[0]) != set(values[1]):
+                    both = " and ".join(
+                        repr(value if isinstance(value, str) else "; ".join(value))
+                        for value in values
+                    )
+                    raise UserError(
+                        f"{list_file}: the bag {group['bag']!r} is {name} {both}: a bag is in one "
+                        "split, and all its rows have the labels of the bag."
+                    )
+            bags[group["bag"]] = before._replace(size=before.size + found.size)
+    if not bags:
+        raise UserError(f"{list_file} has no instances.")
+    return bags
+
+
+# ----------------------------------------------------------------------------- files
+def _read(list_file: str, with_features: bool) -> Iterator[tuple["pa.Table", np.ndarray | None]]:
+    """The rows of the file, piece by piece: `COLUMNS` as text, and features (n, F) float32."""
+    import pyarrow as pa
+
+    readers = {".csv": _read_csv, ".parquet": _read_parquet, ".h5": _read_hdf5, ".hdf5": _read_hdf5}
+    reader = readers.get(Path(list_file).suffix.lower())
+    if reader is None:
+        raise UserError(
+            f"dataset.list: {list_file} is no file of instances: its name must end in one of "
+            f"{', '.join(readers)}."
+        )
+    n_rows = 0
+    try:
+        for piece in reader(list_file, with_features):
+            n = len(piece.columns["bag"])
+            columns = {
+                name: _text(list_file, name, piece.columns.get(name, pa.nulls(n, pa.string())))
+                for name in COLUMNS
+            }
+            without = [row for row, bag in enumerate(columns["bag"].to_pylist()) if not bag]
+            if without:
+                raise UserError(f"{list_file}: row {n_rows + without[0] + 1} has no bag: name it.")
+            if with_features:
+                _check_finite(list_file, piece, columns["bag"], n_rows)
+            n_rows += n
+            yield pa.table(columns), piece.features
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        raise UserError(f"dataset.list: {list_file} cannot be read ({reason}).") from None
+
+
+class _Piece(NamedTuple):
+    """Some rows of a file.
+
+    columns : those of `COLUMNS` that it has
+    names : of the features
+    features : (n, F) float32, or None where they are not wanted
+    """
+
+    columns: Mapping[str, "pa.Array"]
+    names: Sequence[str]
+    features: np.ndarray | None
+
+
+def _read_csv(list_file: str, with_features: bool) -> Iterator[_Piece]:
+    import pyarrow as pa
+    import pyarrow.csv
+
+    try:
+        with open(list_file, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
+            names = next(csv.reader(file), [])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{list_file} is not text in UTF-8 with a header ({error}).") from None
+    features = _feature_names(list_file, names)
+    types = {name: pa.string() if name in COLUMNS else pa.float64() for name in names}
+    wanted = [name for name in names if name in COLUMNS or (with_features and name in features)]
+    with pa.csv.open_csv(
+        list_file,
+        # Without threads, mistakes are reported with their row.
+        read_options=pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+        convert_options=pa.csv.ConvertOptions(column_types=types, include_columns=wanted),
+    ) as batches:
+        for batch in batches:
+            yield _piece(list_file, batch, features, with_features)
+
+
+def _read_parquet(list_file: str, with_features: bool) -> Iterator[_Piece]:
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(list_file) as file:
+        names = file.schema_arrow.names
+        features = _feature_names(list_file, names)
+        wanted = [name for name in names if name in COLUMNS or (with_features and name in features)]
+        rows = _rows_at_a_time(len(features))
+        for batch in file.iter_batches(batch_size=rows, columns=wanted):
+            yield _piece(list_file, batch, features, with_features)
+
+
+def _read_hdf5(list_file: str, with_features: bool) -> Iterator[_Piece]:
+    import h5py
+    import pyarrow as pa
+
+    with h5py.File(list_file, "r") as file:
+        x = file.get("x")
+        if not isinstance(x, h5py.Dataset) or x.ndim != 2 or x.dtype.kind not in "fiub":
+            raise UserError(f"{list_file} must have the features as an array x of two dimensions.")
+        names = [f"x[:, {number}]" for number in range(x.shape[1])]
+        arrays = {name: file[name] for name in COLUMNS if name in file}
+        _feature_names(list_file, [*arrays, *names])
+        for name, array in arrays.items():
+            if getattr(array, "shape", None) != x.shape[:1]:
+                raise UserError(
+                    f"{list_file}: {name} must be an array of {len(x)} values, one for each row of "
+                    "x."
+                )
+            if h5py.check_string_dtype(array.dtype):
+                arrays[name] = array.asstr()
+        step = _rows_at_a_time(x.shape[1])
+        for first in range(0, len(x), step):
+            rows = slice(first, first + step)
+            columns = {name: pa.array(array[rows]) for name, array in arrays.items()}
+            yield _Piece(columns, names, _float32(x[rows]) if with_features else None)
+
+
+def _piece(
+    list_file: str, batch: "pa.RecordBatch", names: Sequence[str], with_features: bool
+) -> _Piece:
+    import pyarrow as pa
+
+    columns = {name: batch.column(name) for name in COLUMNS if name in batch.schema.names}
+    if not with_features:
+        return _Piece(columns, names, None)
+    features = np.empty((len(batch), len(names)), np.float32)
+    for number, name in enumerate(names):
+        column = batch.column(name)
+        kinds = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean)
+        if not any(is_kind(column.type) for is_kind in kinds):
+            raise UserError(
+                f"{list_file}: the column {name} holds {column.type}, but a feature is a number: "
+                "leave the column out."
+            )
+        values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        features[:, number] = _float32(values)
+    return _Piece(columns, names, features)
+
+
+def _float32(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        return values.astype(np.float32)
+
+
+def _rows_at_a_time(n_features: int) -> int:
+    return max(1, _PIECE // n_features)
+
+
+def _feature_names(list_file: str, names: Sequence[str]) -> list[str]:
+    """The columns that are features. Raises UserError when there are none, or others are wrong."""
+    for name in COLUMNS[:2]:
+        if name not in names:
+            found = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+            raise UserError(
+                f"{list_file} has no column {name}; it needs bag and labels, may have split, and "
+                f"all others are features (found: {found or 'none'})."
+            )
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise UserError(f"{list_file} has two columns {repeated[0]!r}: remove or rename one.")
+    if "" in names:
+        raise UserError(
+            f"{list_file} has a column without a name: if it numbers the rows, leave it out (in "
+            "pandas, index=False), or else name it."
+        )
+    features = [
+        name for name in names if name not in COLUMNS and not name.startswith(_PANDAS_INDEX)
+    ]
+    if not features:
+        raise UserError(f"{list_file} has no features: add columns of numbers.")
+    return features
+
+
+def _text(list_file: str, name: str, column: "pa.Array") -> "pa.Array":
+    """A column as text without spaces around it, empty where there is no value."""
+    import pyarrow as pa
+    import pyarrow.compute as compute
+
+    values = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_null)
+    if not any(is_kind(values) for is_kind in kinds):
+        raise UserError(f"{list_file}: {name} holds {values}, but must hold text or whole numbers.")
+    return compute.utf8_trim_whitespace(compute.fill_null(column.cast(pa.string()), ""))
+
+
+def _check_finite(list_file: str, piece: _Piece, bag: "pa.Array", first_row: int) -> None:
+    wrong = np.argwhere(~np.isfinite(piece.features))
+    if len(wrong):
+        row, number = wrong[0]
+        raise UserError(
+            f"{list_file}: {piece.names[number]} of row {first_row + row + 1}, in the bag "
+            f"{bag[row].as_py()!r}, is missing or beyond float32: fill in a number, or leave the "
+            "row out."
+        )
