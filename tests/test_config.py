@@ -142,8 +142,8 @@ def message(call, *arguments) -> str:
             "extends: 'digts' is not a study; did you mean 'digits'? Allowed: "
             "audioset, audioset_vggish, cifar10, cifar100, "
             "cifar10_known_label, cifar10_ratio1, cifar10_resample3, cifar10_resnet18, "
-            "cifar10_softmax_max, cifar10_softmax_mean, digits, esc10, soundscapes, or the path of a "
-            "YAML file",
+            "cifar10_softmax_max, cifar10_softmax_mean, digits, esc10, soundscapes, or the path of "
+            "a YAML file",
         ),
         ("extends: ./other.yaml", "extends: there is no file other.yaml"),
         ("extends: mine.yaml", "extends: 'mine.yaml' closes a circle: mine -> mine"),
