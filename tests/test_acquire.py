@@ -1,6 +1,7 @@
 """Getting sound: whatever a source does, every recording ends in one row, and files are whole."""
 
 import csv
+import errno
 import json
 import os
 import re
@@ -36,8 +37,9 @@ from weakneg.audio.acquire import (
     acquire_shard,
     clip_name,
     read_recordings,
+    youtube,
 )
-from weakneg.audio.acquire.outcome import one_line
+from weakneg.audio.acquire.outcome import Outcome, one_line
 from weakneg.audio.acquire.settings import YoutubeSource, parse
 from weakneg.audio.acquired import write_acquired
 from weakneg.audio.ffmpeg import find_ffmpeg
@@ -514,15 +516,11 @@ PRIVATE_WORDS = "Private video. Sign in if you've been granted access to this vi
     ],
 )  # fmt: skip
 def test_messages_of_ytdlp_have_the_status_that_they_mean(message, status):
-    from weakneg.audio.acquire.youtube import meaning
-
-    assert meaning(message) == status
+    assert youtube.meaning(message) == status
 
 
 def test_addresses_in_messages_do_not_tell_who_asked():
-    from weakneg.audio.acquire.youtube import _failure
-
-    outcome = _failure(
+    outcome = youtube._failure(
         "[https @ 0x1] HTTP error 403 Forbidden\n"
         "Error opening input file https://r1.example.org/videoplayback?ip=192.0.2.7&sig=x.\r\n"
         "ERROR: ffmpeg exited with code 8\n"
@@ -536,12 +534,10 @@ def test_addresses_in_messages_do_not_tell_who_asked():
 
 
 def test_a_full_disk_is_an_error_of_the_shard_but_what_a_video_says_is_not():
-    from weakneg.audio.acquire.youtube import _failure
-
     with pytest.raises(UserError, match="No space left"):
-        _failure("[out#0/flac @ 0x1] Error writing trailer: No space left on device\n")
+        youtube._failure("[out#0/flac @ 0x1] Error writing trailer: No space left on device\n")
     said = "    title           : Error writing: No space left on device\nERROR: Private video\n"
-    assert _failure(said).status == "private"
+    assert youtube._failure(said).status == "private"
 
 
 @pytest.fixture(scope="module")
@@ -794,13 +790,11 @@ def test_a_killed_shard_goes_on_with_what_is_there(from_site, serve, video, tmp_
 
 
 def test_folders_of_jobs_killed_long_ago_are_removed(tmp_path):
-    from weakneg.audio.acquire.youtube import _work_folder
-
     old, new = tmp_path / ".work-old", tmp_path / ".work-new"
     for folder in (old, new):
         (folder / "tmp").mkdir(parents=True)
     os.utime(old, (0, 0))
-    with _work_folder(tmp_path):
+    with youtube._work_folder(tmp_path):
         assert not old.exists()
         assert new.exists()
 
@@ -827,15 +821,47 @@ def test_a_place_that_cannot_be_written_to_is_one_error(from_site, video, tmp_pa
         from_site(Site(video), ["a"])
 
 
+# ---- a full disk -----------------------------------------------------------------------------
+
+
+def test_a_disk_that_fills_up_is_one_error_and_leaves_whole_files(from_hub):
+    hub = Hub({"data/0.parquet": parquet_file(TONES)})
+    write = Path.write_bytes
+
+    def write_bytes(path, content):
+        if path.stem != "d@30-40":
+            return write(path, content)
+        write(path, content[:10])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(Path, "write_bytes", write_bytes)
+        with pytest.raises(UserError) as error:
+            from_hub(hub, ["a", "none", "d", "e"])
+    assert "audio cannot be written (No space left on device): make room" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (from_hub.audio.parent / "status.csv").exists()
+    there = [path for path in from_hub.audio.iterdir() if path.is_file()]
+    assert {path.name: path.read_bytes() for path in there} == {"a@30-40.wav": TONES["a"]}
+    rows = from_hub(hub, ["a", "none", "d", "e"])
+    assert _statuses(rows) == {**dict.fromkeys("ade", "ok"), "none": "missing"}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_disk_that_is_full_for_ffmpeg_is_one_error(from_site, video, monkeypatch):
+    flac = f"{youtube._FLAC} -y /dev/full {youtube._FLAC}"
+    monkeypatch.setattr(youtube, "_FLAC", flac)
+    message = _unusable(from_site, Site(video), ["a"])
+    assert "clips cannot be downloaded here" in message
+    assert "No space left on device" in message
+
+
 # ---- the pace --------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def paced(monkeypatch, serve, tmp_path):
     """Times of the tries of clips, whose outcomes are given: `paced({id: statuses}, **settings)`"""
-    from weakneg.audio.acquire import youtube
-    from weakneg.audio.acquire.outcome import Outcome
-
     monkeypatch.setattr(youtube, "_command", lambda _: [])
     monkeypatch.setattr(youtube.random, "uniform", lambda low, high: (low + high) / 2)
     url = f"{serve(SiteHandler, site=Site(b''))}/watch?v={{id}}"

@@ -184,7 +184,8 @@ def test_a_restart_downloads_nothing_again_and_what_follows_stays(project, site)
 def test_failures_are_tried_again_on_demand_and_only_their_shards_change(project, site):
     project.study("tube", {"name": "clips"}, project.source | {"retry_failed": True})
     tries = site.tries.copy()
-    project.run("--forcerun", "acquire_shard", "--config", project.data, "--", *tables("tube"))
+    again = ("--until", "acquire_shard", "--forcerun", "acquire_shard")
+    project.run("tube", *again, "--config", project.data)
     assert site.tries - tries == {"gone": 1, "late": 1}
     assert {k: v for k, v in project.statuses("tube").items() if v != "ok"} == {
         "late": "unavailable"

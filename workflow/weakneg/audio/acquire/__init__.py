@@ -28,8 +28,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -117,12 +117,11 @@ def acquire_shard(
         outcomes = _download(module, recordings, settings, Path(audio_folder), name)
     else:
         outcomes = dict(module.acquire(recordings, settings, Path(folder)))
-    with _writing(status_csv):
-        write_table(
-            status_csv,
-            STATUS_COLUMNS,
-            (_status_row(recording, outcomes[recording]) for recording in recordings),
-        )
+    write_table(
+        status_csv,
+        STATUS_COLUMNS,
+        (_status_row(recording, outcomes[recording]) for recording in recordings),
+    )
     counts = Counter(outcome.status for outcome in outcomes.values())
     listed = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     print(f"{name}: {len(recordings)} recordings: {listed}", file=sys.stderr)
@@ -145,7 +144,7 @@ def _download(module, recordings, settings, audio_folder, shard) -> dict[Recordi
     if not wanted:
         return outcomes
     reported = time.monotonic()
-    with _writing(audio_folder):
+    try:
         audio_folder.mkdir(parents=True, exist_ok=True)
         with closing(module.acquire(wanted, settings, audio_folder)) as arriving:
             for recording, outcome in arriving:
@@ -156,19 +155,12 @@ def _download(module, recordings, settings, audio_folder, shard) -> dict[Recordi
                     reported = time.monotonic()
                     done = f"{len(outcomes)} of {len(recordings)}"
                     print(f"{shard}: {done} recordings", file=sys.stderr)
-    return outcomes
-
-
-@contextmanager
-def _writing(path: str | os.PathLike) -> Iterator[None]:
-    """What goes wrong inside is that `path` cannot be written: the disk is full, for one."""
-    try:
-        yield
     except OSError as error:
         raise UserError(
-            f"{path} cannot be written ({error.strerror or error}): make room, or let one write "
-            "there, then run again (what is there is kept)."
+            f"{audio_folder} cannot be written ({error.strerror or error}): make room, or let one "
+            "write there, then run again (what is there is kept)."
         ) from error
+    return outcomes
 
 
 # ----------------------------------------------------------------------------- files of clips
