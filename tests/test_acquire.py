@@ -1,9 +1,7 @@
 """Getting sound: whatever a source does, every recording ends in one row, and files are whole."""
 
 import csv
-import hashlib
-import http.server
-import io
+import errno
 import json
 import os
 import re
@@ -11,20 +9,27 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
-import threading
 import time
-from collections import Counter, defaultdict
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import soundfile
-from pyarrow import parquet
+from servers import (
+    COMMIT,
+    Hub,
+    HubHandler,
+    Site,
+    SiteHandler,
+    make_video,
+    parquet_file,
+    serving,
+    tar_file,
+    wav,
+)
 
 from weakneg.audio.acquire import (
     OK,
@@ -32,14 +37,14 @@ from weakneg.audio.acquire import (
     acquire_shard,
     clip_name,
     read_recordings,
+    youtube,
 )
-from weakneg.audio.acquire.outcome import one_line
+from weakneg.audio.acquire.outcome import Outcome, one_line
 from weakneg.audio.acquire.settings import YoutubeSource, parse
 from weakneg.audio.acquired import write_acquired
 from weakneg.audio.ffmpeg import find_ffmpeg
 from weakneg.errors import UserError
 
-RATE = 16000
 NASTY_IDS = ["-dash", "--help", "../up", "/etc/passwd", ".", "..", ".hidden", "a b", "ü/é", "x@3-5"]
 
 
@@ -60,14 +65,6 @@ def _read(path: Path) -> list[dict]:
 
 def _statuses(rows: list[dict]) -> dict[str, str]:
     return {row["id"]: row["status"] for row in rows}
-
-
-def _wav(seconds: float = 1.0, frequency: float = 440.0) -> bytes:
-    """A tone."""
-    file = io.BytesIO()
-    t = np.arange(round(seconds * RATE)) / RATE
-    soundfile.write(file, 0.5 * np.sin(2 * np.pi * frequency * t), RATE, format="WAV")
-    return file.getvalue()
 
 
 # ---- the list and the shard ------------------------------------------------------------------
@@ -168,7 +165,7 @@ def test_every_setting_says_what_it_is_and_has_a_default():
 
 def test_files_are_those_that_the_list_names(in_folder):
     (in_folder.data / "sub dir").mkdir()
-    (in_folder.data / "sub dir" / "-ü.WAV").write_bytes(_wav())
+    (in_folder.data / "sub dir" / "-ü.WAV").write_bytes(wav())
     rows = in_folder(
         [
             {"id": "a", "file": "sub dir/-ü.WAV", "start": "1.5", "end": "12345.678"},
@@ -189,9 +186,9 @@ def test_files_are_those_that_the_list_names(in_folder):
     "file", ["../secret.wav", "a/../../secret.wav", "/etc/passwd", "{data}/a.wav"]
 )
 def test_files_outside_the_folder_are_refused(in_folder, file):
-    (in_folder.data.parent / "secret.wav").write_bytes(_wav())
+    (in_folder.data.parent / "secret.wav").write_bytes(wav())
     (in_folder.data / "a").mkdir()
-    (in_folder.data / "a.wav").write_bytes(_wav())
+    (in_folder.data / "a.wav").write_bytes(wav())
     file = file.replace("{data}", str(in_folder.data))
     (row,) = in_folder([{"id": "x", "file": file}])
     assert (row["status"], row["path"]) == ("error", "")
@@ -199,8 +196,12 @@ def test_files_outside_the_folder_are_refused(in_folder, file):
 
 
 def test_without_a_name_the_file_is_the_one_called_like_the_id_and_all_of_it_is_used(in_folder):
-    for name in ("-abc.flac", "Yabc.wav", "twice.wav", "twice.flac", "notes.txt", "dot.ted.mp3"):
-        (in_folder.data / name).write_bytes(_wav())
+    (in_folder.data / "inside").mkdir()
+    for name in (
+        *("-abc.flac", "inside/Yabc.wav", "twice.wav", "inside/twice.flac"),
+        *("notes.txt", "dot.ted.mp3"),
+    ):
+        (in_folder.data / name).write_bytes(wav())
     ids = ["-abc", "twice", "notes", "dot.ted", "abc", "../data/-abc"]
     wanted = [{"id": name, "start": "30", "end": "40"} for name in ids]
     rows = in_folder(wanted)
@@ -210,7 +211,7 @@ def test_without_a_name_the_file_is_the_one_called_like_the_id_and_all_of_it_is_
     }
     assert rows[0]["path"].endswith("/data/-abc.flac")
     assert (rows[0]["start"], rows[0]["end"]) == ("", "")
-    assert "twice.flac, twice.wav" in rows[1]["message"]
+    assert "inside/twice.flac, twice.wav" in rows[1]["message"]
     assert _statuses(in_folder(wanted, name="Y{id}"))["abc"] == "ok"
 
 
@@ -271,175 +272,14 @@ def test_listed_and_available_recordings_of_each_class_are_counted(tmp_path):
     assert lines.index("| Dog | test | 1 | 0 |") < lines.index("| Dog | train | 2 | 1 |")
 
 
-# ---- servers on this machine -----------------------------------------------------------------
-
-
 @pytest.fixture
 def serve():
     """Start servers: `serve(Handler, **attributes)` gives the address of one."""
-    servers = []
-
-    def start(handler, **attributes):
-        handler = type(handler.__name__, (handler,), attributes)
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    """Sends bodies, whole, in parts that are asked for, or cut off."""
-
-    def log_message(self, *_):
-        pass
-
-    def reply(self, body: bytes, headers: dict, cut: int | None = None) -> None:
-        """`cut`: how many bytes of the body are sent before the connection is dropped."""
-        first, last, status = 0, len(body) - 1, 200
-        if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or ""):
-            first, status = int(asked[1]), 206
-            last = min(int(asked[2] or last), last)
-        self.send_response(status)
-        if status == 206:
-            self.send_header("Content-Range", f"bytes {first}-{last}/{len(body)}")
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(last - first + 1))
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        part = body[first : last + 1] if cut is None else body[first:cut]
-        with suppress(OSError):  # ffmpeg ends connections when it has what it wants
-            self.wfile.write(part)
-        if len(part) < last - first + 1:
-            self.close_connection = True
+    with ExitStack() as servers:
+        yield lambda handler, **attributes: servers.enter_context(serving(handler, **attributes))
 
 
 # ---- a mirror on the Hugging Face hub --------------------------------------------------------
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-@dataclass
-class Hub:
-    """A hub with one repository, `someone/mirror`, and how it misbehaves.
-
-    files : name -> content
-    failures : word in a request -> statuses that it gets, one after the other, before it works
-    cuts : name -> bytes after which a download is dropped, one after the other, before it works
-    published : name -> content whose checksum is published, where that is another one
-    silent : words in requests that are never answered
-    requests : "GET path" that arrived
-    """
-
-    files: dict[str, bytes]
-    failures: dict[str, list[int]] = field(default_factory=dict)
-    cuts: dict[str, list[int]] = field(default_factory=dict)
-    published: dict[str, bytes] = field(default_factory=dict)
-    silent: list[str] = field(default_factory=list)
-    commit: str = COMMIT
-    requests: list[str] = field(default_factory=list)
-
-    def downloads(self) -> Counter:
-        """How often each file was asked for from its beginning, as a whole."""
-        return Counter(r.split()[1] for r in self.requests if r.startswith("WHOLE "))
-
-
-class _HubHandler(_Handler):
-    hub: Hub
-
-    def do_GET(self):
-        hub, path = self.hub, unquote(urlsplit(self.path).path)
-        hub.requests.append(f"{self.command} {path}")
-        for word, statuses in hub.failures.items():
-            if word in path and statuses:
-                self.send_error(statuses.pop(0))
-                return
-        if any(word in path for word in hub.silent):
-            time.sleep(30)
-            return
-        api = "/api/datasets/someone/mirror"
-        if path in (f"{api}/revision/main", f"{api}/revision/{hub.commit}"):
-            self._json(
-                {
-                    "id": "someone/mirror",
-                    "sha": hub.commit,
-                    "private": False,
-                    "downloads": 0,
-                    "likes": 0,
-                    "tags": [],
-                    "siblings": [self._file(name, "rfilename") for name in hub.files],
-                }
-            )
-        elif path.startswith(f"{api}/tree/{hub.commit}/"):
-            folder = path.split("/", 7)[7]
-            names = [name for name in hub.files if name.rpartition("/")[0] == folder]
-            self._json([self._file(name, "path") for name in names])
-        elif path.startswith("/datasets/someone/mirror/resolve/"):
-            name = path.split("/", 6)[6]
-            if name not in hub.files:
-                self._refuse(404, "EntryNotFound")
-                return
-            asked = self.headers["Range"]
-            if self.command == "GET" and asked in (None, "bytes=0-"):
-                hub.requests.append(f"WHOLE {name}")
-            body = hub.files[name]
-            cuts = hub.cuts.get(name, []) if self.command == "GET" else []
-            headers = {"ETag": f'"{self._sha(name)}"', "X-Repo-Commit": hub.commit}
-            self.reply(body, headers, cuts.pop(0) if cuts else None)
-        elif path.startswith("/api/datasets/"):
-            self._refuse(404, "RevisionNotFound" if "someone/mirror" in path else "RepoNotFound")
-        else:
-            self.send_error(404)
-
-    do_HEAD = do_GET
-
-    def _sha(self, name: str) -> str:
-        hub = self.hub
-        return hashlib.sha256(hub.published.get(name, hub.files[name])).hexdigest()
-
-    def _file(self, name: str, key: str) -> dict:
-        size, sha = len(self.hub.files[name]), self._sha(name)
-        lfs = {"sha256": sha, "oid": sha, "size": size, "pointerSize": 1}
-        return {key: name, "type": "file", "size": size, "oid": "0", "blobId": "0", "lfs": lfs}
-
-    def _json(self, value: dict | list) -> None:
-        self.reply(json.dumps(value).encode(), {"Content-Type": "application/json"})
-
-    def _refuse(self, status: int, code: str) -> None:
-        self.send_response(status)
-        self.send_header("X-Error-Code", code)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-
-def _parquet(clips: dict[str, bytes | None], as_structure: bool = True) -> bytes:
-    audio = [
-        {"bytes": content, "path": f"audio/{name}.wav"} if as_structure else content
-        for name, content in clips.items()
-    ]
-    table = pa.table({"video_id": list(clips), "audio": audio, "labels": [["/m/0"]] * len(clips)})
-    file = io.BytesIO()
-    parquet.write_table(table, file, row_group_size=2)
-    return file.getvalue()
-
-
-def _tar(clips: dict[str, bytes]) -> bytes:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as archive:
-        for name, content in clips.items():
-            for ending, body in ((".flac", content), (".json", b"{}")):
-                member = tarfile.TarInfo(f"clips/{name}{ending}")
-                member.size = len(body)
-                archive.addfile(member, io.BytesIO(body))
-    return file.getvalue()
 
 
 @pytest.fixture
@@ -455,7 +295,7 @@ def from_hub(serve, tmp_path, monkeypatch):
     def acquire(hub, ids, split="train", shard=0, size=500, **settings):
         if hub not in acquire.addresses:
             acquire.addresses.append(hub)
-            acquire.addresses.append(serve(_HubHandler, hub=hub))
+            acquire.addresses.append(serve(HubHandler, hub=hub))
         endpoint = acquire.addresses[acquire.addresses.index(hub) + 1]
         rows = [{"id": name, "start": "30", "end": "40"} for name in ids]
         recordings = _write_list(tmp_path / "recordings.csv", rows)
@@ -473,7 +313,7 @@ def from_hub(serve, tmp_path, monkeypatch):
     return acquire
 
 
-TONES = {name: _wav(frequency=100.0 + 50 * n) for n, name in enumerate(["a", "b", "-c", "d", "e"])}
+TONES = {name: wav(frequency=100.0 + 50 * n) for n, name in enumerate(["a", "b", "-c", "d", "e"])}
 
 
 def _assert_same_sound(row: dict, content: bytes) -> None:
@@ -485,12 +325,12 @@ def _assert_same_sound(row: dict, content: bytes) -> None:
 @pytest.mark.parametrize("form", ["structure", "bytes", "tar"])
 def test_clips_of_a_mirror_are_copied_out_and_the_others_are_missing(from_hub, form):
     if form == "tar":
-        files = {"data/0.tar": _tar(dict(list(TONES.items())[:3])), "README.md": b"#"}
-        files["data/1.tar"] = _tar(dict(list(TONES.items())[3:]))
+        files = {"data/0.tar": tar_file(dict(list(TONES.items())[:3])), "README.md": b"#"}
+        files["data/1.tar"] = tar_file(dict(list(TONES.items())[3:]))
     else:
         first, second = dict(list(TONES.items())[:3]), dict(list(TONES.items())[3:])
-        files = {"data/0.parquet": _parquet(first, form == "structure"), "README.md": b"#"}
-        files["data/1.parquet"] = _parquet(second, form == "structure")
+        files = {"data/0.parquet": parquet_file(first, form == "structure"), "README.md": b"#"}
+        files["data/1.parquet"] = parquet_file(second, form == "structure")
     rows = from_hub(Hub(files), ["e", "none", "-c", "../a", "a"])
     assert [row["id"] for row in rows] == ["e", "none", "-c", "../a", "a"]
     for row in rows:
@@ -503,7 +343,7 @@ def test_clips_of_a_mirror_are_copied_out_and_the_others_are_missing(from_hub, f
 
 
 def test_a_mirror_is_asked_once_what_is_where_and_each_file_is_downloaded_once(from_hub):
-    hub = Hub({f"data/{n}.parquet": _parquet({n: _wav()}) for n in "abcd"})
+    hub = Hub({f"data/{n}.parquet": parquet_file({n: wav()}) for n in "abcd"})
     assert _statuses(from_hub(hub, "acbd", size=2)) == {"a": "ok", "c": "ok"}
     assert hub.downloads() == {"data/a.parquet": 1, "data/c.parquet": 1}
     n_requests = len(hub.requests)
@@ -517,13 +357,13 @@ def test_a_mirror_is_asked_once_what_is_where_and_each_file_is_downloaded_once(f
 
 def test_of_a_parquet_file_only_ids_are_read_to_see_what_is_in_it(from_hub):
     big = {f"{n}": os.urandom(200_000) for n in range(20)}
-    hub = Hub({"data/0.parquet": _parquet(big), "data/1.parquet": _parquet(TONES)})
+    hub = Hub({"data/0.parquet": parquet_file(big), "data/1.parquet": parquet_file(TONES)})
     from_hub(hub, ["a"])
     assert hub.downloads() == {"data/1.parquet": 1}
 
 
 def test_a_deleted_clip_is_copied_again_without_another_download(from_hub):
-    hub = Hub({"data/0.parquet": _parquet(TONES)})
+    hub = Hub({"data/0.parquet": parquet_file(TONES)})
     (row,) = from_hub(hub, ["a"])
     Path(row["path"]).unlink()
     n_requests = len(hub.requests)
@@ -533,7 +373,7 @@ def test_a_deleted_clip_is_copied_again_without_another_download(from_hub):
 
 
 def test_a_download_that_is_cut_off_goes_on(from_hub):
-    hub = Hub({"data/0.tar": _tar(TONES)}, cuts={"data/0.tar": [20_000, 30_000]})
+    hub = Hub({"data/0.tar": tar_file(TONES)}, cuts={"data/0.tar": [20_000, 30_000]})
     for row in from_hub(hub, list(TONES)):
         _assert_same_sound(row, TONES[row["id"]])
 
@@ -541,7 +381,7 @@ def test_a_download_that_is_cut_off_goes_on(from_hub):
 @pytest.mark.parametrize("status", [429, 500, 503])
 @pytest.mark.parametrize("where", ["/revision/", "/resolve/"])
 def test_errors_of_the_hub_that_pass_are_tried_again(from_hub, status, where):
-    hub = Hub({"data/0.parquet": _parquet(TONES)}, failures={where: [status, status]})
+    hub = Hub({"data/0.parquet": parquet_file(TONES)}, failures={where: [status, status]})
     _assert_same_sound(from_hub(hub, ["a"])[0], TONES["a"])
 
 
@@ -556,7 +396,9 @@ def _unusable(acquire, *arguments, **settings) -> str:
 
 
 def test_a_mirror_that_cannot_be_used_is_one_error_and_no_clip_counts_as_failed(from_hub):
-    hub = Hub({"data/0.parquet": _parquet(TONES), "data/x.txt": b"text", "data/x.parquet": b"x"})
+    hub = Hub(
+        {"data/0.parquet": parquet_file(TONES), "data/x.txt": b"text", "data/x.parquet": b"x"}
+    )
     for settings, named in [
         ({"repository": "someone/else"}, r"source\.repository: .* someone/else"),
         ({"revision": "v9"}, r"source\.revision: someone/mirror has no revision v9"),
@@ -575,12 +417,12 @@ def test_a_hub_that_falls_silent_does_not_hold_the_job(from_hub):
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         message = _unusable(from_hub, Hub({}), ["a"], endpoint=endpoint, timeout=0.2)
     assert "cannot be downloaded" in message
-    hub = Hub({"data/0.parquet": _parquet(TONES)}, silent=["/tree/"])
+    hub = Hub({"data/0.parquet": parquet_file(TONES)}, silent=["/tree/"])
     assert "cannot be downloaded" in _unusable(from_hub, hub, ["a"], timeout=0.2)
 
 
 def test_a_file_with_another_checksum_than_published_is_not_used(from_hub):
-    right = _parquet(TONES)
+    right = parquet_file(TONES)
     wrong = bytearray(right)
     wrong[200] ^= 1  # in the sound: Parquet itself does not notice
     hub = Hub({"data/0.parquet": bytes(wrong)}, published={"data/0.parquet": right})
@@ -593,29 +435,29 @@ def test_a_file_with_another_checksum_than_published_is_not_used(from_hub):
 
 def test_what_the_mirror_holds_instead_of_sound_is_recorded(from_hub):
     clips = {"empty": b"", "none": None, "page": b"<html>", "a": TONES["a"]}
-    rows = from_hub(Hub({"data/0.parquet": _parquet(clips, as_structure=False)}), list(clips))
+    rows = from_hub(Hub({"data/0.parquet": parquet_file(clips, as_structure=False)}), list(clips))
     assert _statuses(rows) == {**dict.fromkeys(clips, "decode_error"), "a": "ok"}
     assert "0 bytes" in rows[0]["message"]
     assert "<html>" in rows[2]["message"]
 
 
 def test_what_was_missing_is_asked_for_again_only_on_demand(from_hub):
-    hub = Hub({"data/0.parquet": _parquet({"a": TONES["a"]})})
+    hub = Hub({"data/0.parquet": parquet_file({"a": TONES["a"]})})
     assert _statuses(from_hub(hub, ["a", "b"])) == {"a": "ok", "b": "missing"}
-    hub.files = {"data/0.parquet": _parquet(TONES)}
+    hub.files = {"data/0.parquet": parquet_file(TONES)}
     hub.commit = COMMIT[::-1]
     assert _statuses(from_hub(hub, ["a", "b"])) == {"a": "ok", "b": "missing"}
     assert _statuses(from_hub(hub, ["a", "b"], retry_failed=True)) == {"a": "ok", "b": "ok"}
 
 
 def test_what_is_missing_in_one_mirror_is_asked_of_another(from_hub):
-    hub = Hub({"data/0.tar": _tar({"a": TONES["a"]}), "more/1.tar": _tar(TONES)})
+    hub = Hub({"data/0.tar": tar_file({"a": TONES["a"]}), "more/1.tar": tar_file(TONES)})
     assert _statuses(from_hub(hub, ["a", "b"])) == {"a": "ok", "b": "missing"}
     assert _statuses(from_hub(hub, ["a", "b"], pattern=["more/*"])) == {"a": "ok", "b": "ok"}
 
 
 def test_names_of_the_mirror_may_be_made_of_ids(from_hub):
-    hub = Hub({"data/0.tar": _tar({"Ya": TONES["a"]})})
+    hub = Hub({"data/0.tar": tar_file({"Ya": TONES["a"]})})
     assert _statuses(from_hub(hub, ["a"], name="Y{id}")) == {"a": "ok"}
 
 
@@ -674,15 +516,11 @@ PRIVATE_WORDS = "Private video. Sign in if you've been granted access to this vi
     ],
 )  # fmt: skip
 def test_messages_of_ytdlp_have_the_status_that_they_mean(message, status):
-    from weakneg.audio.acquire.youtube import meaning
-
-    assert meaning(message) == status
+    assert youtube.meaning(message) == status
 
 
 def test_addresses_in_messages_do_not_tell_who_asked():
-    from weakneg.audio.acquire.youtube import _failure
-
-    outcome = _failure(
+    outcome = youtube._failure(
         "[https @ 0x1] HTTP error 403 Forbidden\n"
         "Error opening input file https://r1.example.org/videoplayback?ip=192.0.2.7&sig=x.\r\n"
         "ERROR: ffmpeg exited with code 8\n"
@@ -696,107 +534,21 @@ def test_addresses_in_messages_do_not_tell_who_asked():
 
 
 def test_a_full_disk_is_an_error_of_the_shard_but_what_a_video_says_is_not():
-    from weakneg.audio.acquire.youtube import _failure
-
     with pytest.raises(UserError, match="No space left"):
-        _failure("[out#0/flac @ 0x1] Error writing trailer: No space left on device\n")
+        youtube._failure("[out#0/flac @ 0x1] Error writing trailer: No space left on device\n")
     said = "    title           : Error writing: No space left on device\nERROR: Private video\n"
-    assert _failure(said).status == "private"
+    assert youtube._failure(said).status == "private"
 
 
 @pytest.fixture(scope="module")
-def ffmpeg():
-    return find_ffmpeg()
+def video(tmp_path_factory):
+    return make_video(tmp_path_factory.mktemp("video") / "video.webm")
 
 
-@pytest.fixture(scope="module")
-def video(ffmpeg, tmp_path_factory):
-    """Opus in WebM, as on YouTube: 20 s, stereo, 48 kHz; second n sounds at 200 + 100 n Hz."""
-    path = tmp_path_factory.mktemp("video") / "video.webm"
-    tone = "0.5*sin(2*PI*(200+100*floor(t))*t)"
-    source = ["-f", "lavfi", "-i", f"aevalsrc={tone}|{tone}:s=48000:d=20"]
-    subprocess.run([ffmpeg, "-v", "error", *source, "-c:a", "libopus", path], check=True)
-    return path.read_bytes()
-
-
-def _short_video(ffmpeg: str, video: bytes, seconds: float) -> bytes:
-    command = [ffmpeg, "-v", "error", "-i", "pipe:0", "-t", f"{seconds}", "-c", "copy"]
+def _short_video(video: bytes, seconds: float) -> bytes:
+    command = [find_ffmpeg(), "-v", "error", "-i", "pipe:0", "-t", f"{seconds}", "-c", "copy"]
     command += ["-f", "webm", "pipe:1"]
     return subprocess.run(command, input=video, stdout=subprocess.PIPE, check=True).stdout
-
-
-@dataclass
-class Site:
-    """A site with videos at /watch?v=<id>, and how it misbehaves.
-
-    videos : id -> content; other ids have `video`
-    statuses : id -> errors that tries get, one after the other; then it works
-    always : id -> error that every try gets
-    cuts : id -> bytes after which connections are dropped, try by try; then it works
-    stalling : ids whose connections fall silent in the middle
-    durations : id -> seconds; such a video has a page that tells so
-    tries : id -> how many there were
-    cookies : that arrived
-    left : set when the other end has hung up on a connection that stalls
-    """
-
-    video: bytes
-    videos: dict[str, bytes] = field(default_factory=dict)
-    statuses: dict[str, list[int]] = field(default_factory=dict)
-    always: dict[str, int] = field(default_factory=dict)
-    cuts: dict[str, list[int]] = field(default_factory=dict)
-    stalling: set[str] = field(default_factory=set)
-    durations: dict[str, float] = field(default_factory=dict)
-    tries: Counter = field(default_factory=Counter)
-    cookies: set[str | None] = field(default_factory=set)
-    left: threading.Event = field(default_factory=threading.Event)
-
-
-class _SiteHandler(_Handler):
-    site: Site
-
-    def do_GET(self):
-        site, address = self.site, urlsplit(self.path)
-        site.cookies.add(self.headers["Cookie"])
-        name = parse_qs(address.query).get("v", [""])[0]
-        if not name:
-            self.reply(b"a site", {"Content-Type": "text/plain"})
-            return
-        if not self.headers["Range"] and address.path == "/watch":
-            site.tries[name] += 1  # yt-dlp looks; ffmpeg, which follows, asks for ranges
-        attempt = site.tries[name] - 1
-        status = site.always.get(name, (site.statuses.get(name, []) + [0] * 99)[attempt])
-        if status:
-            self.send_error(status)
-        elif name in site.durations and address.path == "/watch":
-            stream = f"http://{self.headers['Host']}/stream.webm?{address.query}"
-            about = {"@type": "VideoObject", "name": name, "contentUrl": stream}
-            about |= {"@context": "https://schema.org", "duration": f"PT{site.durations[name]}S"}
-            page = f'<script type="application/ld+json">{json.dumps(about)}</script>'
-            self.reply(page.encode(), {"Content-Type": "text/html"})
-        elif name in site.stalling and self.headers["Range"]:
-            self._stall()
-        else:
-            cuts = site.cuts.get(name, [])
-            cut = cuts[attempt] if attempt < len(cuts) else None
-            body = site.videos.get(name, site.video)
-            self.reply(body, {"Content-Type": "audio/webm"}, cut)
-
-    do_HEAD = do_GET
-
-    def _stall(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", "1000000")
-        self.end_headers()
-        self.wfile.write(self.site.video[:20_000])
-        try:
-            self.connection.settimeout(120)
-            self.connection.recv(1)  # nothing comes: it returns when the other end hangs up
-        except ConnectionError:
-            pass
-        except TimeoutError:
-            return
-        self.site.left.set()
 
 
 def _source(address: str, **settings) -> dict:
@@ -827,10 +579,10 @@ CLIPS = {
 
 
 @pytest.fixture(scope="module")
-def acquired(ffmpeg, video, tmp_path_factory):
+def acquired(video, tmp_path_factory):
     """A shard of all kinds of clips, with one further try, and cookies."""
     folder = tmp_path_factory.mktemp("shard")
-    short, nearly = (_short_video(ffmpeg, video, seconds) for seconds in (4, 4.9))
+    short, nearly = (_short_video(video, seconds) for seconds in (4, 4.9))
     site = Site(
         video,
         videos={"short": short, "nearly": nearly, "short page": short, "noise": os.urandom(5000)},
@@ -839,10 +591,6 @@ def acquired(ffmpeg, video, tmp_path_factory):
         cuts={"cut once": [130_000], "cut": [130_000] * 2, "cut page": [130_000] * 2},
         durations={"page": 20, "short page": 4, "cut page": 20},
     )
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), type("Handler", (_SiteHandler,), {"site": site})
-    )
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     cookies = folder / "cookies.txt"
     cookies.write_text(
         "# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t4102444800\tkey\tword\n"
@@ -851,10 +599,9 @@ def acquired(ffmpeg, video, tmp_path_factory):
         folder / "recordings.csv",
         [{"id": name, "start": start, "end": end} for name, (start, end) in CLIPS.items()],
     )
-    address = f"http://127.0.0.1:{server.server_port}"
-    source = _source(address, retries=1, cookies=str(cookies))
 
     def acquire(**settings) -> dict[str, dict]:
+        source = _source(address, retries=1, cookies=str(cookies))
         status = folder / "status.csv"
         audio = folder / "audio"
         acquire_shard(recordings, "train", 0, 500, source | settings, folder, audio, status)
@@ -862,9 +609,8 @@ def acquired(ffmpeg, video, tmp_path_factory):
         assert [row["id"] for row in rows] == list(CLIPS)
         return {row["id"]: row for row in rows}
 
-    yield Acquired(acquire(), site, folder, acquire)
-    server.shutdown()
-    server.server_close()
+    with serving(SiteHandler, site=site) as address:
+        yield Acquired(acquire(), site, folder, acquire)
 
 
 def _frequencies(path: str, seconds: float = 0.5) -> list[int]:
@@ -951,13 +697,13 @@ def test_a_shard_that_is_done_asks_for_nothing_again(acquired, monkeypatch):
 
 
 @pytest.fixture
-def from_site(ffmpeg, serve, tmp_path):
+def from_site(serve, tmp_path):
     """Acquire seconds 3 to 5 from a site: `from_site(site, ids, **settings)` -> rows."""
     addresses = {}
 
     def acquire(site, ids, address=None, **settings):
         if site is not None and id(site) not in addresses:
-            addresses[id(site)] = serve(_SiteHandler, site=site)
+            addresses[id(site)] = serve(SiteHandler, site=site)
         rows = [{"id": name, "start": "3", "end": "5"} for name in ids]
         recordings = _write_list(tmp_path / "recordings.csv", rows)
         source = _source(address or addresses[id(site)], **settings)
@@ -1014,7 +760,7 @@ def test_failures_are_remembered_until_a_retry_is_asked_for(from_site, video):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
 def test_a_killed_shard_goes_on_with_what_is_there(from_site, serve, video, tmp_path, number):
     site = Site(video, stalling={"slow"}, always={"gone": 410})
-    address = serve(_SiteHandler, site=site)
+    address = serve(SiteHandler, site=site)
     recordings = _write_list(
         tmp_path / "recordings.csv",
         [{"id": name, "start": "3", "end": "5"} for name in ("a", "gone", "slow")],
@@ -1044,13 +790,11 @@ def test_a_killed_shard_goes_on_with_what_is_there(from_site, serve, video, tmp_
 
 
 def test_folders_of_jobs_killed_long_ago_are_removed(tmp_path):
-    from weakneg.audio.acquire.youtube import _work_folder
-
     old, new = tmp_path / ".work-old", tmp_path / ".work-new"
     for folder in (old, new):
         (folder / "tmp").mkdir(parents=True)
     os.utime(old, (0, 0))
-    with _work_folder(tmp_path):
+    with youtube._work_folder(tmp_path):
         assert not old.exists()
         assert new.exists()
 
@@ -1077,18 +821,50 @@ def test_a_place_that_cannot_be_written_to_is_one_error(from_site, video, tmp_pa
         from_site(Site(video), ["a"])
 
 
+# ---- a full disk -----------------------------------------------------------------------------
+
+
+def test_a_disk_that_fills_up_is_one_error_and_leaves_whole_files(from_hub):
+    hub = Hub({"data/0.parquet": parquet_file(TONES)})
+    write = Path.write_bytes
+
+    def write_bytes(path, content):
+        if path.stem != "d@30-40":
+            return write(path, content)
+        write(path, content[:10])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(Path, "write_bytes", write_bytes)
+        with pytest.raises(UserError) as error:
+            from_hub(hub, ["a", "none", "d", "e"])
+    assert "audio cannot be written (No space left on device): make room" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (from_hub.audio.parent / "status.csv").exists()
+    there = [path for path in from_hub.audio.iterdir() if path.is_file()]
+    assert {path.name: path.read_bytes() for path in there} == {"a@30-40.wav": TONES["a"]}
+    rows = from_hub(hub, ["a", "none", "d", "e"])
+    assert _statuses(rows) == {**dict.fromkeys("ade", "ok"), "none": "missing"}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_disk_that_is_full_for_ffmpeg_is_one_error(from_site, video, monkeypatch):
+    flac = f"{youtube._FLAC} -y /dev/full {youtube._FLAC}"
+    monkeypatch.setattr(youtube, "_FLAC", flac)
+    message = _unusable(from_site, Site(video), ["a"])
+    assert "clips cannot be downloaded here" in message
+    assert "No space left on device" in message
+
+
 # ---- the pace --------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def paced(monkeypatch, serve, tmp_path):
     """Times of the tries of clips, whose outcomes are given: `paced({id: statuses}, **settings)`"""
-    from weakneg.audio.acquire import youtube
-    from weakneg.audio.acquire.outcome import Outcome
-
     monkeypatch.setattr(youtube, "_command", lambda _: [])
     monkeypatch.setattr(youtube.random, "uniform", lambda low, high: (low + high) / 2)
-    url = f"{serve(_SiteHandler, site=Site(b''))}/watch?v={{id}}"
+    url = f"{serve(SiteHandler, site=Site(b''))}/watch?v={{id}}"
 
     def run(statuses, **settings):
         times = defaultdict(list)

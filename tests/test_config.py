@@ -409,6 +409,73 @@ def test_study_of_ones_own_may_not_take_a_name_that_is_taken(here):
     assert "has the name of" in message(config.load, {"studies": ["digits.yaml"]})
 
 
+# ----------------------------------------------------------------------------- sources of sound
+OF_AUDIOSET = (
+    "title: Mine\ndataset: {name: audioset}\nclasses: [Dog]\nmodel: {name: cnn}\n"
+    "strategies: [random]\n"
+)
+OF_SOUNDSCAPES = OF_AUDIOSET.replace("audioset", "soundscapes").replace("Dog", "Bark")
+
+
+@pytest.mark.parametrize(
+    ("start", "lines", "expected"),
+    [
+        (
+            OF_AUDIOSET,
+            "source: {type: youtub}",
+            "source.type: 'youtub' is not a source; did you mean 'youtube'? "
+            "Allowed: folder, youtube, huggingface",
+        ),
+        (OF_AUDIOSET, "source: {url: 'http://a.org/{id}'}", "source.type: is missing"),
+        (
+            OF_AUDIOSET,
+            "source: youtube",
+            "source: must be a mapping of keys to values, not 'youtube'",
+        ),
+        (
+            OF_AUDIOSET,
+            "source: {type: folder, folder: clips, nam: x}",
+            "source.nam: 'nam' is not a key of the source folder; did you mean 'name'? "
+            "Allowed: type, folder, name",
+        ),
+        (
+            OF_AUDIOSET,
+            "source: {type: youtube, retries: -1}",
+            "source.retries: must be greater than or equal to 0, not -1",
+        ),
+        *(
+            (
+                OF_AUDIOSET,
+                lines,
+                "source.folder: is missing: name the folder of the clips, which audioset does not "
+                "bring",
+            )
+            for lines in ("", "source: {type: folder}")
+        ),
+        *(
+            (OF_SOUNDSCAPES, lines, "source: soundscapes brings its sound: remove the key")
+            for lines in ("source: {type: youtube}", "source: {type: folder, folder: x}")
+        ),
+        (STUDY, "source: {type: folder, folder: x}", "source: cifar10 is no sound: remove the key"),
+    ],
+)
+def test_mistake_in_a_source_is_one_line(study, start, lines, expected):
+    assert message(study, lines, start) == f"mine.yaml: {expected}"
+
+
+def test_how_politely_a_source_is_asked_is_no_parameter_of_what_is_asked(study):
+    def settings(more: str = "") -> tuple[dict, dict]:
+        source = study(f"source: {{type: youtube{more}}}", OF_AUDIOSET)
+        return source.source_settings(), source.politeness_settings()
+
+    for more in (", clips_per_minute: 1.0", ", retry_failed: true", ", cookies: c", ", retries: 0"):
+        assert settings(more)[0] == settings()[0]
+        assert settings(more)[1] != settings()[1]
+    other = settings(", url: 'https://a.org/{id}'")
+    assert other[0] != settings()[0]
+    assert other[1] == settings()[1]
+
+
 # ----------------------------------------------------------------------------- what stages read
 def slices(study: config.Study) -> dict[str, dict]:
     return {

@@ -21,7 +21,7 @@ rule list_recordings:
 
 rule acquire_shard:
     input:
-        "results/{study}/audio/recordings.csv",
+        ancient(data_files),  # what they say of the shard is in `listed`
     output:
         "results/{study}/audio/{split}/{shard}.csv",
     log:
@@ -33,14 +33,18 @@ rule acquire_shard:
         downloads=n_downloads,
         politeness=settings_of("politeness"),
     params:
+        settings=settings_of("list"),
+        listed=listed,
+        data_folder=data_folder,
         source=settings_of("source"),
         shard_size=SHARD_SIZE,
         folder=sound_folder,
         audio_folder=audio_folder,
         code=acquire_code,
     shell:
-        "python -m weakneg acquire --source {params.source:q} --folder {params.folder:q}"
-        " --recordings {input} --split {wildcards.split} --shard {wildcards.shard}"
+        "python -m weakneg acquire --settings {params.settings:q}"
+        " --data-folder {params.data_folder:q} --source {params.source:q} --folder {params.folder:q}"
+        " --split {wildcards.split} --shard {wildcards.shard}"
         " --shard-size {params.shard_size} --audio-folder {params.audio_folder:q}"
         " --politeness {resources.politeness:q} --output {output} --code {params.code} 2> {log}"
 

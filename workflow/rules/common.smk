@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 WORKFLOW = Path(workflow.basedir) / "workflow"
@@ -206,9 +207,19 @@ def features_code(wildcards):
     return code_of("weakneg.features:build_features", f"weakneg.datasets.{study.dataset.name}")
 
 
+def listed(wildcards):
+    """Changes when the recordings of a shard do: a list that grows leaves its first shards alone."""
+    rows = checked(study_of(wildcards).listed, wildcards.split, wildcards.shard)
+    return sha256(canonical(rows).encode()).hexdigest()[:16]
+
+
 def acquire_code(wildcards):
-    source = study_of(wildcards).source.type
-    return code_of("weakneg.audio.acquire:acquire_shard", f"weakneg.audio.acquire.{source}")
+    study = study_of(wildcards)
+    return code_of(
+        "weakneg.audio.acquire:acquire_listed",
+        f"weakneg.audio.acquire.{study.source.type}",
+        f"weakneg.datasets.{study.dataset.name}",
+    )
 
 
 def sound_folder(wildcards):

@@ -60,10 +60,15 @@ def recordings(args: argparse.Namespace) -> None:
 
 def acquire(args: argparse.Namespace) -> None:
     """Get the sound of a shard of recordings; writes what became of each of them."""
-    from weakneg.audio.acquire import acquire_shard
+    from weakneg.audio.acquire import acquire_listed
+    from weakneg.config import FeaturesSettings
 
-    acquire_shard(
-        args.recordings,
+    dataset = FeaturesSettings.model_validate_json(args.settings).dataset
+    acquire_listed(
+        dataset.name,
+        dataset.list,
+        dataset.test_split,
+        args.data_folder,
         args.split,
         args.shard,
         args.shard_size,
@@ -277,7 +282,8 @@ def _parser() -> argparse.ArgumentParser:
     command(recordings, settings=text, folder=path, output=path)
     command(
         acquire,
-        recordings=path,
+        settings=text,
+        data_folder=path,
         split=text,
         shard={"type": int},
         shard_size={"type": int},

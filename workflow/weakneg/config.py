@@ -890,6 +890,19 @@ class Study(_Model):
             for split, size in sizes.items()
         }
 
+    def listed(self, split: str, shard: str) -> list[dict] | None:
+        """What one's own list says of the recordings of a shard; None: the list is a published one.
+
+        Labels and events are left out, since their sound does not depend on them.
+        """
+        if self.dataset.list is None:
+            return None
+        rows = self.dataset.module.recordings(self.dataset.list, self.dataset.test_split)
+        rows = [row for row in rows if row["split"] == split]
+        first = int(shard) * SHARD_SIZE
+        keys = ("id", "file", "start", "end")
+        return [{key: row.get(key) for key in keys} for row in rows[first : first + SHARD_SIZE]]
+
     def bag_settings(self) -> dict:
         """For the stage that draws the bags of a class; read back by `ManifestSettings`."""
         seeds = self.seeds if self._draw_per_seed else None

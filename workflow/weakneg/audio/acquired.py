@@ -104,8 +104,8 @@ def _summary(
     if in_all.keys() - {OK}:
         lines += [
             "",
-            "What could not be had is not asked for again, unless the study says `source: "
-            "{retry_failed: true}` and the shards are run again: `snakemake --cores all "
-            f"{study} --forcerun acquire_shard`.",
+            "What could not be had is not asked for again, unless the source says `retry_failed: "
+            f"true` and the shards are run again: `snakemake --cores all {study} --until "
+            "acquire_shard --forcerun acquire_shard`.",
         ]
     return "\n".join([*lines, ""])

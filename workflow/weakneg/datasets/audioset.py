@@ -21,6 +21,8 @@ SPLIT_SIZES = {"train": 22_160, "test": 20_371}
 
 FILES: tuple[str, ...] = tuple(audioset_lists.LISTS)
 
+link = audioset_lists.link
+
 _NAME = "audioset"
 _LIST_OF = {"train": audioset_lists.TRAIN_LIST, "test": audioset_lists.EVAL_LIST}
 

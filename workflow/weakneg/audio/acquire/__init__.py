@@ -25,10 +25,11 @@ import importlib
 import math
 import os
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +38,7 @@ from urllib.parse import quote
 from weakneg.audio.acquire.journal import Journal
 from weakneg.audio.acquire.outcome import OK, Outcome
 from weakneg.audio.acquire.settings import DownloadSource, parse
+from weakneg.audio.listing import list_recordings
 from weakneg.errors import UserError
 from weakneg.files import replace_when_whole
 
@@ -68,6 +70,24 @@ class Recording(NamedTuple):
     labels: tuple[str, ...]
 
 
+def acquire_listed(
+    dataset: str,
+    list_file: str | None,
+    test_split: str,
+    data_folder: str | os.PathLike,
+    *shard: object,
+) -> None:
+    """Stage: `acquire_shard` of a data set, whose files are in `data_folder`, or of one's own list.
+
+    The list is read anew, and not from the file of the stage before: all shards would have to
+    follow when that is written again, and not only those whose part of it is new.
+    """
+    with tempfile.TemporaryDirectory(prefix="weakneg-") as folder:
+        recordings_csv = Path(folder, "recordings.csv")
+        list_recordings(dataset, list_file, test_split, data_folder, recordings_csv)
+        acquire_shard(recordings_csv, *shard)
+
+
 def acquire_shard(
     recordings_csv: str | os.PathLike,
     split: str,
@@ -97,12 +117,11 @@ def acquire_shard(
         outcomes = _download(module, recordings, settings, Path(audio_folder), name)
     else:
         outcomes = dict(module.acquire(recordings, settings, Path(folder)))
-    with _writing(status_csv):
-        write_table(
-            status_csv,
-            STATUS_COLUMNS,
-            (_status_row(recording, outcomes[recording]) for recording in recordings),
-        )
+    write_table(
+        status_csv,
+        STATUS_COLUMNS,
+        (_status_row(recording, outcomes[recording]) for recording in recordings),
+    )
     counts = Counter(outcome.status for outcome in outcomes.values())
     listed = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     print(f"{name}: {len(recordings)} recordings: {listed}", file=sys.stderr)
@@ -112,7 +131,7 @@ def _download(module, recordings, settings, audio_folder, shard) -> dict[Recordi
     """What is there already, what is known to fail, and the rest from the source."""
     journal = Journal(audio_folder / "journal", shard, settings.identity)
     failed = {} if settings.retry_failed else journal.failures()
-    there = files_by_name(audio_folder)
+    there = files_by_name(audio_folder.iterdir() if audio_folder.is_dir() else ())
     outcomes, wanted = {}, []
     for recording in recordings:
         name = clip_name(recording)
@@ -125,7 +144,7 @@ def _download(module, recordings, settings, audio_folder, shard) -> dict[Recordi
     if not wanted:
         return outcomes
     reported = time.monotonic()
-    with _writing(audio_folder):
+    try:
         audio_folder.mkdir(parents=True, exist_ok=True)
         with closing(module.acquire(wanted, settings, audio_folder)) as arriving:
             for recording, outcome in arriving:
@@ -136,19 +155,12 @@ def _download(module, recordings, settings, audio_folder, shard) -> dict[Recordi
                     reported = time.monotonic()
                     done = f"{len(outcomes)} of {len(recordings)}"
                     print(f"{shard}: {done} recordings", file=sys.stderr)
-    return outcomes
-
-
-@contextmanager
-def _writing(path: str | os.PathLike) -> Iterator[None]:
-    """What goes wrong inside is that `path` cannot be written: the disk is full, for one."""
-    try:
-        yield
     except OSError as error:
         raise UserError(
-            f"{path} cannot be written ({error.strerror or error}): make room, or let one write "
-            "there, then run again (what is there is kept)."
+            f"{audio_folder} cannot be written ({error.strerror or error}): make room, or let one "
+            "write there, then run again (what is there is kept)."
         ) from error
+    return outcomes
 
 
 # ----------------------------------------------------------------------------- files of clips
@@ -168,15 +180,12 @@ def clip_name(recording: Recording) -> str:
     return f"{name}@{recording.start or 0:.12g}-{end}"
 
 
-def files_by_name(folder: Path) -> dict[str, list[Path]]:
-    """Name without ending -> the audio files in the folder that are called so, sorted."""
+def files_by_name(files: Iterable[Path]) -> dict[str, list[Path]]:
+    """Name without ending -> the audio files that are called so, sorted."""
     found: dict[str, list[Path]] = {}
-    if folder.is_dir():
-        with os.scandir(folder) as entries:
-            for name in sorted(entry.name for entry in entries):
-                stem, suffix = os.path.splitext(name)
-                if suffix.lower() in AUDIO_SUFFIXES:
-                    found.setdefault(stem, []).append(folder / name)
+    for file in sorted(files):
+        if file.suffix.lower() in AUDIO_SUFFIXES:
+            found.setdefault(file.stem, []).append(file)
     return found
 
 

@@ -25,12 +25,13 @@ def acquire(
     Raises UserError when there is no such folder.
     """
     folder = _find(folder)
-    there = files_by_name(folder)
+    unnamed = any(not recording.file for recording in recordings)
+    there = files_by_name(_files(folder)) if unnamed else {}
     for recording in recordings:
         if recording.file:
             yield recording, _named(recording, folder)
         else:
-            yield recording, _called(settings.name.replace(ID, recording.id), there)
+            yield recording, _called(settings.name.replace(ID, recording.id), there, folder)
 
 
 def _find(folder: Path) -> Path:
@@ -43,6 +44,11 @@ def _find(folder: Path) -> Path:
     )
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    for inside, _, names in os.walk(folder):
+        yield from (Path(inside, name) for name in names)
+
+
 def _named(recording: Recording, folder: Path) -> Outcome:
     if _leaves(recording.file):
         return Outcome(ERROR, one_line(f"{recording.file} is not a path inside the data's folder"))
@@ -52,14 +58,14 @@ def _named(recording: Recording, folder: Path) -> Outcome:
     return Outcome(OK, path=path, start=recording.start, end=recording.end)
 
 
-def _called(name: str, there: dict[str, list[Path]]) -> Outcome:
+def _called(name: str, there: dict[str, list[Path]], folder: Path) -> Outcome:
     match there.get(name, []):
         case []:
             return Outcome(MISSING, one_line(f"there is no audio file called {name}"))
         case [path]:
             return Outcome(OK, path=path)
         case several:
-            names = ", ".join(path.name for path in several)
+            names = ", ".join(str(path.relative_to(folder)) for path in several)
             return Outcome(ERROR, one_line(f"several files are called so: {names}"))
 
 

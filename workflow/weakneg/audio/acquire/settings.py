@@ -58,8 +58,8 @@ class DownloadSource(_Source):
     retry_failed: bool = Field(
         False,
         description="true: try again what an earlier run did not get, where the shards are run "
-        "again: snakemake <study> --forcerun acquire_shard. Otherwise a clip that could not be had "
-        "stays so.",
+        "again: snakemake <study> --until acquire_shard --forcerun acquire_shard. Otherwise a clip "
+        "that could not be had stays so.",
     )
 
 

@@ -330,7 +330,9 @@ def _said(errors: str) -> list[str]:
     lines = [re.sub(r"^\[[^]]*\] *", "", line) for line in re.split(r"[\r\n]+", errors)]
     of_ffmpeg = dict.fromkeys(line for line in lines if re.fullmatch(_OF_FFMPEG, line))
     of_ytdlp = [line for line in lines if re.match(r"ERROR: |yt-dlp: error: ", line)]
-    said = [*of_ffmpeg, *(line.removeprefix("ERROR: ") for line in of_ytdlp[-1:])]
+    # Without site and id, which yt-dlp puts first: so one reason has one message.
+    of_ytdlp = [re.sub(r"^ERROR: (\[[^]]*\] \S+: )?", "", line) for line in of_ytdlp[-1:]]
+    said = [*of_ffmpeg, *of_ytdlp]
     return [_without_query(line) for line in said]
 
 
