@@ -72,6 +72,7 @@ MOST_SELECTED_COLUMNS = [
     "link",
     "times",
     "selections",
+    "mean_place",
     "mean_score",
     "other_labels",
     "related_labels",
@@ -98,8 +99,9 @@ def write_audit(
     `n` in the first two tables is the number of (class, seed) pairs that a mean is over: seeds may
     stop at different epochs. most_selected.csv holds only strategies that score the bags they
     choose, since a choice at random or of all says nothing about a bag. `selections` counts those
-    at which the bag was in the pool, hence not for validation; the rank is by `times` /
-    `selections`, then by `times`, then by `mean_score`.
+    at which the bag was in the pool, hence not for validation; `mean_place` is its mean place in
+    the order of choice, from 0 (first) to 1. The rank is by `times` / `selections`, then by
+    `times`, then by `mean_place`, which unlike scores can be compared between epochs.
 
     Raises UserError when a run, a file of it or a manifest is missing or damaged, and when the
     selections are not of the manifest's bags.
@@ -244,16 +246,17 @@ class _Counts:
     """How often each of a class's bags was chosen by a strategy, over seeds and epochs.
 
     times, selections : (B,) selections that chose the bag, and those that could have
-    score : (B,) sum of the scores with which it was chosen
+    place, score : (B,) sums over the selections that chose it, as in `Selections`
     """
 
     def __init__(self, n_bags: int):
         self.times, self.selections = (np.zeros(n_bags, dtype=np.int64) for _ in range(2))
-        self.score = np.zeros(n_bags)
+        self.place, self.score = np.zeros(n_bags), np.zeros(n_bags)
 
     def add(self, chosen: Selections) -> None:
         self.times[chosen.pool] += np.count_nonzero(chosen.chosen, axis=0)
         self.selections[chosen.pool] += len(chosen.epoch)
+        self.place[chosen.pool] += chosen.place
         self.score[chosen.pool] += chosen.score
 
     @property
@@ -264,8 +267,8 @@ class _Counts:
     def top(self, n: int) -> np.ndarray:
         """The n bags chosen most often, of those chosen at all, in order."""
         share = self.times / np.maximum(self.selections, 1)
-        mean_score = self.score / np.maximum(self.times, 1)
-        order = np.lexsort((-mean_score, -self.times, -share))
+        mean_place = self.place / np.maximum(self.times, 1)
+        order = np.lexsort((mean_place, -self.times, -share))
         return order[: min(n, np.count_nonzero(self.times))]
 
 
@@ -289,6 +292,7 @@ def _most_selected(
                     **_identity(bags, row, link),
                     "times": each.times[row],
                     "selections": each.selections[row],
+                    "mean_place": each.place[row] / each.times[row],
                     "mean_score": each.score[row] / each.times[row],
                     "other_labels": LABEL_SEPARATOR.join(labels),
                     "related_labels": LABEL_SEPARATOR.join(
@@ -300,6 +304,7 @@ def _most_selected(
     for each in scored.values():
         pooled.times += each.times
         pooled.selections += each.selections
+        pooled.place += each.place
     return rows, _class_section(class_name, bags, pooled, link)
 
 
@@ -478,7 +483,8 @@ def _bag_link(bags: ClassBags, row: int, link: Callable[[str, float], str] | Non
         return f"bag {bags.bag[row]}{draw}"
     identity = _identity(bags, row, link)
     if not identity["link"]:
-        return f"{escape(identity['id'])} at {identity['start']:g} s"
+        start = f" at {identity['start']:g} s" if identity["start"] else ""
+        return escape(identity["id"]) + start
     # Once more, so that no sign ends the Markdown link early; quoted signs stay as they are.
     url = urllib.parse.quote(identity["link"], safe=":/?&=%#+,;@~")
     return f"[{escape(identity['id'])}]({url})"

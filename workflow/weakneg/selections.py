@@ -64,12 +64,14 @@ class Selections(NamedTuple):
     pool : (N,) row numbers of `ClassBags`
     epoch : (E,) ascending
     chosen : (E, N) bool; no row is empty
+    place : (N,) sum of a bag's places in the order of choice, from 0 (first) to 1
     score : (N,) sum of the scores with which a bag was chosen; NaN where a strategy has none
     """
 
     pool: np.ndarray
     epoch: np.ndarray
     chosen: np.ndarray
+    place: np.ndarray
     score: np.ndarray
 
 
@@ -264,9 +266,11 @@ def read_selections(run: Run, seed: int, n_bags: int, pool: np.ndarray) -> Selec
             f"{path}, seed {seed}: row {row} is beyond the manifest's {n_bags} bags, so {again}"
         )
     # One place more than bags, since the padding, -1, means the last one.
-    chosen, score = np.zeros((len(epoch), n_bags + 1), dtype=bool), np.zeros(n_bags + 1)
+    chosen = np.zeros((len(epoch), n_bags + 1), dtype=bool)
+    place, score = np.zeros(n_bags + 1), np.zeros(n_bags + 1)
     for row, ids, values in zip(chosen, bags, scores, strict=True):
         row[ids] = True
+        place[ids] += np.arange(len(ids)) / np.count_nonzero(ids != _PADDING)
         score[ids] += values
     chosen = chosen[:, :-1]
     from_pool = chosen[:, pool]
@@ -275,4 +279,4 @@ def read_selections(run: Run, seed: int, n_bags: int, pool: np.ndarray) -> Selec
         raise UserError(
             f"{path}, seed {seed}: row {outside} of the manifest is no bag of the pool, so {again}"
         )
-    return Selections(pool, epoch, from_pool, score[pool])
+    return Selections(pool, epoch, from_pool, place[pool], score[pool])

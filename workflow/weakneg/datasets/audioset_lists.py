@@ -14,6 +14,7 @@ import io
 import json
 import os
 import re
+import urllib.parse
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -113,6 +114,11 @@ def class_table(folder: str | os.PathLike) -> str:
 
 
 # ----------------------------------------------------------------------------- lists of clips
+def link(clip_id: str, start: float) -> str:
+    """Address at which a clip can be heard: its video, from the second on at which it starts."""
+    return f"https://youtu.be/{urllib.parse.quote(clip_id, safe='')}?t={int(start)}"
+
+
 def read_segments(
     path: str | os.PathLike, numbers: dict[str, int] | None = None
 ) -> dict[str, Segment]:

@@ -33,6 +33,7 @@ UNIT = "clip"
 CLASSES: tuple[str, ...] = tuple(each.name for each in audioset_lists.classes())
 ALIASES = audioset_lists.class_numbers()
 TRAINING_COUNTS: tuple[int, ...] = tuple(each.training_clips for each in audioset_lists.classes())
+link = audioset_lists.link
 
 ARCHIVE = "features.tar.gz"
 FILES: tuple[str, ...] = (*audioset_lists.LISTS, ARCHIVE)

@@ -26,24 +26,27 @@ from weakneg.wording import classes_phrase, seeds_phrase, strategy_name
 
 def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     """Draw the figure from the metrics of `study`."""
-    table = paired_differences(metrics, study, "ap")
+    table, n_seeds = paired_differences(metrics, study, "ap"), metrics["seed"].nunique()
     if table.empty:
         return nothing_to_compare(study)
+    of_what = f"{classes_phrase(len(study['classes']))}, {seeds_phrase(n_seeds)}"
+    if table["n_positive"].nunique() == 1:
+        size = f"{table['n_positive'].iloc[0]:.0f}"
+        return nothing_to_compare(study, f"All have {size} positive training bags: {of_what}.")
     trend = size_trend(metrics, study, "ap")
     strategies = list(rows_of(study, table["strategy"].unique()))
-    n_seeds, baseline = metrics["seed"].nunique(), strategy_name(study["baseline"])
-    style = styles(study)
+    baseline, style = strategy_name(study["baseline"]), styles(study)
 
     n_columns = min(len(strategies), 4)
     n_rows = math.ceil(len(strategies) / n_columns)
     n_groups = trend.groupby("strategy").size().iloc[0]
+    groups = f"{n_groups} groups of classes of neighbouring size" if n_groups > 1 else "all classes"
     figure = canvas(
         1.45 * n_rows + 0.6,
         study,
         "difference in average precision, by class size",
-        f"one point per class ({classes_phrase(len(study['classes']))}, {seeds_phrase(n_seeds)});"
-        f" line and box: mean of {n_groups} groups of classes of neighbouring size, with its 95%"
-        " interval over the classes",
+        f"one point per class ({of_what});"
+        f" line and box: mean of {groups}, with its 95% interval over the classes",
     )
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     for axes, strategy in itertools.zip_longest(grid.flat, strategies):
@@ -78,10 +81,10 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
         axes.set_title(label(study, strategy, 24), fontsize=7, fontweight="bold")
     first = grid[0, 0]
     logarithmic(first)
-    limit = pd.concat([table["difference"], trend["low"], trend["high"]]).abs().max()
-    limit = 1.08 * limit or 1.0
-    first.set_ylim(-limit, limit)
-    first.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], symmetric=True))
+    shown = pd.concat([table["difference"], trend["low"], trend["high"], pd.Series([0.0])])
+    margin = 0.06 * (shown.max() - shown.min()) or 1.0
+    first.set_ylim(shown.min() - margin, shown.max() + margin)
+    first.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     first.yaxis.set_major_formatter(FuncFormatter(signed))
     for row in grid:
         row[0].set_ylabel(f"AP minus {baseline}")

@@ -18,7 +18,7 @@ from scipy.optimize import isotonic_regression
 
 from weakneg.errors import UserError
 from weakneg.evaluation import mean_interval, read_epochs, read_run
-from weakneg.figures.style import Style, canvas, label, logarithmic, plain, styles
+from weakneg.figures.style import AP_LIMITS, Style, canvas, label, logarithmic, plain, styles
 from weakneg.wording import distinct_strategies, measured_on, seeds_phrase, strategy_name
 
 
@@ -87,7 +87,7 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
         axes.yaxis.set_major_formatter(FuncFormatter(plain))
         axes.set_axisbelow(True)
         axes.grid(axis="y", color="#EEEEEE", linewidth=0.5)
-    panels[0].set_ylim(bottom=floor)
+    panels[0].set_ylim(floor, min(panels[0].get_ylim()[1], AP_LIMITS[1]))
     looks = [style[strategy] for strategy in curves]
     _label_ends(figure, panels[-1], [mean[-1] for mean in means.values()], labels, looks)
     return figure

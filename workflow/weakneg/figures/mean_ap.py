@@ -20,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from weakneg.comparison import class_sizes, paired_differences
 from weakneg.evaluation import MEAN_OVER_CLASSES, intervals
 from weakneg.figures.style import (
+    AP_LIMITS,
     INK,
     MUTED,
     canvas,
@@ -95,7 +96,7 @@ def _class_by_class(metrics: pd.DataFrame, study: dict) -> Figure:
                 zorder=3,
             )
     _label_classes(axes, rows, sizes)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, min(axes.get_xlim()[1], AP_LIMITS[1]))
     axes.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(plain))
     axes.set_axisbelow(True)
@@ -233,6 +234,8 @@ def _mean_over_classes(metrics: pd.DataFrame, study: dict) -> Figure:
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.margins(x=0.06)
+        low, high = axes.get_xlim()
+        axes.set_xlim(max(low, AP_LIMITS[0]), min(high, AP_LIMITS[1]))
         set_apart(axes, rows, study)
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(plain))

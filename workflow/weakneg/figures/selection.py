@@ -2,7 +2,8 @@
 
 Drawn from the tables of the audit (`weakneg.audit`), not from metrics and runs, so it is no figure
 of `weakneg.figures.draw`. Left, the Jaccard index of each two strategies, mean over epochs; right,
-turnover and share of the pool used against epochs, over what random choices would give.
+turnover and share of the pool used against epochs, over what random choices would give. A curve
+ends with the first of its trainings, so that each point averages the same ones.
 """
 
 import math
@@ -62,17 +63,17 @@ def selection(overlap: pd.DataFrame, turnover: pd.DataFrame, study: dict) -> Fig
         return canvas(0.7, study, headline, "No strategy chose bags: there is nothing to show.")
     overlap = overlap[overlap["strategy_a"].isin(strategies)]
     overlap = overlap[overlap["strategy_b"].isin(strategies)]
-    n_runs = turnover["n"].max()
-    kept = turnover[turnover["n"] >= n_runs / 2]
+    n_trainings = turnover["n"].max()
+    kept = turnover[turnover["n"] == n_trainings]
     look = styles(study)
 
     n_classes = len(study["classes"])
-    subtitle = f"mean over {classes_phrase(n_classes)} and {seeds_phrase(n_runs // n_classes)}"
+    subtitle = f"mean over {classes_phrase(n_classes)} and {seeds_phrase(n_trainings // n_classes)}"
     if not overlap.empty:
         expected = number(_mean(overlap, "expected_jaccard"), 2)
         subtitle += f", on the left over epochs too; overlap of random choices: {expected}"
     if len(kept) < len(turnover):
-        subtitle += "; curves end where half of the trainings had stopped"
+        subtitle += "; a curve ends where the first of its trainings stopped"
     names = [label(study, strategy, 22) for strategy in strategies]
     row_height = max(0.24, 0.06 + 0.11 * max(1 + name.count("\n") for name in names))
     figure = canvas(max(2.2, row_height * len(strategies) + 0.35), study, headline, subtitle)
@@ -117,8 +118,9 @@ def _draw_matrix(
     axes.set_title("overlap at the same epoch (Jaccard index)")
     axes.set_yticks(range(size), names, fontsize=7.5)
     axes.set_xticks([])
-    axes.set_xlim(-0.5, size - 0.5)
-    axes.set_ylim(size - 0.5, -0.5)
+    places = max(size, 5)  # two strategies alone would have one huge cell
+    axes.set_xlim(-0.5, places - 0.5)
+    axes.set_ylim(places - 0.5, -0.5)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
@@ -143,7 +145,10 @@ def _draw_curves(axes: Axes, turnover: pd.DataFrame, measure: str, looks: dict[s
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter("{x:.0f}")
-    axes.set_ylim(-0.02, 1.02)
+    shown = turnover[[measure, f"expected_{measure}"]]
+    top = shown.fillna(0).to_numpy().max(initial=0.1)  # one selection has no turnover
+    axes.set_ylim(-0.02 * top, min(1.08 * top, 1.02))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(plain))
     axes.set_axisbelow(True)
     axes.grid(axis="y", color="#EEEEEE", linewidth=0.5)

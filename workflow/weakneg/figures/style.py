@@ -26,6 +26,9 @@ from weakneg.wording import (
 )
 
 WIDTH = 7.1  # inches: the text width of a two-column page
+AP_LIMITS = (-0.02, 1.02)
+"""What an axis of average precision shows: the intervals of two seeds reach far beyond 0 and 1."""
+
 INK, MUTED, FAINT = "#222222", "#6B6B6B", "#D9D9D9"
 HOUSE_STYLE = {
     "font.family": "DejaVu Sans",
@@ -177,14 +180,13 @@ def settle(figure: Figure) -> None:
         axes.set_position([round(edge, 5) for edge in axes.get_position(original=True).bounds])
 
 
-def nothing_to_compare(study: dict) -> Figure:
+def nothing_to_compare(study: dict, reason: str = "") -> Figure:
+    """By default for the reason that there is one strategy."""
     baseline = strategy_name(study["baseline"])
-    return canvas(
-        0.7,
-        study,
-        "nothing to compare",
-        f"A comparison needs the baseline {baseline} and one more strategy in the study.",
+    reason = (
+        reason or f"A comparison needs the baseline {baseline} and one more strategy in the study."
     )
+    return canvas(0.7, study, "nothing to compare", reason)
 
 
 def rows_of(study: dict, strategies: Collection[str]) -> dict[str, float]:

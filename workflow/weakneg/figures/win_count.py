@@ -1,6 +1,7 @@
 """On how many classes each strategy is better or worse than the baseline (paper, Fig. 1).
 
-With it what chance alone would give: the wins of fair coins, as many as there are classes.
+A panel for each metric, since they need not agree. With them what chance alone would give: the wins
+of fair coins, as many as there are classes.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from weakneg.comparison import chance_range, compare
+from weakneg.evaluation import METRICS
 from weakneg.figures.style import (
     CENTRED,
     INK,
@@ -39,51 +41,55 @@ WHISKER = {"color": INK, "linewidth": 0.9, "marker": "|", "markersize": 4}
 
 def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     """Draw the figure from the metrics of `study`."""
-    table = compare(metrics, study, "ap")
-    if table.empty:
+    tables = {metric: compare(metrics, study, metric) for metric in METRICS}
+    if any(table.empty for table in tables.values()):
         return nothing_to_compare(study)
-    table = table.set_index("strategy")
+    tables = {metric: table.set_index("strategy") for metric, table in tables.items()}
     n_classes, n_seeds = len(study["classes"]), metrics["seed"].nunique()
-    rows = rows_of(study, list(table.index))
+    rows = rows_of(study, list(tables["ap"].index))
 
-    subtitle = f"by average precision, {seeds_phrase(n_seeds)}; each bar counts all classes"
+    subtitle = f"{seeds_phrase(n_seeds)}; each bar counts all classes"
     if n_seeds > 1:
         subtitle += "; clearly: the 95% interval over seeds of the paired difference excludes zero"
+    subtitle += "; p: sign test over classes, Holm's correction but for the upper bound"
     figure = canvas(
-        0.34 * (max(rows.values()) + 1) + 0.65,
+        0.34 * (max(rows.values()) + 1) + 0.8,
         study,
         f"number of classes improved over {strategy_name(study['baseline'])}",
         subtitle,
     )
-    axes = figure.subplots()
+    panels = figure.subplots(1, len(METRICS), sharex=True, sharey=True)
     low, high = chance_range(n_classes)
-    for ends in ((-high, -low), (low, high)):
-        axes.axvspan(*ends, color=COINS, linewidth=0, zorder=0)
-    for strategy, y in rows.items():
-        _bar(axes, y, table.loc[strategy], n_classes)
-    label_rows(axes, rows, study)
-    set_apart(axes, rows, study)
-    farthest = table[["wins", "losses", "wins_high"]].max().max() + table["ties"].max() / 2
-    reach = max(high, farthest) + 0.1 * n_classes
+    farthest = max(
+        table[["wins", "losses", "wins_high"]].max().max() + table["ties"].max() / 2
+        for table in tables.values()
+    )
+    reach = max(high, farthest) + 0.16 * n_classes  # room for the count beside the longest bar
+    for axes, (metric, table) in zip(panels, tables.items(), strict=True):
+        for ends in ((-high, -low), (low, high)):
+            axes.axvspan(*ends, color=COINS, linewidth=0, zorder=0)
+        for strategy, y in rows.items():
+            _bar(axes, y, table.loc[strategy], reach)
+        set_apart(axes, rows, study)
+        axes.axvline(0, color=INK, linewidth=0.8, zorder=0.5)
+        axes.spines[["left", "bottom"]].set_visible(False)
+        axes.set_title(f"by {METRICS[metric]}", fontweight="bold", pad=14)
+        header = {"color": MUTED, "fontsize": 7}
+        coins = f"coins: {low} to {high}" if low < high else f"coins: {low}"
+        for x in (-(low + high) / 2, (low + high) / 2):
+            axes.text(x, 1.02, coins, ha="center", transform=axes.get_xaxis_transform(), **header)
+        axes.text(1.02, 1.02, "p", transform=axes.transAxes, **header)
     axes.set_xlim(-reach, reach)
-    axes.axvline(0, color=INK, linewidth=0.8, zorder=0.5)
-    axes.spines[["left", "bottom"]].set_visible(False)
-    axes.tick_params(length=0)
-    axes.set_xticks([])
-
-    header = {"transform": axes.get_xaxis_transform(), "color": MUTED, "fontsize": 7}
-    coins = f"{low} to {high}" if low < high else f"{low}"
-    for x in (-(low + high) / 2, (low + high) / 2):
-        axes.text(x, 1.02, f"coins: {coins}", ha="center", **header)
-    header["transform"] = axes.transAxes
-    axes.text(1.03, 1.02, "sign test p", **header)
-    axes.text(1.15, 1.02, "Holm", **header)
+    label_rows(panels[0], rows, study)
+    for axes in panels:
+        axes.tick_params(length=0)
+        axes.set_xticks([])
     legend_below(figure, *_key(n_seeds, n_classes))
     return figure
 
 
-def _bar(axes: Axes, y: float, row: pd.Series, n_classes: int) -> None:
-    """Losses to the left, wins to the right, ties in the y; under it the wins' interval."""
+def _bar(axes: Axes, y: float, row: pd.Series, reach: float) -> None:
+    """Losses to the left, wins to the right, ties in the middle; under it the wins' interval."""
     noisy_wins = row["wins"] - row["clear_wins"]
     noisy_losses = row["losses"] - row["clear_losses"]
     tie = row["ties"] / 2
@@ -98,8 +104,8 @@ def _bar(axes: Axes, y: float, row: pd.Series, n_classes: int) -> None:
         if width == 0:
             continue
         axes.barh(y, width, 0.54, left, color=colour, edgecolor="white", linewidth=0.7)
-        # A digit of this size needs about a thirtieth of the axis.
-        if width * 30 > n_classes * len(str(width)):
+        # A digit of this size needs about a thirty-fifth of the axis.
+        if width * 35 > 2 * reach * len(str(width)):
             axes.text(left + width / 2, y, width, color=text_colour, fontsize=6.5, **CENTRED)
     if row["ties"]:
         axes.barh(y, row["ties"], 0.5, -tie, fill=False, edgecolor="#B5B5B5", linewidth=0.5)
@@ -118,8 +124,9 @@ def _bar(axes: Axes, y: float, row: pd.Series, n_classes: int) -> None:
             fontweight="bold",
         )
     beside = {"transform": axes.get_yaxis_transform(), "va": "center_baseline"}
-    axes.text(1.03, y, p_value(row["sign_p"]), color=MUTED, **beside)
-    axes.text(1.15, y, p_value(row["sign_p_holm"]), **beside)
+    # The upper bound is no competitor, so its p is not corrected.
+    corrected = row["sign_p_holm"] if pd.notna(row["sign_p_holm"]) else row["sign_p"]
+    axes.text(1.02, y, p_value(corrected), **beside)
 
 
 def _key(n_seeds: int, n_classes: int) -> list[list[Artist]]:
