@@ -20,7 +20,7 @@ from servers import (
     serving,
     wav,
 )
-from test_workflow import Workspace
+from workspace import Workspace
 
 TRAIN = ["-dash", "gone", "c", "d", "e"]
 TEST = ["--help", "late", "t"]

@@ -17,9 +17,10 @@ for dataset in datasets.names():
         params:
             dataset=dataset,
             folder=subpath(output[0], ancestor=len(Path(files[0]).parts)),
+            code=fetch_code(dataset),
         shell:
             "python -m weakneg fetch --dataset {params.dataset} --folder {params.folder}"
-            " 2> {log}"
+            " --code {params.code:q} 2> {log}"
 
 
 rule build_features:

@@ -190,6 +190,13 @@ def code_of(stage, *plugins):
     return [checked(fingerprint, stage, plugins), stage, *plugins]
 
 
+def fetch_code(dataset):
+    """Of a data set that is made here. What was downloaded and checked stays, whatever the code."""
+    if hasattr(datasets.module(dataset), "MADE_HERE"):
+        return code_of(f"weakneg.datasets.{dataset}:fetch")
+    return [""]
+
+
 def manifest(split):
     """An input function: the bags of a split, of the class where they differ between classes."""
 

@@ -8,6 +8,7 @@ A data set file defines
   is a bag of its own and a model makes the instances from its spectrogram;
 - `FILES`: the files that `fetch` leaves in the data set's folder (empty when nothing is fetched);
 - `fetch(folder, local_copy=None)`: puts `FILES` there, checked (absent when `FILES` is empty);
+- `MADE_HERE = True`, if `fetch` computes them: then they are made again when its code changes;
 - of images: `load(split, folder)`, `Images` of "train" or "test";
 - of clips: `load_clips(folder)`, a `Clips` for each split, and the list of problems met with;
   `ALIASES`, other names of classes -> class number; `TRAINING_COUNTS`, the number of clips of each

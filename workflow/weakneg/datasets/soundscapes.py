@@ -30,6 +30,7 @@ from weakneg.errors import UserError
 from weakneg.files import replace_when_whole
 
 UNIT = "spectrogram"
+MADE_HERE = True
 
 Events = dict[str, list[tuple[str, float, float]]]
 """Clip id -> its events: class name, onset and offset in seconds."""
