@@ -12,6 +12,7 @@ for dataset in datasets.names():
             expand("resources/{dataset}/{file}", dataset=dataset, file=files),
         log:
             f"resources/{dataset}/fetch.log",
+        localrule: True
         conda:
             "../../envs/weakneg.yaml"
         params:
@@ -53,6 +54,7 @@ rule draw_bags:
         test="results/{study}/bags/{label}/test.csv",
     log:
         "results/{study}/logs/draw_bags/{label}.log",
+    localrule: True
     conda:
         "../../envs/weakneg.yaml"
     params:
@@ -73,6 +75,7 @@ rule list_clips:
         "results/{study}/bags/{split}.csv",
     log:
         "results/{study}/logs/list_clips/{split}.log",
+    localrule: True
     conda:
         "../../envs/weakneg.yaml"
     params:
@@ -90,6 +93,7 @@ rule list_classes:
         "results/{study}/tables/classes.csv",
     log:
         "results/{study}/logs/list_classes.log",
+    localrule: True
     conda:
         "../../envs/weakneg.yaml"
     params:

@@ -65,6 +65,11 @@ wildcard_constraints:
     strategy="[a-z0-9_]+",
 
 
+def grows_from(amount):
+    """A resource function: the amount, twice that for the second attempt of a job, and so on."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 def study_of(wildcards):
     return checked(CONFIG.study, wildcards.study)
 
