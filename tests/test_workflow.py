@@ -31,7 +31,7 @@ class Workspace:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        for name in ("Snakefile", "config.yaml", "workflow", "envs", "profiles"):
+        for name in ("Snakefile", "config.yaml", "workflow", "envs", "profiles", "slurm"):
             source = ROOT / name
             if source.is_dir():
                 ignored = shutil.ignore_patterns("__pycache__")
