@@ -1,6 +1,6 @@
 """A real Slurm on this machine, for tests: munged, slurmctld and slurmd on loopback, as root.
 
-No systemd, no cgroups, no accounting. Its GPUs are not real: a node of /dev/null each. So a job sees
+No systemd, no cgroups, no accounting. Its GPUs are not real, but copies of /dev/null: a job sees
 CUDA_VISIBLE_DEVICES and no GPU, and trains on the CPU.
 """
 
@@ -23,7 +23,7 @@ SlurmdPort={node_port}
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 AuthType=auth/munge
 # A job that is requeued waits for as long as the credentials of its first run are good.
-AuthInfo=socket={folder}/run/munge.socket,cred_expire=2
+AuthInfo=socket={folder}/run/munge.socket,cred_expire=5
 CredType=cred/munge
 SlurmUser=root
 SlurmdUser=root
@@ -49,6 +49,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 GresTypes=gpu
 NodeName=localhost NodeAddr=127.0.0.1 CPUs=8 RealMemory=256000 Gres=gpu:{gpus} State=UNKNOWN
+PartitionName=cpu State=UP
 PartitionName=gpu Nodes=localhost Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -122,7 +123,7 @@ class Cluster:
         configuration = ("-f", self.environment["SLURM_CONF"])
         self._daemon("slurmctld", "-D", "-i", *configuration)
         self._daemon("slurmd", "-D", "-N", "localhost", *configuration)
-        self._wait("slurmd", lambda: self.ask("sinfo", "-h", "-o", "%T") == "idle")
+        self._wait("slurmd", lambda: self.ask("sinfo", "-h", "-p", "gpu", "-o", "%T") == "idle")
 
     def _daemon(self, name: str, *arguments: str) -> None:
         with open(self.folder / f"log/{name}.out", "a") as output:
@@ -137,6 +138,8 @@ class Cluster:
 
     def _wait(self, name: str, ready) -> None:
         for _ in range(300):
+            if any(daemon.poll() is not None for daemon in self._daemons.values()):
+                break
             if ready():
                 return
             time.sleep(0.1)
