@@ -11,13 +11,13 @@ from test_workflow import Workspace
 
 from weakneg import gpus
 from weakneg.errors import UserError
-from weakneg.gpus import own_gpu
+from weakneg.gpus import take_gpu
 
 
 def hold(device, found, leave):
-    with own_gpu(device):
-        found.put((os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES")))
-        leave.wait()
+    take_gpu(device)
+    found.put((os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES")))
+    leave.wait()
 
 
 class Machine:
@@ -92,14 +92,11 @@ def test_a_job_that_shares_no_gpus_sees_what_there_is(machine, monkeypatch, devi
 def test_more_gpus_than_there_are_is_one_line(machine, monkeypatch, tmp_path):
     (tmp_path / "driver/0000:01:00.0").mkdir(parents=True)
     monkeypatch.setattr(gpus, "_INSTALLED", tmp_path / "driver")
-    with (
-        pytest.raises(UserError, match="--resources gpu=2: this machine has only 1"),
-        own_gpu("auto"),
-    ):
-        pass
+    with pytest.raises(UserError, match="--resources gpu=2: this machine has only 1"):
+        take_gpu("auto")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")
-    with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES=4 has only 1"), own_gpu("auto"):
-        pass
+    with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES=4 has only 1"):
+        take_gpu("auto")
 
 
 def test_the_workflow_deals_out_the_gpus_that_it_is_told_of(tmp_path):

@@ -5,8 +5,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import quote
@@ -14,36 +13,31 @@ from urllib.parse import quote
 from weakneg.errors import UserError
 
 _INSTALLED = Path("/proc/driver/nvidia/gpus")
+_HELD: dict[str, TextIO] = {}  # open for as long as the process lives
 _PATIENCE = 0.2  # seconds between looks for a GPU that has become free
 
 
-@contextmanager
-def own_gpu(device: str) -> Iterator[None]:
-    """Hold a GPU that no other such job on this machine holds, and let CUDA see only that one.
+def take_gpu(device: str) -> None:
+    """Take a GPU that no other such job on this machine has, and let CUDA see only that one.
 
     Does nothing unless the environment variable WEAKNEG_GPUS says how many GPUs there are to share
     (the workflow sets it to N of `--resources gpu=N`) and the device is auto or cuda. CUDA must not
     have been started. Where CUDA_VISIBLE_DEVICES is set, they are the first of those it names.
 
-    A GPU is held by a lock on a file, which ends with the process, however that ends.
+    It is held by a lock on a file, which ends with the process, however that ends.
 
     Raises UserError when there are fewer GPUs than WEAKNEG_GPUS says.
     """
     gpus = _shared_gpus()
     if not gpus or device not in ("auto", "cuda"):
-        yield
         return
     folder = Path(tempfile.gettempdir()) / f"weakneg-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    files = {gpu: open(folder / f"{quote(gpu, safe='')}.lock", "w") for gpu in gpus}  # noqa: SIM115
-    try:
-        gpu = _first_free(files)
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-        print(f"GPU {gpu} is this job's own", file=sys.stderr, flush=True)
-        yield
-    finally:
-        for file in files.values():
-            file.close()
+    for gpu in gpus:
+        _HELD[gpu] = open(folder / f"{quote(gpu, safe='')}.lock", "w")  # noqa: SIM115
+    gpu = _first_free(_HELD)
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    print(f"GPU {gpu} is this job's own", file=sys.stderr, flush=True)
 
 
 def _shared_gpus() -> list[str]:
