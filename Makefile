@@ -16,6 +16,7 @@ run: setup
 
 setup: .venv/requirements.txt
 
+# Those of the cluster profile want Slurm, as root: apt-get install --no-install-recommends slurm-wlm munge
 test: .venv/requirements-dev.txt lint
 	$(BIN)/python -m pytest
 

@@ -40,6 +40,10 @@ for study in CONFIG.study_names:
             lambda _, study=study: requested(study),
 
 
+onstart:
+    check_executor()
+
+
 onsuccess:
     if REQUESTED:
         print(f"\nFinished. Figures and tables:\n{results_summary()}")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("Snakefile", "config.yaml", "workflow", "envs", "profiles")
+SOURCES = ("Snakefile", "config.yaml", "workflow", "envs", "profiles", "slurm")
 
 
 class Workspace:

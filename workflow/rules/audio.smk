@@ -8,6 +8,7 @@ rule list_recordings:
         "results/{study}/audio/recordings.csv",
     log:
         "results/{study}/logs/list_recordings.log",
+    localrule: True
     conda:
         "../../envs/weakneg.yaml"
     params:

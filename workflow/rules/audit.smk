@@ -10,6 +10,7 @@ rule audit_selections:
         expand("results/{{study}}/tables/{table}", table=AUDIT_TABLES),
     log:
         "results/{study}/logs/audit_selections.log",
+    localrule: True
     conda:
         "../../envs/weakneg.yaml"
     params:
@@ -42,6 +43,7 @@ rule draw_selection:
         ),
     log:
         "results/{study}/logs/draw_selection.log",
+    localrule: True
     conda:
         "../../envs/weakneg.yaml"
     params:

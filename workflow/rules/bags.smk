@@ -12,6 +12,7 @@ for dataset in datasets.names():
             expand("resources/{dataset}/{file}", dataset=dataset, file=files),
         log:
             f"resources/{dataset}/fetch.log",
+        localrule: True
         conda:
             "../../envs/weakneg.yaml"
         params:
@@ -54,6 +55,7 @@ rule draw_bags:
         test="results/{study}/bags/{label}/test.csv",
     log:
         "results/{study}/logs/draw_bags/{label}.log",
+    localrule: True
     conda:
         "../../envs/weakneg.yaml"
     params:
@@ -74,6 +76,7 @@ rule list_clips:
         "results/{study}/bags/{split}.csv",
     log:
         "results/{study}/logs/list_clips/{split}.log",
+    localrule: True
     conda:
         "../../envs/weakneg.yaml"
     params:
@@ -91,6 +94,7 @@ rule list_classes:
         "results/{study}/tables/classes.csv",
     log:
         "results/{study}/logs/list_classes.log",
+    localrule: True
     conda:
         "../../envs/weakneg.yaml"
     params:

@@ -13,6 +13,7 @@ from weakneg import datasets
 from weakneg.config import SHARD_SIZE, canonical, load
 from weakneg.errors import UserError
 from weakneg.fingerprint import code_of_run, fingerprint
+from weakneg.slurm import check_cluster
 
 
 def checked(function, *arguments):
@@ -31,6 +32,11 @@ ENVIRONMENT = {
     "PYTHONPATH": str(WORKFLOW),
     "WEAKNEG_LOCAL_COPIES": json.dumps(CONFIG.data),
     "WEAKNEG_DEVICE": CONFIG.device,
+    # Of `--resources gpu=N`: the GPUs of this machine, of which each job takes one. On a cluster it
+    # is the cluster that deals them out.
+    "WEAKNEG_GPUS": str(
+        (workflow.is_main_process and workflow.global_resources.get("gpu").value) or ""
+    ),
 }
 shell.prefix(
     "".join(f"export {name}={shlex.quote(value)}; " for name, value in ENVIRONMENT.items())
@@ -63,6 +69,25 @@ wildcard_constraints:
     study="|".join(CONFIG.study_names),
     label="[a-z0-9_]+",
     strategy="[a-z0-9_]+",
+
+
+def check_executor():
+    """Where jobs go to Slurm: is it there, as the profile says? If not, end with one line."""
+    if workflow.executor_plugin.name != "slurm":
+        return
+    jobs = [job.resources for job in workflow.dag.needrun_jobs() if not job.is_local]
+    with_gpu = [job for job in jobs if job.get("gpu") or "gpu" in job.get("gres", "")]
+    checked(
+        check_cluster,
+        {job.get("slurm_partition") for job in jobs},
+        {job.get("slurm_partition") for job in with_gpu},
+        workflow.executor_settings.status_command,
+    )
+
+
+def grows_from(amount):
+    """A resource function: the amount, twice that for the second attempt of a job, and so on."""
+    return lambda wildcards, attempt: amount * attempt
 
 
 def study_of(wildcards):

@@ -8,6 +8,7 @@ rule collect_metrics:
         "results/{study}/metrics.csv",
     log:
         "results/{study}/logs/collect_metrics.log",
+    localrule: True
     conda:
         "../../envs/weakneg.yaml"
     params:
@@ -25,6 +26,7 @@ rule write_tables:
         expand("results/{{study}}/tables/{table}", table=TABLES),
     log:
         "results/{study}/logs/write_tables.log",
+    localrule: True
     conda:
         "../../envs/weakneg.yaml"
     params:
@@ -59,6 +61,7 @@ for figure in FIGURES:
             ),
         log:
             f"results/{{study}}/logs/draw_{figure}.log",
+        localrule: True
         conda:
             "../../envs/weakneg.yaml"
         params:

@@ -125,6 +125,7 @@ def classes(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace) -> None:
     """Train the seeds of a (class, strategy) pair."""
     from weakneg.config import RunSettings
+    from weakneg.gpus import take_gpu
     from weakneg.training.run import train_run
 
     identity = {
@@ -134,15 +135,18 @@ def train(args: argparse.Namespace) -> None:
         "fingerprint": args.code[0],
     }
     settings = RunSettings.model_validate_json(args.settings)
+    take_gpu(args.device)
     train_run(args.store, args.manifest, args.run, settings, identity, args.device, args.threads)
 
 
 def score(args: argparse.Namespace) -> None:
     """Score the test bags of a run."""
     from weakneg.config import ScoreSettings
+    from weakneg.gpus import take_gpu
     from weakneg.scoring import score_run
 
     settings = ScoreSettings.model_validate_json(args.settings)
+    take_gpu(args.device)
     score_run(
         args.store,
         args.manifest,

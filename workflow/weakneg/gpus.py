@@ -1,0 +1,72 @@
+"""A GPU for each job, on a machine of several that no scheduler deals out."""
+
+import fcntl
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+from urllib.parse import quote
+
+from weakneg.errors import UserError
+
+_INSTALLED = Path("/proc/driver/nvidia/gpus")
+_HELD: dict[str, TextIO] = {}  # open for as long as the process lives
+_PATIENCE = 0.2  # seconds between looks for a GPU that has become free
+
+
+def take_gpu(device: str) -> None:
+    """Take a GPU that no other such job on this machine has, and let CUDA see only that one.
+
+    Does nothing unless the environment variable WEAKNEG_GPUS says how many GPUs there are to share
+    (the workflow sets it to N of `--resources gpu=N`) and the device is auto or cuda. CUDA must not
+    have been started. Where CUDA_VISIBLE_DEVICES is set, they are the first of those it names.
+
+    It is held by a lock on a file, which ends with the process, however that ends.
+
+    Raises UserError when there are fewer GPUs than WEAKNEG_GPUS says.
+    """
+    gpus = _shared_gpus()
+    if not gpus or device not in ("auto", "cuda"):
+        return
+    folder = Path(tempfile.gettempdir()) / f"weakneg-gpus-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for gpu in gpus:
+        _HELD[gpu] = open(folder / f"{quote(gpu, safe='')}.lock", "w")  # noqa: SIM115
+    gpu = _first_free(_HELD)
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    print(f"GPU {gpu} is this job's own", file=sys.stderr, flush=True)
+
+
+def _shared_gpus() -> list[str]:
+    """What CUDA calls the GPUs to share: numbers, or what CUDA_VISIBLE_DEVICES names."""
+    count = int(os.environ.get("WEAKNEG_GPUS") or 0)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        here = [name.strip() for name in visible.split(",") if name.strip()]
+        source = f"CUDA_VISIBLE_DEVICES={visible}"
+    elif _INSTALLED.is_dir():
+        here = [str(number) for number in range(len(list(_INSTALLED.iterdir())))]
+        source = "this machine"
+    else:  # nothing says how many there are
+        return [str(number) for number in range(count)]
+    if count > len(here):
+        raise UserError(f"--resources gpu={count}: {source} has only {len(here)} GPUs.")
+    return here[:count]
+
+
+def _first_free(files: Mapping[str, TextIO]) -> str:
+    waiting = False
+    while True:
+        for gpu, file in files.items():
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            return gpu
+        if not waiting:
+            print("waiting for a free GPU", file=sys.stderr, flush=True)
+            waiting = True
+        time.sleep(_PATIENCE)
