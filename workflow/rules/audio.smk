@@ -36,6 +36,7 @@ rule acquire_shard:
     params:
         settings=settings_of("list"),
         listed=listed,
+        made_by=made_by,
         data_folder=data_folder,
         source=settings_of("source"),
         shard_size=SHARD_SIZE,

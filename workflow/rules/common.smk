@@ -222,6 +222,11 @@ def fetch_code(dataset):
     return [""]
 
 
+def made_by(wildcards):
+    """The code that makes the sound of the study's data set, if it is made here."""
+    return fetch_code(study_of(wildcards).dataset.name)
+
+
 def manifest(split):
     """An input function: the bags of a split, of the class where they differ between classes."""
 
