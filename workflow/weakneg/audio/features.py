@@ -204,6 +204,11 @@ def _items(
 def in_order(sources: Iterable[Iterator], threads: int) -> Iterator:
     """The items of all sources, one source after the other, computed some pieces ahead."""
 
+    if threads == 1:  # in the main thread, where memory that was freed is used again
+        for source in sources:
+            yield from source
+        return
+
     def advance(source: Iterator) -> tuple[Iterator, list]:
         return source, list(islice(source, _PIECE))
 
