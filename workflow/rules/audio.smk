@@ -22,7 +22,7 @@ rule list_recordings:
 
 rule acquire_shard:
     input:
-        ancient(data_files),  # what they say of the shard is in `listed`
+        published_lists,
     output:
         "results/{study}/audio/{split}/{shard}.csv",
     log:
@@ -36,7 +36,6 @@ rule acquire_shard:
     params:
         settings=settings_of("list"),
         listed=listed,
-        made_by=made_by,
         data_folder=data_folder,
         source=settings_of("source"),
         shard_size=SHARD_SIZE,
@@ -114,7 +113,7 @@ rule draw_sound:
     params:
         figures=lambda _, output: [file for file in output if file != output.table],
         settings=settings_of("report"),
-        code=code_of("weakneg.figures.sound"),
+        code=code_of("weakneg.figures.sound:draw_sound"),
     shell:
         "python -m weakneg sound_figure --recordings {input.recordings} --problems {input.problems}"
         " --train-store {input.train} --test-store {input.test} --settings {params.settings:q}"

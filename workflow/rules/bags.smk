@@ -21,7 +21,7 @@ for dataset in datasets.names():
             code=fetch_code(dataset),
         shell:
             "python -m weakneg fetch --dataset {params.dataset} --folder {params.folder}"
-            " --code {params.code:q} 2> {log}"
+            " --code {params.code} 2> {log}"
 
 
 rule build_features:

@@ -112,6 +112,15 @@ def data_files(wildcards):
     return [f"{data_folder(wildcards)}/{file}" for file in dataset.module.FILES]
 
 
+def published_lists(wildcards):
+    """What says which sound there is. Of sound that is not made here, what the lists say of a shard
+    is a parameter, so that a list that grows leaves the shards before its end alone."""
+    files = data_files(wildcards)
+    if hasattr(study_of(wildcards).dataset.module, "MADE_HERE"):
+        return files
+    return [ancient(file) for file in files]
+
+
 def features_files(wildcards):
     """What the feature stores are made of: the published files, or the shards of sound."""
     study = study_of(wildcards)
@@ -219,12 +228,7 @@ def fetch_code(dataset):
     """Of a data set that is made here. What was downloaded and checked stays, whatever the code."""
     if hasattr(datasets.module(dataset), "MADE_HERE"):
         return code_of(f"weakneg.datasets.{dataset}:fetch")
-    return [""]
-
-
-def made_by(wildcards):
-    """The code that makes the sound of the study's data set, if it is made here."""
-    return fetch_code(study_of(wildcards).dataset.name)
+    return ["untracked"]
 
 
 def manifest(split):

@@ -1033,7 +1033,7 @@ class Config(_Model):
     """What config.yaml says, and `--config` on the command line."""
 
     studies: Names = Field(
-        ["digits"],
+        ["digits", "soundscapes"],
         description="Studies that a plain `snakemake` builds: names of workflow/studies, or paths "
         "of YAML files of your own, relative to the working directory.",
     )
