@@ -124,6 +124,14 @@ def test_a_study_of_ones_own_outside_the_repository(workspace, tmp_path_factory)
     ]
 
 
+def test_the_commands_of_the_readme_plan_jobs(workspace):
+    jobs = workspace.planned("audioset_vggish", "--config", "classes={top: 4}", "seeds=2")
+    assert jobs["train_run"] == 4 * 8
+    names = "classes=[Dog, /m/04rlf]"
+    jobs = workspace.planned("audioset_vggish", "--config", names, "strategies=[badge]")
+    assert jobs["train_run"] == 2 * 2  # and the baseline
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

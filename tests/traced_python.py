@@ -8,10 +8,13 @@ own: its file and the line where it starts.
 
 import inspect
 import json
+import os
 import runpy
 import sys
 import threading
 
+# Comprehensions of a module's own: they run when it is imported.
+AT_IMPORT = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
 OUTPUT, _, MODULE, *ARGUMENTS = sys.argv[1:]
 
 
@@ -21,13 +24,16 @@ def main() -> None:
     if not code:
         runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
         return
-    entry = code[1].partition(":")[2]
+    module, _, entry = code[1].partition(":")
+    file = module.replace(".", os.sep)  # of the entry, without its ending
     ran: set[tuple[str, int]] = set()
 
     def begins(frame, event, argument):
         of = frame.f_code
         is_function = of.co_flags & inspect.CO_OPTIMIZED  # and no body of a module or a class
-        if is_function and "weakneg" in of.co_filename and (ran or of.co_qualname == entry):
+        is_function = is_function and of.co_qualname not in AT_IMPORT
+        begun = ran or (of.co_qualname == entry and file in of.co_filename)
+        if is_function and begun and "weakneg" in of.co_filename:
             ran.add((of.co_filename, of.co_firstlineno))
 
     threading.settrace(begins)

@@ -489,6 +489,8 @@ def _class_choice(value: object) -> object:
     """`{top: n}` -> a `Top`; names and numbers -> a list of them."""
     if isinstance(value, Mapping):
         number = value.get("top")
+        if isinstance(number, str) and number.isdecimal():
+            number = int(number)  # on the command line, Snakemake reads it as a text
         if set(value) != {"top"} or not isinstance(number, int) or isinstance(number, bool):
             raise _problem(f"must be {{top: n}} or a list of classes, not {dict(value)!r}")
         if number < 1:
