@@ -22,9 +22,12 @@ from weakneg.audio.decode import AudioError, find_ffmpeg, open_recording, resamp
 from weakneg.audio.features import clips_of, cut, shard_features
 from weakneg.audio.join import LIST_COLUMNS, PSLA_MEAN, PSLA_STD, join_features
 from weakneg.audio.mel import WINDOWS, LogMel
+from weakneg.bags import list_clips, read_bags
 from weakneg.config import AudioSettings
 from weakneg.errors import UserError
+from weakneg.hdf5 import content_digest
 from weakneg.store import open_store, read_store
+from weakneg.training.data import BagData
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 16_000
@@ -735,10 +738,44 @@ def test_a_store_joins_its_shards(results):
     with open_store(results / "features" / "train.h5") as opened:
         np.testing.assert_array_equal(opened.x[4], store.x[4])
         np.testing.assert_array_equal(opened.x[1:4:2], store.x[1:4:2])
+        assert opened.waveform.shape == (6, RATE)
+        assert opened.waveform[2].any()
     with h5py.File(results / "features" / "train.h5") as file:
-        assert file["waveform"].shape == (6, RATE)
-        assert file["waveform"][2].any()
         assert texts(file["recording"]) == ["a", "b", "c", "c", "c", "c"]
+
+
+def test_the_digest_of_a_store_is_that_of_what_its_shards_hold(results, tmp_path):
+    def digests(folder: Path) -> list[str]:
+        with open_store(folder / "features" / "train.h5") as store:
+            return [content_digest(store.x), content_digest(store.waveform)]
+
+    before = digests(results)
+    copied = Path(shutil.copytree(results, tmp_path / "copied"))
+    assert digests(copied) == before
+    shards = copied / "features" / "shards" / "train"
+    write(copied / "a.wav", noise(0.8, seed=99))  # as long as it was
+    status = write_status(copied / "s.csv", [ok(name, copied / f"{name}.wav") for name in "ab"])
+    shard_features(status, SETTINGS | {"waveform": True}, shards / "000.h5", 1)
+    assert not set(digests(copied)) & set(before)
+    (shards / "002.h5").unlink()
+    with pytest.raises(UserError, match=r"train/002\.h5 is missing"):
+        digests(copied)
+
+
+@pytest.mark.parametrize("resident_bytes", [None, 0], ids=["resident", "streamed"])
+def test_bags_of_a_joined_store_are_the_rows_of_its_shards(results, tmp_path, resident_bytes):
+    list_clips(results / "features" / "train.h5", tmp_path / "train.csv")
+    with open_store(results / "features" / "train.h5") as store:
+        bags = read_bags(tmp_path / "train.csv", store, "Hum")[0]
+        data = BagData(store, bags, torch.device("cpu"), resident_bytes)
+        rows = torch.tensor([5, 0, 1, 2, 2])
+        ((x, _),) = data.inputs([rows])
+        (waveform,) = data.waveforms([rows])
+        np.testing.assert_array_equal(x[:, 0], store.x[...][rows])
+        np.testing.assert_array_equal(waveform, store.waveform[...][rows])
+        log_mel = LogMel.of(data.audio)(waveform[1:3] / 32767)  # of those that are not too loud
+        real = slice(None, store.length[0])
+    np.testing.assert_allclose(log_mel[:, real], x[1:3, 0, real].float(), atol=0.05)
 
 
 def test_a_clip_has_the_labels_of_the_events_that_overlap_it(results):

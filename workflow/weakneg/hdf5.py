@@ -94,15 +94,18 @@ def content_digest(data: h5py.Dataset) -> str:
 def read_rows(data: h5py.Dataset | np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
     """Read the rows numbered `rows` (n,) of `data` into `out` (n, ...), of the same type.
 
-    Rows that follow each other are one read.
+    Rows that follow each other are one read. Raises UserError when the file cannot be read.
     """
     firsts = np.flatnonzero(np.diff(rows, prepend=rows[:1] - 2) != 1)
     for first, end in zip(firsts, np.append(firsts[1:], len(rows)), strict=True):
         wanted = np.s_[rows[first] : rows[first] + end - first]
-        if isinstance(data, h5py.Dataset):
-            data.read_direct(out[first:end], wanted)
-        else:
+        if not isinstance(data, h5py.Dataset):
             out[first:end] = data[wanted]
+            continue
+        try:
+            data.read_direct(out[first:end], wanted)
+        except OSError as error:
+            raise UserError(f"{data.file.filename} cannot be read ({error}).") from error
 
 
 def encoded(texts: Sequence[str]) -> np.ndarray:
