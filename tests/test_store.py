@@ -109,7 +109,7 @@ def test_another_format_version_is_refused(tmp_path):
     write_store(path, _store())
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 99
-    with pytest.raises(UserError, match=r"x\.h5 has format version 99, this code reads 1"):
+    with pytest.raises(UserError, match=r"x\.h5 has format version 99, this code reads 2"):
         read_store(path)
 
 

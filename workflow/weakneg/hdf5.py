@@ -1,13 +1,18 @@
-"""Writing HDF5 files, so that a full disk is one clear sentence.
+"""HDF5 files: a full disk is one clear sentence, and who reads one knows what it holds.
 
 HDF5 writes when it likes to, and what then fails it reports on stderr, or by a crash when the
 process ends. So room is reserved before anything is written into it.
+
+The hash of a large data set is written beside it, by whoever has its rows in hand, so that it need
+not be read whole to see whether it is the one of yesterday.
 """
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -48,6 +53,56 @@ def reserve(file: h5py.File, n_bytes: int) -> None:
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
                 raise
+
+
+class Digest:
+    """Hash of the rows of a data set, to be `add`ed in their order, in any pieces."""
+
+    def __init__(self):
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    def add(self, rows: np.ndarray) -> None:
+        self._hash.update(np.ascontiguousarray(rows).data)
+
+    def write(self, data: h5py.Dataset) -> None:
+        """Leave it beside `data`, whose rows, type and shape it is of."""
+        self._hash.update(f"{data.dtype.str}{data.shape}".encode())
+        data.attrs["digest"] = self._hash.hexdigest()
+
+
+def content_digest(data: h5py.Dataset) -> str:
+    """The hash that was written beside `data`; of a virtual one, that of those of its sources.
+
+    Raises UserError when a source is missing.
+    """
+    if not data.is_virtual:
+        return data.attrs["digest"]
+    digest = hashlib.blake2b(digest_size=16)
+    for source in data.virtual_sources():
+        path = Path(data.file.filename).parent / source.file_name
+        try:
+            with h5py.File(path, "r") as file:
+                digest.update(file[source.dset_name].attrs["digest"].encode())
+        except (OSError, KeyError) as error:
+            raise UserError(
+                f"{path} is missing or damaged, and {data.file.filename} needs it: delete what is "
+                "left of it, so that the next run makes it again."
+            ) from error
+    return digest.hexdigest()
+
+
+def read_rows(data: h5py.Dataset | np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+    """Read the rows numbered `rows` (n,) of `data` into `out` (n, ...), of the same type.
+
+    Rows that follow each other are one read.
+    """
+    firsts = np.flatnonzero(np.diff(rows, prepend=rows[:1] - 2) != 1)
+    for first, end in zip(firsts, np.append(firsts[1:], len(rows)), strict=True):
+        wanted = np.s_[rows[first] : rows[first] + end - first]
+        if isinstance(data, h5py.Dataset):
+            data.read_direct(out[first:end], wanted)
+        else:
+            out[first:end] = data[wanted]
 
 
 def encoded(texts: Sequence[str]) -> np.ndarray:

@@ -11,7 +11,7 @@ from weakneg.bags import read_bags
 from weakneg.errors import UserError
 from weakneg.models import bag_classifier
 from weakneg.parquet import write_table
-from weakneg.store import read_store
+from weakneg.store import open_store
 from weakneg.training.data import BagData, draw_of, score_bags
 from weakneg.training.device import prepare
 
@@ -36,33 +36,34 @@ def score_run(
     Raises UserError for unusable inputs or when a score is not a number.
     """
     device = prepare(device, threads)
-    features = read_store(store)
-    draws = read_bags(manifest, features, class_name)
-    try:
-        saved = torch.load(model, map_location=device, weights_only=True)
-    except Exception as error:  # torch.load raises whatever a damaged file makes it stumble over
-        reason = type(error).__name__
-        raise UserError(
-            f"{model} cannot be read ({reason}): delete it, so that the run is trained again."
-        ) from error
-    classifier = bag_classifier.load(settings.model, tuple(saved["instance_shape"])).to(device)
     columns: dict[str, list[Any]] = {"seed": [], "bag": [], "label": [], "score": []}
-    data, drawn = None, None
-    for seed, weights in saved["weights"].items():
-        bags = draw_of(draws, seed, settings.draw_per_seed, manifest)
-        if bags is not drawn:
-            data, drawn = BagData(features, bags, device), bags
-        classifier.load_state_dict(weights)
-        logits = score_bags(
-            classifier, data, data.rows(np.arange(len(bags))), settings.score_batch_size
-        ).logits
-        if not torch.isfinite(logits).all():
+    with open_store(store) as features:
+        draws = read_bags(manifest, features, class_name)
+        try:
+            saved = torch.load(model, map_location=device, weights_only=True)
+        except Exception as error:  # torch.load raises whatever damage makes it stumble over
+            reason = type(error).__name__
             raise UserError(
-                f"{model}: seed {seed} gives scores that are NaN or infinite; delete the file, so "
-                "that the run is trained again."
-            )
-        columns["seed"].append(np.full(len(bags), seed, dtype=np.int64))
-        columns["bag"].append(bags.bag)
-        columns["label"].append(bags.label)
-        columns["score"].append(logits.double().cpu().numpy())
+                f"{model} cannot be read ({reason}): delete it, so that the run is trained again."
+            ) from error
+        shape = tuple(saved["instance_shape"])
+        classifier = bag_classifier.load(settings.model, shape).to(device)
+        data, drawn = None, None
+        for seed, weights in saved["weights"].items():
+            bags = draw_of(draws, seed, settings.draw_per_seed, manifest)
+            if bags is not drawn:
+                data, drawn = BagData(features, bags, device), bags
+            classifier.load_state_dict(weights)
+            logits = score_bags(
+                classifier, data, data.rows(np.arange(len(bags))), settings.score_batch_size
+            ).logits
+            if not torch.isfinite(logits).all():
+                raise UserError(
+                    f"{model}: seed {seed} gives scores that are NaN or infinite; delete the file, "
+                    "so that the run is trained again."
+                )
+            columns["seed"].append(np.full(len(bags), seed, dtype=np.int64))
+            columns["bag"].append(bags.bag)
+            columns["label"].append(bags.label)
+            columns["score"].append(logits.double().cpu().numpy())
     write_table(output, pa.table({name: np.concatenate(c) for name, c in columns.items()}))

@@ -12,11 +12,14 @@ Data sets of the file, N instances of C classes:
 - `y` (N, C): uint8, 1 where the row belongs to the class, else 0.
 - `length` (N,): int64, of clips: how many of the T frames are real; 0 is behind them.
 - `start` (N,): float64, of clips: where the clip starts in its recording, in seconds.
+- `waveform` (N, S): int16, of spectrograms whose settings ask for it: the clip's samples, of which
+  32767 is full scale; 0 is behind them. Virtual, too.
 - `mean`, `std` (channels,): float64, statistics of the TRAINING split in the units of `x` as
   stored; the input of a model is (x - mean) / std. The test store carries the same numbers.
 
 Attributes: `format_version`, `kind` ("images", "clips" or "spectrograms"), `parameters` (JSON: how
-the store was made) and `class_names`.
+the store was made) and `class_names`. `x` and `waveform`, or the sources of these, have the
+attribute `digest` (see `weakneg.hdf5`).
 
 The bytes depend on the contents alone: the file holds no time stamps.
 """
@@ -34,15 +37,19 @@ import numpy as np
 
 from weakneg.errors import UserError
 from weakneg.files import replace_when_whole
+from weakneg.hdf5 import Digest
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+LARGE = ("x", "waveform")
+"""The data sets that are not read before they are indexed."""
 
 
 @dataclass(frozen=True)
 class Store:
     """A feature store; the fields are those of the file (see the module's docstring).
 
-    `x` is an array, or, inside `open_store`, an `h5py.Dataset` that reads what is indexed.
+    `x` and `waveform` are arrays, or, inside `open_store`, `h5py.Dataset`s, which read what is
+    indexed.
     """
 
     x: np.ndarray | h5py.Dataset
@@ -55,14 +62,16 @@ class Store:
     parameters: Mapping[str, Any]
     length: np.ndarray | None = None
     start: np.ndarray | None = None
+    waveform: np.ndarray | h5py.Dataset | None = None
 
     @property
     def instances(self) -> np.ndarray:
         """(n, ...) what bags are made of: images, whole spectrograms, or the frames of clips.
 
-        Frame t of clip i is instance i * T + t.
+        All of them in memory. Frame t of clip i is instance i * T + t.
         """
-        return self.x.reshape(-1, *self.x.shape[2:]) if self.kind == "clips" else self.x
+        x = self.x[...]
+        return x.reshape(-1, *x.shape[2:]) if self.kind == "clips" else x
 
     def positive(self, class_name: str) -> np.ndarray:
         """(N,) bool: which instances belong to the class. Raises UserError for an unknown class."""
@@ -100,13 +109,21 @@ def write_store(path: str | os.PathLike, store: Store) -> None:
         if store.length is not None:
             contents["length"] = store.length.astype(np.int64)
             contents["start"] = store.start.astype(np.float64)
+        if store.waveform is not None:
+            contents["waveform"] = store.waveform
         for name, values in contents.items():
-            file.create_dataset(name, data=values, track_times=False)
+            data = file.create_dataset(name, data=values, track_times=False)
+            if name in LARGE:
+                digest = Digest()
+                digest.add(values)
+                digest.write(data)
 
 
 @contextmanager
 def open_store(path: str | os.PathLike) -> Iterator[Store]:
-    """Open the store at `path` for reading; `x` stays in the file and is read where it is indexed.
+    """Open the store at `path` for reading.
+
+    `x` and `waveform` stay in the file, which is read where they are indexed.
 
     Raises UserError when the file is missing, cut short, not a feature store, or of another
     format version.
@@ -130,6 +147,7 @@ def open_store(path: str | os.PathLike) -> Iterator[Store]:
         ids = file["id"][...]
         yield Store(
             x=file["x"],
+            waveform=file.get("waveform"),
             id=np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids,
             y=file["y"][...],
             class_names=tuple(file.attrs["class_names"]),
@@ -141,7 +159,11 @@ def open_store(path: str | os.PathLike) -> Iterator[Store]:
         )
 
 
-def read_store(path: str | os.PathLike) -> Store:
-    """The store at `path`, all of it in memory. Raises UserError as `open_store` does."""
+def read_store(path: str | os.PathLike, waveforms: bool = False) -> Store:
+    """The store at `path`, all of it in memory, with waveforms only if they are asked for.
+
+    Raises UserError as `open_store` does.
+    """
     with open_store(path) as store:
-        return replace(store, x=store.x[...])
+        kept = store.waveform[...] if waveforms and store.waveform is not None else None
+        return replace(store, x=store.x[...], waveform=kept)

@@ -15,7 +15,7 @@ list:
 - `problems` (m, 3): text, rows of recording or clip, problem, consequence
 
 Attributes: `format_version`, `settings`, as JSON, and `n_recordings`, those that gave no clip
-included.
+included; of `x` and `waveform`, `digest` (see `weakneg.hdf5`).
 """
 
 import csv
@@ -46,9 +46,9 @@ from weakneg.audio.decode import (
 )
 from weakneg.audio.mel import LogMel
 from weakneg.errors import UserError
-from weakneg.hdf5 import encoded, new_file, reserve
+from weakneg.hdf5 import Digest, encoded, new_file, reserve
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 STATUS_COLUMNS = ("id", "path", "start", "end", "status", "message")
 
 COLUMNS = {
@@ -267,6 +267,8 @@ def _write_shard(
     reserve(file, clips + sum(np.asarray(values).nbytes for values in contents.values()))
     for name, values in contents.items():
         file[name] = values
+    for rows in arrays:
+        rows.finish()
     file.attrs["format_version"] = FORMAT_VERSION
     file.attrs["settings"] = json.dumps(dict(settings), sort_keys=True)
 
@@ -279,6 +281,7 @@ class _Rows:
             name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(1, *shape)
         )
         self._row = np.zeros(shape, dtype)
+        self._digest = Digest()
         self.row_bytes = self._row.nbytes
 
     def append(self, values: np.ndarray) -> None:
@@ -288,6 +291,10 @@ class _Rows:
         self._data.resize(number + 1, axis=0)
         # As it is: HDF5 would look for what it need not, and copy it into its cache.
         self._data.id.write_direct_chunk((number, *[0] * self._row.ndim), self._row)
+        self._digest.add(self._row)
+
+    def finish(self) -> None:
+        self._digest.write(self._data)
 
 
 class _Progress:

@@ -31,7 +31,6 @@ PSLA_MEAN, PSLA_STD = -4.6476, 4.5699
 LIST_COLUMNS = ("id", "split", "file", "start", "end", "labels", "events")
 SPLITS = ("train", "test")
 
-_VIRTUAL = ("x", "waveform")
 _AGAIN = "delete it, so that the next run makes it again"
 
 
@@ -118,7 +117,7 @@ class _Joined:
     ):
         self._split, self._shards = split, shards
         self.problems: list[list[str]] = []
-        self._shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name in _VIRTUAL}
+        self._shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name in store.LARGE}
         self._dtypes: dict[str, np.dtype] = {}
         self._sums = np.zeros(3)
         self._n_recordings = 0
@@ -180,7 +179,7 @@ class _Joined:
                     parts[name].append(np.char.decode(values, "utf-8") if dtype is str else values)
                 self.problems += np.char.decode(file["problems"][...], "utf-8").tolist()
                 self._sums += [file[name][()] for name in ("sum", "sum_of_squares", "count")]
-                for name in _VIRTUAL:
+                for name in store.LARGE:
                     if name in file:
                         self._shapes[name].append(file[name].shape)
                         self._dtypes[name] = file[name].dtype
@@ -216,7 +215,7 @@ class _Joined:
             reserve(file, sum(values.nbytes for values in contents.values()))
             for name, values in contents.items():
                 file[name] = encoded(values.tolist()) if values.dtype.kind == "U" else values
-            for name in _VIRTUAL:
+            for name in store.LARGE:
                 if self._shapes[name]:
                     self._write_virtual(file, name, Path(path).parent)
             file.attrs["format_version"] = store.FORMAT_VERSION

@@ -17,8 +17,9 @@ import torch
 
 from weakneg.bags import Bags, read_bags
 from weakneg.files import replace_when_whole
+from weakneg.hdf5 import content_digest
 from weakneg.parquet import write_table
-from weakneg.store import Store, read_store
+from weakneg.store import Store, open_store
 from weakneg.training.data import BagData, draw_of
 from weakneg.training.device import describe, prepare
 from weakneg.training.loop import State, train_seed
@@ -49,18 +50,18 @@ def train_run(
     """
     device = prepare(device, threads)
     folder = Path(folder)
-    features = read_store(store)
-    draws = read_bags(manifest, features, identity["class"])
-    inputs = _digest(features.x, features.mean, features.std)
     states: dict[int, State] = {}
-    data, drawn = None, None
-    for seed in settings.seeds:
-        bags = draw_of(draws, seed, settings.draw_per_seed, manifest)
-        if bags is not drawn:
-            data, drawn = BagData(features, bags, device), bags
-        key = _key(settings, seed, identity["fingerprint"], inputs, bags)
-        states[seed] = _train_seed(folder / "seeds" / f"{seed}.pt", key, data, settings, seed)
-    _write_run(folder, states, settings, identity, features, data.instance_shape)
+    with open_store(store) as features:
+        draws = read_bags(manifest, features, identity["class"])
+        inputs = _digest_of(features)
+        data, drawn = None, None
+        for seed in settings.seeds:
+            bags = draw_of(draws, seed, settings.draw_per_seed, manifest)
+            if bags is not drawn:
+                data, drawn = BagData(features, bags, device), bags
+            key = _key(settings, seed, identity["fingerprint"], inputs, bags)
+            states[seed] = _train_seed(folder / "seeds" / f"{seed}.pt", key, data, settings, seed)
+        _write_run(folder, states, settings, identity, features, data.instance_shape)
 
 
 def _train_seed(path: Path, key: str, data: BagData, settings: "RunSettings", seed: int) -> State:
@@ -110,6 +111,11 @@ def _key(settings: "RunSettings", seed: int, fingerprint: str, inputs: str, bags
     decisive = settings.model_dump(exclude={"seeds", "draw_per_seed"})
     text = json.dumps([decisive, seed, fingerprint, inputs], sort_keys=True)
     return _digest(np.frombuffer(text.encode(), dtype=np.uint8), bags.label, bags.instances)
+
+
+def _digest_of(features: Store) -> str:
+    large = [data for data in (features.x, features.waveform) if data is not None]
+    return _digest(features.mean, features.std) + "".join(map(content_digest, large))
 
 
 def _digest(*arrays: np.ndarray) -> str:
