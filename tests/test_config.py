@@ -20,8 +20,8 @@ STRATEGIES = (
     "margin, random, svm_margin"
 )
 SECTIONS = (
-    "extends, title, description, note, dataset, bags, audio, source, model, training, sampling, "
-    "classes, strategies, seeds, baseline, reference"
+    "extends, title, description, note, dataset, bags, audio, source, model, training, "
+    "augmentation, sampling, classes, strategies, seeds, baseline, reference"
 )
 
 
@@ -93,7 +93,7 @@ def message(call, *arguments) -> str:
         (
             "model: {name: simple_cn}",
             "model.name: 'simple_cn' is not a model; did you mean 'simple_cnn'? "
-            "Allowed: cnn, mlp, resnet18, simple_cnn",
+            "Allowed: cnn, efficientnet_b0, efficientnet_b2, mlp, resnet18, simple_cnn",
         ),
         ("seeds: 0", "seeds: must be at least 1, not 0"),
         ("seeds: true", "seeds: must be a number of seeds or a list of them, not True"),
@@ -140,7 +140,7 @@ def message(call, *arguments) -> str:
         (
             "extends: digts",
             "extends: 'digts' is not a study; did you mean 'digits'? Allowed: "
-            "audioset, audioset_vggish, cifar10, cifar100, "
+            "audioset, audioset_cnn, audioset_vggish, cifar10, cifar100, "
             "cifar10_known_label, cifar10_ratio1, cifar10_resample3, cifar10_resnet18, "
             "cifar10_softmax_max, cifar10_softmax_mean, digits, esc10, soundscapes, or the path of "
             "a YAML file",
@@ -461,6 +461,53 @@ OF_SOUNDSCAPES = OF_AUDIOSET.replace("audioset", "soundscapes").replace("Dog", "
 )
 def test_mistake_in_a_source_is_one_line(study, start, lines, expected):
     assert message(study, lines, start) == f"mine.yaml: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("start", "lines", "expected"),
+    [
+        (STUDY, "augmentation: {}", "augmentation: cifar10 is no sound: remove the key"),
+        (
+            OF_SOUNDSCAPES,
+            "augmentation: {frequency_mask: 0}",
+            "augmentation.mixup_domain: waveforms are mixed only where they are kept: set "
+            "audio.waveform to true, or mixup_domain to 'spectrogram'",
+        ),
+        (
+            OF_SOUNDSCAPES,
+            "augmentation: {mixup_rate: 0.0, frequency_mask: 200}",
+            "augmentation.frequency_mask: 200 is more than audio.mel_bins (128)",
+        ),
+        (
+            OF_SOUNDSCAPES,
+            "augmentation: {mixup: 0.5}",
+            "augmentation.mixup: 'mixup' is not a key here; did you mean 'mixup_rate'? Allowed: "
+            "mixup_rate, mixup_alpha, mixup_domain, frequency_mask, time_mask",
+        ),
+        (
+            STUDY,
+            "training: {betas: [0.9]}",
+            "training.betas: must have 2 numbers, not [0.9]",
+        ),
+        (
+            STUDY,
+            "sampling: {candidate_fraction: 0.0}",
+            "sampling.candidate_fraction: must be greater than 0, not 0.0",
+        ),
+    ],
+)
+def test_mistake_in_how_a_model_is_trained_is_one_line(study, start, lines, expected):
+    assert message(study, lines, start) == f"mine.yaml: {expected}"
+
+
+def test_what_needs_no_waveforms_does_not_ask_for_them(study):
+    for lines in (
+        "augmentation: {mixup_domain: spectrogram}",
+        "augmentation: {mixup_rate: 0.0}",
+        "audio: {waveform: true}\naugmentation: {}",
+    ):
+        assert study(lines, OF_SOUNDSCAPES).augmentation is not None
+    assert study("augmentation: null", OF_SOUNDSCAPES).augmentation is None
 
 
 def test_how_politely_a_source_is_asked_is_no_parameter_of_what_is_asked(study):

@@ -471,14 +471,15 @@ def lock(tmp_path):
 
 
 def training(model: str, strategy: str, **where: Path) -> str:
-    return fingerprint("weakneg.training.run:train_run", [model, strategy], **where)
+    plugins = [model, strategy, "weakneg.training.batches.plain"]
+    return fingerprint("weakneg.training.run:train_run", plugins, **where)
 
 
 USING_TOP_K = [
     *("entropy", "gradient_embedding", "kl_embedding", "kl_probability", "least_confidence"),
     *("margin", "svm_margin"),
 ]
-MODELS = ["cnn", "mlp", "resnet18", "simple_cnn"]
+MODELS = ["cnn", "efficientnet_b0", "efficientnet_b2", "mlp", "resnet18", "simple_cnn"]
 
 
 def test_every_plugin_has_a_fingerprint_of_its_own(lock):
@@ -521,6 +522,24 @@ def test_editing_a_strategy_changes_its_runs_alone(tmp_path, lock):
     assert changed_by("badge.py", "_BLOCK = ", "_BLOCK = 1 + ") == ["badge"]
     assert changed_by("pool.py", "def top_k(", "def top_k(*, _=1, ") == USING_TOP_K
     assert changed_by("__init__.py", "found[argument.arg] =", "found[name] =") == []
+
+
+def test_only_a_study_with_augmentation_depends_on_it(lock):
+    """And with it on the spectrograms that it makes."""
+
+    def parts(augmentation: dict | None) -> set[str]:
+        settings = {
+            "model": {"name": "cnn"},
+            "strategy": "random",
+            "sampling": {"warmup_epochs": 0},
+            "augmentation": augmentation,
+        }
+        entry, *plugins = module.code_of_run(settings)
+        return {part.partition(":")[0] for part in explain(entry, plugins, lock=lock)}
+
+    of_augmentation = {"weakneg.training.batches.augmented", "weakneg.audio.mel"}
+    assert of_augmentation <= parts({"mixup_rate": 0.5})
+    assert not of_augmentation & parts(None)
 
 
 def test_a_grid_of_thousands_of_jobs_computes_each_fingerprint_once(lock):

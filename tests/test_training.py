@@ -283,8 +283,16 @@ def test_a_seed_interrupted_after_any_epoch_goes_on_as_if_nothing_had_been(data,
             assert torch.equal(a["bags"], b["bags"])
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(train, data, tmp_path):
-    """kill -9 in the second of two seeds, which leaves no moment to tidy up."""
+@pytest.mark.parametrize(
+    "blow",
+    [
+        signal.SIGKILL,  # the out-of-memory killer, a lost node
+        signal.SIGTERM,  # Slurm at a time limit, a preemption or scancel
+        signal.SIGUSR1,  # Slurm with --signal, some time before the limit
+    ],
+)
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(train, data, tmp_path, blow):
+    """In the second of two seeds; kill -9 leaves no moment to tidy up, and no other needs one."""
     epochs = 40
     whole = train("whole", "badge", seeds=(0, 1), epochs=epochs)
     killed = tmp_path / "killed"
@@ -308,9 +316,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(train, data, tmp_path
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         for line in process.stderr:
             if line.startswith("seed 1  epoch 2/"):
-                process.send_signal(signal.SIGKILL)
+                process.send_signal(blow)
                 break
-    assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
+    assert process.returncode == -blow, "it ended before it was killed"
     assert not (killed / "run.json").exists()
     finished = (killed / "seeds/0.pt").stat().st_mtime_ns
 
@@ -612,10 +620,109 @@ def test_the_learning_rate_stays_or_falls_along_a_half_cosine(train):
     assert cosine.learning_rate.tolist() == pytest.approx(expected)
 
 
-def test_a_training_that_diverges_is_one_sentence(train):
-    with pytest.raises(UserError, match=r"^seed 0, epoch 1: .* learning_rate\.$") as error:
+def test_the_learning_rate_rises_over_the_first_share_of_all_steps(train, monkeypatch):
+    """Step by step, and with the schedule on top."""
+    rates = []
+    step = loop.Adam.step
+    monkeypatch.setattr(
+        loop.Adam, "step", lambda self, loss: rates.append(self.learning_rate) or step(self, loss)
+    )
+    options = {"epochs": 4, "learning_rate": 0.002, "batch_size": 8, "schedule": "cosine"}
+    train("plain", **options)
+    plain, rates[:] = list(rates), []
+    train("rising", **options, rate_warmup=0.4)
+    n = len(rates)
+    assert n == len(plain) > 20
+    for number, (rate, whole) in enumerate(zip(rates, plain, strict=True), start=1):
+        assert rate == pytest.approx(whole * min(1, number / n / 0.4))
+
+
+def test_a_training_that_diverges_is_one_sentence_that_says_where(train, monkeypatch):
+    where = (
+        r"seed 0, epoch 2, batch 3 of \d+, learning rate 0\.001: the loss is nan, .*learning_rate\."
+    )
+    steps = []
+    step = loop.Adam.step
+
+    def break_the_weights(self, loss):
+        step(self, loss)
+        steps.append(loss)
+        if len(steps) == epoch + 2:
+            with torch.no_grad():
+                self.parameters[0].fill_(math.nan)
+
+    epoch = 10**9
+    monkeypatch.setattr(loop.Adam, "step", break_the_weights)
+    train("whole", "random", epochs=1, batch_size=8)
+    epoch, steps[:] = len(steps), []
+    with pytest.raises(UserError, match=f"^{where}$"):
+        train("run", "random", batch_size=8)
+
+
+def test_a_validation_that_diverges_is_one_sentence(train):
+    with pytest.raises(UserError, match=r"^seed 0, epoch 1.* learning_rate\.$") as error:
         train("run", "margin", learning_rate=1e30)
     assert "\n" not in str(error.value)
+
+
+def test_weighted_batches_draw_positive_and_negative_bags_alike(train, data, monkeypatch):
+    """As many draws as there are bags, of both kinds in equal parts, whatever their numbers."""
+    drawn = _trained_rows(monkeypatch)
+    options = {"epochs": 40, "negatives_per_positive": 5.0, "batch_sampling": "weighted"}
+    folder = train("run", "random", **options)
+    positives, _, _ = split_rows(data)
+    for rows, chosen in zip(drawn, selection(folder)["bags"], strict=True):
+        assert len(rows) == len(positives) + len(chosen)
+        assert set(rows) <= {*positives, *chosen}
+    rows = np.concatenate(drawn)
+    assert np.isin(rows, positives).mean() == pytest.approx(0.5, abs=0.03)
+    counts = np.bincount(rows, minlength=100)[positives]
+    assert counts.min() > 0.6 * counts.mean(), "no bag is preferred among its kind"
+
+
+def _trained_rows(monkeypatch) -> list[np.ndarray]:
+    """A list that gets the rows of every epoch that is trained after this call."""
+    drawn = []
+    in_order = loop._SeedTraining._in_order
+
+    def spy(self, epoch, rows):
+        drawn.append(in_order(self, epoch, rows))
+        return drawn[-1]
+
+    monkeypatch.setattr(loop._SeedTraining, "_in_order", spy)
+    return drawn
+
+
+@pytest.mark.parametrize(
+    ("fraction", "candidates"), [(0.5, lambda k, n: round(n / 2)), (0.01, lambda k, n: k)]
+)
+def test_a_share_of_the_pool_is_scored_and_chosen_from(
+    train, data, monkeypatch, fraction, candidates
+):
+    scored = []
+    score = loop.score_bags
+
+    def spy(model, bags, rows, *args, **kwargs):
+        scored.append(rows.numpy())
+        return score(model, bags, rows, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "score_bags", spy)
+    options = {"epochs": 4, "negatives_per_positive": 1.0}
+    folder = train("run", "margin", candidate_fraction=fraction, **options)
+    positives, pool, validation = split_rows(data)
+    scored = [rows for rows in scored if not np.array_equal(rows, validation)]
+    chosen = selection(folder)["bags"]
+    assert len(scored) == len(chosen) == 4
+    for rows, bags in zip(scored, chosen, strict=True):
+        assert len(set(rows)) == len(rows) == candidates(len(positives), len(pool))
+        assert set(bags) <= set(rows) <= set(pool)
+    assert len({tuple(sorted(rows)) for rows in scored}) == 4, "drawn anew for each selection"
+
+
+def test_full_is_the_whole_pool_whatever_share_is_scored(train, data):
+    chosen = selection(train("run", "full", candidate_fraction=0.1))["bags"]
+    for bags in chosen:
+        assert sorted(bags) == sorted(split_rows(data)[1])
 
 
 def test_a_device_that_is_not_there(monkeypatch):

@@ -281,6 +281,12 @@ def list_code(wildcards):
     )
 
 
+def initial_weights(wildcards):
+    """The weights that a run starts from, where they are not random."""
+    model = study_of(wildcards).model
+    return f"resources/imagenet/{model.name}.pth" if model.weights == "imagenet" else []
+
+
 def train_code(wildcards):
     settings = checked(study_of(wildcards).run_settings, wildcards.strategy)
     return code_of(*code_of_run(settings))

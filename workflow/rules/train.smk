@@ -1,10 +1,26 @@
 # One job per (class, strategy) pair: it trains all seeds; another one scores its test bags.
 
 
+# What models may start from, downloaded once.
+rule fetch_imagenet:
+    output:
+        "resources/imagenet/{model}.pth",
+    log:
+        "resources/imagenet/{model}.log",
+    localrule: True
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        model=lambda wildcards: wildcards.model,
+    shell:
+        "python -m weakneg imagenet --model {params.model} --output {output} 2> {log}"
+
+
 rule train_run:
     input:
         store="results/{study}/features/train.h5",
         manifest=manifest("train"),
+        weights=initial_weights,
     output:
         model="results/{study}/runs/{label}/{strategy}/model.pt",
         history="results/{study}/runs/{label}/{strategy}/history.parquet",
@@ -33,7 +49,8 @@ rule train_run:
     shell:
         "python -m weakneg train --study {wildcards.study} --class-name {params.class_name:q}"
         " --strategy {wildcards.strategy} --settings {params.settings:q}"
-        " --store {input.store} --manifest {input.manifest} --run {params.run}"
+        " --store {input.store} --manifest {input.manifest} --weights {input.weights}"
+        " --run {params.run}"
         " --threads {threads} --code {params.code} 2> {log}"
 
 

@@ -122,6 +122,13 @@ def classes(args: argparse.Namespace) -> None:
     list_classes(args.train_store, args.test_store, args.classes, args.dataset, args.output)
 
 
+def imagenet(args: argparse.Namespace) -> None:
+    """Get a model's weights for ImageNet, to start from."""
+    from weakneg.pretrained import fetch_imagenet
+
+    fetch_imagenet(args.model, args.output)
+
+
 def train(args: argparse.Namespace) -> None:
     """Train the seeds of a (class, strategy) pair."""
     from weakneg.config import RunSettings
@@ -136,7 +143,16 @@ def train(args: argparse.Namespace) -> None:
     }
     settings = RunSettings.model_validate_json(args.settings)
     take_gpu(args.device)
-    train_run(args.store, args.manifest, args.run, settings, identity, args.device, args.threads)
+    train_run(
+        args.store,
+        args.manifest,
+        args.run,
+        settings,
+        identity,
+        args.device,
+        args.threads,
+        args.weights,
+    )
 
 
 def score(args: argparse.Namespace) -> None:
@@ -334,10 +350,12 @@ def _parser() -> argparse.ArgumentParser:
         dataset=text,
         output=path,
     )
+    command(imagenet, model=text, output=path)
     command(
         train,
         store=path,
         manifest=path,
+        weights=path | {"nargs": "?", "default": None, "help": "of the encoder, to start from"},
         run=path,
         study=text,
         class_name=text,

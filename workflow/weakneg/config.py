@@ -90,8 +90,11 @@ def _said(error: ErrorDetails) -> str:
         text = error["ctx"]["text"]
     elif error["type"] == "missing":
         text = "is missing"
-    elif error["type"] == "too_short":
+    elif error["type"] == "too_short" and error["ctx"]["min_length"] == 1:
         text = "must not be empty"
+    elif error["type"] in ("too_short", "too_long"):
+        limit = error["ctx"].get("min_length", error["ctx"].get("max_length"))
+        text = f"must have {limit} numbers, not {error['input']!r}"
     elif error["type"] == "literal_error":
         text = _no_such(error["input"], "a choice", re.findall("'(.*?)'", error["ctx"]["expected"]))
     else:
@@ -139,14 +142,18 @@ def _class_names(dataset: "DatasetSettings") -> tuple[str, ...]:
 
 
 @lru_cache
-def _models() -> dict[str, str]:
-    """The models, files of weakneg/models that define `UNIT`: name -> unit of their bags' data."""
-    units = {}
+def _models(constant: str = "UNIT") -> dict[str, Any]:
+    """The files of weakneg/models that define a constant: name -> its value.
+
+    UNIT, which every model defines, is the unit of the data of its bags. IMAGENET is true where
+    there are weights for ImageNet to start from.
+    """
+    found = {}
     for file in sorted((Path(__file__).parent / "models").glob("*.py")):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "UNIT":
-                units[file.stem] = ast.literal_eval(node.value)
-    return units
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == constant:
+                found[file.stem] = ast.literal_eval(node.value)
+    return found
 
 
 @lru_cache
@@ -324,6 +331,16 @@ class ModelSettings(_Model):
         "(softmax_max), or a learnt weighted mean of probabilities, as in PSLA (attention).",
     )
     attention_heads: int = Field(4, ge=1, description="Heads of the pooling `attention`.")
+    weights: Literal["random", "imagenet"] = Field(
+        "random",
+        description="Where training starts: from random weights (the paper's choice), or with an "
+        "encoder that was trained on ImageNet (PSLA's), whose weights are downloaded.",
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Arithmetic of the encoder. bfloat16 (mixed precision) is what GPUs are fast "
+        "at; the last layer, the pooling and all scores are float32 in any case.",
+    )
 
     @field_validator("name")
     @classmethod
@@ -331,6 +348,19 @@ class ModelSettings(_Model):
         if name not in _models():
             raise _problem(_no_such(name, "a model", _models()))
         return name
+
+    @field_validator("weights")
+    @classmethod
+    def _published(cls, weights: str, info: ValidationInfo) -> str:
+        having = _models("IMAGENET")
+        if weights == "imagenet" and "name" in info.data and info.data["name"] not in having:
+            raise _problem(
+                f"there are none of {info.data['name']} for ImageNet, only of {', '.join(having)}"
+            )
+        return weights
+
+
+Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
 
 
 class TrainingSettings(_Model):
@@ -343,7 +373,26 @@ class TrainingSettings(_Model):
         "constant",
         description="Learning rate over the epochs: constant, or falling to 0 along a half cosine.",
     )
+    rate_warmup: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of all steps of a training over which the learning rate rises from 0, "
+        "in proportion to the steps made. (The 1,000 steps of PSLA would be more than half of the "
+        "training of most AudioSet classes.)",
+    )
+    betas: Betas = Field(
+        [0.9, 0.999],
+        description="How slowly Adam's means of gradients and of their squares change "
+        "([0.95, 0.999] in PSLA).",
+    )
     weight_decay: float = Field(0.0, ge=0, lt=1, description="Weight decay of Adam.")
+    batch_sampling: Literal["shuffled", "weighted"] = Field(
+        "shuffled",
+        description="How the bags of an epoch, positives and chosen negatives, are put into "
+        "batches: each once, in random order (shuffled), or as many draws with replacement, in "
+        "which positive and negative bags are equally likely (weighted).",
+    )
     patience: int | None = Field(
         None,
         ge=1,
@@ -380,6 +429,43 @@ class SamplingSettings(_Model):
         ge=0,
         description="First epochs that train on randomly chosen bags, because a model with random "
         "weights has nothing to say about which bags are useful.",
+    )
+    candidate_fraction: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the pool that is scored and chosen from, drawn at random for each "
+        "selection (but never less than the budget). Less than 1 makes scoring cheaper.",
+    )
+
+
+class AugmentationSettings(_Model):
+    """How spectrograms are changed each time a model trains on them; as in PSLA."""
+
+    mixup_rate: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of the clips of an epoch that are mixed, each with another one of the "
+        "epoch, drawn at random. Labels are mixed too: a negative clip that is mixed with a "
+        "positive one becomes partly positive.",
+    )
+    mixup_alpha: float = Field(
+        10.0,
+        gt=0,
+        description="The share of a clip in the mixture is drawn from Beta(alpha, alpha); large "
+        "values keep it near one half.",
+    )
+    mixup_domain: Literal["waveform", "spectrogram"] = Field(
+        "waveform",
+        description="What is mixed: waveforms, whose spectrogram is computed then, as in the paper "
+        "(needs audio.waveform), or the log-mel spectrograms.",
+    )
+    frequency_mask: int = Field(
+        48, ge=0, description="Largest width of a band of mel bins that is set to 0 in every clip."
+    )
+    time_mask: int = Field(
+        192, ge=0, description="Largest number of successive frames set to 0 in every clip."
     )
 
 
@@ -640,6 +726,9 @@ class Study(_Model):
     )
     model: ModelSettings = Field(ModelSettings(), validate_default=True)
     training: TrainingSettings = TrainingSettings()
+    augmentation: AugmentationSettings | None = Field(
+        None, description="How spectrograms are changed in training; null: not at all."
+    )
     sampling: SamplingSettings = SamplingSettings()
     classes: Annotated[
         list[str], BeforeValidator(_as_list, Literal["all"] | Top | str | int | list[str | int])
@@ -721,6 +810,25 @@ class Study(_Model):
                 text = f"{model.name!r} is no model of {unit}s, which {dataset.name} consists of"
                 raise _problem(f"{text}. Allowed: {', '.join(fitting)}", "name")
         return model
+
+    @field_validator("augmentation")
+    @classmethod
+    def _can_be_made(
+        cls, augmentation: AugmentationSettings | None, info: ValidationInfo
+    ) -> AugmentationSettings | None:
+        if augmentation is None or "audio" not in info.data:
+            return augmentation
+        audio = info.data["audio"]
+        if audio is None:
+            raise _problem(f"{info.data['dataset'].name} is no sound: remove the key")
+        if augmentation.frequency_mask > audio.mel_bins:
+            text = f"{augmentation.frequency_mask} is more than audio.mel_bins ({audio.mel_bins})"
+            raise _problem(text, "frequency_mask")
+        mixes = augmentation.mixup_rate > 0 and augmentation.mixup_domain == "waveform"
+        if mixes and not audio.waveform:
+            text = "waveforms are mixed only where they are kept: set audio.waveform to true, or"
+            raise _problem(f"{text} mixup_domain to 'spectrogram'", "mixup_domain")
+        return augmentation
 
     @field_validator("sampling")
     @classmethod
@@ -917,6 +1025,7 @@ class Study(_Model):
             model=self.model,
             sampling=self.sampling,
             training=self.training,
+            augmentation=self.augmentation,
             strategy=choice.strategy,
             options=choice.options,
             seeds=self.seeds,
@@ -1011,6 +1120,7 @@ class RunSettings(_Model):
     model: ModelSettings
     sampling: SamplingSettings
     training: TrainingSettings
+    augmentation: AugmentationSettings | None = None
     strategy: str  # the file of workflow/weakneg/strategies
     options: dict[str, bool | int | float | str | None]  # keyword arguments of its `select`
     seeds: list[int]

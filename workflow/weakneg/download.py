@@ -22,11 +22,19 @@ _CHUNK_BYTES = 1 << 16
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
-def download(url: str, path: str | os.PathLike, *, md5: str | None = None, instead: str) -> None:
+def download(
+    url: str,
+    path: str | os.PathLike,
+    *,
+    md5: str | None = None,
+    sha256: str = "",
+    instead: str,
+) -> None:
     """Download `url` to `path`, which exists only when it is whole and checked.
 
     md5 : of the published file, hexadecimal, where it is known. One in a header x-goog-hash, which
         Google Cloud Storage sends, is checked as well
+    sha256 : of the published file, hexadecimal, as many of its first digits as are known
     instead : what else the user can do when the download fails: the end of the error's sentence
 
     What arrives is kept in `<path>.part`. When the connection drops, the next try, or the next run,
@@ -54,11 +62,16 @@ def download(url: str, path: str | os.PathLike, *, md5: str | None = None, inste
     with open(part, "rb") as file:
         digest = hashlib.file_digest(file, "md5").digest()
     in_base64 = base64.b64encode(digest).decode("ascii")
-    for expected, found in ((md5, digest.hex()), (google_md5, in_base64)):
+    checks = [("md5", md5, digest.hex()), ("md5", google_md5, in_base64)]
+    if sha256:
+        with open(part, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        checks.append(("sha256", sha256, found[: len(sha256)]))
+    for kind, expected, found in checks:
         if expected not in (None, found):
             _delete(part)
             raise UserError(
-                f"{url} gave something else than the published file (md5 expected {expected}, "
+                f"{url} gave something else than the published file ({kind} expected {expected}, "
                 f"found {found}): {instead}."
             )
     os.replace(part, path)

@@ -79,6 +79,7 @@ def code_of_run(settings: Mapping) -> list[str]:
         "weakneg.training.run:train_run",
         f"weakneg.models.{settings['model']['name']}",
         f"weakneg.strategies.{settings['strategy']}",
+        f"weakneg.training.batches.{'augmented' if settings.get('augmentation') else 'plain'}",
     ]
     if settings["sampling"]["warmup_epochs"]:
         code.append("weakneg.strategies.random")

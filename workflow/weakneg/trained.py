@@ -107,10 +107,12 @@ class TrainedModel:
         The first one is centred on the first row. An encoder made of convolutions does not say how
         far apart its instances are, so a long spectrogram is tried.
         """
-        encoder = next(iter(self.networks.values())).encoder
-        device = next(encoder.parameters()).device
+        network = next(iter(self.networks.values()))
+        device = next(network.parameters()).device
         with torch.inference_mode():
-            instances = encoder(torch.zeros(1, _LONG, self.front_end.shape[1], device=device))
+            instances = network.encoder(
+                torch.zeros(1, _LONG, self.front_end.shape[1], device=device)
+            )
         return round(_LONG / instances.shape[1])
 
     @torch.inference_mode()
@@ -216,9 +218,9 @@ def _model(
         raise UserError(f"{path} has no seed {min(missing)}, but {has}.")
     networks = {}
     for seed in seeds or saved["weights"]:
-        classifier = bag_classifier.load(
-            ModelSettings.model_validate(saved["model"]), front_end.shape
-        )
+        # In full precision, whatever was quick where it was trained.
+        model = ModelSettings.model_validate(saved["model"] | {"precision": "float32"})
+        classifier = bag_classifier.load(model, front_end.shape)
         classifier.load_state_dict(saved["weights"][seed])
         networks[seed] = classifier.to(device).eval()
     names = (str(saved[key]) for key in ("study", "class", "strategy"))

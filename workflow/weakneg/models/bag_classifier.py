@@ -21,11 +21,19 @@ class BagClassifier(nn.Module):
         spectrograms, (N, T, F) -> (N, n, D): the encoder makes the instances
     pooling: "attention", or a name in POOLINGS
     attention_heads: of the pooling "attention"
+    precision: "float32" or "bfloat16", of the encoder; all behind it is float32
     """
 
-    def __init__(self, encoder: nn.Module, pooling: str, attention_heads: int = 4):
+    def __init__(
+        self,
+        encoder: nn.Module,
+        pooling: str,
+        attention_heads: int = 4,
+        precision: str = "float32",
+    ):
         super().__init__()
         self.encoder = encoder
+        self.precision = precision
         if pooling == "attention":
             self.head = AttentionHead(encoder.embedding_size, attention_heads)
         else:
@@ -34,17 +42,24 @@ class BagClassifier(nn.Module):
             isinstance(module, nn.modules.batchnorm._BatchNorm) for module in encoder.modules()
         )
 
+    def encode(self, x: Tensor) -> Tensor:
+        """What the encoder makes of x (N, *shape), float32."""
+        if self.precision == "float32":
+            return self.encoder(x)
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.encoder(x).float()
+
     def instances(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Embeddings (B, n, D) and mask (B, n) of the instances of bags x."""
         if mask is None:
-            h = self.encoder(x.flatten(0, 1)).reshape(len(x), -1, self.encoder.embedding_size)
+            h = self.encode(x.flatten(0, 1)).reshape(len(x), -1, self.encoder.embedding_size)
             return h, torch.ones(h.shape[:2], dtype=torch.bool, device=x.device)
         if not self.mixes_instances:
-            h = self.encoder(x.flatten(0, 1))
+            h = self.encode(x.flatten(0, 1))
         else:
             # Padding must not reach the statistics of a batch normalisation.
             real = mask.flatten()
-            encoded = self.encoder(x.flatten(0, 1)[real])
+            encoded = self.encode(x.flatten(0, 1)[real])
             h = encoded.new_zeros(len(real), self.encoder.embedding_size)
             h[real] = encoded
         return h.unflatten(0, x.shape[:2]), mask
@@ -65,4 +80,4 @@ class BagClassifier(nn.Module):
 def load(settings: "ModelSettings", shape: tuple[int, ...]) -> BagClassifier:
     """A classifier with random weights: the encoder file `settings.name`, instances of `shape`."""
     encoder = import_module(f"weakneg.models.{settings.name}").build(shape)
-    return BagClassifier(encoder, settings.pooling, settings.attention_heads)
+    return BagClassifier(encoder, settings.pooling, settings.attention_heads, settings.precision)

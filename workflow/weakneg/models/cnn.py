@@ -21,7 +21,6 @@ class CNN(nn.Module):
     """
 
     embedding_size = _CHANNELS[-1]
-    makes_instances = True
 
     def __init__(self):
         super().__init__()

@@ -1,6 +1,6 @@
 """Adam by PyTorch's fused kernel, without the seconds that importing its optimizers takes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ class Adam:
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
 
     weight_decay: added to the gradient as weight_decay * parameter
+    betas: decay of the means of gradients and of their squares
     """
 
     def __init__(
@@ -19,10 +20,12 @@ class Adam:
         parameters: Iterable[nn.Parameter],
         learning_rate: float,
         weight_decay: float = 0.0,
+        betas: Sequence[float] = (0.9, 0.999),
     ):
         self.parameters = list(parameters)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.betas = betas
         self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.steps = [parameter.new_zeros(()) for parameter in self.parameters]
@@ -48,8 +51,8 @@ class Adam:
             [],
             self.steps,
             lr=self.learning_rate,
-            beta1=0.9,
-            beta2=0.999,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
             weight_decay=self.weight_decay,
             eps=1e-8,
             amsgrad=False,

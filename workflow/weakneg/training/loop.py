@@ -22,6 +22,7 @@ from weakneg.errors import UserError
 from weakneg.models import bag_classifier
 from weakneg.models.scores import BagScores
 from weakneg.strategies.pool import Pool, Selection
+from weakneg.training import batches
 from weakneg.training.adam import Adam
 from weakneg.training.data import BagData, score_bags
 from weakneg.training.device import peak_memory_bytes, synchronise
@@ -63,19 +64,28 @@ def train_seed(
     seed: int,
     state: State | None,
     after_epoch: Callable[[State], None],
+    imagenet: dict[str, Tensor] | None = None,
 ) -> State:
     """Train one seed to its end and return its state.
 
     state: where an interrupted training was, or None to begin
+    imagenet: weights that the encoder begins with, where they are not random
     after_epoch: called with the state after every epoch, to keep it
 
     Raises UserError when the validation split is impossible or the training diverges.
     """
-    return _SeedTraining(data, settings, seed, state).run(after_epoch)
+    return _SeedTraining(data, settings, seed, state, imagenet).run(after_epoch)
 
 
 class _SeedTraining:
-    def __init__(self, data: BagData, settings: "RunSettings", seed: int, state: State | None):
+    def __init__(
+        self,
+        data: BagData,
+        settings: "RunSettings",
+        seed: int,
+        state: State | None,
+        imagenet: dict[str, Tensor] | None,
+    ):
         self.data, self.settings, self.seed = data, settings, seed
         label = data.label.cpu().numpy()
         train, validation = split_validation(label, settings.training.validation_fraction, seed)
@@ -87,14 +97,19 @@ class _SeedTraining:
         self.budget = min(wanted, len(self.pool))
         self.select = strategies.load(settings.strategy)
         self.select_randomly = strategies.load("random")
+        self.batches = batches.load(settings.augmentation)
 
         # Every strategy starts with the same weights, so that strategies are compared in pairs.
         torch.manual_seed(random_generator(seed, "weights").initial_seed())
-        self.model = bag_classifier.load(settings.model, data.instance_shape).to(data.device)
+        self.model = bag_classifier.load(settings.model, data.instance_shape)
+        if imagenet is not None:
+            self.model.encoder.load_imagenet(imagenet)
+        self.model.to(data.device)
         self.optimizer = Adam(
             self.model.parameters(),
             learning_rate=settings.training.learning_rate,
             weight_decay=settings.training.weight_decay,
+            betas=settings.training.betas,
         )
         self.state = state or {
             "epoch": 0,
@@ -119,9 +134,6 @@ class _SeedTraining:
     def _epoch(self, epoch: int) -> None:
         state, training = self.state, self.settings.training
         self.seconds = dict.fromkeys(("scoring", "selecting", "training", "evaluating"), 0.0)
-        rate = self._learning_rate(epoch)
-        self.optimizer.learning_rate = rate
-
         resampled = self._choose(epoch)
         rows = torch.cat([self.positives, state["chosen"]])
         with self._clock("training"):
@@ -144,7 +156,7 @@ class _SeedTraining:
                 "validation_loss": validation_loss,
                 "validation_ap": ap,
                 "validation_roc_auc": roc_auc,
-                "learning_rate": rate,
+                "learning_rate": self.optimizer.learning_rate,
                 "resampled": resampled,
                 "n_negatives": len(state["chosen"]),
                 "bags_trained": len(rows) + (before[-1]["bags_trained"] if before else 0),
@@ -167,12 +179,14 @@ class _SeedTraining:
             state["model"] = self.model.state_dict()
             state["optimizer"] = self.optimizer.state_dict()
 
-    def _learning_rate(self, epoch: int) -> float:
+    def _learning_rate(self, epoch: int, progress: float) -> float:
+        """Of a step; `progress` is how much of the epoch is done after it, up to 1."""
         training = self.settings.training
-        if training.schedule == "constant":
-            return training.learning_rate
-        fall = 0.5 * (1 + math.cos(math.pi * (epoch - 1) / training.epochs))
-        return training.learning_rate * fall
+        rate = training.learning_rate
+        if training.schedule == "cosine":
+            rate *= 0.5 * (1 + math.cos(math.pi * (epoch - 1) / training.epochs))
+        risen = (epoch - 1 + progress) / training.epochs
+        return rate * risen / training.rate_warmup if risen < training.rate_warmup else rate
 
     def _choose(self, epoch: int) -> bool:
         """Choose the negative bags of this epoch; false where those of the last one stay in use."""
@@ -205,9 +219,10 @@ class _SeedTraining:
                     gradients=gradients,
                 )
 
+        ids = self._candidates(epoch)
         pool = Pool(
-            self.pool,
-            lambda gradients: score(self.pool, gradients),
+            ids,
+            lambda gradients: score(ids, gradients),
             lambda: score(self.positives, gradients=False),
             strategy=self.settings.strategy,
             epoch=epoch,
@@ -217,20 +232,58 @@ class _SeedTraining:
             return self.select_randomly(pool, self.budget, generator)
         return self.select(pool, self.budget, generator, **self.settings.options)
 
+    def _candidates(self, epoch: int) -> Tensor:
+        """The bags of the pool to choose from: all, or a random share, but no less than wanted."""
+        fraction = self.settings.sampling.candidate_fraction
+        if fraction == 1 or strategies.ignores_budget(self.settings.strategy):
+            return self.pool
+        n = max(self.budget, round(fraction * len(self.pool)))
+        generator = random_generator(self.seed, "candidates", epoch)
+        return self.pool[torch.randperm(len(self.pool), generator=generator)[:n]]
+
     def _train(self, epoch: int, rows: Tensor) -> float:
-        """One pass over the bags of `rows` in random order; returns the mean loss."""
-        order = torch.randperm(len(rows), generator=random_generator(self.seed, "order", epoch))
-        rows = rows[order].to(self.data.device)
-        total = torch.zeros((), device=self.data.device)
+        """One pass over the bags of `rows`, or as many draws of them; returns the mean loss."""
+        rows = self._in_order(epoch, rows)
         # Dropout and the like draw from the global generators.
         torch.manual_seed(random_generator(self.seed, "model", epoch).initial_seed())
         self.model.train()
-        for batch in rows.split(self.settings.training.batch_size):
-            logits = self.model(*self.data.input(batch))
-            loss = binary_cross_entropy_with_logits(logits, self.data.label[batch])
+        losses, sizes = [], []
+        n_batches = math.ceil(len(rows) / self.settings.training.batch_size)
+        made = self.batches(
+            self.data,
+            rows,
+            self.settings.training.batch_size,
+            self.settings.augmentation,
+            random_generator(self.seed, "augmentation", epoch).initial_seed(),
+        )
+        for number, (inputs, label) in enumerate(made, start=1):
+            self.optimizer.learning_rate = self._learning_rate(epoch, number / n_batches)
+            loss = binary_cross_entropy_with_logits(self.model(*inputs), label)
             self.optimizer.step(loss)
-            total += loss.detach() * len(batch)
-        return total.item() / len(rows)
+            losses.append(loss.detach())
+            sizes.append(len(label))
+        losses = torch.stack(losses).double().cpu()  # a GPU is waited for once
+        for number, loss in enumerate(losses.tolist(), start=1):
+            if not math.isfinite(loss):
+                rate = self._learning_rate(epoch, number / n_batches)
+                raise UserError(
+                    f"seed {self.seed}, epoch {epoch}, batch {number} of {n_batches}, learning "
+                    f"rate {rate:g}: the loss is {loss}, so the training has diverged; lower "
+                    "training: learning_rate."
+                )
+        return (losses @ torch.tensor(sizes, dtype=torch.float64)).item() / len(rows)
+
+    def _in_order(self, epoch: int, rows: Tensor) -> Tensor:
+        """The bags of an epoch in the order of training, on the CPU."""
+        generator = random_generator(self.seed, "order", epoch)
+        if self.settings.training.batch_sampling == "shuffled":
+            return rows[torch.randperm(len(rows), generator=generator)]
+        positive = torch.arange(len(rows)) < len(self.positives)
+        counts = torch.where(positive, len(self.positives), len(rows) - len(self.positives))
+        drawn = torch.multinomial(
+            1 / counts.double(), len(rows), replacement=True, generator=generator
+        )
+        return rows[drawn]
 
     def _validate(self, epoch: int) -> tuple[float, np.ndarray]:
         """Loss and logits of the validation bags."""

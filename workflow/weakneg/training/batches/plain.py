@@ -1,0 +1,19 @@
+"""Bags as they are stored."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from weakneg.training.batches import Inputs
+    from weakneg.training.data import BagData
+
+
+def batches(
+    data: "BagData", rows: Tensor, batch_size: int, augmentation: None, seed: int
+) -> Iterator[tuple["Inputs", Tensor]]:
+    """See `weakneg.training.batches`."""
+    split = rows.to(data.device).split(batch_size)
+    for batch, (x, mask) in zip(split, data.inputs(split), strict=True):
+        yield (data.normalise(x), mask), data.label[batch]
