@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -96,8 +97,8 @@ def read_rows(data: h5py.Dataset | np.ndarray, rows: np.ndarray, out: np.ndarray
 
     Rows that follow each other are one read. Raises UserError when the file cannot be read.
     """
-    firsts = np.flatnonzero(np.diff(rows, prepend=rows[:1] - 2) != 1)
-    for first, end in zip(firsts, np.append(firsts[1:], len(rows)), strict=True):
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    for first, end in pairwise([0, *breaks, len(rows)] if len(rows) else []):
         wanted = np.s_[rows[first] : rows[first] + end - first]
         if not isinstance(data, h5py.Dataset):
             out[first:end] = data[wanted]

@@ -32,7 +32,8 @@ class ResidentRows:
 
     def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
         """x[batch] of each batch in turn; (b,) integers, 0..n-1."""
-        return (self._x[batch] for batch in batches)
+        for numbers in _together(batches, self._x.device):
+            yield self._x[numbers]
 
 
 class StreamedRows:
@@ -42,10 +43,8 @@ class StreamedRows:
         self._data, self._rows, self._device = data, rows, device
 
     def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
-        if not batches:
-            return
-        wanted = self._rows[torch.cat(list(batches)).cpu().numpy()]
-        waiting = iter(np.split(wanted, np.cumsum([len(batch) for batch in batches])[:-1]))
+        on_host = _together(batches, torch.device("cpu"))
+        waiting = (self._rows[numbers.numpy()] for numbers in on_host)
         with ThreadPoolExecutor(1) as pool:
             ahead = deque(pool.submit(self._read, rows) for rows in islice(waiting, _BATCHES_AHEAD))
             while ahead:
@@ -57,6 +56,13 @@ class StreamedRows:
         x = _empty(self._data, len(rows), pinned=self._device.type == "cuda")
         read_rows(self._data, rows, x.numpy())
         return x
+
+
+def _together(batches: Sequence[Tensor], device: torch.device) -> Sequence[Tensor]:
+    """The batches on a device, in one copy: a GPU would be waited for at each."""
+    if not batches:
+        return []
+    return torch.cat(list(batches)).to(device).split([len(batch) for batch in batches])
 
 
 def load_rows(
