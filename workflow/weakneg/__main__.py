@@ -255,6 +255,28 @@ def schema(args: argparse.Namespace) -> None:
         (SCHEMAS / name).write_text(text, encoding="utf-8")
 
 
+def estimate(args: argparse.Namespace) -> None:
+    """Say what a study of sound costs, and how long that takes on a device like this one."""
+    from weakneg.config import RunSettings, load_study
+    from weakneg.cost import cost_text, study_cost
+
+    study = load_study(args.study)
+    print(cost_text(study), flush=True)
+
+    from weakneg.training.device import describe, prepare
+    from weakneg.training.speed import measure_speed
+
+    device = prepare(args.device, args.threads)
+    settings = RunSettings.model_validate(study.run_settings(study.baseline))
+    settings = settings.model_copy(update={"strategy": "gradient_embedding", "options": {}})
+    speed = measure_speed(settings, study.shard_settings(), device)
+    hours = study_cost(study).hours(*speed)
+    print(
+        f"{describe(device)}: {speed.trained:,.0f} clips/s trained, {speed.scored:,.0f} scored; "
+        f"about {hours:,.1f} hours, on 8 such devices {hours / 8:,.1f}"
+    )
+
+
 def publish(args: argparse.Namespace) -> None:
     """Copy a finished study's metrics, tables and figures, with the record of their making."""
     from weakneg.publish import publish
@@ -272,7 +294,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 f"--{name.replace('_', '-')}", **({"required": "default" not in options} | options)
             )
-        if stage not in (schema, publish, predict, export):
+        if stage not in (schema, publish, predict, export, estimate):
             sub.add_argument(
                 "--code",
                 nargs="+",
@@ -421,6 +443,10 @@ def _parser() -> argparse.ArgumentParser:
         table=path,
         outputs=several,
     )
+    estimating = command(
+        estimate, device=worker["device"], threads=worker["threads"] | {"default": 1}
+    )
+    estimating.add_argument("study", help="a file of workflow/studies, or the path of one")
     command(schema)
     command(publish, results=path, target=path, command=text, wall_time=text)
     return parser

@@ -989,15 +989,18 @@ class Study(_Model):
         return self.audio.model_dump(exclude={"statistics"})
 
     @property
+    def split_sizes(self) -> dict[str, int]:
+        """Recordings of each split, of a data set of sound."""
+        if self.dataset.list is None:
+            return self.dataset.module.SPLIT_SIZES
+        return self.dataset.module.split_sizes(self.dataset.list, self.dataset.test_split)
+
+    @property
     def shards(self) -> dict[str, list[str]]:
         """Names of the shards of each split, of a data set of sound: "000", "001", ..."""
-        if self.dataset.list is None:
-            sizes = self.dataset.module.SPLIT_SIZES
-        else:
-            sizes = self.dataset.module.split_sizes(self.dataset.list, self.dataset.test_split)
         return {
             split: [f"{number:03}" for number in range(math.ceil(size / SHARD_SIZE))]
-            for split, size in sizes.items()
+            for split, size in self.split_sizes.items()
         }
 
     def listed(self, split: str, shard: str) -> list[dict] | None:
