@@ -32,7 +32,7 @@ class ResidentRows:
 
     def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
         """x[batch] of each batch in turn; (b,) integers, 0..n-1."""
-        for numbers in _together(batches, self._x.device):
+        for numbers in together(batches, self._x.device):
             yield self._x[numbers]
 
 
@@ -43,7 +43,7 @@ class StreamedRows:
         self._data, self._rows, self._device = data, rows, device
 
     def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
-        on_host = _together(batches, torch.device("cpu"))
+        on_host = together(batches, torch.device("cpu"))
         waiting = (self._rows[numbers.numpy()] for numbers in on_host)
         with ThreadPoolExecutor(1) as pool:
             ahead = deque(pool.submit(self._read, rows) for rows in islice(waiting, _BATCHES_AHEAD))
@@ -58,8 +58,8 @@ class StreamedRows:
         return x
 
 
-def _together(batches: Sequence[Tensor], device: torch.device) -> Sequence[Tensor]:
-    """The batches on a device, in one copy: a GPU would be waited for at each."""
+def together(batches: Sequence[Tensor], device: torch.device) -> Sequence[Tensor]:
+    """The batches on a device, in one copy: before each copy from the host a GPU is waited for."""
     if not batches:
         return []
     return torch.cat(list(batches)).to(device).split([len(batch) for batch in batches])

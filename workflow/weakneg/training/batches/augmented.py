@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from weakneg.audio.mel import LogMel
+from weakneg.training.rows import together
 
 if TYPE_CHECKING:
     from weakneg.config import AugmentationSettings
@@ -82,11 +83,17 @@ def batches(
         to_mix = data.waveforms(both)
     else:
         to_mix = (x for x, _ in data.inputs(partners))
-    for batch, d, partner, (x, _), others in zip(
-        split, drawn, partners, data.inputs(split), to_mix, strict=True
+    device = data.device
+    for batch, partner, mixed, weight, masks, (x, _), others in zip(
+        together(split, device),
+        together(partners, device),
+        together([d.mixed.nonzero()[:, 0] for d in drawn], device),
+        together([d.weight[d.mixed] for d in drawn], device),
+        together([d.masks for d in drawn], device),
+        data.inputs(split),
+        to_mix,
+        strict=True,
     ):
-        batch, partner, weight = (each.to(x.device) for each in (batch, partner, d.weight[d.mixed]))
-        mixed = d.mixed.nonzero()[:, 0].to(x.device)
         x, label = x.float(), data.label[batch]
         if len(mixed) and log_mel:
             frames = data.frames[batch[mixed]]
@@ -94,7 +101,7 @@ def batches(
         elif len(mixed):
             x[mixed] = torch.lerp(others.float(), x[mixed], weight.view(-1, 1, 1, 1))
         label[mixed] = torch.lerp(data.label[partner], label[mixed], weight)
-        hide(x, d.masks.to(x.device), (augmentation.frequency_mask, augmentation.time_mask))
+        hide(x, masks, (augmentation.frequency_mask, augmentation.time_mask))
         yield (data.normalise(x), None), label
 
 
