@@ -46,6 +46,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow"))
 from weakneg.audio.mel import LogMel
 from weakneg.bags import list_clips, read_bags
 from weakneg.config import RunSettings, load_study
+from weakneg.cost import study_cost
 from weakneg.datasets import audioset
 from weakneg.models import bag_classifier
 from weakneg.store import FORMAT_VERSION, Store, open_store
@@ -58,7 +59,7 @@ AUDIOSET_CLIPS = audioset.SPLIT_SIZES["train"]
 AUDIOSET_COUNTS = sorted(audioset.TRAINING_COUNTS, reverse=True)[:40]
 POSITIVES = {"small": 127, "median": 250, "large": 6013}
 SHARD = 500  # clips
-PARTS = ("limits", "loading", "runs", "scoring", "streaming", "psla", "together")
+PARTS = ("limits", "loading", "runs", "psla", "scoring", "streaming", "together")
 COLUMNS = ("part", "case", "measure", "value", "unit")
 
 
@@ -338,6 +339,14 @@ def measure_runs(
     seconds = [report.value("runs", case, measure) for case in POSITIVES]
     mean = float(np.interp(counts, list(positives.values()), seconds).mean())
     report.add("runs", "mean of 40 classes", measure, mean, "s")
+    whole = settings.training.model_copy(update={"epochs": epochs})
+    study = load_study("audioset").model_copy(
+        update={"training": whole, "sampling": settings.sampling}
+    )
+    rates = [report.value("runs", "large", what) for what in ("training", "scoring")]
+    hours = study_cost(study).hours(*rates)
+    report.add("runs", "the study audioset", "on one such device", hours, "h")
+    report.add("runs", "the study audioset", "on eight", hours / 8, "h")
 
 
 def measure_scoring(
