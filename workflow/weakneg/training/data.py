@@ -29,6 +29,7 @@ class BagData:
     mask    (B, M) true where an instance is real, or None where all are
     instance_shape
     audio   how spectrograms were made, see `weakneg.audio.mel.LogMel.of`; of others None
+    frames  (B,) int64, of spectrograms: how many of their rows hold sound
     score_batch_limit   the most bags to score at a time, once more were too many for the device
     """
 
@@ -49,6 +50,7 @@ class BagData:
         self._std = torch.from_numpy(store.std).to(device, torch.float32).view(shape)
         self._normalised = False
         if self.audio is not None:
+            self.frames = torch.from_numpy(store.length[bags.instances[:, 0]]).to(device)
             self._x = self._load(store.x)
             return
         x = torch.from_numpy(store.instances[bags.instances]).to(device)
