@@ -529,14 +529,14 @@ def test_training_sees_each_positive_and_each_chosen_bag_once_and_no_validation_
     train, data, monkeypatch, strategy
 ):
     seen = []
-    read = BagData.input
+    read = BagData.inputs
 
-    def spy(self, rows):
+    def spy(self, batches):
         if torch.is_grad_enabled():  # scoring and validation need no gradient
-            seen.extend(rows.tolist())
-        return read(self, rows)
+            seen.extend(torch.cat(batches).tolist())
+        return read(self, batches)
 
-    monkeypatch.setattr(BagData, "input", spy)
+    monkeypatch.setattr(BagData, "inputs", spy)
     folder = train("run", strategy, epochs=2, negatives_per_positive=1.0)
     positives, pool, validation = split_rows(data)
     chosen = selection(folder)["bags"]
@@ -686,8 +686,9 @@ def _trained_rows(monkeypatch) -> list[np.ndarray]:
     in_order = loop._SeedTraining._in_order
 
     def spy(self, epoch, rows):
-        drawn.append(in_order(self, epoch, rows))
-        return drawn[-1]
+        rows = in_order(self, epoch, rows)
+        drawn.append(rows.numpy())
+        return rows
 
     monkeypatch.setattr(loop._SeedTraining, "_in_order", spy)
     return drawn

@@ -42,6 +42,12 @@ class Workspace:
             text=True,
         )
 
+    def python(self, *arguments: str) -> None:
+        """Run a stage by hand: `python -m weakneg <arguments>`."""
+        environment = os.environ | {"PYTHONPATH": str(self.folder / "workflow")}
+        command = [sys.executable, "-m", "weakneg", *arguments]
+        subprocess.run(command, cwd=self.folder, env=environment, check=True)
+
     def run(self, *arguments: str, **environment: str) -> str:
         result = self.snakemake("--cores", "2", *arguments, **environment)
         assert result.returncode == 0, result.stdout + result.stderr

@@ -69,8 +69,8 @@ def train_seed(
     """Train one seed to its end and return its state.
 
     state: where an interrupted training was, or None to begin
-    imagenet: weights that the encoder begins with, where they are not random
     after_epoch: called with the state after every epoch, to keep it
+    imagenet: torchvision's weights, where the encoder begins with them
 
     Raises UserError when the validation split is impossible or the training diverges.
     """

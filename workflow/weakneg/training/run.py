@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from weakneg.bags import Bags, read_bags
 from weakneg.files import replace_when_whole
@@ -36,6 +37,7 @@ def train_run(
     identity: Mapping[str, str],
     device: str,
     threads: int,
+    weights: str | os.PathLike | None = None,
 ) -> None:
     """Stage: train every seed of a run and write the files of its folder.
 
@@ -45,11 +47,13 @@ def train_run(
         from there and ends with the same files; a seed added later leaves the others as they are.
     identity: study, class, strategy and fingerprint, for the record; a seed starts anew when the
         fingerprint has changed
+    weights: torchvision's for ImageNet, where the model starts from them
 
     Raises UserError for unusable inputs or when training diverges.
     """
     device = prepare(device, threads)
     folder = Path(folder)
+    imagenet = None if weights is None else torch.load(weights, weights_only=True)
     states: dict[int, State] = {}
     with open_store(store) as features:
         draws = read_bags(manifest, features, identity["class"])
@@ -60,11 +64,19 @@ def train_run(
             if bags is not drawn:
                 data, drawn = BagData(features, bags, device), bags
             key = _key(settings, seed, identity["fingerprint"], inputs, bags)
-            states[seed] = _train_seed(folder / "seeds" / f"{seed}.pt", key, data, settings, seed)
+            path = folder / "seeds" / f"{seed}.pt"
+            states[seed] = _train_seed(path, key, data, settings, seed, imagenet)
         _write_run(folder, states, settings, identity, features, data.instance_shape)
 
 
-def _train_seed(path: Path, key: str, data: BagData, settings: "RunSettings", seed: int) -> State:
+def _train_seed(
+    path: Path,
+    key: str,
+    data: BagData,
+    settings: "RunSettings",
+    seed: int,
+    imagenet: dict[str, Tensor] | None,
+) -> State:
     """Train one seed from the state at `path`, if that is a state of the same training."""
     made_with = {
         "device": describe(data.device),
@@ -89,7 +101,8 @@ def _train_seed(path: Path, key: str, data: BagData, settings: "RunSettings", se
         print(f"seed {seed}  goes on after epoch {state['epoch']}", file=sys.stderr, flush=True)
         if state["finished"]:
             return state
-    return train_seed(data, settings, seed, state, after_epoch) | {"made_with": made_with}
+    trained = train_seed(data, settings, seed, state, after_epoch, imagenet)
+    return trained | {"made_with": made_with}
 
 
 def _saved_state(path: Path, key: str) -> State | None:
