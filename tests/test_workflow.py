@@ -132,6 +132,14 @@ def test_the_commands_of_the_readme_plan_jobs(workspace):
     assert jobs["train_run"] == 2 * 2  # and the baseline
 
 
+def test_what_a_large_study_costs_is_said_before_it_starts(workspace):
+    planned = workspace.snakemake("--dry-run", "audioset")
+    assert planned.returncode == 0
+    assert "audioset: 320 training jobs, 1,600 models; at most " in planned.stderr
+    fewer = workspace.snakemake("--dry-run", "audioset", "--config", "classes=[Dog]", "seeds=2")
+    assert "audioset: 8 training jobs, 16 models; at most " in fewer.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -11,6 +11,7 @@ sys.path.insert(0, str(WORKFLOW))
 
 from weakneg import datasets
 from weakneg.config import SHARD_SIZE, canonical, load
+from weakneg.cost import cost_text
 from weakneg.errors import UserError
 from weakneg.fingerprint import code_of_run, fingerprint
 from weakneg.slurm import check_cluster
@@ -171,7 +172,18 @@ def requested(study):
     checked(CONFIG.study, study)
     if study not in REQUESTED:
         REQUESTED.append(study)
+        say_cost(study)
     return study_results(study)
+
+
+def say_cost(study):
+    """What a study of sound costs, if all of it is to be trained; of other studies, nothing."""
+    if workflow.is_main_process:
+        try:
+            cost = cost_text(CONFIG.study(study))
+        except UserError:
+            return
+        print(f"{cost}. In hours: python -m weakneg estimate {study}", file=sys.stderr)
 
 
 def study_results(study):
