@@ -12,6 +12,7 @@ Data sets of the file, N instances of C classes:
 - `y` (N, C): uint8, 1 where the row belongs to the class, else 0.
 - `length` (N,): int64, of clips: how many of the T frames are real; 0 is behind them.
 - `start` (N,): float64, of clips: where the clip starts in its recording, in seconds.
+- `group` (N,): text, where clips share one: what they have in common, such as their recording.
 - `mean`, `std` (channels,): float64, statistics of the TRAINING split in the units of `x` as
   stored; the input of a model is (x - mean) / std. The test store carries the same numbers.
 
@@ -55,6 +56,7 @@ class Store:
     parameters: Mapping[str, Any]
     length: np.ndarray | None = None
     start: np.ndarray | None = None
+    group: np.ndarray | None = None
 
     @property
     def instances(self) -> np.ndarray:
@@ -100,6 +102,8 @@ def write_store(path: str | os.PathLike, store: Store) -> None:
         if store.length is not None:
             contents["length"] = store.length.astype(np.int64)
             contents["start"] = store.start.astype(np.float64)
+        if store.group is not None:
+            contents["group"] = np.char.encode(store.group, "utf-8")
         for name, values in contents.items():
             file.create_dataset(name, data=values, track_times=False)
 
@@ -138,6 +142,7 @@ def open_store(path: str | os.PathLike) -> Iterator[Store]:
             kind=file.attrs["kind"],
             parameters=json.loads(file.attrs["parameters"]),
             **{name: file[name][...] for name in ("length", "start") if name in file},
+            group=np.char.decode(file["group"][...], "utf-8") if "group" in file else None,
         )
 
 

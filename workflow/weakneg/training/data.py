@@ -21,12 +21,14 @@ class BagData:
            which cost little arithmetic, as the model wants them
     mask   (B, M) true where an instance is real, or None where all are
     label  (B,) float32
+    group  (B,) numbers, or None, as in `Bags`
     """
 
     def __init__(self, store: Store, bags: Bags, device: torch.device):
         self.x = torch.from_numpy(store.instances[bags.instances]).to(device)
         self.mask = None if bags.mask.all() else torch.from_numpy(bags.mask).to(device)
         self.label = torch.from_numpy(bags.label).to(device, torch.float32)
+        self.group = bags.group
         shape = (-1, *[1] * (len(self.instance_shape) - 1))  # one number per channel
         self.mean = torch.from_numpy(store.mean).to(device, torch.float32).view(shape)
         self.std = torch.from_numpy(store.std).to(device, torch.float32).view(shape)
