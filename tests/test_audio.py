@@ -396,6 +396,26 @@ def test_synthetic_sound_gives_the_log_mels_of_kaldi(mel):
         torch.testing.assert_close(mel(waveform), kaldi(waveform, mel), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("level", [0.0, 1e-12, 1e-9, 3e-7, 1e-3])
+def test_digital_silence_makes_no_subnormal_numbers(level):
+    """A processor takes fifty times as long with them: zeros, less the mean of their clip."""
+    waveform = torch.full((RATE,), level)
+    torch.testing.assert_close(PSLA(waveform), kaldi(waveform), rtol=0, atol=1e-4)
+    squares = []
+    original = torch.Tensor.square_
+
+    def spy(self):
+        squares.append(original(self))
+        return squares[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "square_", spy)
+        PSLA(waveform)
+    found = torch.cat([each.flatten() for each in squares])
+    subnormal = (found > 0) & (found < torch.finfo(torch.float32).tiny)
+    assert subnormal.float().mean() < 0.01
+
+
 def test_ten_seconds_are_998_frames():
     assert PSLA(torch.randn(160_000)).shape == (998, 128)
     assert PSLA.n_frames(160_000) == 998

@@ -349,6 +349,47 @@ def test_a_validation_split_is_a_stratified_partition(n_positive, n_negative, fr
     assert np.array_equal(again[1], validation)
 
 
+def test_without_groups_the_split_is_that_of_published_results():
+    label = np.arange(50) % 5 == 0
+    validation = [0, 1, 4, 8, 17, 23, 33, 36, 45, 49]
+    for group in (None, np.arange(50)[::-1] + 7):
+        assert split_validation(label, 0.2, 3, group)[1].tolist() == validation
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=6, max_size=60),
+    share=st.floats(0.1, 0.9),
+    mixed=st.booleans(),
+    fraction=st.floats(0.05, 0.6),
+    seed=st.integers(0, 2**32),
+)
+def test_no_group_is_on_both_sides_of_the_validation_split(sizes, share, mixed, fraction, seed):
+    rng = np.random.default_rng(seed)
+    group = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    of = group if not mixed else np.arange(len(group))  # what has a label: groups, or each bag
+    label = rng.random(len(group))[of] < share
+    # Groups that hold one label alone: with two of each, a split must be found.
+    alone = [[g for g in set(group) if (label[group == g] == value).all()] for value in (0, 1)]
+    assume(min(map(len, alone)) >= 2)
+    train, validation = split_validation(label, fraction, seed, group)
+    assert sorted([*train, *validation]) == list(range(len(label)))
+    assert not set(group[train]) & set(group[validation])
+    for value in (0, 1):
+        held_out, n = (label[validation] == value).sum(), (label == value).sum()
+        assert 1 <= held_out <= n - 1
+        if not mixed:
+            assert abs(held_out - fraction * n) <= max(sizes)
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [([0, 0, 0, 1, 2, 3], "3 positive"), ([1] * 6, "groups")]
+)
+def test_groups_that_cannot_be_shared_out_are_refused(group, name):
+    with pytest.raises(UserError, match=rf"{name}.*take recordings from more sources"):
+        split_validation(np.array([1, 1, 1, 0, 0, 0]), 0.3, 0, np.array(group))
+
+
 def test_seeds_hold_out_different_bags():
     label = np.arange(1000) % 6 == 0
     _, first = split_validation(label, 0.2, 0)

@@ -21,7 +21,11 @@ extends: {study}
 audio: {{waveform: true, frames: 256}}
 model: {{name: {model}}}
 training:
-  {{epochs: 2, batch_size: 16, rate_warmup: 0.3, batch_sampling: weighted, validation_fraction: 0.1}}
+  epochs: 2
+  batch_size: 16
+  validation_fraction: 0.1
+  rate_warmup: 0.3
+  batch_sampling: weighted
 augmentation: {{frequency_mask: 24, time_mask: 40}}
 sampling: {{candidate_fraction: 0.1, negatives_per_positive: 1.0}}
 classes: [{label}]

@@ -18,8 +18,10 @@ from weakneg.audio.acquire import acquire_shard
 from weakneg.audio.features import shard_features
 from weakneg.audio.join import join_features
 from weakneg.audio.listing import list_recordings
+from weakneg.bags import list_clips, read_bags, split_validation
 from weakneg.datasets import recordings
 from weakneg.errors import UserError
+from weakneg.selections import read_clips
 from weakneg.store import read_store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,6 +135,14 @@ def test_events_have_times_and_their_recording_has_their_labels(listed):
         ("file,labels,split\na.wav,Dog,dev\n", "'a.wav' has the split 'dev', allowed are"),
         ("file,labels,split\na.wav,A,test\na.wav,B,train\n", "line 3: 'a.wav' is in the splits"),
         ("file,labels,split\na.wav,A,train\nb.wav,B,train\n", "no recording is in the split test"),
+        (
+            "file,labels,group\na.wav,A,x\na.wav,B,y\n",
+            "line 3: 'a.wav' is in the groups 'x' and 'y'",
+        ),
+        (
+            "file,labels,split,group\na.wav,A,test,x\nb.wav,B,train,x\n",
+            "the group 'x' is in both splits, 'b.wav' in train: keep it together",
+        ),
         ("file,labels\na.wav,D\xf6g\n".encode("latin-1"), "is not text in UTF-8"),
         ("file,labels\na.wav,Dog\n".encode("utf-16"), "is not text in UTF-8"),
     ],
@@ -172,6 +182,14 @@ def test_without_a_column_a_quarter_is_for_testing_and_stays_so(listed):
     recordings.recordings.cache_clear()
     after = {name: row["split"] for name, row in read(listed(["new.wav,Dog", *rows])).items()}
     assert {name: after[name] for name in before} == before
+
+
+def test_a_group_is_drawn_as_one(listed):
+    rows = [f"{number}.wav,Dog,night {number // 5}" for number in range(1000)]
+    found = read(listed(rows, "file,labels,group")).values()
+    of_group = {row["group"]: row["split"] for row in found}
+    assert all(row["split"] == of_group[row["group"]] for row in found)
+    assert Counter(of_group.values())["test"] == pytest.approx(50, abs=20)
 
 
 FOLDS = [f"{fold}{label}{n}.wav,{label},{fold}" for fold in "abc" for label in "XY" for n in "12"]
@@ -300,6 +318,41 @@ def features(mine: config.Study, folder: str = "sounds") -> dict:
         "recordings.csv", shards, settings["class_names"], mine.audio.model_dump(), *outputs
     )
     return {split: read_store(f"{split}.h5") for split in shards}
+
+
+def test_clips_of_one_source_are_on_one_side_of_the_validation_split(listed, tmp_path):
+    """Those of one recording, and those of a group."""
+    rows = [f"{n}.wav,{'Dog' if n % 2 else 'Cat'},train,{'xy'[n % 2] * (n > 7)}" for n in range(12)]
+    listed([*rows, "t.wav,Dog;Cat,test,"], "file,labels,split,group")
+    for name in [*map(str, range(12)), "t"]:
+        write(tmp_path / "sounds" / f"{name}.wav", tone(seconds=3))
+    mine = study()
+    stores = features(mine)
+    assert stores["test"].group.tolist() == ["t.wav"] * 3
+    list_clips("train.h5", "train.csv")
+    bags = read_bags("train.csv", stores["train"], "Dog")[0]
+    source = [
+        rows[int(clip.split(".")[0])].split(",")[3] or clip.split("@")[0]
+        for clip in stores["train"].id.tolist()
+    ]
+    assert len(set(source)) == 10
+    for seed in range(9):
+        sides = split_validation(bags.label, 0.25, seed, bags.group)
+        train, validation = ({source[row] for row in side} for side in sides)
+        assert not train & validation
+        assert {*train, *validation} == set(source)
+        # The audit, which reads the manifest alone, finds the same.
+        again = split_validation(bags.label, 0.25, seed, read_clips("train.csv")["group"])
+        assert [side.tolist() for side in again] == [side.tolist() for side in sides]
+
+
+def test_recordings_of_one_clip_each_have_no_groups(listed, tmp_path):
+    listed(["a.wav,Dog,train", "b.wav,Dog,train", "c.wav,Dog,test"], "file,labels,split")
+    for name in "abc":
+        write(tmp_path / "sounds" / f"{name}.wav", tone())
+    assert features(study())["train"].group is None
+    list_clips("train.h5", "train.csv")
+    assert "group" not in Path("train.csv").read_text()
 
 
 def problems() -> dict[str, list[str]]:

@@ -137,6 +137,22 @@ def bag_data(source: Path, split="train") -> tuple[BagData, np.ndarray]:
     return BagData(store, bags, CPU), bags.label
 
 
+def test_no_group_is_trained_and_validated_on(data):
+    store = read_store(data / "train.h5")
+    bags = read_manifest(data / "train.csv", len(store.x))[0]
+    group = np.arange(len(bags)) // 7
+    grouped = BagData(store, replace(bags, group=group), CPU)
+    state = train_seed(grouped, run_settings("full", epochs=1), 0, None, lambda state: None)
+    train, validation = split_validation(bags.label, 0.3, 0, group)
+    assert not set(group[train]) & set(group[validation])
+    (selected,) = state["selections"]
+    assert set(selected["bags"].tolist()) <= set(train.tolist())
+    assert (state["n_positive"], state["n_pool"]) == (
+        bags.label[train].sum(),
+        (bags.label[train] == 0).sum(),
+    )
+
+
 def split_rows(source: Path, seed=0, fraction=0.3):
     """Rows of the positive and negative training bags, and of the validation bags."""
     label = bag_data(source)[1]

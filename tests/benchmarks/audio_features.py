@@ -3,8 +3,9 @@
     python tests/benchmarks/audio_features.py [--rounds 5] [--clips 32]
 
 Ours decodes, resamples, computes log-mels and writes the shard; PSLA's way (soundfile, torchaudio's
-resampling and kaldi.fbank, clip by clip) stores nothing. Clips have ten seconds: those of ESC-10
-twice over, if WEAKNEG_DATA names a folder that has it, else noise. Each way runs on one thread.
+resampling and kaldi.fbank, clip by clip) stores nothing. Both decode by libsndfile. Clips have ten
+seconds: those of ESC-10 twice over, if WEAKNEG_DATA names a folder that has it, else noise; a shard
+holds each several times. Each way runs on one thread.
 
 Every round times each way once, in turn; the figure is the median over rounds of the ratio to ours.
 Times are those that a processor spent, so that other work on the machine counts little.
@@ -39,6 +40,7 @@ from weakneg.config import AudioSettings
 SETTINGS = AudioSettings().model_dump(exclude={"statistics"})
 RATE, SECONDS = 16_000, 10.0
 AUDIOSET_CLIPS, AUDIOSET_SHARDS = 22_160, 45
+TIMES = 6  # that each clip is in the shard, so that the beginning and the end of one count little
 FORMATS = (
     *(("flac", "PCM_16", 16_000), ("wav", "PCM_16", 16_000)),
     *(("flac", "PCM_16", 44_100), ("ogg", "VORBIS", 44_100)),
@@ -99,10 +101,21 @@ def kaldi(waveform: torch.Tensor) -> torch.Tensor:
     )
 
 
+def libsndfile(files: list[Path]) -> None:
+    for path in files:
+        soundfile.read(path, dtype="float32", always_2d=True)
+
+
 def decode(files: list[Path]) -> None:
     for path in files:
         with open_recording(path, RATE) as recording:
             recording.read(0.0, recording.seconds)
+
+
+def write_shard(status: Path, folder: Path) -> None:
+    shard = folder / "shard.h5"
+    shard.unlink(missing_ok=True)
+    shard_features(status, SETTINGS, shard, 1)
 
 
 def seconds(call: Callable) -> float:
@@ -140,8 +153,11 @@ def compressions() -> dict[str, dict]:
     except ImportError:
         return ways
     return ways | {
-        "zstd 3": hdf5plugin.Zstd(clevel=3),
-        "blosc2, zstd 1, shuffled": hdf5plugin.Blosc2(cname="zstd", clevel=1, filters=1),
+        "zstd 3, shuffled": {**hdf5plugin.Zstd(clevel=3), "shuffle": True},
+        "bitshuffle, lz4": hdf5plugin.Bitshuffle(cname="lz4"),
+        "bitshuffle, zstd 3": hdf5plugin.Bitshuffle(cname="zstd", clevel=3),
+        "blosc2, lz4, bits shuffled": hdf5plugin.Blosc2(cname="lz4", clevel=5, filters=2),
+        "blosc2, zstd 1, bits shuffled": hdf5plugin.Blosc2(cname="zstd", clevel=1, filters=2),
     }
 
 
@@ -164,6 +180,52 @@ def compare_compressions(folder: Path, shard: Path, rounds: int) -> None:
     compare("Reading a shard", readers, rounds, len(x))
 
 
+JOB = """
+import resource, sys, time
+import weakneg.config
+from weakneg.audio.features import shard_features
+begun = time.monotonic()
+imported = time.process_time()
+shard_features(sys.argv[1], {settings}, sys.argv[2], 1)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(imported, time.monotonic() - begun, peak / 1024)
+"""
+
+
+def run_jobs(folder: Path, statuses: list[Path]) -> list[list[float]]:
+    """Shards in processes of their own, all at once.
+
+    Returns of each: seconds of a processor until it began, seconds on the clock from then, and peak
+    memory, MiB.
+    """
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, "-c", JOB.format(settings=SETTINGS), status, folder / f"{number}.h5"],
+            cwd=Path(__file__).parents[2] / "workflow",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for number, status in enumerate(statuses)
+    ]
+    return [[float(number) for number in job.communicate()[0].split()] for job in jobs]
+
+
+def measure_jobs(folder: Path, clips: int) -> float:
+    """Print memory and scaling of shards of 16 kHz flac; returns a job's seconds of start-up."""
+    files = write_files(folder, clips, *FORMATS[0])
+    status = {
+        n: write_status(folder / f"{n}.csv", [files[i % clips] for i in range(n)])
+        for n in (50, 500)
+    }
+    (small,), (one,) = (run_jobs(folder, [status[n]]) for n in (50, 500))
+    two = run_jobs(folder, 2 * [status[500]])
+    print(f"\nPeak memory of a shard: {small[2]:.0f} MiB for 50 clips, {one[2]:.0f} MiB for 500")
+    slower = max(job[1] for job in two) / one[1]
+    print(f"Two shards at once: {2 / slower:.2f} times the clips of one in the same time")
+    return one[0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -174,17 +236,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for container, subtype, rate in FORMATS:
-            files = write_files(folder, args.clips, container, subtype, rate)
+            files = TIMES * write_files(folder, args.clips, container, subtype, rate)
             status = write_status(folder / "status.csv", files)
             ways = {
-                "ours, with the shard": lambda status=status: shard_features(
-                    status, SETTINGS, folder / "shard.h5", 1
-                ),
+                "ours, with the shard": lambda status=status: write_shard(status, folder),
                 "of this, decoding and resampling": lambda files=files: decode(files),
                 "PSLA's way": lambda files=files: psla(files),
+                "of both, libsndfile": lambda files=files: libsndfile(files),
             }
             title = f"{container}, {rate / 1000:g} kHz"
-            ours[title] = compare(title, ways, args.rounds, args.clips)
+            ours[title] = compare(title, ways, args.rounds, len(files))
         waveforms = torch.from_numpy(np.stack(sounds(args.clips, RATE))).float()
         log_mel = LogMel.of(SETTINGS)
         ways = {
@@ -193,16 +254,8 @@ def main() -> None:
         }
         compare("Log-mels alone", ways, args.rounds, args.clips)
         compare_compressions(folder, folder / "shard.h5", args.rounds)
-    start = time.monotonic()
-    children = os.times()
-    code = "import weakneg.config, weakneg.audio.features"
-    subprocess.run(
-        [sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2] / "workflow"
-    )
-    ended = os.times()
-    importing = ended.children_user + ended.children_system
-    importing -= children.children_user + children.children_system
-    print(f"\nStart of a job: {importing:.1f} s ({time.monotonic() - start:.1f} s on the clock)")
+        importing = measure_jobs(folder, args.clips)
+    print(f"\nStart of a job: {importing:.1f} s")
     for title in ("flac, 16 kHz", "flac, 44.1 kHz"):
         total = AUDIOSET_CLIPS * ours[title] + AUDIOSET_SHARDS * importing
         print(

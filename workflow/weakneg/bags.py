@@ -16,13 +16,16 @@ Of clips there is one for each split, which serves all classes, since a clip is 
 - `bag`: row number (from 0) of the clip in the store of the same split;
 - `id`, `start`: the clip's, as in the store, for people;
 - `instances`: number of its frames;
-- `labels`: names of its classes, separated by semicolons.
+- `labels`: names of its classes, separated by semicolons;
+- `group`, where clips share one, such as a recording: none is on both sides of the validation
+  split.
 """
 
 import csv
 import math
 import os
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +38,7 @@ from weakneg.store import Store, open_store
 
 COLUMNS = ("draw", "bag", "label", "density", "instances")
 CLIP_COLUMNS = ("bag", "id", "start", "instances", "labels")
+GROUP_COLUMN = "group"
 
 _PADDING = -1
 _LABEL_SEPARATOR = ";"
@@ -48,12 +52,14 @@ class Bags:
     label : (B,) int8, 0 or 1
     density : (B,) float64, share of positive instances; NaN where it is not known
     instances : (B, M) int64, numbers of the store's instances; bags smaller than M end in -1
+    group : (B,) int64, the same of bags that belong together; None: each is alone
     """
 
     bag: np.ndarray
     label: np.ndarray
     density: np.ndarray
     instances: np.ndarray
+    group: np.ndarray | None = None
 
     @property
     def mask(self) -> np.ndarray:
@@ -187,7 +193,7 @@ def read_bags(path: str | os.PathLike, store: Store, class_name: str) -> dict[in
 def _clip_bags(path: str | os.PathLike, store: Store, class_name: str) -> Bags:
     store.positive(class_name)  # a class that the store does not know is an error
     n_clips, n_frames = store.x.shape[:2]
-    clips, counts, labels = [], [], []
+    clips, counts, labels, groups = [], [], [], []
     seen = set()
     for where, values in _lines(path, CLIP_COLUMNS):
         try:
@@ -215,6 +221,7 @@ def _clip_bags(path: str | os.PathLike, store: Store, class_name: str) -> Bags:
         clips.append(clip)
         counts.append(count)
         labels.append(class_name in values["labels"].split(_LABEL_SEPARATOR))
+        groups.append(values.get(GROUP_COLUMN))
     instances = np.array(clips, dtype=np.int64)[:, None]
     if store.kind == "clips":
         frames = np.arange(n_frames)
@@ -225,6 +232,7 @@ def _clip_bags(path: str | os.PathLike, store: Store, class_name: str) -> Bags:
         label=np.array(labels, dtype=np.int8),
         density=np.full(len(clips), np.nan),
         instances=instances,
+        group=None if None in groups else np.unique(groups, return_inverse=True)[1],
     )
 
 
@@ -338,17 +346,21 @@ def list_clips(store: str | os.PathLike, manifest: str | os.PathLike) -> None:
                 zip(clips.id, clips.start, clips.length, clips.y, strict=True)
             )
         ]
+        columns = CLIP_COLUMNS
+        if clips.group is not None:
+            columns += (GROUP_COLUMN,)
+            rows = [(*row, group) for row, group in zip(rows, clips.group, strict=True)]
     with (
         replace_when_whole(manifest) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(CLIP_COLUMNS)
+        writer.writerow(columns)
         writer.writerows(rows)
 
 
 def split_validation(
-    label: np.ndarray, fraction: float, seed: int
+    label: np.ndarray, fraction: float, seed: int, group: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split bags into training and validation, stratified by label.
 
@@ -356,21 +368,47 @@ def split_validation(
     fraction : share of each label's bags that go to validation, in (0, 1), rounded to whole bags,
         at least one and not all
     seed : integer >= 0; the same gives the same split
+    group : (B,) integers; bags of one group stay together, and the share is the nearest that the
+        groups, taken in random order, give. None: each bag is a group
 
     Returns the row numbers of the training bags and of the validation bags, each sorted.
-    Raises UserError when a label has fewer than two bags.
+    Raises UserError when a label has fewer than two bags, or groups to separate.
     """
+    label = np.asarray(label)
+    group = np.arange(len(label)) if group is None else np.asarray(group)
     # The second word keeps this stream apart from those that draw bags or initialise models.
     rng = np.random.default_rng(np.random.SeedSequence((seed, zlib.crc32(b"validation"))))
-    train, validation = [], []
+    orders = []
     for value, name in ((0, "negative"), (1, "positive")):
-        rows = rng.permutation(np.flatnonzero(np.asarray(label) == value))
-        if len(rows) < 2:
+        orders.append(rng.permutation(np.flatnonzero(label == value)))
+        if len(orders[-1]) < 2:
             raise UserError(
-                f"there are {len(rows)} {name} bags, but training and validation need one each: "
-                "use a smaller bag_size or a class with more instances."
+                f"there are {len(orders[-1])} {name} bags, but training and validation need one "
+                "each: use a smaller bag_size or a class with more instances."
             )
-        n = min(max(math.floor(fraction * len(rows) + 0.5), 1), len(rows) - 1)
-        validation.append(rows[:n])
-        train.append(rows[n:])
-    return np.sort(np.concatenate(train)), np.sort(np.concatenate(validation))
+    held_out: dict[int, bool] = {}  # group -> whether it is for validation
+    # The positives first: they are few, and a group of both labels goes where they go.
+    for name, rows in zip(("positive", "negative"), reversed(orders), strict=True):
+        wanted = min(max(math.floor(fraction * len(rows) + 0.5), 1), len(rows) - 1)
+        sizes = Counter(group[rows].tolist())
+        held = sum(size for number, size in sizes.items() if held_out.get(number))
+        kept = any(not held_out.get(number, True) for number in sizes)
+        free = [number for number in sizes if number not in held_out]
+        held_out |= dict.fromkeys(free, False)
+        for place, number in enumerate(free):
+            if held >= wanted:
+                kept = True
+                break
+            nearer = 2 * held + sizes[number] <= 2 * wanted
+            if (nearer or not held) and (kept or place < len(free) - 1):
+                held_out[number] = True
+                held += sizes[number]
+            else:
+                kept = True
+        if not held or not kept:
+            raise UserError(
+                f"the {len(rows)} {name} bags are of {len(sizes)} groups, which training and "
+                "validation cannot share out: take recordings from more sources."
+            )
+    validation = np.array([held_out[number] for number in group.tolist()])
+    return np.flatnonzero(~validation), np.flatnonzero(validation)

@@ -41,6 +41,7 @@ class ClassBags:
     manifest : for messages
     draw, bag : (B,) the draw of a bag and its number in it
     label : (B,) 0 or 1
+    group : (B,) names of what bags have in common; None: each is alone
     clips : id, start and labels (a list of names) of each bag; None where bags are of images
     related_classes : names; None where the data set does not know them
     related : (B,) bool, which bags carry a label of them; None as above
@@ -50,6 +51,7 @@ class ClassBags:
     draw: np.ndarray
     bag: np.ndarray
     label: np.ndarray
+    group: np.ndarray | None = None
     clips: pd.DataFrame | None = None
     related_classes: set[str] | None = None
     related: np.ndarray | None = None
@@ -164,6 +166,7 @@ def _clip_bags(
             draw=np.zeros(len(clips), dtype=np.int64),
             bag=clips["bag"].to_numpy(),
             label=with_label({class_name}).astype(np.int8),
+            group=clips["group"].to_numpy() if "group" in clips else None,
             clips=clips,
             related_classes=related,
             related=None if related is None else with_label(related),
@@ -171,7 +174,8 @@ def _clip_bags(
 
 
 def read_clips(path: str | Path) -> pd.DataFrame:
-    """A manifest of clips: bag (int), id (text), start (seconds), labels (a list of class names).
+    """A manifest of clips: bag (int), id (text), start (seconds), labels (a list of class names),
+    and group (text) where it has one.
 
     Raises UserError, naming the file and the line, where it cannot be read, lacks a column or a
     bag, or where a bag or a start is no number.
@@ -199,7 +203,8 @@ def read_clips(path: str | Path) -> pd.DataFrame:
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}; {again}") from error
         labels = [label for label in values["labels"].split(LABEL_SEPARATOR) if label]
-        clips.append({"bag": bag, "id": values["id"], "start": start, "labels": labels})
+        clip = {"bag": bag, "id": values["id"], "start": start, "labels": labels}
+        clips.append(clip | {name: values[name] for name in ("group",) if name in values})
     if not clips:
         raise UserError(f"{path} has no bags: {again}")
     return pd.DataFrame(clips)
@@ -219,7 +224,8 @@ def selections_of_seeds(
                 f"{bags.manifest} has no draw {draw}: delete it, so that bags are drawn again."
             )
         label = bags.label[rows]
-        train, _ = split_validation(label, first.validation_fraction, seed)
+        group = None if bags.group is None else bags.group[rows]
+        train, _ = split_validation(label, first.validation_fraction, seed, group)
         pool = train[label[train] == 0]
         selections = {}
         for strategy, run in of_seed.items():

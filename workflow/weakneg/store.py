@@ -14,6 +14,7 @@ Data sets of the file, N instances of C classes:
 - `start` (N,): float64, of clips: where the clip starts in its recording, in seconds.
 - `waveform` (N, S): int16, of spectrograms whose settings ask for it: the clip's samples, of which
   32767 is full scale; 0 is behind them. Virtual, too.
+- `group` (N,): text, where clips share one: what they have in common, such as their recording.
 - `mean`, `std` (channels,): float64, statistics of the TRAINING split in the units of `x` as
   stored; the input of a model is (x - mean) / std. The test store carries the same numbers.
 
@@ -63,6 +64,7 @@ class Store:
     length: np.ndarray | None = None
     start: np.ndarray | None = None
     waveform: np.ndarray | h5py.Dataset | None = None
+    group: np.ndarray | None = None
 
     @property
     def instances(self) -> np.ndarray:
@@ -111,6 +113,8 @@ def write_store(path: str | os.PathLike, store: Store) -> None:
             contents["start"] = store.start.astype(np.float64)
         if store.waveform is not None:
             contents["waveform"] = store.waveform
+        if store.group is not None:
+            contents["group"] = np.char.encode(store.group, "utf-8")
         for name, values in contents.items():
             data = file.create_dataset(name, data=values, track_times=False)
             if name in LARGE:
@@ -156,6 +160,7 @@ def open_store(path: str | os.PathLike) -> Iterator[Store]:
             kind=file.attrs["kind"],
             parameters=json.loads(file.attrs["parameters"]),
             **{name: file[name][...] for name in ("length", "start") if name in file},
+            group=np.char.decode(file["group"][...], "utf-8") if "group" in file else None,
         )
 
 

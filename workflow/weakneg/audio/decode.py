@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy.signal import upfirdn
+import torch
+from torch import Tensor
 
 from weakneg.audio.ffmpeg import find_ffmpeg
 
@@ -51,6 +52,8 @@ _CONTAINERS = (
 
 # The resampling filter: torchaudio's defaults.
 _ZERO_CROSSINGS, _ROLLOFF = 6, 0.99
+
+_GROUP = 16  # outputs of the resampler that are computed as one
 
 
 class AudioError(Exception):
@@ -229,25 +232,44 @@ def n_samples(seconds: float, rate: int) -> int:
 def resample(waveform: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     """(S,) float32 at `rate` Hz -> (ceil(S x new_rate / rate),) at `new_rate` Hz.
 
-    The windowed sinc of `torchaudio.functional.resample` with its default parameters, applied as a
-    polyphase filter whose memory does not grow with the rates.
+    The windowed sinc of `torchaudio.functional.resample` with its default parameters. Of the inputs
+    between two common multiples of both periods each output needs a few; neighbouring ones need
+    nearly the same, so a group of them is one product of matrices, over all common periods at once.
     """
     divisor = math.gcd(rate, new_rate)
     up, down = new_rate // divisor, rate // divisor
     if up == down:
         return waveform
-    kernel, skipped = _kernel(up, down)
+    several = -(-4 * _GROUP // min(up, down))
+    up, down = several * up, several * down
+    groups = _kernel(up, down)
     length = -(-len(waveform) * up // down)
-    return upfirdn(kernel, waveform, up, down)[skipped : skipped + length]
+    periods = -(-length // up)
+    before = -groups[0][0]
+    behind = (periods - 1) * down + groups[-1][0] + len(groups[-1][1]) - len(waveform)
+    padded = torch.from_numpy(np.pad(waveform, (before, max(0, behind))))
+    resampled = torch.empty(periods, up)
+    for (first, weights), group in zip(groups, resampled.split(_GROUP, 1), strict=True):
+        inputs = padded.as_strided((periods, len(weights)), (down, 1), before + first)
+        torch.mm(inputs, weights, out=group)
+    return resampled.view(-1)[:length].numpy()
 
 
-@lru_cache(maxsize=16)
-def _kernel(up: int, down: int) -> tuple[np.ndarray, int]:
-    """Filter coefficients, and how many samples of its output lie before the first wanted one."""
+@lru_cache(maxsize=8)
+def _kernel(up: int, down: int) -> list[tuple[int, Tensor]]:
+    """Of each group of outputs in a period: its first input, and the weights of inputs in outputs.
+
+    up, down : outputs and inputs of a period
+    """
     base = min(up, down) * _ROLLOFF
-    reach = math.ceil(_ZERO_CROSSINGS * down / base) * up  # on the common grid, of rate x up
-    skipped = -(-reach // down)
-    t = np.arange(-skipped * down, reach + 1) * (base / (up * down))
-    t = t.clip(-_ZERO_CROSSINGS, _ZERO_CROSSINGS)
-    window = np.cos(t * (math.pi / _ZERO_CROSSINGS / 2)) ** 2
-    return (np.sinc(t) * window * (base / down)).astype(np.float32), skipped
+    reach = _ZERO_CROSSINGS * down / base  # inputs
+    groups = []
+    for start in range(0, up, _GROUP):
+        places = np.arange(start, min(start + _GROUP, up)) * (down / up)
+        first, last = math.floor(places[0] - reach), math.ceil(places[-1] + reach)
+        t = (np.arange(first, last + 1)[:, None] - places) * (base / down)
+        t = t.clip(-_ZERO_CROSSINGS, _ZERO_CROSSINGS)
+        window = np.cos(t * (math.pi / _ZERO_CROSSINGS / 2)) ** 2
+        weights = np.sinc(t) * window * (base / down)
+        groups.append((first, torch.from_numpy(weights.astype(np.float32))))
+    return groups

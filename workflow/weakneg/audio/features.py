@@ -247,15 +247,20 @@ def _write_shard(
         number = len(columns["id"])
         if number % _ROOM == 0:
             reserve(file, (number + _ROOM) * sum(rows.row_bytes for rows in arrays))
-        arrays[0].append(clip.log_mel)
+            for rows in arrays:
+                rows.resize(number + _ROOM)
+        arrays[0].write(number, clip.log_mel)
         if settings["waveform"]:
-            arrays[1].append((clip.sound.waveform * _FULL_SCALE).round().clip(*_INT16))
-        values = torch.from_numpy(clip.log_mel).double().view(-1)
-        sums += values.sum().item(), values.dot(values).item()
-        count += len(values)
+            arrays[1].write(number, (clip.sound.waveform * _FULL_SCALE).round().clip(*_INT16))
+        values = torch.from_numpy(clip.log_mel).float()
+        # Frame by frame in single precision: eight digits are right, in half the time of double.
+        sums += [x.sum(1).double().sum().item() for x in (values, values.square())]
+        count += values.numel()
         row = (clip_id, recording, clip.start, clip.end, len(clip.log_mel))
         for name, value in zip(columns, (*row, clip.sound.level, clip.sound.peak), strict=True):
             columns[name].append(value)
+    for rows in arrays:
+        rows.resize(len(columns["id"]))
     contents = {
         name: encoded(values) if dtype is str else np.array(values, dtype)
         for (name, dtype), values in zip(COLUMNS.items(), columns.values(), strict=True)
@@ -274,7 +279,7 @@ def _write_shard(
 
 
 class _Rows:
-    """A data set that grows row by row, a chunk each; 0 behind rows that are shorter."""
+    """A data set that grows, a chunk each row; 0 behind rows that are shorter."""
 
     def __init__(self, file: h5py.File, name: str, shape: tuple[int, ...], dtype: type):
         self._data = file.create_dataset(
@@ -284,11 +289,12 @@ class _Rows:
         self._digest = Digest()
         self.row_bytes = self._row.nbytes
 
-    def append(self, values: np.ndarray) -> None:
+    def resize(self, n_rows: int) -> None:
+        self._data.resize(n_rows, axis=0)
+
+    def write(self, number: int, values: np.ndarray) -> None:
         self._row[: len(values)] = values
         self._row[len(values) :] = 0
-        number = len(self._data)
-        self._data.resize(number + 1, axis=0)
         # As it is: HDF5 would look for what it need not, and copy it into its cache.
         self._data.id.write_direct_chunk((number, *[0] * self._row.ndim), self._row)
         self._digest.add(self._row)

@@ -28,7 +28,7 @@ from weakneg.hdf5 import encoded, new_file, reserve
 PSLA_MEAN, PSLA_STD = -4.6476, 4.5699
 """Of AudioSet's log-mels, as in the recipes of PSLA (it subtracts the mean, divides by the std)."""
 
-LIST_COLUMNS = ("id", "split", "file", "start", "end", "labels", "events")
+LIST_COLUMNS = ("id", "split", "file", "start", "end", "labels", "events", "group")
 SPLITS = ("train", "test")
 
 _AGAIN = "delete it, so that the next run makes it again"
@@ -36,12 +36,16 @@ _AGAIN = "delete it, so that the next run makes it again"
 
 @dataclass(frozen=True)
 class Listed:
-    """A row of the list of recordings; `events` are (label, onset, offset), or None."""
+    """A row of the list of recordings; `events` are (label, onset, offset), or None.
+
+    group : that of the recording; its id where the list names none
+    """
 
     split: str
     start: float
     labels: tuple[str, ...]
     events: tuple[tuple[str, float, float], ...] | None
+    group: str
 
     def labels_between(self, start: float, end: float) -> tuple[str, ...]:
         """Labels of a clip; `start` and `end` in seconds of the recording."""
@@ -211,6 +215,9 @@ class _Joined:
         ):
             y[[number[label] for label in row.labels_between(start, end)]] = 1
         contents |= {"mean": np.array([mean]), "std": np.array([std])}
+        groups = np.array([row.group for row in rows])
+        if len(np.unique(groups)) < len(groups):
+            contents["group"] = groups
         with new_file(path) as file:
             reserve(file, sum(values.nbytes for values in contents.values()))
             for name, values in contents.items():
@@ -269,7 +276,8 @@ def read_list(path: str | os.PathLike, classes: Sequence[str]) -> dict[str, List
                 unknown = {*labels, *(event[0] for event in events or ())} - known
                 if unknown:
                     raise UserError(f"{where}: {min(unknown)!r} is not one of the classes.")
-                listed[row["id"]] = Listed(row["split"], start, labels, events)
+                group = row["group"] or row["id"]
+                listed[row["id"]] = Listed(row["split"], start, labels, events, group)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path} cannot be read ({reason}).") from error

@@ -8,6 +8,7 @@ The list is a CSV file of one row per recording:
 - `start`, `end`: the part of the recording to use, seconds; empty: all of it
 - `labels`: names of its classes, separated by semicolons
 - `events`: empty, or JSON [[label, onset, offset], ...], seconds from the recording's beginning
+- `group`: that of recordings which have more in common than their labels; empty: a recording alone
 
 The shards of a split are consecutive rows of it, so that rows which are added at the end leave the
 shards before them as they are.
@@ -21,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from weakneg import datasets
 from weakneg.files import replace_when_whole
 
-COLUMNS = ("id", "split", "file", "start", "end", "labels", "events")
+COLUMNS = ("id", "split", "file", "start", "end", "labels", "events", "group")
 LABEL_SEPARATOR = ";"
 
 
@@ -38,7 +39,7 @@ def list_recordings(
 
 
 def write_recordings(rows: Iterable[Mapping], path: str | os.PathLike) -> None:
-    """Write the list: of each row the fields `COLUMNS`, of which start, end and events may lack."""
+    """Write the list: of each row the fields `COLUMNS`; start, end, events and group may lack."""
     with (
         replace_when_whole(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
@@ -56,5 +57,6 @@ def write_recordings(rows: Iterable[Mapping], path: str | os.PathLike) -> None:
                     row.get("end", ""),
                     LABEL_SEPARATOR.join(row["labels"]),
                     json.dumps(events) if events else "",
+                    row.get("group", ""),
                 )
             )

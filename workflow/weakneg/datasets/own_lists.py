@@ -16,7 +16,11 @@ def label_names(text: str) -> list[str]:
 
 
 def name_splits(
-    named: Mapping[str, str], test_split: str, list_file: str, what: str
+    named: Mapping[str, str],
+    test_split: str,
+    list_file: str,
+    what: str,
+    groups: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Id -> "train" or "test".
 
@@ -24,8 +28,9 @@ def name_splits(
         named, a quarter of the ids is the test split
     test_split : "test", or the name of the fold that is the test split
     what : the ids are of, for messages
+    groups : id -> what it shares with others, which are then in the same split
 
-    Raises UserError for a split that is neither, and when a split is empty.
+    Raises UserError for a split that is neither, when a split is empty, and when a group is in two.
     """
     names = sorted(set(named.values()) - {""})
     folds = test_split != "test"
@@ -34,7 +39,8 @@ def name_splits(
             f"dataset.test_split: {test_split!r} is no split of {list_file}, whose splits are "
             f"{', '.join(names) or 'not named'}."
         )
-    splits = {}
+    splits: dict[str, str] = {}
+    split_of: dict[str, str] = {}  # group -> its split
     for name, split in named.items():
         if folds and not split:
             raise UserError(f"{list_file}: {name!r} has no split, but others have: name one.")
@@ -45,7 +51,13 @@ def name_splits(
             )
         if folds:
             split = "test" if split == test_split else "train"
-        splits[name] = split or _drawn_split(name)
+        group = groups.get(name) if groups else None
+        splits[name] = split or _drawn_split(group or name)
+        if group and split_of.setdefault(group, splits[name]) != splits[name]:
+            raise UserError(
+                f"{list_file}: the group {group!r} is in both splits, {name!r} in "
+                f"{splits[name]}: keep it together, or the test is too easy."
+            )
     for split in SPLITS:
         if split not in splits.values():
             raise UserError(

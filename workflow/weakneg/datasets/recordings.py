@@ -6,6 +6,8 @@ The list is a CSV file with a header and, for each recording, one row or several
 - `labels`: names of classes, separated by semicolons; empty where a recording has none of them;
 - `split` (optional): "train" or "test", or the names of folds, of which the study's test_split is
   the test split. Without it, a quarter of the recordings is the test split, drawn by their names;
+- `group` (optional): what recordings have in common, such as the night or the animal. A group is
+  never on both sides of a split, nor is a recording that is cut into clips;
 - `onset`, `offset` (optional, seconds): where in the recording the labels of the row are heard. A
   clip that is cut from the recording carries the labels that it overlaps. Without them the labels
   are those of the whole.
@@ -26,7 +28,7 @@ UNIT = "spectrogram"
 FILES: tuple[str, ...] = ()
 KEYS = ("list", "folder")
 
-COLUMNS = ("file", "labels", "split", "onset", "offset")
+COLUMNS = ("file", "labels", "split", "group", "onset", "offset")
 
 
 def classes(list_file: str) -> tuple[str, ...]:
@@ -48,7 +50,7 @@ def class_sizes(list_file: str, test_split: str) -> dict[str, Counter]:
 
 @lru_cache
 def recordings(list_file: str, test_split: str) -> tuple[dict, ...]:
-    """A dictionary per recording, in the order of the list: id, split, file, labels, events.
+    """A dictionary per recording, in the order of the list: id, split, file, labels, events, group.
 
     labels : of the whole recording, or those of its events; events : (label, onset, offset) of
         those with times, seconds
@@ -57,26 +59,29 @@ def recordings(list_file: str, test_split: str) -> tuple[dict, ...]:
     """
     found: dict[str, dict] = {}
     for row in _rows(list_file):
-        first = {"id": row["file"], "split": row["split"], "labels": [], "events": []}
-        recording = found.setdefault(row["file"], first | {"file": row["file"], "timed": None})
+        first = {name: row[name] for name in ("file", "split", "group")}
+        first |= {"id": row["file"], "labels": [], "events": [], "timed": None}
+        recording = found.setdefault(row["file"], first)
         _add(recording, row)
     for recording in found.values():
         recording["labels"] = list(dict.fromkeys(recording["labels"]))
         del recording["timed"]
     named = {file: recording["split"] for file, recording in found.items()}
-    for file, split in name_splits(named, test_split, list_file, "recording").items():
+    groups = {file: recording["group"] for file, recording in found.items()}
+    for file, split in name_splits(named, test_split, list_file, "recording", groups).items():
         found[file]["split"] = split
     return tuple(found.values())
 
 
 def _add(recording: dict, row: dict) -> None:
     """Add what a row of the list says about its recording."""
-    if recording["split"] and row["split"] and recording["split"] != row["split"]:
-        raise UserError(
-            f"{row['where']}: {row['file']!r} is in the splits {recording['split']!r} and "
-            f"{row['split']!r}: a recording belongs to one."
-        )
-    recording["split"] = recording["split"] or row["split"]
+    for column in ("split", "group"):
+        if recording[column] and row[column] and recording[column] != row[column]:
+            raise UserError(
+                f"{row['where']}: {row['file']!r} is in the {column}s {recording[column]!r} and "
+                f"{row[column]!r}: a recording belongs to one."
+            )
+        recording[column] = recording[column] or row[column]
     timed = row["times"] is not None
     if row["labels"] and recording["timed"] not in (None, timed):
         raise UserError(
@@ -125,13 +130,14 @@ def _header(list_file: str, names: list[str]) -> list[str]:
     for column in COLUMNS:
         if header.count(column) > 1:
             raise UserError(f"{list_file} has two columns {column}: remove or rename one.")
-    needed = ("file", "labels", *(COLUMNS[3:] if set(COLUMNS[3:]) & set(header) else ()))
+    times = {"onset", "offset"}
+    needed = ("file", "labels", *(sorted(times) if times & set(header) else ()))
     for column in needed:
         if column not in header:
             found = ", ".join(filter(None, header)) or "none"
             raise UserError(
                 f"{list_file} has no column {column}; its columns, separated by commas, must be "
-                f"file and labels, and may be split, and onset with offset (found: {found})."
+                f"file and labels, and may be split, group, and onset with offset (found: {found})."
             )
     return header
 
@@ -153,6 +159,7 @@ def _row(where: str, header: list[str], line: list[str]) -> dict:
         "file": str(path),  # without a ./ before it: one file is one recording
         "labels": label_names(values["labels"]),
         "split": values.get("split", "").strip(),
+        "group": values.get("group", "").strip(),
         "times": _times(where, values),
     }
 

@@ -27,6 +27,7 @@ class BagData:
 
     label   (B,) float32
     mask    (B, M) true where an instance is real, or None where all are
+    group   (B,) numbers, or None, as in `Bags`
     instance_shape
     audio   how spectrograms were made, see `weakneg.audio.mel.LogMel.of`; of others None
     frames  (B,) int64, of spectrograms: how many of their rows hold sound
@@ -43,6 +44,7 @@ class BagData:
         self.mask = None if bags.mask.all() else torch.from_numpy(bags.mask).to(device)
         self.audio = store.parameters if store.kind == "spectrograms" else None
         self.instance_shape = tuple(store.x.shape[2 if store.kind == "clips" else 1 :])
+        self.group = bags.group
         self.score_batch_limit: int | None = None
 
         shape = (-1, *[1] * (len(self.instance_shape) - 1))  # one number per channel

@@ -88,7 +88,8 @@ class _SeedTraining:
     ):
         self.data, self.settings, self.seed = data, settings, seed
         label = data.label.cpu().numpy()
-        train, validation = split_validation(label, settings.training.validation_fraction, seed)
+        fraction = settings.training.validation_fraction
+        train, validation = split_validation(label, fraction, seed, data.group)
         self.positives = torch.from_numpy(train[label[train] == 1])
         self.pool = torch.from_numpy(train[label[train] == 0])
         self.validation = data.rows(validation)

@@ -123,7 +123,8 @@ def _key(settings: "RunSettings", seed: int, fingerprint: str, inputs: str, bags
     """Hash of all that decides what the training of a seed gives."""
     decisive = settings.model_dump(exclude={"seeds", "draw_per_seed"})
     text = json.dumps([decisive, seed, fingerprint, inputs], sort_keys=True)
-    return _digest(np.frombuffer(text.encode(), dtype=np.uint8), bags.label, bags.instances)
+    arrays = [bags.label, bags.instances, *([] if bags.group is None else [bags.group])]
+    return _digest(np.frombuffer(text.encode(), dtype=np.uint8), *arrays)
 
 
 def _digest_of(features: Store) -> str:
