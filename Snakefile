@@ -42,6 +42,7 @@ for study in CONFIG.study_names:
 
 onstart:
     check_executor()
+    record_code(job.params.get("code", []) for job in workflow.dag.needrun_jobs())
 
 
 onsuccess:

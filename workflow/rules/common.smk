@@ -13,6 +13,7 @@ from weakneg import datasets
 from weakneg.config import SHARD_SIZE, canonical, load
 from weakneg.errors import UserError
 from weakneg.fingerprint import code_of_run, fingerprint
+from weakneg.provenance import keep_with_results, record_code
 from weakneg.slurm import check_cluster
 
 
@@ -25,6 +26,7 @@ def checked(function, *arguments):
 
 
 CONFIG = checked(load, config)
+checked(keep_with_results)
 
 # Where jobs find the library (in a conda environment or on another machine too), the data and the
 # device. None of it changes what they compute, so it is no parameter of theirs: jobs do not run again.
