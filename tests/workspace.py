@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+BINARIES = Path(sys.executable).parent
 SOURCES = ("Snakefile", "config.yaml", "workflow", "envs", "profiles", "slurm")
 
 
@@ -30,14 +31,17 @@ class Workspace:
             else:
                 shutil.copy(ROOT / name, self.folder / name)
 
-    def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-        binaries = Path(sys.executable).parent
+    def environment(self) -> dict[str, str]:
+        """The variables with which Snakemake runs."""
         variables = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        variables["PATH"] = os.pathsep.join([*self.before_path, str(binaries), variables["PATH"]])
+        path = [*self.before_path, str(BINARIES), variables["PATH"]]
+        return variables | {"PATH": os.pathsep.join(path)}
+
+    def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [binaries / "snakemake", *arguments],
+            [BINARIES / "snakemake", *arguments],
             cwd=self.folder,
-            env=variables | environment,
+            env=self.environment() | environment,
             capture_output=True,
             text=True,
         )
