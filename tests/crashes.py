@@ -8,6 +8,7 @@ command, without `--unlock`. The results must be those of the undisturbed run, b
 """
 
 import argparse
+import contextlib
 import random
 import shutil
 import signal
@@ -26,8 +27,7 @@ COMMAND = [
     *("--config", "studies=digits", "classes=[3]", "strategies=[badge]", "seeds=2"),
     *("--", "results/digits/metrics.csv"),
 ]
-# Those hold times, or are made for one's own use.
-NOT_COMPARED = {"timing.parquet", "metrics.csv"}
+NOT_COMPARED = {"timing.parquet", "metrics.csv", "seeds", "logs"}  # they hold times
 
 
 def contents(results: Path) -> dict[str, bytes]:
@@ -35,7 +35,7 @@ def contents(results: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(results)): path.read_bytes()
         for path in sorted(results.glob("digits/**/*"))
-        if path.is_file() and path.name not in NOT_COMPARED and "logs" not in path.parts
+        if path.is_file() and NOT_COMPARED.isdisjoint(path.parts)
     }
 
 
@@ -73,10 +73,8 @@ class Crashes:
             jobs = psutil.Process(process.pid).children(recursive=True) if with_jobs else []
             process.send_signal(signal.SIGKILL)
             for job in jobs:
-                try:
+                with contextlib.suppress(psutil.NoSuchProcess):
                     job.kill()
-                except psutil.NoSuchProcess:
-                    pass
             process.wait()
         made = len(contents(self._results))
         locks = folder / ".snakemake/locks"
