@@ -2,7 +2,7 @@
 
     python tests/benchmarks/planning.py --rounds 3
 
-The least is a Snakefile of as many jobs with as many files, without parameters, resources or checks.
+The least is a Snakefile of as many jobs and files, without parameters, resources or checks.
 Both plan from nothing, and with everything done. Times are those of the processor.
 """
 

@@ -27,8 +27,8 @@ def diff(before: str | os.PathLike, now: str | os.PathLike, tolerance: float = 0
     tolerance : two metrics that are no further apart are the same; counts (of bags, of epochs) are
         the same or not
 
-    Times, device and fingerprint are expected to differ between two machines or commits, and are not
-    compared. Raises UserError for what cannot be read, or a key that comes twice.
+    Times, device and fingerprint differ between two machines or commits, and are not compared.
+    Raises UserError for what cannot be read, or a key that comes twice.
     """
     files = [_metrics_files(Path(path)) for path in (before, now)]
     if all(len(found) == 1 for found in files):  # of one study, whatever its folder is called

@@ -2,8 +2,8 @@
 
 `results/.provenance` holds
 
-    metadata/                 Snakemake's own records, a file for each output: parameters, inputs, times
-    code/<fingerprint>.json   the parts that a fingerprint is made of, and the commit that first had it
+    metadata/                 Snakemake's records, a file for each output: parameters, inputs, times
+    code/<fingerprint>.json   what a fingerprint is made of, and the commit that first had it
 
 Snakemake looks for its records in `.snakemake/metadata`, which is a link to the first. Paths are
 relative to the working directory, which is that of Snakemake.
@@ -90,7 +90,7 @@ def restore_times() -> int:
 
 
 def _commit() -> str | None:
-    """The commit of the working directory, "+" behind it when files are changed; None if unknown."""
+    """The commit, "+" behind it when files are changed; None where it is not known."""
     try:
         git = ["git", "describe", "--always", "--abbrev=10", "--exclude=*", "--dirty=+"]
         return subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
