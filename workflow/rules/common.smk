@@ -18,6 +18,7 @@ from weakneg.audio.digest import digest_of_sound
 from weakneg.config import SHARD_SIZE, canonical, load
 from weakneg.datasets.local_copy import DATA_VARIABLE
 from weakneg.errors import UserError
+from weakneg.figures import OF_CLIPS, READING_RUNS
 from weakneg.fingerprint import code_of_run, fingerprint
 from weakneg.provenance import keep_with_results, record_code
 from weakneg.slurm import check_cluster
@@ -63,8 +64,6 @@ FIGURES = [
     *("win_count", "critical_difference", "differences", "mean_ap", "class_size", "cost"),
     "learning_curves",
 ]
-READING_RUNS = ["learning_curves"]  # the other figures need the metrics alone
-OF_CLIPS = ["class_size"]  # of images, all classes have about as many bags
 FORMATS = ["pdf", "png", "svg"]
 TABLES = [
     *("table1.csv", "table1.md", "win_counts.csv", "win_counts.md", "cost.csv", "cost.md"),

@@ -262,6 +262,20 @@ def diff(args: argparse.Namespace) -> int:
     return int(bool(text))
 
 
+def redraw(args: argparse.Namespace) -> None:
+    """Write tables and figures of a published study again, from its metrics alone."""
+    from weakneg.redraw import redraw
+
+    redraw(args.published, args.target)
+
+
+def settle(args: argparse.Namespace) -> None:
+    """Give results that were copied here the times at which they were made."""
+    from weakneg.provenance import restore_times
+
+    print(f"{restore_times()} files have the times of their making.")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m weakneg", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True, metavar="stage")
@@ -272,7 +286,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 f"--{name.replace('_', '-')}", **({"required": "default" not in options} | options)
             )
-        if stage not in (schema, status, diff, publish, predict, export):
+        if stage not in (schema, status, diff, settle, redraw, publish, predict, export):
             sub.add_argument(
                 "--code",
                 nargs="+",
@@ -432,6 +446,8 @@ def _parser() -> argparse.ArgumentParser:
     comparing.set_defaults(trouble=2)
     for name in ("before", "now"):
         comparing.add_argument(name, type=Path, help="a folder of results, or a metrics.csv")
+    command(settle)
+    command(redraw, published=path, target=path)
     command(publish, results=path, target=path, command=text, wall_time=text)
     return parser
 
