@@ -28,20 +28,24 @@ rule all:
 
 rule store:
     output: "made/{{group}}/store.h5"
+    log: "made/logs/store/{{group}}.log"
     shell: "touch {{output}}"
 
 rule alone:
     output: "made/alone/{{n}}.txt"
+    log: "made/logs/alone/{{n}}.log"
     shell: "touch {{output}}"
 
 rule train:
     input: lambda wildcards: f"made/{{int(wildcards.run) % {groups}}}/store.h5"
     output: expand("made/{{{{run}}}}/{{name}}", name=FILES)
+    log: "made/logs/train/{{run}}.log"
     shell: "touch {{output}}"
 
 rule score:
     input: "made/{{run}}/model.pt"
     output: "made/{{run}}/scores"
+    log: "made/logs/score/{{run}}.log"
     shell: "touch {{output}}"
 
 rule report:
@@ -52,6 +56,7 @@ rule report:
             name=["scores", "history", "timing", "json"],
         )
     output: "made/report/{{group}}.txt"
+    log: "made/logs/report/{{group}}.log"
     shell: "touch {{output}}"
 """
 

@@ -18,6 +18,7 @@ from weakneg.audio.digest import digest_of_sound
 from weakneg.config import SHARD_SIZE, canonical, load
 from weakneg.datasets.local_copy import DATA_VARIABLE
 from weakneg.errors import UserError
+from weakneg.files import check_writable
 from weakneg.figures import OF_CLIPS, READING_RUNS
 from weakneg.fingerprint import code_of_run, fingerprint
 from weakneg.provenance import keep_with_results, record_code

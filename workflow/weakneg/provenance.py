@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from weakneg.errors import UserError
-from weakneg.files import replace_when_whole
+from weakneg.files import check_writable, replace_when_whole
 from weakneg.fingerprint import explain
 
 FOLDER = Path("results/.provenance")
@@ -31,13 +31,9 @@ def keep_with_results() -> None:
     Records that are in `.snakemake` already stay there. Raises UserError when there can be no
     folder of results.
     """
-    try:
-        METADATA.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"the results cannot be written to {FOLDER.parent.absolute()} ({error.strerror}): give"
-            " yourself the right to, or link results to another folder."
-        ) from error
+    if not METADATA.is_dir():
+        check_writable([METADATA])
+        METADATA.mkdir(parents=True)
     if not os.path.lexists(_LINK):
         _LINK.parent.mkdir(exist_ok=True)
         _LINK.symlink_to(os.path.relpath(METADATA, _LINK.parent))
