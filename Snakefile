@@ -42,6 +42,11 @@ for study in CONFIG.study_names:
 
 onstart:
     check_executor()
+    checked(
+        check_writable,
+        {Path(file).parent for job in workflow.dag.needrun_jobs() for file in job.output},
+    )
+    record_code(job.params.get("code", []) for job in workflow.dag.needrun_jobs())
 
 
 onsuccess:

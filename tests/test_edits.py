@@ -3,12 +3,16 @@
 Each edit is made in a finished workspace of the embedded studies, and the jobs that Snakemake would
 then run are read off a dry run. `digits` has images of 2 classes and 8 runs of each, `soundscapes`
 sound of 2 classes and 5 runs of each; two of its shards are for training and one is for testing.
+
+docs/edits.md is the table: python tests/test_edits.py > docs/edits.md
 """
 
 import os
+import shutil
 from collections import Counter
 
 import pytest
+from workspace import ROOT, Workspace
 
 STUDIES = "workflow/studies"
 LIBRARY = "workflow/weakneg"
@@ -62,6 +66,18 @@ EDITS = {
         *(f"{LIBRARY}/strategies/pool.py", "def top_k(", "def unused():\n    pass\n\n\ndef top_k("),
         NOTHING,
     ),
+    "the name of a private variable (which is code)": (
+        *(f"{LIBRARY}/training/adam.py", "for name, own in self.state_dict().items():"),
+        *("for name, _own in self.state_dict().items():", trained(16, 10)),
+    ),
+    "the code of a model that no study here has": (
+        *(
+            f"{LIBRARY}/models/resnet18.py",
+            "model.fc.in_features",
+            "model.fc.in_features + 0",
+            NOTHING,
+        ),
+    ),
     # Strategies.
     "a strategy": (f"{LIBRARY}/strategies/badge.py", "_BLOCK = 64", "_BLOCK = 32", trained(2, 2)),
     "a strategy of one study": (
@@ -96,6 +112,11 @@ EDITS = {
         *(f"{LIBRARY}/training/loop.py", "label[train] == 1]", "label[train] > 0]"),
         trained(16, 10),
     ),
+    "the loss": (
+        *(f"{LIBRARY}/training/loop.py", "total += loss.detach()", "total += 2 * loss.detach()"),
+        trained(16, 10),
+    ),
+    "the optimiser": (*(f"{LIBRARY}/training/adam.py", "eps=1e-8", "eps=1e-7", trained(16, 10)),),
     "scoring": (
         *(f"{LIBRARY}/scoring.py", ".double().cpu()", ".cpu().double()"),
         Counter(score_run=26) + report() - SELECTIONS - SELECTIONS,
@@ -150,6 +171,16 @@ EDITS = {
     "the place of a log": (
         *("workflow/rules/report.smk", "logs/write_tables.log", "logs/tables.log", NOTHING),
     ),
+    "the threads of a rule": (
+        *("workflow/rules/audio.smk", "    threads: 1\n", "    threads: 2\n", NOTHING),
+    ),
+    "the resources of a rule": (
+        *("workflow/rules/train.smk", "runtime=grows_from(20)", "runtime=grows_from(30)", NOTHING),
+    ),
+    "what a function of the rules is called": (
+        *("workflow/rules/common.smk", "def grows_from(amount)", "def grows_from(amount, by=1)"),
+        NOTHING,
+    ),
     # Studies and configuration.
     "epochs": (f"{STUDIES}/digits.yaml", "epochs: 25", "epochs: 26", trained(16, 0)),
     "the ratio": (
@@ -157,6 +188,32 @@ EDITS = {
         *("negatives_per_positive: 3.0", trained(0, 10)),
     ),
     "a seed more": (f"{STUDIES}/digits.yaml", "seeds: 5", "seeds: 6", trained(16, 0)),
+    "a seed less": (f"{STUDIES}/digits.yaml", "seeds: 5", "seeds: 4", trained(16, 0)),
+    "a key of training": (
+        *(f"{STUDIES}/soundscapes.yaml", "learning_rate: 2.0e-3", "learning_rate: 1.0e-3"),
+        trained(0, 10),
+    ),
+    "a key of a model": (
+        *(
+            f"{STUDIES}/soundscapes.yaml",
+            "pooling: attention",
+            "pooling: softmax_max",
+            trained(0, 10),
+        ),
+    ),
+    "a key of bags": (
+        *(f"{STUDIES}/digits.yaml", "seeds: 5", "seeds: 5\nbags: {bag_size: 4}"),
+        Counter(draw_bags=2) + trained(16, 0),
+    ),
+    "a default that is written down": (
+        *(f"{STUDIES}/digits.yaml", "seeds: 5", "seeds: 5\nbags: {bag_size: 5}", NOTHING),
+    ),
+    "the baseline": (
+        *(f"{STUDIES}/digits.yaml", "seeds: 5", "seeds: 5\nbaseline: margin"),
+        REPORT,
+    ),
+    "the title": (f"{STUDIES}/digits.yaml", "title: Digits", "title: Numbers", REPORT),
+    "the description": (f"{STUDIES}/digits.yaml", "Small, quick", "Small, fast", NOTHING),
     "a class more": (
         *(f"{STUDIES}/digits.yaml", '["3", "8"]', '["3", "7", "8"]'),
         Counter(draw_bags=1) + trained(8, 0),
@@ -181,6 +238,10 @@ EDITS = {
         "# What is built",
         NOTHING,
     ),
+    "the order of studies": (
+        *("config.yaml", "[digits, soundscapes]", "[soundscapes, digits]", NOTHING),
+    ),
+    "the device": ("config.yaml", "device: auto", "device: cpu", NOTHING),
     "another study": (f"{STUDIES}/cifar10.yaml", "title: ", "title: The ", NOTHING),
     # Packages.
     "the version of a package that makes numbers": (
@@ -194,51 +255,132 @@ EDITS = {
 }
 
 
-@pytest.mark.parametrize("name", EDITS)
-def test_an_edit_reruns_what_it_can_change_and_nothing_else(edited, name):
-    file, old, new, expected = EDITS[name]
-    edited.edit(file, old, new)
-    assert edited.planned() == expected
+def deleted(file: str):
+    """An edit that takes a file of the results away."""
+
+    def edit(workspace: Workspace) -> None:
+        away = workspace.folder / "away" / file
+        away.parent.mkdir(parents=True)
+        (workspace.folder / file).rename(away)
+
+    return edit
 
 
-def test_touching_every_source_reruns_nothing(edited):
-    for path in edited.folder.glob("workflow/**/*"):
+def touched(workspace: Workspace) -> None:
+    for path in workspace.folder.glob("workflow/**/*"):
         os.utime(path)
-    assert edited.planned() == NOTHING
 
 
-def test_a_smaller_grid_from_the_command_line_trains_nothing(finished):
-    of_digits = "studies=digits"
-    jobs = finished.planned("--config", of_digits, "classes=[3]", "strategies=[random,badge]")
-    assert jobs == report(sound=False)
+def changed_and_changed_back(workspace: Workspace) -> None:
+    path = workspace.folder / LISTED
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    path.write_bytes(content)
+
+
+def own_strategy(workspace: Workspace) -> None:
+    strategies = workspace.folder / LIBRARY / "strategies"
+    shutil.copy(strategies / "random.py", strategies / "mine.py")
+
+
+def own_strategy_named(workspace: Workspace) -> None:
+    own_strategy(workspace)
+    workspace.edit(f"{STUDIES}/digits.yaml", "  - badge\n", "  - badge\n  - mine\n")
+
+
+LISTED = "resources/soundscapes/test_strong.tsv"
+DEEDS = {
+    "all sources touched": (touched, NOTHING),
+    "a figure deleted": (deleted("results/digits/figures/cost.svg"), Counter(draw_cost=1)),
+    "a table deleted": (deleted("results/digits/tables/table1.md"), Counter(write_tables=1)),
+    "the metrics deleted": (
+        deleted("results/digits/metrics.csv"),
+        report(sound=False) - SELECTIONS,
+    ),
+    # Nothing that is wanted needs it: it comes back with the next job that does.
+    "a file of scores deleted": (deleted("results/digits/runs/3/badge/scores.parquet"), NOTHING),
+    "an input changed, and changed back": (changed_and_changed_back, NOTHING),
+    "a strategy of one's own, in no study": (own_strategy, NOTHING),
+    "a strategy of one's own, in a study": (own_strategy_named, trained(2, 0)),
+}
+OPTIONS = {
+    "fewer classes and strategies, by `--config`": (
+        ("studies=digits", "classes=[3]", "strategies=[random,badge]"),
+        report(sound=False),
+    ),
     # margin shares its run with entropy, whichever of them is named.
-    jobs = finished.planned("--config", of_digits, "strategies=[random,entropy]")
-    assert jobs == report(sound=False)
+    "another name of a run, by `--config`": (
+        ("studies=digits", "strategies=[random,entropy]"),
+        report(sound=False),
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    ("file", "expected"),
-    [
-        ("results/digits/figures/cost.svg", Counter(draw_cost=1)),
-        ("results/digits/tables/table1.md", Counter(write_tables=1)),
-        ("results/digits/metrics.csv", report(sound=False) - SELECTIONS),
-        # Nothing that is wanted needs it: it comes back with the next job that does.
-        ("results/digits/runs/3/badge/scores.parquet", NOTHING),
-    ],
-)
-def test_a_deleted_file_comes_back_with_what_depends_on_it(finished, file, expected):
-    path = finished.folder / file
-    away = path.with_name("away")
-    path.rename(away)
-    try:
-        assert finished.planned() == expected
-    finally:
-        away.rename(path)
+@pytest.fixture
+def workspace(edited):
+    """The finished workspace; what was taken away from it comes back."""
+    yield edited
+    away = edited.folder / "away"
+    for path in away.glob("**/*"):
+        if path.is_file():
+            path.rename(edited.folder / path.relative_to(away))
+    shutil.rmtree(away, ignore_errors=True)
 
 
-def test_a_strategy_of_ones_own_is_one_file(edited):
-    own = edited.folder / LIBRARY / "strategies/mine.py"
-    own.write_text((own.parent / "random.py").read_text())
-    assert edited.planned() == NOTHING
-    edited.edit(f"{STUDIES}/digits.yaml", "  - badge\n", "  - badge\n  - mine\n")
-    assert edited.planned() == trained(2, 0)
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_reruns_what_it_can_change_and_nothing_else(workspace, name):
+    file, old, new, expected = EDITS[name]
+    workspace.edit(file, old, new)
+    assert workspace.planned() == expected
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_what_else_happens_to_files_reruns_what_it_changes_and_nothing_else(workspace, name):
+    deed, expected = DEEDS[name]
+    deed(workspace)
+    assert workspace.planned() == expected
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_smaller_grid_from_the_command_line_trains_nothing(finished, name):
+    settings, expected = OPTIONS[name]
+    assert finished.planned("--config", *settings) == expected
+
+
+# ----------------------------------------------------------------------------- the documentation
+def table() -> str:
+    """docs/edits.md."""
+    rows = [(name, f"`{file}`", expected) for name, (file, _, _, expected) in EDITS.items()]
+    rows += [(name, "", expected) for name, (_, expected) in (DEEDS | OPTIONS).items()]
+    lines = [
+        "# What an edit makes run again",
+        "",
+        "Each line is a test (`tests/test_edits.py`, which writes this page): the edit is made in a"
+        " finished workspace of",
+        "the embedded studies, and a dry run must plan these jobs and no other. `digits` has 16"
+        " runs, `soundscapes` 10.",
+        "",
+        "| edit | in | jobs |",
+        "|---|---|---|",
+        *(f"| {name} | {file} | {_jobs(expected)} |" for name, file, expected in rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _jobs(expected: Counter) -> str:
+    figures = sum(n for rule, n in expected.items() if rule in FIGURES + OF_SOUND)
+    words = [
+        f"{rule}{f' {number}' if number > 1 else ''}"
+        for rule, number in expected.items()
+        if figures <= 3 or rule not in FIGURES + OF_SOUND
+    ]
+    return ", ".join(words + [f"{figures} figures"] * (figures > 3)) or "none"
+
+
+def test_the_page_of_edits_is_this_table():
+    page = (ROOT / "docs/edits.md").read_text(encoding="utf-8")
+    assert page == table(), "run: python tests/test_edits.py > docs/edits.md"
+
+
+if __name__ == "__main__":
+    print(table(), end="")

@@ -78,11 +78,13 @@ rule compute_shard:
         "results/{study}/features/shards/{split}/{shard}.h5",
     log:
         "results/{study}/logs/compute_shard/{split}/{shard}.log",
+    cache: SHARED
     conda:
         "../../envs/weakneg.yaml"
     threads: 1
     params:
         settings=settings_of("shard"),
+        sound=sound_of_shard,
         code=code_of("weakneg.audio.features:shard_features"),
     shell:
         "python -m weakneg shard --settings {params.settings:q} --status {input}"

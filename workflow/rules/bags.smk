@@ -9,9 +9,10 @@ for dataset in datasets.names():
         name:
             f"fetch_{dataset}"
         output:
-            expand("resources/{dataset}/{file}", dataset=dataset, file=files),
+            **{re.sub(r"\W", "_", file): f"resources/{dataset}/{file}" for file in files},
         log:
             f"resources/{dataset}/fetch.log",
+        cache: SHARED and is_downloaded(dataset)
         localrule: True
         conda:
             "../../envs/weakneg.yaml"
@@ -55,6 +56,7 @@ rule draw_bags:
         test="results/{study}/bags/{label}/test.csv",
     log:
         "results/{study}/logs/draw_bags/{label}.log",
+    cache: SHARED
     localrule: True
     conda:
         "../../envs/weakneg.yaml"
@@ -76,10 +78,12 @@ rule list_clips:
         "results/{study}/bags/{split}.csv",
     log:
         "results/{study}/logs/list_clips/{split}.log",
+    cache: SHARED
     localrule: True
     conda:
         "../../envs/weakneg.yaml"
     params:
+        split=lambda wildcards: wildcards.split,
         code=code_of("weakneg.bags:list_clips"),
     shell:
         "python -m weakneg clips --store {input} --manifest {output}"

@@ -1,19 +1,28 @@
 # The configuration, checked before any job starts, and what rules ask of it.
 
 import json
+import os
+import re
 import shlex
 import sys
 from hashlib import sha256
 from pathlib import Path
 
+from snakemake.caching import LOCATION_ENVVAR
+
 WORKFLOW = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
 
-from weakneg import datasets
+from weakneg import datasets, lock
+from weakneg.audio.digest import digest_of_sound
 from weakneg.config import SHARD_SIZE, canonical, load
 from weakneg.cost import cost_text
+from weakneg.datasets.local_copy import DATA_VARIABLE
 from weakneg.errors import UserError
+from weakneg.files import check_writable
+from weakneg.figures import OF_CLIPS, READING_RUNS
 from weakneg.fingerprint import code_of_run, fingerprint
+from weakneg.provenance import keep_with_results, record_code
 from weakneg.slurm import check_cluster
 
 
@@ -26,6 +35,9 @@ def checked(function, *arguments):
 
 
 CONFIG = checked(load, config)
+checked(keep_with_results)
+if workflow.is_main_process:
+    lock.enter()
 
 # Where jobs find the library (in a conda environment or on another machine too), the data and the
 # device. None of it changes what they compute, so it is no parameter of theirs: jobs do not run again.
@@ -45,13 +57,15 @@ shell.prefix(
     .replace("}", "}}")
 )
 
+# With `--cache`, Snakemake takes results from a folder that clones share. It knows a result by its
+# rule, parameters and inputs, not by wildcards, so those that matter are among the parameters.
+SHARED = workflow.workflow_settings.cache is not None
+
 REQUESTED = []  # names of the studies that this invocation builds
 FIGURES = [
     *("win_count", "critical_difference", "differences", "mean_ap", "class_size", "cost"),
     "learning_curves",
 ]
-READING_RUNS = ["learning_curves"]  # the other figures need the metrics alone
-OF_CLIPS = ["class_size"]  # of images, all classes have about as many bags
 FORMATS = ["pdf", "png", "svg"]
 TABLES = [
     *("table1.csv", "table1.md", "win_counts.csv", "win_counts.md", "cost.csv", "cost.md"),
@@ -70,6 +84,25 @@ wildcard_constraints:
     study="|".join(CONFIG.study_names),
     label="[a-z0-9_]+",
     strategy="[a-z0-9_]+",
+
+
+def check_cache(location):
+    """Is there a folder for what is shared?"""
+    if not location or not os.path.isdir(location):
+        raise UserError(
+            f"--cache: the environment variable {LOCATION_ENVVAR} must name a folder that exists,"
+            f" not {location!r}."
+        )
+    if workflow.is_main_process and not os.access(location, os.W_OK):
+        print(
+            f"{location} can only be read: jobs whose results are not there will fail, run those"
+            " without --cache.",
+            file=sys.stderr,
+        )
+
+
+if SHARED:
+    checked(check_cache, os.environ.get(LOCATION_ENVVAR))
 
 
 def check_executor():
@@ -236,6 +269,12 @@ def code_of(stage, *plugins):
     return [checked(fingerprint, stage, plugins), stage, *plugins]
 
 
+def is_downloaded(dataset):
+    """Local copies may be linked to, and are no files to share; what is made here has no list."""
+    has_copy = CONFIG.data.get(dataset) or os.environ.get(DATA_VARIABLE)
+    return not has_copy and not hasattr(datasets.module(dataset), "MADE_HERE")
+
+
 def fetch_code(dataset):
     """Of a data set that is made here. What was downloaded and checked stays, whatever the code."""
     if hasattr(datasets.module(dataset), "MADE_HERE"):
@@ -264,6 +303,11 @@ def listed(wildcards):
     """Changes when the recordings of a shard do: a list that grows leaves its first shards alone."""
     rows = checked(study_of(wildcards).listed, wildcards.split, wildcards.shard)
     return sha256(canonical(rows).encode()).hexdigest()[:16]
+
+
+def sound_of_shard(wildcards, input):
+    """What the cache knows a shard by: of two, the list may be the same and the sound another."""
+    return [wildcards.split, wildcards.shard, digest_of_sound(input[0])] if SHARED else []
 
 
 def acquire_code(wildcards):

@@ -29,8 +29,6 @@ rule train_run:
         record="results/{study}/runs/{label}/{strategy}/run.json",
     log:
         "results/{study}/logs/train_run/{label}/{strategy}.log",
-    benchmark:
-        "results/{study}/logs/train_run/{label}/{strategy}.tsv"
     conda:
         "../../envs/weakneg.yaml"
     # Two jobs of one thread are faster than one job of two.

@@ -284,9 +284,40 @@ def publish(args: argparse.Namespace) -> None:
     publish(args.results, args.target, args.command, args.wall_time)
 
 
+def status(args: argparse.Namespace) -> None:
+    """Say what is done in each study, what would run and why, and how long that takes."""
+    from weakneg.status import status
+
+    print(status(args.studies, args.config))
+
+
+def diff(args: argparse.Namespace) -> int:
+    """Say which metrics differ between two results; exits with 1 if any does, 2 for bad input."""
+    from weakneg.difference import diff
+
+    if text := diff(args.before, args.now, args.tolerance):
+        print(text)
+    return int(bool(text))
+
+
+def redraw(args: argparse.Namespace) -> None:
+    """Write tables and figures of a published study again, from its metrics alone."""
+    from weakneg.redraw import redraw
+
+    redraw(args.published, args.target)
+
+
+def settle(args: argparse.Namespace) -> None:
+    """Give results that were copied here the times at which they were made."""
+    from weakneg.provenance import restore_times
+
+    print(f"{restore_times()} files have the times of their making.")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m weakneg", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True, metavar="stage")
+    by_hand = {diff, estimate, export, predict, publish, redraw, schema, settle, status}
 
     def command(stage: Callable, **arguments: dict) -> argparse.ArgumentParser:
         sub = commands.add_parser(stage.__name__, help=stage.__doc__, description=stage.__doc__)
@@ -294,7 +325,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 f"--{name.replace('_', '-')}", **({"required": "default" not in options} | options)
             )
-        if stage not in (schema, publish, predict, export, estimate):
+        if stage not in by_hand:
             sub.add_argument(
                 "--code",
                 nargs="+",
@@ -448,6 +479,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     estimating.add_argument("study", help="a file of workflow/studies, or the path of one")
     command(schema)
+    asking = command(
+        status,
+        config={"nargs": "+", "default": [], "metavar": "KEY=VALUE", "help": "as of snakemake"},
+    )
+    asking.add_argument("studies", nargs="*", metavar="study", help="those of config.yaml if none")
+    comparing = command(
+        diff,
+        tolerance={"type": float, "default": 0.0, "help": "metrics no further apart are the same"},
+    )
+    comparing.set_defaults(trouble=2)
+    for name in ("before", "now"):
+        comparing.add_argument(name, type=Path, help="a folder of results, or a metrics.csv")
+    command(settle)
+    command(redraw, published=path, target=path)
     command(publish, results=path, target=path, command=text, wall_time=text)
     return parser
 
@@ -467,17 +512,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         _check_code(*getattr(args, "code", [""]))
-        args.stage(args)
+        return args.stage(args) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return getattr(args, "trouble", 1)
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
         reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
         print(f"error: {reason}: make room and run again.", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
@@ -660,6 +660,7 @@ def _class_name(value: str | int, dataset: DatasetSettings) -> str:
     raise ValueError(_no_such(value, what, names))
 
 
+@cache
 def class_slug(name: str) -> str:
     """A class name as a part of a path: lower case, anything but letters and digits becomes `_`.
 

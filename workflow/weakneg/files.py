@@ -3,9 +3,24 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from weakneg.errors import UserError
+
+
+def check_writable(folders: Iterable[str | os.PathLike]) -> None:
+    """Raise UserError for a folder that cannot be written to, or be made where it is not there."""
+    for folder in map(Path, folders):
+        there = next(
+            each for each in (folder.absolute(), *folder.absolute().parents) if each.exists()
+        )
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise UserError(
+                f"{there} cannot be written to, where the results belong: give yourself the right"
+                " to, or make results a link to another folder."
+            )
 
 
 @contextmanager

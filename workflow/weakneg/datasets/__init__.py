@@ -28,6 +28,7 @@ Importing one costs nothing: heavy libraries are imported inside the functions.
 import ast
 import importlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -89,6 +90,7 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 
 
+@cache
 def _defines_unit(path: Path) -> bool:
     return any(
         isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "UNIT"

@@ -23,6 +23,9 @@ from weakneg.errors import UserError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+READING_RUNS = ["learning_curves"]  # the other figures need the metrics alone
+OF_CLIPS = ["class_size"]  # of images, all classes have about as many bags
+
 
 def names() -> list[str]:
     """The names of all figures, in alphabetical order: the files here that define `draw`."""

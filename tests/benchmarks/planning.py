@@ -1,0 +1,118 @@
+"""How long Snakemake takes to plan all studies, and the least that it can take for as many jobs.
+
+    python tests/benchmarks/planning.py --rounds 3
+
+The least is a Snakefile of as many jobs and files, without parameters, resources or checks.
+Both plan from nothing, and with everything done. Times are those of the processor.
+"""
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from workspace import ROOT, Workspace
+
+FLOOR = """\
+FILES = ["model.pt", "history", "timing", "selection", "json"]
+GROUPS = range({groups})
+
+rule all:
+    input:
+        expand("made/report/{{group}}.txt", group=GROUPS),
+        expand("made/alone/{{n}}.txt", n=range({alone})),
+
+rule store:
+    output: "made/{{group}}/store.h5"
+    log: "made/logs/store/{{group}}.log"
+    shell: "touch {{output}}"
+
+rule alone:
+    output: "made/alone/{{n}}.txt"
+    log: "made/logs/alone/{{n}}.log"
+    shell: "touch {{output}}"
+
+rule train:
+    input: lambda wildcards: f"made/{{int(wildcards.run) % {groups}}}/store.h5"
+    output: expand("made/{{{{run}}}}/{{name}}", name=FILES)
+    log: "made/logs/train/{{run}}.log"
+    shell: "touch {{output}}"
+
+rule score:
+    input: "made/{{run}}/model.pt"
+    output: "made/{{run}}/scores"
+    log: "made/logs/score/{{run}}.log"
+    shell: "touch {{output}}"
+
+rule report:
+    input:
+        lambda wildcards: expand(
+            "made/{{run}}/{{name}}",
+            run=range(int(wildcards.group), {runs}, {groups}),
+            name=["scores", "history", "timing", "json"],
+        )
+    output: "made/report/{{group}}.txt"
+    log: "made/logs/report/{{group}}.log"
+    shell: "touch {{output}}"
+"""
+
+
+class Floor(Workspace):
+    """A folder with the Snakefile above."""
+
+    def __init__(self, folder: Path, jobs: Counter, groups: int):
+        runs = jobs["train_run"]
+        self.folder = folder
+        alone = sum(jobs.values()) - 2 * runs - 2 * groups
+        text = FLOOR.format(runs=runs, groups=groups, alone=alone)
+        (folder / "Snakefile").write_text(text)
+
+
+def seconds(workspace: Workspace, *targets: str) -> float:
+    """Processor time of a dry run."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = workspace.snakemake(*targets, "--dry-run", "--quiet", "all")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert result.returncode == 0, result.stderr
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def finish(workspace: Workspace, *targets: str) -> None:
+    """Let Snakemake believe that all is done: empty files, and its own records of them."""
+    summary = workspace.snakemake(*targets, "--summary").stdout.splitlines()
+    for line in summary[1:]:
+        path = workspace.folder / line.split("\t")[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    result = workspace.snakemake(*targets, "--touch", "--cores", "1", "--quiet", "all")
+    assert result.returncode == 0, result.stderr
+    assert workspace.planned(*targets) == {}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    studies = [path.stem for path in sorted((ROOT / "workflow/studies").glob("*.yaml"))]
+    os.environ.pop("WEAKNEG_DATA", None)
+    with tempfile.TemporaryDirectory() as ours, tempfile.TemporaryDirectory() as theirs:
+        workspace = Workspace(Path(ours))
+        jobs = Counter(workspace.planned(*studies))
+        floor = Floor(Path(theirs), jobs, len(studies))
+        assert sum(floor.planned().values()) == sum(jobs.values())
+        print(f"{len(studies)} studies, {sum(jobs.values())} jobs", flush=True)
+        for state in ("from nothing", "all done"):
+            if state == "all done":
+                finish(workspace, *studies)
+                finish(floor)
+            for _ in range(args.rounds):
+                mine, least = seconds(workspace, *studies), seconds(floor)
+                print(f"{state}: {mine:.2f} s, at least {least:.2f} s: {mine / least:.2f}")
+
+
+if __name__ == "__main__":
+    main()
