@@ -13,7 +13,6 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,11 +104,9 @@ def _spectrograms(waveform: Tensor, front_end: FrontEnd) -> Tensor:
     n_rows = min(log_mel.n_frames(front_end.clip_samples), front_end.shape[0])
     first = log_mel.shift_samples * torch.arange(n_rows)
     waveform = pad(waveform, (0, front_end.clip_samples - n_samples))
-    # Frames that do not overlap, of one long waveform: so all shapes but the batch are known. The
-    # mean of the clip stays in: that of every frame is removed.
+    # The mean of the clip stays in: that of every frame is removed.
     frames = waveform[:, first[:, None] + torch.arange(log_mel.frame_samples)]
-    of_frames = replace(log_mel, frame_shift_ms=log_mel.frame_length_ms)
-    x = of_frames(frames.reshape(-1)).view(-1, n_rows, log_mel.mel_bins).half().float()
+    x = log_mel.of_frames(frames.flatten(0, 1)).unflatten(0, (-1, n_rows)).half().float()
     x = torch.where((first + log_mel.frame_samples <= n_samples)[:, None], x, 0.0)
     return pad(x, (0, 0, 0, front_end.shape[0] - n_rows))
 

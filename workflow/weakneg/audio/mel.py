@@ -89,12 +89,13 @@ class LogMel:
     def __call__(self, waveform: Tensor) -> Tensor:
         frames = waveform.unfold(-1, self.frame_samples, self.shift_samples)
         if waveform.device.type != "cpu":
-            return self._of_frames(frames)
+            return self.of_frames(frames)
         if waveform.ndim > 1:
             return torch.stack([self(each) for each in waveform])
-        return torch.cat([self._of_frames(block) for block in frames.split(_BLOCK)])
+        return torch.cat([self.of_frames(block) for block in frames.split(_BLOCK)])
 
-    def _of_frames(self, frames: Tensor) -> Tensor:
+    def of_frames(self, frames: Tensor) -> Tensor:
+        """(..., `frame_samples`) frames of a waveform -> (..., F)."""
         window, filters = _constants(self, frames.device)
         length, n_fft = self.frame_samples, _power_of_two(self.frame_samples)
         frames = frames - frames.mean(-1, keepdim=True)
