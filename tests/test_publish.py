@@ -16,7 +16,8 @@ from weakneg.fingerprint import fingerprint
 from weakneg.publish import publish
 
 CODE = fingerprint(
-    "weakneg.training.run", ["weakneg.models.simple_cnn", "weakneg.strategies.margin"]
+    "weakneg.training.run",
+    ["weakneg.models.simple_cnn", "weakneg.strategies.margin", "weakneg.training.batches.plain"],
 )
 
 

@@ -185,7 +185,7 @@ def test_no_other_threshold_has_a_better_f1_or_g_mean(bags):
 
     for name, measure in {"f1": f1_score, "g_mean": g_mean}.items():
         threshold = best_thresholds(label, score)[name]
-        values = {value: measure(label, score >= value) for value in np.unique(score)}
+        values = {v: round(measure(label, score >= v), 12) for v in np.unique(score)}
         assert values[threshold] == pytest.approx(max(values.values()))
         higher = [value for other, value in values.items() if other > threshold]
         assert all(value < values[threshold] for value in higher)

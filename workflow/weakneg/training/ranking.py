@@ -32,7 +32,8 @@ def best_thresholds(label: np.ndarray, score: np.ndarray) -> dict[str, float]:
     thresholds, true_positives, false_positives = _counts(label, score)
     positives, negatives = true_positives[-1], false_positives[-1]
     f1 = 2 * true_positives / (true_positives + false_positives + positives)
-    g_mean = np.sqrt(true_positives / positives * (1 - false_positives / negatives))
+    # The g-mean is the root of this over the product of both numbers; so equal ones are equal.
+    g_mean = true_positives * (negatives - false_positives)
     return {"f1": float(thresholds[f1.argmax()]), "g_mean": float(thresholds[g_mean.argmax()])}
 
 
