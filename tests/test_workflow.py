@@ -147,7 +147,7 @@ def test_a_mistake_on_the_command_line_is_one_line_before_any_job(workspace, arg
     assert result.returncode != 0
     [line] = [line for line in result.stderr.splitlines() if line.startswith("error:")]
     assert all(word in line for word in words), line
-    assert not (workspace.folder / "results").exists()
+    assert not (workspace.folder / "results/digits").exists()
 
 
 def test_a_mistake_in_a_study_names_file_and_key(workspace):
