@@ -95,8 +95,8 @@ def found(workspace: Workspace, cache: Path, *files: str) -> list[str]:
         ("workflow/weakneg/bags.py", "label_density * bag_size + 0.5", "label_density + 2"),
         (
             "workflow/studies/digits.yaml",
-            "dataset: digits\n",
-            "dataset: digits\nbags: {bag_size: 4}\n",
+            "seeds: 5\n",
+            "seeds: 5\nbags: {bag_size: 4}\n",
         ),
     ],
     ids=["code", "setting"],

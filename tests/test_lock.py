@@ -34,9 +34,12 @@ def locked(tmp_path, monkeypatch):
 @pytest.fixture
 def started():
     """The name of a process that runs, as a Snakemake by its command; it is ended afterwards."""
-    process = subprocess.Popen([sys.executable, "-c", "input()", "snakemake"], stdin=-1)
-    yield f"{process.pid} {HERE}"
-    process.communicate()
+    command = [sys.executable, "-c", "print(flush=True); input()", "snakemake"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+        process.stdout.readline()
+        yield f"{process.pid} {HERE}"
+        process.stdin.write(b"\n")
 
 
 def ended() -> str:

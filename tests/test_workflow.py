@@ -155,7 +155,7 @@ def test_a_mistake_on_the_command_line_is_one_line_before_any_job(workspace, arg
     assert result.returncode != 0
     [line] = [line for line in result.stderr.splitlines() if line.startswith("error:")]
     assert all(word in line for word in words), line
-    assert not (workspace.folder / "results").exists()
+    assert not (workspace.folder / "results/digits").exists()
 
 
 def test_a_mistake_in_a_study_names_file_and_key(workspace):
@@ -215,14 +215,3 @@ def test_a_missing_local_copy_is_one_clear_line(workspace):
     [line] = {line for line in lines if line.startswith("error:")}
     assert "nowhere" in line
     assert "cifar10" in line
-
-
-def test_results_that_cannot_be_written_are_one_line_before_any_job(workspace):
-    (workspace.folder / "results/.provenance/metadata").mkdir(parents=True)
-    (workspace.folder / "results/digits").write_text("in the way")
-    result = workspace.snakemake("--cores", "1", "digits")
-    assert result.returncode != 0
-    lines = (result.stdout + result.stderr).splitlines()
-    [line] = [line for line in lines if line.startswith("error:")]
-    assert f"{workspace.folder / 'results/digits'} cannot be written to" in line
-    assert not any(line.startswith(("rule ", "localrule ")) for line in lines)

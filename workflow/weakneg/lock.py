@@ -12,8 +12,6 @@ import platform
 import shutil
 from pathlib import Path
 
-import psutil
-
 RUNNING, LOCKS = Path(".snakemake/running"), Path(".snakemake/locks")
 
 
@@ -41,13 +39,15 @@ def _may_run(name: str, locked: bool) -> bool:
     if machine != platform.node():
         return locked
     try:
-        command = psutil.Process(int(pid)).cmdline()
-    except psutil.NoSuchProcess:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
         return False
-    except psutil.AccessDenied:
+    except PermissionError:
         return True
     # Another process may have the number by now. `weakneg status` runs Snakemake too.
-    return any("snakemake" in part or "weakneg" in part for part in command)
+    command = Path(f"/proc/{pid}/cmdline")
+    said = command.read_bytes() if command.exists() else b"snakemake"
+    return b"snakemake" in said or b"weakneg" in said
 
 
 def _leave(entry: Path, pid: int) -> None:
