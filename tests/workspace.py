@@ -30,14 +30,18 @@ class Workspace:
             else:
                 shutil.copy(ROOT / name, self.folder / name)
 
-    def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-        binaries = Path(sys.executable).parent
+    def variables(self) -> dict[str, str]:
+        """The environment in which Snakemake runs."""
         variables = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        variables["PATH"] = os.pathsep.join([*self.before_path, str(binaries), variables["PATH"]])
+        binaries = str(Path(sys.executable).parent)
+        variables["PATH"] = os.pathsep.join([*self.before_path, binaries, variables["PATH"]])
+        return variables
+
+    def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [binaries / "snakemake", *arguments],
+            [Path(sys.executable).parent / "snakemake", *arguments],
             cwd=self.folder,
-            env=variables | environment,
+            env=self.variables() | environment,
             capture_output=True,
             text=True,
         )

@@ -13,7 +13,7 @@ from weakneg import datasets
 from weakneg.config import SHARD_SIZE, canonical, load
 from weakneg.errors import UserError
 from weakneg.fingerprint import code_of_run, fingerprint
-from weakneg.slurm import check_cluster
+from weakneg.slurm import check_cluster, missing_python
 
 
 def checked(function, *arguments):
@@ -81,8 +81,20 @@ def check_executor():
         check_cluster,
         {job.get("slurm_partition") for job in jobs},
         {job.get("slurm_partition") for job in with_gpu},
+        {job.get("slurm_account") for job in jobs},
         workflow.executor_settings.status_command,
     )
+
+
+def failure(log):
+    """What to say when a job has failed, given Snakemake's own log."""
+    python = missing_python(Path(log).read_text(errors="replace"))
+    if workflow.executor_plugin.name == "slurm" and python:
+        return (
+            f"error: a node of the cluster has no {python}: install the environment in a folder"
+            " that the nodes share, and start Snakemake from it."
+        )
+    return "A job failed: its log is shown above, and named in the line 'log:'."
 
 
 def grows_from(amount):
