@@ -20,7 +20,7 @@ from workspace import Workspace
 STUDY = """\
 title: Short
 extends: digits
-classes: ["0", "1"]
+classes: ["0"]
 strategies: [random, badge, margin, gradient_embedding]
 seeds: 2
 training: {epochs: 8}

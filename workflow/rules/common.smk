@@ -13,7 +13,7 @@ from weakneg import datasets
 from weakneg.config import SHARD_SIZE, canonical, load
 from weakneg.errors import UserError
 from weakneg.fingerprint import code_of_run, fingerprint
-from weakneg.slurm import check_cluster, missing_python
+from weakneg.slurm import check_cluster, missing_python, refusals
 
 
 def checked(function, *arguments):
@@ -75,7 +75,9 @@ def check_executor():
     """Where jobs go to Slurm: is it there, as the profile says? If not, end with one line."""
     if workflow.executor_plugin.name != "slurm":
         return
-    jobs = [job.resources for job in workflow.dag.needrun_jobs() if not job.is_local]
+    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+    submitted = [(workflow.dag.get_job_group(job) or job).resources for job in jobs]
+    jobs = [job.resources for job in jobs]
     with_gpu = [job for job in jobs if job.get("gpu") or "gpu" in job.get("gres", "")]
     checked(
         check_cluster,
@@ -84,12 +86,14 @@ def check_executor():
         {job.get("slurm_account") for job in jobs},
         workflow.executor_settings.status_command,
     )
+    for line in refusals(submitted):
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def failure(log):
-    """What to say when a job has failed, given Snakemake's own log."""
-    python = missing_python(Path(log).read_text(errors="replace"))
-    if workflow.executor_plugin.name == "slurm" and python:
+    """What to say when a job has failed, given the log of Snakemake."""
+    python = missing_python(Path(log))
+    if python:
         return (
             f"error: a node of the cluster has no {python}: install the environment in a folder"
             " that the nodes share, and start Snakemake from it."

@@ -3,14 +3,17 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from getpass import getuser
+from pathlib import Path
+from typing import Any
 
 from weakneg.errors import UserError
 
 _PROFILE = "slurm/profile.yaml"
 _ADVICE = {
     "sacct": f"set slurm-status-command to squeue in {_PROFILE}",
+    "sbatch": f"change {_PROFILE}, or what the rules ask for by --set-resources",
     "sshare": f"where Slurm keeps no accounts, account is null in {_PROFILE}",
 }
 _NOT_FOUND = re.compile(r"(?<![\w/.-])(\S*/python[\d.]*): (?:No such file|not found|Permission)")
@@ -73,10 +76,48 @@ def check_cluster(
         _answer("sacct", "--allocations", "--noheader", "--starttime=now")
 
 
-def missing_python(log: str) -> str | None:
-    """The Python that a node of the cluster did not find, by what its jobs have printed."""
-    found = _NOT_FOUND.search(log)
-    return found and found[1]
+def refusals(requests: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What sbatch has against jobs with these resources, a line for each that it would refuse.
+
+    Snakemake does not say why sbatch refused a group of jobs.
+    """
+    refused = []
+    for flags in sorted({_flags(resources) for resources in requests}):
+        try:
+            _answer("sbatch", "--test-only", *flags, "--wrap=true")
+        except UserError as error:
+            refused.append(f"{' '.join(['sbatch', *flags])}: {error}")
+    return refused
+
+
+def missing_python(log: Path) -> str | None:
+    """The Python that a node of the cluster did not find: by what the jobs have printed.
+
+    log: that of Snakemake, which names those of its jobs
+    """
+    for job in re.findall(
+        r"submitted with SLURM jobid .*\(log: (.+)\)", log.read_text(errors="replace")
+    ):
+        # Slurm's log of a job that went well is deleted.
+        if Path(job).exists() and (
+            found := _NOT_FOUND.search(Path(job).read_text(errors="replace"))
+        ):
+            return found[1]
+    return None
+
+
+def _flags(resources: Mapping[str, Any]) -> tuple[str, ...]:
+    """As Snakemake's executor asks for them."""
+    gpus, model = resources.get("gpu"), resources.get("gpu_model")
+    asked = {
+        "partition": resources.get("slurm_partition"),
+        "account": str(resources.get("slurm_account") or "").split(",")[0],
+        "mem": resources.get("mem_mb"),
+        "time": resources.get("runtime"),
+        "gpus": f"{model}:{gpus}" if model and gpus else gpus,
+        "gres": resources.get("gres"),
+    }
+    return tuple(f"--{name}={value}" for name, value in asked.items() if value)
 
 
 def _accounts() -> set[str]:
