@@ -40,7 +40,7 @@ def seconds(command: list[str], cluster: Cluster, folder: Path) -> float:
     """What a run of the study takes from the bags on."""
     workspace = Workspace(folder)
     (folder / "short.yaml").write_text(STUDY)
-    workspace.run(*TARGET, "--until", "draw_bags")
+    workspace.run("--until", "draw_bags", *TARGET)
     workspace.before_path = (str(cluster.folder / "bin"),)
     begun = time.perf_counter()
     result = subprocess.run(
