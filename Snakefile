@@ -50,4 +50,4 @@ onsuccess:
 
 
 onerror:
-    print(f"\n{failure(log[0])}")
+    print(f"\n{failure(log)}")

@@ -90,14 +90,14 @@ def check_executor():
         print(f"warning: {line}", file=sys.stderr)
 
 
-def failure(log):
-    """What to say when a job has failed, given the log of Snakemake."""
-    python = missing_python(Path(log))
-    if python:
-        return (
-            f"error: a node of the cluster has no {python}: install the environment in a folder"
-            " that the nodes share, and start Snakemake from it."
-        )
+def failure(logs):
+    """What to say when a job has failed, given the logs of Snakemake."""
+    for log in logs:
+        if python := missing_python(Path(log)):
+            return (
+                f"error: a node of the cluster has no {python}: install the environment in a folder"
+                " that the nodes share, and start Snakemake from it."
+            )
     return "A job failed: its log is shown above, and named in the line 'log:'."
 
 
