@@ -55,4 +55,4 @@ onsuccess:
 
 
 onerror:
-    print("\nA job failed: its log is shown above, and named in the line 'log:'.")
+    print(f"\n{failure(log)}")

@@ -1,4 +1,4 @@
-"""`snakemake --profile slurm`: on a real Slurm of one machine and two GPUs that are not real.
+"""`snakemake --profile slurm`: on a real Slurm of two nodes and three GPUs that are not real.
 
 One run of a small study goes through all that a cluster does to jobs; what it leaves is compared
 with a local run.
@@ -12,44 +12,52 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import slurm_cluster
 from workspace import Workspace
 
 from weakneg.errors import UserError
-from weakneg.slurm import check_cluster
+from weakneg.slurm import check_cluster, refusals
 
 STUDY = """\
 title: Small
 extends: digits
 classes: ["0"]
-strategies: [random, full, badge, margin]
-seeds: 4
+strategies: [random, full, badge, margin, gradient_embedding, kl_probability, kl_embedding]
+seeds: 2
 training: {epochs: 8}
 """
+DISTURBED = ("random", "badge", "margin", "gradient_embedding", "kl_probability")
+REFUSED = ("full", "kl_embedding")
 METRICS = "results/small/metrics.csv"
 OF_A_RUN = ["model.pt", "history.parquet", "selection.h5", "run.json", "scores.parquet"]
 # The tests' jobs are short: ask for their state early.
 THROUGH_SLURM = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2"]
 
-# What the rules call `python`: it writes down the trainings, refuses one, and notices when two have
-# the same GPU (the lock ends with the process).
+# What the rules call `python`: it writes down the trainings, refuses some, notices when two have
+# the same GPU (the lock ends with the process), and takes memory beside one that is called hungry.
 PYTHON = """\
 #!/bin/sh
 case "$*" in *" train --study "*) ;; *) exec {python} "$@" ;; esac
 strategy=${{*#*--strategy }} strategy=${{strategy%% *}}
 cd {notes}
-if [ "$strategy" = full ] && [ -e refused ]; then
+if [ -e "refused_$strategy" ]; then
     echo "error: this training is refused" >&2
     exit 1
 fi
-exec 9> "gpu_$CUDA_VISIBLE_DEVICES"
+while kill -0 $$; do
+    [ ! -e hungry_$$ ] || exec {python} -c "import time; x = b'x' * 1_600_000_000; time.sleep(60)"
+    sleep 0.2
+done 2> /dev/null &
+gpu=$SLURMD_NODENAME:$CUDA_VISIBLE_DEVICES
+exec 9> "$gpu"
 flock -n 9 || echo "$strategy" >> shared
-echo "$strategy $CUDA_VISIBLE_DEVICES $SLURM_JOB_ID $$" >> trainings
+echo "$strategy $gpu $SLURM_JOB_ID $$" >> trainings
 cd - > /dev/null
 exec {python} "$@"
 """
@@ -69,7 +77,7 @@ def arguments(*more: str) -> list[str]:
 def cluster(tmp_path_factory):
     if reason := slurm_cluster.missing():
         pytest.skip(reason)
-    cluster = slurm_cluster.Cluster(tmp_path_factory.mktemp("cluster"), gpus=2)
+    cluster = slurm_cluster.Cluster(tmp_path_factory.mktemp("cluster"))
     yield cluster
     cluster.stop()
 
@@ -83,39 +91,74 @@ def local(cluster, tmp_path_factory) -> Path:
 
 
 class Trouble(threading.Thread):
-    """What happens to the jobs of some strategies, once each, after their first seed is trained."""
+    """All that a cluster does to jobs, each to a training of its own, after its first seed.
+
+    `happened` says what has happened to which training: strategy and number of the job.
+    """
 
     def __init__(self, cluster, runs: Path, notes: Path):
         super().__init__(daemon=True)
         self.cluster, self.runs, self.notes = cluster, runs, notes
-        self.waiting = {"random", "badge", "margin"}
+        self.happened: dict[str, tuple[str, str]] = {}
+        # On node1 there is one training at a time.
+        self.to_come = {
+            "node0": [self.cancelled, self.out_of_memory, self.out_of_time],
+            "node1": [self.preempted, self.node_fails],
+        }
         self.over = threading.Event()
 
     def run(self) -> None:
-        while self.waiting and not self.over.wait(0.05):
-            for strategy, _, job, pid in trainings(self.notes):
-                if strategy in self.waiting and (self.runs / strategy / "seeds/0.pt").exists():
-                    self.waiting.remove(strategy)
-                    if strategy == "random":  # as when a node fails, or the job is preempted
-                        self.cluster.ask("scontrol", "requeue", job)
-                    elif strategy == "badge":
-                        self.cluster.ask("scancel", job)
-                    else:  # as when memory ends
-                        os.kill(int(pid), signal.SIGKILL)
+        while any(self.to_come.values()) and not self.over.wait(0.05):
+            for strategy, gpu, job, pid in trainings(self.notes):
+                to_come = self.to_come[gpu.split(":")[0]]
+                spared = strategy in [strategy for strategy, _ in self.happened.values()]
+                if to_come and not spared and has_begun(self.runs / strategy, pid):
+                    trouble = to_come.pop(0)
+                    self.happened[trouble.__name__] = (strategy, job)
+                    # It must not end before the trouble is there.
+                    os.kill(int(pid), signal.SIGSTOP)
+                    trouble(job, pid)
+        self.cluster.restart_controller()
+
+    def preempted(self, job: str, pid: str) -> None:
+        urgent = ("-p", "urgent", "-w", "node1", "--gres=gpu:1", "--mem", "1", "--wrap", "true")
+        self.cluster.ask("sbatch", "--output", os.devnull, *urgent)
+
+    def node_fails(self, job: str, pid: str) -> None:
+        self.cluster.kill_node("node1")
+        threading.Thread(target=self.cluster.repair_node, args=("node1",)).start()
+
+    def cancelled(self, job: str, pid: str) -> None:
+        self.cluster.ask("scancel", job)
+
+    def out_of_memory(self, job: str, pid: str) -> None:
+        (self.notes / f"hungry_{pid}").touch()
+
+    def out_of_time(self, job: str, pid: str) -> None:
+        self.cluster.ask("scontrol", "update", f"JobId={job}", "EndTime=now")
+
+
+def has_begun(run: Path, pid: str) -> bool:
+    """Whether a training has saved something, and lives."""
+    return (run / "seeds/0.pt").exists() and psutil.pid_exists(int(pid))
 
 
 def trainings(notes: Path) -> list[list[str]]:
-    """Strategy, CUDA_VISIBLE_DEVICES, number of the Slurm job and process of all that started."""
+    """What has started: strategy, node:CUDA_VISIBLE_DEVICES, number of the Slurm job, process."""
     path = notes / "trainings"
     return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
 
 
 @pytest.fixture(scope="module")
 def troubled(cluster, tmp_path_factory) -> Workspace:
-    """The study on the cluster: three runs are disturbed, and the fourth fails each time."""
+    """The study on the cluster: five runs are disturbed, the others fail each time.
+
+    Towards the end the controller is restarted.
+    """
     workspace = small_study(tmp_path_factory.mktemp("troubled"))
     workspace.notes = tmp_path_factory.mktemp("notes")
-    (workspace.notes / "refused").touch()
+    for strategy in REFUSED:
+        (workspace.notes / f"refused_{strategy}").touch()
     python = workspace.notes / "bin/python"
     python.parent.mkdir()
     python.write_text(PYTHON.format(python=sys.executable, notes=workspace.notes))
@@ -126,13 +169,23 @@ def troubled(cluster, tmp_path_factory) -> Workspace:
     trouble.start()
     workspace.result = workspace.snakemake(
         *THROUGH_SLURM,
+        # Little memory, for that it ends soon.
+        *("--set-resources", "train_run:mem_mb=1500*attempt", "score_run:mem_mb=1500*attempt"),
         *arguments("--retries", "1", "--", METRICS),
         SLURM_CONF=workspace.slurm_conf,
     )
     trouble.over.set()
+    trouble.join()
     workspace.output = workspace.result.stdout + workspace.result.stderr
-    assert trouble.waiting == set(), workspace.output
+    assert not any(trouble.to_come.values()), (trouble.happened, workspace.output)
+    workspace.happened, workspace.jobs = trouble.happened, cluster.jobs()
     return workspace
+
+
+def went_on(folder: Path, strategy: str) -> bool:
+    """Whether the last training of a run went on where an earlier one had ended."""
+    log = (folder / f"logs/train_run/0/{strategy}.log").read_text()
+    return re.search(r"^seed 0  goes on after epoch \d", log, re.MULTILINE) is not None
 
 
 def same_runs(folder: Path, other: Path, strategies: list[str]) -> bool:
@@ -143,31 +196,41 @@ def same_runs(folder: Path, other: Path, strategies: list[str]) -> bool:
 
 
 @pytest.mark.slurm
-def test_requeued_cancelled_and_killed_jobs_end_as_if_nothing_had_happened(troubled, local):
-    assert same_runs(troubled.folder / "results/small", local, ["random", "badge", "margin"]), (
-        troubled.output
-    )
+def test_disturbed_jobs_end_as_if_nothing_had_happened(troubled, local):
+    strategies = [strategy for strategy, _ in troubled.happened.values()]
+    assert sorted(strategies) == sorted(set(DISTURBED))
+    assert same_runs(troubled.folder / "results/small", local, strategies), troubled.output
 
 
 @pytest.mark.slurm
 def test_a_job_that_comes_again_goes_on_where_it_was(troubled):
-    started = Counter(strategy for strategy, *_ in trainings(troubled.notes))
-    assert started == {"random": 2, "badge": 2, "margin": 2}
-    for strategy in started:
-        log = troubled.folder / f"results/small/logs/train_run/0/{strategy}.log"
-        assert re.search(r"^seed 0  goes on after epoch \d", log.read_text(), re.MULTILINE)
-    jobs = {strategy: set() for strategy in started}
-    for strategy, _, job, _ in trainings(troubled.notes):
-        jobs[strategy].add(job)
-    # Slurm itself repeats what it requeues; the others are submitted again.
-    assert {strategy: len(numbers) for strategy, numbers in jobs.items()} == {
-        **{"random": 1, "badge": 2, "margin": 2}
+    for trouble, (strategy, _) in troubled.happened.items():
+        assert went_on(troubled.folder / "results/small", strategy), trouble
+
+
+@pytest.mark.slurm
+def test_what_slurm_does_not_repeat_is_submitted_again(troubled):
+    jobs = {
+        trouble: [job for name, _, job, _ in trainings(troubled.notes) if name == strategy]
+        for trouble, (strategy, _) in troubled.happened.items()
     }
+    assert {trouble: (len(numbers), len(set(numbers))) for trouble, numbers in jobs.items()} == {
+        **{"preempted": (2, 1), "node_fails": (2, 1)},
+        **{"cancelled": (2, 2), "out_of_memory": (2, 2), "out_of_time": (2, 2)},
+    }
+    states = {job["id"]: job for job in troubled.jobs}
+    assert states[jobs["out_of_time"][0]]["state"] == "TIMEOUT"
+    # Twice what the rules say for the first attempt.
+    assert states[jobs["out_of_time"][1]]["limit"] == "2:40:00"
 
 
 @pytest.mark.slurm
 def test_each_training_has_a_gpu_to_itself(troubled):
-    assert {gpu for _, gpu, *_ in trainings(troubled.notes)} == {"0", "1"}
+    assert {gpu for _, gpu, *_ in trainings(troubled.notes)} == {
+        "node0:0",
+        "node0:1",
+        "node1:0",
+    }
     assert not (troubled.notes / "shared").exists()
 
 
@@ -175,27 +238,60 @@ def test_each_training_has_a_gpu_to_itself(troubled):
 def test_a_job_that_fails_for_good_names_its_log_and_stops_no_other(troubled):
     assert troubled.result.returncode != 0
     assert "results/small/logs/train_run/0/full.log" in troubled.output
-    assert troubled.output.count("error: this training is refused") == 2  # it was tried twice
+    assert troubled.output.count("error: this training is refused") == 4  # each was tried twice
     assert not (troubled.folder / METRICS).exists()
 
 
 @pytest.mark.slurm
-def test_a_later_run_does_what_is_left_and_gres_can_ask_for_the_gpu(troubled, local):
-    (troubled.notes / "refused").unlink()
+def test_one_allocation_does_what_is_left_and_goes_on_after_its_node_failed(
+    cluster, troubled, local, tmp_path
+):
+    for strategy in REFUSED:
+        (troubled.notes / f"refused_{strategy}").unlink()
     before = len(trainings(troubled.notes))
-    profile = troubled.folder / "slurm/profile.yaml"
-    text = profile.read_text()
-    assert text.count("\n  gres: null\n") == 1
-    profile.write_text(text.replace("\n  gres: null\n", "\n  gres: gpu:1\n"))
-    result = troubled.snakemake(
-        *THROUGH_SLURM, *arguments("--", METRICS), SLURM_CONF=troubled.slurm_conf
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    [(strategy, gpu, *_)] = trainings(troubled.notes)[before:]
-    assert strategy == "full"
-    assert gpu in ("0", "1")
+    environment = {
+        **{"SLURM_CONF": troubled.slurm_conf, "WEAKNEG_SCRATCH": str(tmp_path / "scratch")}
+    }
+    options = ("--parsable", "-w", "node1", "--cpus-per-task=2")
+    job = subprocess.run(
+        ["sbatch", *options, "slurm/allocation.sh", *arguments("--", METRICS)],
+        cwd=troubled.folder,
+        env=troubled.environment() | environment,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    assert job
+
+    def state() -> str:
+        return next((entry["state"] for entry in cluster.jobs() if entry["id"] == job), "")
+
     results = troubled.folder / "results/small"
-    assert same_runs(results, local, ["full"])
+    begun, until = [], time.monotonic() + 300
+    while not begun:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+        begun = [
+            (strategy, pid)
+            for strategy, _, _, pid in trainings(troubled.notes)[before:]
+            if has_begun(results / f"runs/0/{strategy}", pid)
+        ]
+    for _, pid in begun:
+        os.kill(int(pid), signal.SIGSTOP)
+    cluster.kill_node("node1")
+    cluster.repair_node("node1")
+    while state() in ("PENDING", "RUNNING", "COMPLETING"):
+        time.sleep(0.2)
+    output = (troubled.folder / f"allocation-{job}.log").read_text()
+    assert state() == "COMPLETED", output
+    assert "Unlocked" in output
+    assert all(went_on(results, strategy) for strategy, _ in begun)
+    started = trainings(troubled.notes)[before:]
+    assert {strategy for strategy, *_ in started} == set(REFUSED)
+    assert {(gpu, number) for _, gpu, number, _ in started} == {("node1:0", job)}
+    assert (troubled.notes / "shared").exists()  # two at a time
+    # Of the stores of both splits, one copy each.
+    assert len(list((tmp_path / "scratch").glob("*/*/*.h5"))) == 2
+    assert same_runs(results, local, REFUSED)
     mine, theirs = (pd.read_csv(folder / "metrics.csv") for folder in (results, local))
     clocks = [column for column in mine if column.startswith("seconds")]
     pd.testing.assert_frame_equal(mine.drop(columns=clocks), theirs.drop(columns=clocks))
@@ -204,12 +300,11 @@ def test_a_later_run_does_what_is_left_and_gres_can_ask_for_the_gpu(troubled, lo
 @pytest.mark.slurm
 def test_an_interrupted_run_leaves_no_job_behind(cluster, tmp_path):
     workspace = small_study(tmp_path)
-    environment = os.environ | cluster.environment
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    workspace.before_path = (str(cluster.folder / "bin"),)
     process = subprocess.Popen(
         ["snakemake", *THROUGH_SLURM, *arguments("--", METRICS)],
         cwd=workspace.folder,
-        env=environment,
+        env=workspace.environment() | {"SLURM_CONF": cluster.environment["SLURM_CONF"]},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         # Tests that run in the background inherit that it is ignored.
@@ -233,26 +328,146 @@ def test_an_interrupted_run_leaves_no_job_behind(cluster, tmp_path):
 
 @pytest.mark.slurm
 @pytest.mark.parametrize(
-    ("partitions", "gpu_partitions", "status_command", "words"),
+    ("partitions", "gpu_partitions", "account", "status_command", "words"),
     [
-        (["gpus"], [], "squeue", ["slurm/profile.yaml", "'gpus'", "cpu, gpu"]),
-        (["cpu"], ["cpu"], "squeue", ["'cpu'", "GPU", "gpus to 0"]),
-        ([None], [None], "sacct", ["sacct", "slurm-status-command to squeue"]),
-        ([None, "gpu", "cpu,gpu"], [None, "cpu,gpu"], "squeue", None),
+        (["gpus"], [], None, "squeue", ["slurm/profile.yaml", "'gpus'", "cpu, gpu"]),
+        (["cpu"], ["cpu"], None, "squeue", ["'cpu'", "GPU", "gpus to 0"]),
+        ([None], [None], None, "sacct", ["sacct", "slurm-status-command to squeue"]),
+        # Where nothing is accounted, an account is as good as none.
+        ([None, "gpu", "cpu,gpu"], [None, "cpu,gpu"], "lab", "squeue", None),
     ],
 )
 def test_a_mistake_in_the_profile_is_one_line(
-    cluster, monkeypatch, partitions, gpu_partitions, status_command, words
+    cluster, monkeypatch, partitions, gpu_partitions, account, status_command, words
 ):
     for name, value in cluster.environment.items():
         monkeypatch.setenv(name, value)
+    check = partial(check_cluster, partitions, gpu_partitions, [account], status_command)
     if words is None:
-        check_cluster(partitions, gpu_partitions, status_command)
-        return
+        check()
+    else:
+        assert all(word in one_line(check) for word in words), one_line(check)
+
+
+@pytest.mark.slurm
+def test_what_no_node_has_is_said(cluster, monkeypatch):
+    for name, value in cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    [line] = refusals([{"slurm_partition": "gpu", "gpu": 9}, {"mem_mb": 10, "gpu": 1}])
+    assert line.startswith("sbatch --partition=gpu --gpus=9: ")
+    assert "not available" in line
+
+
+def one_line(check) -> str:
+    """The mistake that a check finds."""
     with pytest.raises(UserError) as mistake:
-        check_cluster(partitions, gpu_partitions, status_command)
-    assert all(word in str(mistake.value) for word in words), str(mistake.value)
+        check()
     assert "\n" not in str(mistake.value)
+    return str(mistake.value)
+
+
+@pytest.mark.slurm
+def test_nodes_that_do_not_see_the_environment_are_said(cluster, tmp_path, tmp_path_factory):
+    binaries = tmp_path_factory.mktemp("binaries")
+    (binaries / "sbatch").write_text(
+        f"#!/bin/bash\npython={sys.executable}\n"
+        f'exec {shutil.which("sbatch")} "${{@//"$python"//nowhere/bin/python}}"\n'
+    )
+    (binaries / "sbatch").chmod(0o755)
+    workspace = small_study(tmp_path)
+    workspace.before_path = (str(binaries), str(cluster.folder / "bin"))
+    result = workspace.snakemake(
+        *THROUGH_SLURM,
+        *arguments("--retries", "0", "--", "results/small/features/train.h5"),
+        SLURM_CONF=cluster.environment["SLURM_CONF"],
+    )
+    assert result.returncode != 0
+    [line] = re.findall("^error: .*", result.stdout + result.stderr, re.MULTILINE)
+    assert "no /nowhere/bin/python" in line
+    assert "share" in line
+
+
+@pytest.fixture
+def pretended(tmp_path, monkeypatch) -> Path:
+    """A folder with commands of a Slurm of which there is nothing else, alone on the PATH."""
+    folder = tmp_path / "pretended"
+    folder.mkdir()
+    for name, script in PRETENDED.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+PRETENDED = {
+    "sinfo": "echo 'cpu* (null)'; echo 'gpu gpu:a100:4'",
+    "squeue": "",
+    "sacct": "",
+    "scontrol": "echo 'MinJobAge = 300 sec'",
+    "sacctmgr": "echo lab; echo Other",
+    "sbatch": "for word; do echo \"$word\" >> sbatch.txt; done; echo 'not today' >&2; exit 1",
+}
+
+
+@pytest.mark.parametrize(
+    ("account", "lacking", "words"),
+    [
+        ("lab,OTHER", [], None),
+        ("labs", [], ["slurm/profile.yaml", "'labs'", "lab, other"]),
+        ("labs", ["sacctmgr"], ["sshare", "no such command", "account is null"]),
+        (None, ["sacct"], ["sacct: no such command"]),
+        (None, ["sbatch", "sinfo"], ["sbatch, sinfo: no such command"]),
+    ],
+)
+def test_an_unknown_account_or_a_missing_command_is_one_line(pretended, account, lacking, words):
+    for command in lacking:
+        (pretended / command).unlink()
+    check = partial(check_cluster, ["gpu"], ["gpu"], [account], "sacct")
+    if words is None:
+        check()
+    else:
+        assert all(word in one_line(check) for word in words), one_line(check)
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted", "unwanted"),
+    [
+        ({"gpus": "0"}, ["-p", "cpu"], "gpu"),
+        (
+            {"gpu_partition": "gpu", "gres": "gpu:a100:1", "account": "lab"},
+            ["--gres=gpu:a100:1", "-p", "gpu", "-A", "lab"],
+            "--gpus",
+        ),
+        ({"gpu_partition": "gpu", "gpu_model": "a100"}, ["--gpus=a100:1", "-p", "gpu"], "--gres"),
+    ],
+)
+def test_what_the_variables_of_the_profile_ask_for(
+    finished, pretended, tmp_path, variables, wanted, unwanted
+):
+    workspace = Workspace(tmp_path)
+    for folder in ("results/digits/features", "results/digits/bags"):
+        shutil.copytree(finished.folder / folder, tmp_path / folder)
+    for name, value in ({"partition": "cpu"} | variables).items():
+        [text] = re.findall(
+            rf"^  {name}: .*\n", (tmp_path / "slurm/profile.yaml").read_text(), re.M
+        )
+        workspace.edit("slurm/profile.yaml", text, f"  {name}: {value}\n")
+    [label] = [path.name for path in sorted((tmp_path / "results/digits/bags").iterdir())][:1]
+    workspace.before_path = (str(pretended),)
+    result = workspace.snakemake(
+        *THROUGH_SLURM,
+        *("--retries", "0", "--", f"results/digits/runs/{label}/random/scores.parquet"),
+        PATH=os.pathsep.join([str(pretended), str(Path(sys.executable).parent), os.defpath]),
+    )
+    # Snakemake itself does not say why a group was refused.
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("warning: sbatch ")]
+    assert "not today" in line
+    assert all(flag in line for flag in wanted if flag.startswith("--"))
+    submitted = (tmp_path / "sbatch.txt").read_text().split("\n--parsable\n")[1]
+    words = submitted.split("\n--wrap=")[0].split("\n")
+    for flag in ["--mem", "4000", "-t", "80", "--cpus-per-task=1", *wanted]:
+        assert flag in words
+    assert not any(unwanted in word for word in words)
 
 
 def test_without_slurm_the_profile_ends_with_one_line(tmp_path, tmp_path_factory):

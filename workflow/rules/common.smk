@@ -23,7 +23,7 @@ from weakneg.files import check_writable
 from weakneg.figures import OF_CLIPS, READING_RUNS
 from weakneg.fingerprint import code_of_run, fingerprint
 from weakneg.provenance import keep_with_results, record_code
-from weakneg.slurm import check_cluster
+from weakneg.slurm import check_cluster, missing_python, refusals
 
 
 def checked(function, *arguments):
@@ -109,14 +109,30 @@ def check_executor():
     """Where jobs go to Slurm: is it there, as the profile says? If not, end with one line."""
     if workflow.executor_plugin.name != "slurm":
         return
-    jobs = [job.resources for job in workflow.dag.needrun_jobs() if not job.is_local]
+    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+    submitted = [(workflow.dag.get_job_group(job) or job).resources for job in jobs]
+    jobs = [job.resources for job in jobs]
     with_gpu = [job for job in jobs if job.get("gpu") or "gpu" in job.get("gres", "")]
     checked(
         check_cluster,
         {job.get("slurm_partition") for job in jobs},
         {job.get("slurm_partition") for job in with_gpu},
+        {job.get("slurm_account") for job in jobs},
         workflow.executor_settings.status_command,
     )
+    for line in refusals(submitted):
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def failure(logs):
+    """What to say when a job has failed, given the logs of Snakemake."""
+    for log in logs:
+        if python := missing_python(Path(log)):
+            return (
+                f"error: a node of the cluster has no {python}: install the environment in a folder"
+                " that the nodes share, and start Snakemake from it."
+            )
+    return "A job failed: its log is shown above, and named in the line 'log:'."
 
 
 def grows_from(amount):

@@ -133,6 +133,7 @@ def train(args: argparse.Namespace) -> None:
     """Train the seeds of a (class, strategy) pair."""
     from weakneg.config import RunSettings
     from weakneg.gpus import take_gpu
+    from weakneg.scratch import staged
     from weakneg.training.run import train_run
 
     identity = {
@@ -144,7 +145,7 @@ def train(args: argparse.Namespace) -> None:
     settings = RunSettings.model_validate_json(args.settings)
     take_gpu(args.device)
     train_run(
-        args.store,
+        staged(args.store),
         args.manifest,
         args.run,
         settings,
@@ -160,11 +161,12 @@ def score(args: argparse.Namespace) -> None:
     from weakneg.config import ScoreSettings
     from weakneg.gpus import take_gpu
     from weakneg.scoring import score_run
+    from weakneg.scratch import staged
 
     settings = ScoreSettings.model_validate_json(args.settings)
     take_gpu(args.device)
     score_run(
-        args.store,
+        staged(args.store),
         args.manifest,
         args.model,
         args.class_name,

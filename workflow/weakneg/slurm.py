@@ -1,27 +1,43 @@
 """What of a Slurm cluster would fail, or wait for ever, said before a job is submitted."""
 
+import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from getpass import getuser
+from pathlib import Path
+from typing import Any
 
 from weakneg.errors import UserError
 
 _PROFILE = "slurm/profile.yaml"
+_ADVICE = {
+    "sacct": f"set slurm-status-command to squeue in {_PROFILE}",
+    "sbatch": f"change {_PROFILE}, or what the rules ask for by --set-resources",
+    "sshare": f"where Slurm keeps no accounts, account is null in {_PROFILE}",
+}
+_NOT_FOUND = re.compile(r"(?<![\w/.-])(\S*/python[\d.]*): (?:No such file|not found|Permission)")
 
 
 def check_cluster(
-    partitions: Iterable[str | None], gpu_partitions: Iterable[str | None], status_command: str
+    partitions: Iterable[str | None],
+    gpu_partitions: Iterable[str | None],
+    accounts: Iterable[str | None],
+    status_command: str,
 ) -> None:
     """Check what `snakemake --profile slurm` is about to rely on.
 
     partitions, gpu_partitions: of all jobs, and of those that ask for a GPU; None is the default
+    accounts: whom jobs charge; None is left to Slurm
     status_command: squeue or sacct, by which Snakemake will learn the state of jobs
 
     Raises UserError where Slurm's commands are missing or its controller does not answer, when a
-    partition does not exist or has no GPUs, and for `sacct` where nothing is accounted: Snakemake
-    would wait for the first job for ever.
+    partition does not exist or has no GPUs, when an account is not one of the user's, and for
+    `sacct` where nothing is accounted: Snakemake would wait for the first job for ever.
     """
-    missing = [name for name in ("sbatch", "squeue", "sinfo") if shutil.which(name) is None]
+    # Of sacct, Snakemake wants to know whom earlier jobs have charged.
+    commands = ("sbatch", "squeue", "sinfo", "sacct")
+    missing = [name for name in commands if shutil.which(name) is None]
     if missing:
         raise UserError(
             f"{', '.join(missing)}: no such command here; start `snakemake --profile slurm` on a "
@@ -48,8 +64,69 @@ def check_cluster(
                 f"{_PROFILE}: no node of partition {partition!r} has a GPU; name one that has as "
                 "gpu_partition, or set gpus to 0 to train on CPUs."
             )
+    for account in set(accounts) - {None}:
+        known = _accounts()
+        # Snakemake takes several, joined by commas, and does not look at their case.
+        if known and not {name.lower() for name in str(account).split(",")} <= known:
+            raise UserError(
+                f"{_PROFILE}: {account!r} is not among your accounts on this cluster, which are "
+                f"{', '.join(sorted(known))}."
+            )
     if status_command == "sacct":
         _answer("sacct", "--allocations", "--noheader", "--starttime=now")
+
+
+def refusals(requests: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What sbatch has against jobs with these resources, a line for each that it would refuse.
+
+    Snakemake does not say why sbatch refused a group of jobs.
+    """
+    refused = []
+    for flags in sorted({_flags(resources) for resources in requests}):
+        try:
+            _answer("sbatch", "--test-only", *flags, "--wrap=true")
+        except UserError as error:
+            refused.append(f"{' '.join(['sbatch', *flags])}: {error}")
+    return refused
+
+
+def missing_python(log: Path) -> str | None:
+    """The Python that a node of the cluster did not find: by what the jobs have printed.
+
+    log: that of Snakemake, which names those of its jobs
+    """
+    for job in re.findall(
+        r"submitted with SLURM jobid .*\(log: (.+)\)", log.read_text(errors="replace")
+    ):
+        # Slurm's log of a job that went well is deleted.
+        if Path(job).exists() and (
+            found := _NOT_FOUND.search(Path(job).read_text(errors="replace"))
+        ):
+            return found[1]
+    return None
+
+
+def _flags(resources: Mapping[str, Any]) -> tuple[str, ...]:
+    """As Snakemake's executor asks for them."""
+    gpus, model = resources.get("gpu"), resources.get("gpu_model")
+    asked = {
+        "partition": resources.get("slurm_partition"),
+        "account": str(resources.get("slurm_account") or "").split(",")[0],
+        "mem": resources.get("mem_mb"),
+        "time": resources.get("runtime"),
+        "gpus": f"{model}:{gpus}" if model and gpus else gpus,
+        "gres": resources.get("gres"),
+    }
+    return tuple(f"--{name}={value}" for name, value in asked.items() if value)
+
+
+def _accounts() -> set[str]:
+    """The user's accounts. Raises UserError where they cannot be asked for."""
+    try:
+        listed = _answer("sacctmgr", "-n", "-s", "list", "user", getuser(), "format=account%256")
+    except UserError:  # some sites let only administrators ask it
+        listed = _answer("sshare", "-U", "--format=Account%256", "--noheader")
+    return {name.lower() for name in listed.split()}
 
 
 def _answer(*command: str) -> str:
@@ -64,9 +141,4 @@ def _answer(*command: str) -> str:
         if result.returncode == 0:
             return result.stdout
         complaint = (result.stderr.strip() or "it failed without a word").splitlines()[0]
-    advice = (
-        f"set slurm-status-command to squeue in {_PROFILE}"
-        if command[0] == "sacct"
-        else "is Slurm up?"
-    )
-    raise UserError(f"{command[0]}: {complaint}; {advice}.")
+    raise UserError(f"{command[0]}: {complaint}; {_ADVICE.get(command[0], 'is Slurm up?')}.")
