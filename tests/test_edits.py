@@ -78,6 +78,10 @@ EDITS = {
             NOTHING,
         ),
     ),
+    "the augmentation, which no study here has": (
+        f"{LIBRARY}/training/batches/augmented.py",
+        *("* min(most, size)", "* min(size, most)", NOTHING),
+    ),
     # Strategies.
     "a strategy": (f"{LIBRARY}/strategies/badge.py", "_BLOCK = 64", "_BLOCK = 32", trained(2, 2)),
     "a strategy of one study": (
@@ -186,6 +190,15 @@ EDITS = {
     "the ratio": (
         *(f"{STUDIES}/soundscapes.yaml", "negatives_per_positive: 2.0"),
         *("negatives_per_positive: 3.0", trained(0, 10)),
+    ),
+    "augmentation": (
+        *(f"{STUDIES}/soundscapes.yaml", "sampling:\n"),
+        "augmentation: {mixup_domain: spectrogram}\nsampling:\n",
+        trained(0, 10),
+    ),
+    "the share of the pool that is scored": (
+        *(f"{STUDIES}/digits.yaml", "seeds: 5", "seeds: 5\nsampling: {candidate_fraction: 0.5}"),
+        trained(16, 0),
     ),
     "a seed more": (f"{STUDIES}/digits.yaml", "seeds: 5", "seeds: 6", trained(16, 0)),
     "a seed less": (f"{STUDIES}/digits.yaml", "seeds: 5", "seeds: 4", trained(16, 0)),
