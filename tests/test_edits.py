@@ -117,7 +117,7 @@ EDITS = {
         trained(16, 10),
     ),
     "the loss": (
-        *(f"{LIBRARY}/training/loop.py", "total += loss.detach()", "total += 2 * loss.detach()"),
+        *(f"{LIBRARY}/training/loop.py", "append(loss.detach())", "append(2 * loss.detach())"),
         trained(16, 10),
     ),
     "the optimiser": (*(f"{LIBRARY}/training/adam.py", "eps=1e-8", "eps=1e-7", trained(16, 10)),),
