@@ -320,7 +320,7 @@ def test_an_interrupted_run_leaves_no_job_behind(cluster, tmp_path):
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate()
         assert process.returncode != 0
-        for _ in range(100):
+        for _ in range(600):
             if not cluster.jobs(alive):
                 break
             time.sleep(0.1)
