@@ -4,6 +4,7 @@ One run of a small study goes through all that a cluster does to jobs; what it l
 with a local run.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -32,15 +34,26 @@ strategies: [random, full, badge, margin, gradient_embedding, kl_probability, kl
 seeds: 2
 training: {epochs: 8}
 """
-DISTURBED = ("random", "badge", "margin", "gradient_embedding", "kl_probability")
+# What happens to which training, after its first epoch.
+DISTURBED = {
+    "random": "preempted",
+    "badge": "node_fails",
+    "margin": "cancelled",
+    "gradient_embedding": "out_of_memory",
+    "kl_probability": "out_of_time",
+}
 REFUSED = ("full", "kl_embedding")
+# Where there is one GPU, and so one training at a time: for what happens to a whole node.
+ON_NODE1 = ("random", "badge")
+NODE = f"'--nodelist=node1' if wildcards.strategy in {ON_NODE1} else '--nodelist=node0'"
 METRICS = "results/small/metrics.csv"
 OF_A_RUN = ["model.pt", "history.parquet", "selection.h5", "run.json", "scores.parquet"]
 # The tests' jobs are short: ask for their state early.
 THROUGH_SLURM = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2"]
 
-# What the rules call `python`: it writes down the trainings, refuses some, notices when two have
-# the same GPU (the lock ends with the process), and takes memory beside one that is called hungry.
+# What the rules call `python`: it writes down the trainings, refuses some, has a strategy's first
+# training stop after its first epoch, notices when two have the same GPU (the lock ends with the
+# process), and takes memory beside one that is called hungry.
 PYTHON = """\
 #!/bin/sh
 case "$*" in *" train --study "*) ;; *) exec {python} "$@" ;; esac
@@ -58,9 +71,23 @@ done 2> /dev/null &
 gpu=$SLURMD_NODENAME:$CUDA_VISIBLE_DEVICES
 exec 9> "$gpu"
 flock -n 9 || echo "$strategy" >> shared
+grep -q "^$strategy " trainings || export PYTHONPATH={notes}/stops:$PYTHONPATH
 echo "$strategy $gpu $SLURM_JOB_ID $$" >> trainings
 cd - > /dev/null
 exec {python} "$@"
+"""
+# Python runs this by itself; the event comes before the second state takes the place of the first.
+STOPS = """\
+import os, signal, sys
+
+def stop(event, arguments):
+    if event == "os.rename" and str(arguments[1]).endswith("seeds/0.pt"):
+        if os.path.exists(arguments[1]) and not stopped:
+            stopped.append(True)
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+stopped = []
+sys.addaudithook(stop)
 """
 
 
@@ -92,33 +119,20 @@ def local(cluster, tmp_path_factory) -> Path:
 
 
 class Trouble(threading.Thread):
-    """All that a cluster does to jobs, each to a training of its own, after its first seed.
+    """All that a cluster does to jobs, each to a training of its own, which has stopped."""
 
-    `happened` says what has happened to which training: strategy and number of the job.
-    """
-
-    def __init__(self, cluster, runs: Path, notes: Path):
+    def __init__(self, cluster, notes: Path):
         super().__init__(daemon=True)
-        self.cluster, self.runs, self.notes = cluster, runs, notes
-        self.happened: dict[str, tuple[str, str]] = {}
-        # On node1 there is one training at a time.
-        self.to_come = {
-            "node0": [self.cancelled, self.out_of_memory, self.out_of_time],
-            "node1": [self.preempted, self.node_fails],
-        }
+        self.cluster, self.notes = cluster, notes
+        self.happened: set[str] = set()
         self.over = threading.Event()
 
     def run(self) -> None:
-        while any(self.to_come.values()) and not self.over.wait(0.05):
-            for strategy, gpu, job, pid in trainings(self.notes):
-                to_come = self.to_come[gpu.split(":")[0]]
-                spared = strategy in [strategy for strategy, _ in self.happened.values()]
-                if to_come and not spared and has_begun(self.runs / strategy, pid):
-                    trouble = to_come.pop(0)
-                    self.happened[trouble.__name__] = (strategy, job)
-                    # It must not end before the trouble is there.
-                    os.kill(int(pid), signal.SIGSTOP)
-                    trouble(job, pid)
+        while self.happened != DISTURBED.keys() and not self.over.wait(0.05):
+            for strategy, _, job, pid in trainings(self.notes):
+                if strategy not in self.happened and has_stopped(pid):
+                    self.happened.add(strategy)
+                    getattr(self, DISTURBED[strategy])(job, pid)
         self.cluster.restart_controller()
 
     def preempted(self, job: str, pid: str) -> None:
@@ -139,9 +153,10 @@ class Trouble(threading.Thread):
         self.cluster.ask("scontrol", "update", f"JobId={job}", "EndTime=now")
 
 
-def has_begun(run: Path, pid: str) -> bool:
-    """Whether a training has saved something, and lives."""
-    return (run / "seeds/0.pt").exists() and psutil.pid_exists(int(pid))
+def has_stopped(pid: str) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(int(pid)).status() == psutil.STATUS_STOPPED
+    return False
 
 
 def trainings(notes: Path) -> list[list[str]]:
@@ -166,20 +181,24 @@ def troubled(cluster, tmp_path_factory) -> Workspace:
     python.chmod(0o755)
     workspace.before_path = (str(python.parent), str(cluster.folder / "bin"))
     workspace.slurm_conf = cluster.environment["SLURM_CONF"]
-    trouble = Trouble(cluster, workspace.folder / "results/small/runs/0", workspace.notes)
+    (workspace.notes / "stops").mkdir()
+    (workspace.notes / "stops/sitecustomize.py").write_text(STOPS)
+    trouble = Trouble(cluster, workspace.notes)
     trouble.start()
     workspace.result = workspace.snakemake(
         *THROUGH_SLURM,
         # Little memory, for that it ends soon.
-        *("--set-resources", "train_run:mem_mb=1500*attempt", "score_run:mem_mb=1500*attempt"),
+        "--set-resources",
+        *(f"{rule}:mem_mb=1500*attempt" for rule in ("train_run", "score_run")),
+        *(f"{rule}:slurm_extra={NODE}" for rule in ("train_run", "score_run")),
         *arguments("--retries", "1", "--", METRICS),
         SLURM_CONF=workspace.slurm_conf,
     )
     trouble.over.set()
     trouble.join()
     workspace.output = workspace.result.stdout + workspace.result.stderr
-    assert not any(trouble.to_come.values()), (trouble.happened, workspace.output)
-    workspace.happened, workspace.jobs = trouble.happened, cluster.jobs()
+    assert trouble.happened == DISTURBED.keys(), (trouble.happened, workspace.output)
+    workspace.jobs = cluster.jobs()
     return workspace
 
 
@@ -189,7 +208,7 @@ def went_on(folder: Path, strategy: str) -> bool:
     return re.search(r"^seed 0  goes on after epoch \d", log, re.MULTILINE) is not None
 
 
-def same_runs(folder: Path, other: Path, strategies: list[str]) -> bool:
+def same_runs(folder: Path, other: Path, strategies: Iterable[str]) -> bool:
     paths = [f"runs/0/{strategy}/{name}" for strategy in strategies for name in OF_A_RUN]
     return {
         path: (folder / path).read_bytes() == (other / path).read_bytes() for path in paths
@@ -198,14 +217,12 @@ def same_runs(folder: Path, other: Path, strategies: list[str]) -> bool:
 
 @pytest.mark.slurm
 def test_disturbed_jobs_end_as_if_nothing_had_happened(troubled, local):
-    strategies = [strategy for strategy, _ in troubled.happened.values()]
-    assert sorted(strategies) == sorted(set(DISTURBED))
-    assert same_runs(troubled.folder / "results/small", local, strategies), troubled.output
+    assert same_runs(troubled.folder / "results/small", local, DISTURBED), troubled.output
 
 
 @pytest.mark.slurm
 def test_a_job_that_comes_again_goes_on_where_it_was(troubled):
-    for trouble, (strategy, _) in troubled.happened.items():
+    for strategy, trouble in DISTURBED.items():
         assert went_on(troubled.folder / "results/small", strategy), trouble
 
 
@@ -213,7 +230,7 @@ def test_a_job_that_comes_again_goes_on_where_it_was(troubled):
 def test_what_slurm_does_not_repeat_is_submitted_again(troubled):
     jobs = {
         trouble: [job for name, _, job, _ in trainings(troubled.notes) if name == strategy]
-        for trouble, (strategy, _) in troubled.happened.items()
+        for strategy, trouble in DISTURBED.items()
     }
     assert {trouble: (len(numbers), len(set(numbers))) for trouble, numbers in jobs.items()} == {
         **{"preempted": (2, 1), "node_fails": (2, 1)},
@@ -269,17 +286,10 @@ def test_one_allocation_does_what_is_left_and_goes_on_after_its_node_failed(
         return next((entry["state"] for entry in cluster.jobs() if entry["id"] == job), "")
 
     results = troubled.folder / "results/small"
-    begun, until = [], time.monotonic() + 300
-    while not begun:
+    until = time.monotonic() + 300
+    while sum(has_stopped(pid) for *_, pid in trainings(troubled.notes)[before:]) < len(REFUSED):
         assert time.monotonic() < until
         time.sleep(0.05)
-        begun = [
-            (strategy, pid)
-            for strategy, _, _, pid in trainings(troubled.notes)[before:]
-            if has_begun(results / f"runs/0/{strategy}", pid)
-        ]
-    for _, pid in begun:
-        os.kill(int(pid), signal.SIGSTOP)
     cluster.kill_node("node1")
     cluster.repair_node("node1")
     while state() in ("PENDING", "RUNNING", "COMPLETING"):
@@ -287,7 +297,7 @@ def test_one_allocation_does_what_is_left_and_goes_on_after_its_node_failed(
     output = (troubled.folder / f"allocation-{job}.log").read_text()
     assert state() == "COMPLETED", output
     assert "Unlocked" in output
-    assert all(went_on(results, strategy) for strategy, _ in begun)
+    assert all(went_on(results, strategy) for strategy in REFUSED)
     started = trainings(troubled.notes)[before:]
     assert {strategy for strategy, *_ in started} == set(REFUSED)
     assert {(gpu, number) for _, gpu, number, _ in started} == {("node1:0", job)}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from weakneg.errors import UserError
-from weakneg.evaluation import METRICS, MORE_METRICS, TEXT_COLUMNS
+from weakneg.evaluation import METRICS, MORE_METRICS, read_metrics
 
 _KEY = ["class", "strategy", "seed"]
 _COUNTS = [
@@ -58,18 +58,7 @@ def _metrics_files(path: Path) -> dict[str, Path]:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
-        metrics = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(TEXT_COLUMNS, str),
-            keep_default_na=False,
-            float_precision="round_trip",
-        )
-    except (OSError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}).") from error
-    missing = [column for column in (*_KEY, *METRICS) if column not in metrics]
-    if missing:
-        raise UserError(f"{path} has no column {missing[0]!r}: it holds no metrics.")
+    metrics = read_metrics(path, needed=(*_KEY, *METRICS))
     twice = metrics[metrics.duplicated(_KEY)]
     if len(twice):
         raise UserError(f"{path}: {_row(twice.iloc[0][_KEY])} comes twice.")

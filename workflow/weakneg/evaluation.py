@@ -160,10 +160,10 @@ def collect_metrics(runs: Sequence[tuple[str, str | Path]], output: str | Path) 
         metrics.to_csv(temporary, index=False, lineterminator="\n")
 
 
-def read_metrics(path: str | Path) -> pd.DataFrame:
+def read_metrics(path: str | Path, needed: Sequence[str] = COLUMNS) -> pd.DataFrame:
     """Read a `metrics.csv`; names stay text, so that classes called "NA" or "007" survive.
 
-    Raises UserError when the file is missing or lacks a column.
+    Raises UserError when the file is missing, is no text, or lacks a `needed` column.
     """
     try:
         metrics = pd.read_csv(
@@ -174,9 +174,9 @@ def read_metrics(path: str | Path) -> pd.DataFrame:
         )
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the metrics stage first.") from None
-    except pd.errors.EmptyDataError:
-        metrics = pd.DataFrame()
-    missing = [column for column in COLUMNS if column not in metrics]
+    except (OSError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}).") from error
+    missing = [column for column in needed if column not in metrics]
     if missing:
         raise UserError(f"{path} has no column {missing[0]!r}; run the metrics stage again.")
     return metrics
