@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -308,6 +308,43 @@ def test_one_allocation_does_what_is_left_and_goes_on_after_its_node_failed(
     mine, theirs = (pd.read_csv(folder / "metrics.csv") for folder in (results, local))
     clocks = [column for column in mine if column.startswith("seconds")]
     pd.testing.assert_frame_equal(mine.drop(columns=clocks), theirs.drop(columns=clocks))
+
+
+@pytest.mark.slurm
+def test_an_output_that_appears_late_is_waited_for(cluster, tmp_path):
+    workspace = small_study(tmp_path)
+    workspace.before_path = (str(cluster.folder / "bin"),)
+    store, log = tmp_path / "results/small/features/train.h5", tmp_path / "output"
+    before = {job["id"] for job in cluster.jobs()}
+
+    def states() -> list[str]:
+        return [job["state"] for job in cluster.jobs() if job["id"] not in before]
+
+    def wait_until(happened: Callable[[], bool]) -> None:
+        while not happened():
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+
+    process = subprocess.Popen(
+        ["snakemake", *THROUGH_SLURM, *arguments("--", str(store.relative_to(tmp_path)))],
+        cwd=workspace.folder,
+        env=workspace.environment() | {"SLURM_CONF": cluster.environment["SLURM_CONF"]},
+        stdout=log.open("w"),
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        wait_until(lambda: "RUNNING" in states())
+        # It must not look before the output is away.
+        process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: states() == ["COMPLETED"])
+        store.rename(tmp_path / "late")
+        process.send_signal(signal.SIGCONT)
+        wait_until(lambda: "Waiting at most 60 seconds for missing files" in log.read_text())
+        (tmp_path / "late").rename(store)
+        assert process.wait() == 0, log.read_text()
+        assert states() == ["COMPLETED"]
+    finally:
+        process.kill()
 
 
 @pytest.mark.slurm

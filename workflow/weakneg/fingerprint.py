@@ -268,16 +268,15 @@ class _Module:
             tree = ast.parse(self.path.read_text(encoding="utf-8"))
         except SyntaxError as error:
             raise UserError(f"{self.path}, line {error.lineno}: {error.msg}.") from error
-        tree = _WithoutTypeChecking().visit(tree)
-        before = _names(tree)
-        tree = _WithoutHints().visit(tree)
+        without_hints = _WithoutHints()
+        tree = without_hints.visit(tree)
         used = _names(tree)
-        self._only_hints = before - used
+        self._only_hints = without_hints.names - used
         self.imports: dict[str, _Import] = {}
         statements: dict[str, list[ast.stmt]] = {_BODY: []}
         for node in tree.body:
             if isinstance(node, ast.Import | ast.ImportFrom):
-                bound = self._bound(node)
+                bound = self.bound(node)
                 self.imports |= bound
                 if bound and not used & set(bound):  # imported for its effect
                     statements[_BODY].append(node)
@@ -286,7 +285,7 @@ class _Module:
                     statements.setdefault(defined, []).append(node)
         self.definitions = {name: _Definition(self, nodes) for name, nodes in statements.items()}
 
-    def _bound(self, node: ast.Import | ast.ImportFrom) -> dict[str, _Import]:
+    def bound(self, node: ast.Import | ast.ImportFrom) -> dict[str, _Import]:
         """Name -> what it stands for, without names that only hints use."""
         found = {}
         for alias in node.names:
@@ -309,14 +308,6 @@ class _Module:
         around = self.name.split(".")
         around = around[: len(around) - node.level + self._is_init]
         return ".".join([*around, *filter(None, [node.module])])
-
-    def bound_inside(self, nodes: list[ast.stmt]) -> dict[str, _Import]:
-        """What imports inside of statements bind."""
-        found = {}
-        for node in _walk(nodes):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                found |= self._bound(node)
-        return found
 
     def plugin_folder(self, call: ast.Call) -> str | None:
         """The folder that an import by name loads from; None when the call is none.
@@ -354,15 +345,17 @@ class _Definition:
         self._module, self._nodes = module, nodes
         self.is_empty = not nodes
         self.where = f"{module.path}, line {nodes[0].lineno}" if nodes else str(module.path)
-        self.imports = module.bound_inside(nodes)
+        self.imports: dict[str, _Import] = {}
         self.chains = sorted(set(_chains(nodes)))
         self.attributes: set[str] = set()
         self._files: set[Path] = set()
         self.asks_by_variable = False
         self.plugin_folders: set[str] = set()
-        for node in _walk(nodes):
+        for node in _walk(*nodes):
             if isinstance(node, ast.Attribute):
                 self.attributes.add(node.attr)
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                self.imports |= module.bound(node)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 if node.value.isidentifier():
                     self.attributes.add(node.value)
@@ -430,22 +423,31 @@ def _defined(node: ast.stmt) -> list[str]:
 
 
 # ----------------------------------------------------------------------------- syntax trees
-class _WithoutTypeChecking(ast.NodeTransformer):
-    """`if TYPE_CHECKING:` never runs; what its `else` holds always does."""
+class _WithoutHints(ast.NodeTransformer):
+    """Takes out what never runs: type hints, and what `if TYPE_CHECKING:` holds.
+
+    names : those in the hints that were taken out
+    """
+
+    def __init__(self):
+        self.names: set[str] = set()
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        checking = "TYPE_CHECKING" in (
+            getattr(node.test, "id", None),
+            getattr(node.test, "attr", None),
+        )
+        if checking:
+            node.body = []
         self.generic_visit(node)
-        name = getattr(node.test, "id", getattr(node.test, "attr", None))
-        return node.orelse if name == "TYPE_CHECKING" else node
+        return node.orelse if checking else node
 
-
-class _WithoutHints(ast.NodeTransformer):
     def visit_arg(self, node: ast.arg) -> ast.arg:
-        node.annotation = None
+        node.annotation = self._take(node.annotation)
         return node
 
     def _function(self, node):
-        node.returns = None
+        node.returns = self._take(node.returns)
         return self.generic_visit(node)
 
     visit_FunctionDef = visit_AsyncFunctionDef = _function
@@ -456,21 +458,42 @@ class _WithoutHints(ast.NodeTransformer):
             if isinstance(statement, ast.AnnAssign) and not (
                 node.bases or _names(statement.annotation) & {"ClassVar", "InitVar", "KW_ONLY"}
             ):
-                statement.annotation = None
+                statement.annotation = self._take(statement.annotation)
         node.body = [
             each if isinstance(each, ast.AnnAssign) else self.visit(each) for each in node.body
         ]
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.Assign | None:
+        self._take(node.annotation)
         if node.value is None:
             return None
         return ast.copy_location(ast.Assign([node.target], node.value), node)
 
+    def _take(self, hint: ast.expr | None) -> None:
+        if hint is not None:
+            self.names |= _names(hint) | _names_in_texts(hint)
 
-def _walk(nodes: list[ast.stmt]) -> Iterator[ast.AST]:
-    for node in nodes:
-        yield from ast.walk(node)
+
+def _children(node: ast.AST) -> list[ast.AST]:
+    """As `ast.iter_child_nodes`, in half the time."""
+    found = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, ast.AST):
+            found.append(value)
+        elif isinstance(value, list):
+            found += [each for each in value if isinstance(each, ast.AST)]
+    return found
+
+
+def _walk(*nodes: ast.AST) -> Iterator[ast.AST]:
+    """The nodes and all below them, in any order."""
+    waiting = [*nodes]
+    while waiting:
+        node = waiting.pop()
+        waiting += _children(node)
+        yield node
 
 
 def _chains(nodes: list[ast.stmt]) -> Iterator[tuple[str, ...]]:
@@ -488,20 +511,23 @@ def _chains(nodes: list[ast.stmt]) -> Iterator[tuple[str, ...]]:
             if node.value.isidentifier():  # a hint that works at run time, perhaps
                 yield (node.value,)
         else:
-            waiting += ast.iter_child_nodes(node)
+            waiting += _children(node)
 
 
 def _names(tree: ast.AST) -> set[str]:
     """Names that occur, those inside of hints written as strings included."""
     found = set()
-    for node in ast.walk(tree):
+    for node in _walk(tree):
         if isinstance(node, ast.Name):
             found.add(node.id)
-        for hint in (getattr(node, "annotation", None), getattr(node, "returns", None)):
-            for part in ast.walk(hint) if isinstance(hint, ast.AST) else ():
-                if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                    found.update(re.findall(r"\w+", part.value))
+        elif isinstance(node, ast.AnnAssign) and node.annotation is not None:
+            found |= _names_in_texts(node.annotation)
     return found
+
+
+def _names_in_texts(hint: ast.expr) -> set[str]:
+    texts = [part.value for part in _walk(hint) if isinstance(part, ast.Constant)]
+    return {name for text in texts if isinstance(text, str) for name in re.findall(r"\w+", text)}
 
 
 def _canonical(node: object) -> str:

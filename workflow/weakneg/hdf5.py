@@ -60,7 +60,7 @@ class Digest:
     """Hash of the rows of a data set, to be `add`ed in their order, in any pieces."""
 
     def __init__(self):
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._hash = hashlib.sha256()
 
     def add(self, rows: np.ndarray) -> None:
         self._hash.update(np.ascontiguousarray(rows).data)
@@ -78,7 +78,7 @@ def content_digest(data: h5py.Dataset) -> str:
     """
     if not data.is_virtual:
         return data.attrs["digest"]
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.sha256()
     for source in data.virtual_sources():
         path = Path(data.file.filename).parent / source.file_name
         try:

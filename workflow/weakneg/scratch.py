@@ -50,7 +50,7 @@ def staged(store: Path) -> Path:
 def _copy_of(store: Path, folder: Path) -> Path:
     files = {name: (store.parent / name).stat() for name in _files(store)}
     state = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in files.items()]
-    key = hashlib.blake2b(f"{store.resolve()}{state}".encode(), digest_size=12).hexdigest()
+    key = hashlib.sha256(f"{store.resolve()}{state}".encode()).hexdigest()[:24]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     copy = folder / key
     lock = open(folder / f"{key}.lock", "a")  # noqa: SIM115
@@ -109,13 +109,13 @@ def _make(copy: Path, source: Path, names: Iterable[str]) -> None:
         for name in names:
             target = partial / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            digest = hashlib.blake2b()
+            digest = hashlib.sha256()
             with open(source / name, "rb") as file, open(target, "wb") as output:
                 while block := file.read(_BLOCK):
                     digest.update(block)
                     output.write(block)
             with open(target, "rb") as file:
-                if hashlib.file_digest(file, hashlib.blake2b).digest() != digest.digest():
+                if hashlib.file_digest(file, "sha256").digest() != digest.digest():
                     raise OSError(EIO, f"{target} is not what was written")
         os.replace(partial, copy)
     finally:
