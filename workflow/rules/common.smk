@@ -19,7 +19,7 @@ from weakneg.config import SHARD_SIZE, canonical, load
 from weakneg.cost import cost_text
 from weakneg.datasets.local_copy import DATA_VARIABLE
 from weakneg.errors import UserError
-from weakneg.files import check_writable
+from weakneg.files import check_room, check_writable
 from weakneg.figures import OF_CLIPS, READING_RUNS
 from weakneg.fingerprint import code_of_run, fingerprint
 from weakneg.provenance import keep_with_results, record_code
@@ -37,6 +37,8 @@ def checked(function, *arguments):
 CONFIG = checked(load, config)
 checked(keep_with_results)
 if workflow.is_main_process:
+    # Snakemake itself would end with a traceback.
+    checked(check_room, ".snakemake")
     lock.enter()
 
 # Where jobs find the library (in a conda environment or on another machine too), the data and the

@@ -4,7 +4,6 @@ The rules of the workflow call it; so can a person, with the command that `snake
 """
 
 import argparse
-import errno
 import json
 import os
 import sys
@@ -12,8 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from weakneg.errors import UserError
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from weakneg.files import NO_ROOM
 
 # Every stage imports what it needs when it runs: importing torch takes seconds.
 
@@ -519,7 +517,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return getattr(args, "trouble", 1)
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in NO_ROOM:
             raise
         reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
         print(f"error: {reason}: make room and run again.", file=sys.stderr)
