@@ -16,13 +16,13 @@ from scipy.stats import hypergeom
 
 from weakneg import audit, datasets
 from weakneg.__main__ import main
-from weakneg.audit import escape, expected_jaccard, jaccard, turnover, write_audit
+from weakneg.audit import expected_jaccard, jaccard, turnover, write_audit
 from weakneg.bags import Bags, draw_bags, split_validation, write_manifest
 from weakneg.errors import UserError
 from weakneg.figures.selection import RANDOM, draw_selection, selection
 from weakneg.figures.style import STYLES, house_style
 from weakneg.selections import read_clips
-from weakneg.wording import number
+from weakneg.wording import escape, number
 
 FRACTION = 0.25  # of the bags that go to validation
 BOTH = ("selection_overlap", "selection_turnover")
@@ -884,6 +884,13 @@ def test_a_bad_manifest_of_clips_is_named(clips, old, new, match):
     assert old in text
     path.write_text(text.replace(old, new))
     one_line(clips, rf"^{path}{match}")
+
+
+def test_an_empty_line_in_a_manifest_of_clips_is_nothing(clips):
+    path = clips.manifests[0]
+    before = read_clips(path)
+    path.write_text(path.read_text().replace("\n", "\n\n", 2))
+    pd.testing.assert_frame_equal(read_clips(path), before)
 
 
 def test_an_empty_or_missing_manifest_of_clips_is_named(clips):

@@ -356,6 +356,25 @@ def test_without_groups_the_split_is_that_of_published_results():
         assert split_validation(label, 0.2, 3, group)[1].tolist() == validation
 
 
+@pytest.mark.parametrize(
+    ("sizes", "held_out"),
+    [
+        ([90, 5, 5], {10}),
+        ([90, 10], {10}),
+        ([30, 30, 40], {30}),  # no group is small enough
+        ([60, *[5] * 8], {10}),
+        ([40, 20, 10, 8, 6, 6, 5, 5], range(5, 21)),
+    ],
+)
+def test_a_large_group_stays_for_training(sizes, held_out):
+    positives = np.repeat(np.arange(len(sizes)), sizes)
+    group = np.concatenate([positives, 100 + np.arange(100)])
+    label = np.arange(200) < 100
+    for seed in range(20):
+        _, validation = split_validation(label, 0.1, seed, group)
+        assert label[validation].sum() in held_out
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=6, max_size=60),

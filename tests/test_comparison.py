@@ -73,6 +73,14 @@ class TestDifferences:
         row = only(paired_differences(metrics, study_of(["a"], ["random", "badge"]), "ap"))
         assert (row["verdict"], row["clear"]) == (verdict, clear)
 
+    def test_rounding_breaks_no_tie(self):
+        values = {("a", "random"): [0.1, 0.2, 0.4], ("a", "badge"): [0.4, 0.1, 0.2]}
+        assert np.mean(np.subtract(*values.values())) != 0
+        metrics, study = metrics_of(values), study_of(["a"], ["random", "badge"])
+        assert only(paired_differences(metrics, study, "ap"))["verdict"] == "tie"
+        assert only(compare(metrics, study, "ap"))["ties"] == 1
+        assert average_ranks(metrics, study, "ap")["average_rank"].tolist() == [1.5, 1.5]
+
     def test_one_seed_is_never_clear(self):
         row = only(paired_differences(*toy({"badge": [0.25]}), "ap"))
         assert (row["verdict"], row["clear"], row["seeds"]) == ("better", False, 1)

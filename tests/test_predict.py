@@ -267,11 +267,11 @@ def test_no_recording_is_one_error_and_no_table(study, tmp_path, capsys, what):
 
 def test_an_output_that_cannot_be_written_is_one_error(study, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    output = tmp_path / "file" / "scores.csv"
+    output = tmp_path / "file" / "scores.csv"  # below a file
     model = study / "runs" / "Hum" / "attention"
     arguments = ["predict", study / "test", "--models", model, "--output", output]
     assert main(list(map(str, arguments))) == 1
-    assert f"error: {output} cannot be written" in capsys.readouterr().err
+    assert f"error: {output.parent} cannot be written" in capsys.readouterr().err
 
 
 # ---- models ------------------------------------------------------------------------------------

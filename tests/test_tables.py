@@ -81,7 +81,7 @@ class TestTables:
             if line.startswith("| Strategy")
         ]
         cells = " ".join(headers)
-        for name in [*(f"c{i}\\|x" for i in range(9)), MEAN_OVER_CLASSES]:
+        for name in [*(f"c{i}&#124;x" for i in range(9)), MEAN_OVER_CLASSES]:
             assert cells.count(f"{name} AP") == 1
         assert headers[-1].rstrip(" |").endswith(f"{MEAN_OVER_CLASSES} ROC-AUC")
 

@@ -494,6 +494,21 @@ def test_patience_counts_the_epochs_since_the_best(train, monkeypatch, patience,
     assert table.epoch[table.best].item() == np.argmax(aps[:epochs]) + 1
 
 
+def test_patience_begins_when_the_strategy_does(train, monkeypatch):
+    _pretend(monkeypatch, [0.9] + [0.0] * 8)
+    folder = train("run", "margin", epochs=8, patience=2, warmup_epochs=3)
+    assert history(folder).epoch.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_a_strategy_that_needs_more_memory_than_there_is_is_one_sentence(train, monkeypatch):
+    def too_much(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
+
+    monkeypatch.setattr("weakneg.strategies.badge.select", too_much)
+    with pytest.raises(UserError, match=r"seed 0, epoch 1: cpu has not the memory for badge"):
+        train("run", "badge")
+
+
 # ----------------------------------------------------------------------------- which bags
 def test_resampling_every_third_epoch(train):
     folder = train("run", "margin", resample_every=3, epochs=8)
@@ -811,6 +826,17 @@ def test_the_model_file_alone_says_what_it_takes_to_score_other_data(train, data
     assert (saved["kind"], saved["parameters"]) == (store.kind, store.parameters)
     assert (saved["mean"], saved["std"]) == (store.mean.tolist(), store.std.tolist())
     assert saved["instance_shape"] == [1, 8, 8]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("class", "dark"), ("kind", "clips"), ("mean", [0.0]), ("std", [9.0])]
+)
+def test_a_model_of_something_else_scores_nothing(train, data, tmp_path, name, value):
+    folder = train("run")
+    saved = torch.load(folder / "model.pt", weights_only=True)
+    torch.save(saved | {name: value}, folder / "model.pt")
+    with pytest.raises(UserError, match=rf"model\.pt is of another {name} than .*test\.h5"):
+        score(folder, data, tmp_path / "scores.parquet")
 
 
 def test_scores_that_are_no_numbers_name_the_model(train, data, tmp_path):

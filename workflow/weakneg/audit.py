@@ -15,7 +15,6 @@ warm-up are left out, since they are random whatever the strategy.
 """
 
 import itertools
-import re
 import sys
 import time
 import urllib.parse
@@ -43,6 +42,7 @@ from weakneg.wording import (
     DASH,
     classes_phrase,
     distinct_strategies,
+    escape,
     joint_name,
     number,
     percentage,
@@ -488,16 +488,6 @@ def _bag_link(bags: ClassBags, row: int, link: Callable[[str, float], str] | Non
     # Once more, so that no sign ends the Markdown link early; quoted signs stay as they are.
     url = urllib.parse.quote(identity["link"], safe=":/?&=%#+,;@~")
     return f"[{escape(identity['id'])}]({url})"
-
-
-def escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line: no markup, HTML, entity or link.
-
-    A bar becomes an entity, since tables end a cell at it even behind a backslash that is escaped.
-    """
-    printable = "".join(sign if sign.isprintable() else " " for sign in text)
-    escaped = re.sub(r"([\\`*_{}\[\]()<>#+!~&:@$.])", r"\\\1", " ".join(printable.split()))
-    return escaped.replace("|", "&#124;")
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -359,6 +359,11 @@ def list_clips(store: str | os.PathLike, manifest: str | os.PathLike) -> None:
         writer.writerows(rows)
 
 
+def n_validation(n: int, fraction: float) -> int:
+    """How many of n bags of a label go to validation, where bags have no groups."""
+    return min(max(math.floor(fraction * n + 0.5), 1), n - 1)
+
+
 def split_validation(
     label: np.ndarray, fraction: float, seed: int, group: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -368,8 +373,8 @@ def split_validation(
     fraction : share of each label's bags that go to validation, in (0, 1), rounded to whole bags,
         at least one and not all
     seed : integer >= 0; the same gives the same split
-    group : (B,) integers; bags of one group stay together, and the share is the nearest that the
-        groups, taken in random order, give. None: each bag is a group
+    group : (B,) integers; bags of one group stay together. In random order, those are held out that
+        bring the share nearer; the smallest, if none does. None: each bag is a group
 
     Returns the row numbers of the training bags and of the validation bags, each sorted.
     Raises UserError when a label has fewer than two bags, or groups to separate.
@@ -389,22 +394,22 @@ def split_validation(
     held_out: dict[int, bool] = {}  # group -> whether it is for validation
     # The positives first: they are few, and a group of both labels goes where they go.
     for name, rows in zip(("positive", "negative"), reversed(orders), strict=True):
-        wanted = min(max(math.floor(fraction * len(rows) + 0.5), 1), len(rows) - 1)
+        wanted = n_validation(len(rows), fraction)
         sizes = Counter(group[rows].tolist())
         held = sum(size for number, size in sizes.items() if held_out.get(number))
         kept = any(not held_out.get(number, True) for number in sizes)
         free = [number for number in sizes if number not in held_out]
         held_out |= dict.fromkeys(free, False)
         for place, number in enumerate(free):
-            if held >= wanted:
-                kept = True
-                break
             nearer = 2 * held + sizes[number] <= 2 * wanted
-            if (nearer or not held) and (kept or place < len(free) - 1):
+            if nearer and (kept or place < len(free) - 1):
                 held_out[number] = True
                 held += sizes[number]
             else:
                 kept = True
+        if not held and free and len(sizes) > 1:
+            smallest = min(free, key=sizes.__getitem__)
+            held_out[smallest], held = True, sizes[smallest]
         if not held or not kept:
             raise UserError(
                 f"the {len(rows)} {name} bags are of {len(sizes)} groups, which training and "

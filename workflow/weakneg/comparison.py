@@ -42,7 +42,8 @@ def paired_differences(metrics: pd.DataFrame, study: dict, metric: str) -> pd.Da
     sizes = class_sizes(metrics).loc[study["classes"]]
     rows = []
     for strategy, of_strategy in zip(strategies, differences, strict=True):
-        mean, low, high = mean_interval(of_strategy.T)
+        mean = _over_seeds(of_strategy)
+        _, low, high = mean_interval(of_strategy.T)
         rows.append(
             pd.DataFrame(
                 {
@@ -100,7 +101,7 @@ def compare(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFrame:
     for strategy, of_strategy, (mean_bounds, win_bounds) in zip(
         strategies, differences, _bootstrap_intervals(differences), strict=True
     ):
-        difference = of_strategy.mean(axis=1)
+        difference = _over_seeds(of_strategy)
         wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
         verdicts = clear.loc[clear["strategy"] == strategy, "verdict"]
         rows.append(
@@ -170,7 +171,7 @@ def average_ranks(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFra
       ranks that differ by less are not told apart. NaN for a single strategy.
     """
     strategies = [s for s in distinct_strategies(study) if s != upper_bound(study)]
-    values = _grid(metrics, study, strategies, metric).mean(axis=2).T  # (classes, strategies)
+    values = _over_seeds(_grid(metrics, study, strategies, metric)).T  # (classes, strategies)
     n, k = values.shape
     statistic, p = np.nan, np.nan
     if k >= 3 and n >= 2:
@@ -262,6 +263,11 @@ def _grid(metrics: pd.DataFrame, study: dict, strategies: list[str], metric: str
     return seeds_last.reshape(len(strategies), len(study["classes"]), len(table))
 
 
+def _over_seeds(values: np.ndarray) -> np.ndarray:
+    """The mean over the last axis, without the digits that rounding makes: ties are ties."""
+    return values.mean(axis=-1).round(12)
+
+
 def _bootstrap_intervals(differences: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Per strategy, the 95% percentile intervals of the mean difference and of the wins."""
     _, n_classes, n_seeds = differences.shape
@@ -273,7 +279,7 @@ def _bootstrap_intervals(differences: np.ndarray) -> list[tuple[np.ndarray, np.n
     bounds = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     found = []
     for of_strategy in differences:
-        drawn = of_strategy[classes, seeds].mean(axis=2)  # (draws, classes)
+        drawn = _over_seeds(of_strategy[classes, seeds])  # (draws, classes)
         wins = (drawn > 0).sum(axis=1)
         found.append(
             (

@@ -9,6 +9,7 @@ import math
 from typing import NamedTuple
 
 from weakneg import strategies
+from weakneg.bags import n_validation
 from weakneg.config import RunSettings, Study
 from weakneg.errors import UserError
 
@@ -35,18 +36,15 @@ def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: 
     """Of one seed, with so many clips for training, those for validation included, and for test."""
     training, sampling = settings.training, settings.sampling
 
-    def n_validation(n: int) -> int:  # as `weakneg.bags.split_validation` does it
-        return min(max(math.floor(training.validation_fraction * n + 0.5), 1), n - 1)
-
-    validated = n_validation(n_positive) + n_validation(n_negative)
-    positives, pool = n_positive - n_validation(n_positive), n_negative - n_validation(n_negative)
+    held_out = [n_validation(n, training.validation_fraction) for n in (n_positive, n_negative)]
+    positives, pool = n_positive - held_out[0], n_negative - held_out[1]
     budget = min(round(sampling.negatives_per_positive * positives), pool)
     takes_all = strategies.ignores_budget(settings.strategy)
 
     chosen = [budget] * sampling.warmup_epochs
     chosen += [pool if takes_all else budget] * (training.epochs - sampling.warmup_epochs)
     trained = [positives + negatives for negatives in chosen]
-    scored = n_test + validated * training.epochs
+    scored = n_test + sum(held_out) * training.epochs
     if not takes_all and settings.strategy != "random":
         candidates = max(budget, round(sampling.candidate_fraction * pool))
         choices = math.ceil((training.epochs - sampling.warmup_epochs) / sampling.resample_every)

@@ -95,7 +95,8 @@ def predict(
                     number += 1
                 n_scored += number
     except OSError as error:
-        raise UserError(f"{output} cannot be written ({error.strerror or error}).") from error
+        path = error.filename or output
+        raise UserError(f"{path} cannot be written ({error.strerror or error}).") from error
     said = f"{output}: {n_scored} clips of {len(paths)} recordings were scored"
     if n_problems:
         said += f", {n_problems} could not be used: see the column problem"

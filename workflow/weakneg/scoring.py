@@ -46,6 +46,16 @@ def score_run(
             raise UserError(
                 f"{model} cannot be read ({reason}): delete it, so that the run is trained again."
             ) from error
+        given = {
+            **{"class": class_name, "kind": features.kind},
+            **{"mean": features.mean.tolist(), "std": features.std.tolist()},
+        }
+        for name, value in given.items():
+            if saved.get(name) != value:
+                raise UserError(
+                    f"{model} is of another {name} than {store} and {class_name!r}: score what it "
+                    "was trained for."
+                )
         shape = tuple(saved["instance_shape"])
         classifier = bag_classifier.load(settings.model, shape).to(device)
         data, drawn = None, None

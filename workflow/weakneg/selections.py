@@ -192,6 +192,8 @@ def read_clips(path: str | Path) -> pd.DataFrame:
         raise UserError(f"{path} has no column {missing[0]}: {again}")
     clips = []
     for number, line in enumerate(lines, start=2):
+        if not line:  # an editor may leave an empty one
+            continue
         if len(line) != len(header):
             raise UserError(
                 f"{path}, line {number} has {len(line)} values, the header has {len(header)}:"

@@ -34,6 +34,7 @@ from weakneg.wording import (
     bootstrap_phrase,
     classes_phrase,
     distinct_strategies,
+    escape,
     interval,
     joint_name,
     measured_on,
@@ -147,7 +148,10 @@ def _blocks_of_classes(cell: Callable[[str, str, str], str], study: dict) -> lis
     columns = [[(c, metric) for c in block for metric in METRICS] for block in blocks]
     return [
         _markdown_table(
-            ["Strategy", *(f"{class_name} {METRICS[metric]}" for class_name, metric in block)],
+            [
+                "Strategy",
+                *(f"{escape(class_name)} {METRICS[metric]}" for class_name, metric in block),
+            ],
             [
                 [strategy_name(strategy), *(cell(strategy, *column) for column in block)]
                 for strategy in study["strategies"]

@@ -15,6 +15,7 @@ A study is a plain dictionary:
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable
 
 from weakneg.evaluation import MEAN_OVER_CLASSES
@@ -130,3 +131,13 @@ def seconds(value: float) -> str:
 def p_value(p: float) -> str:
     """ ".017", "< .001", or a dash where there is no test."""
     return DASH if math.isnan(p) else "< .001" if p < 0.001 else number(p)
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, on one line: no markup, HTML, entity or link.
+
+    A bar becomes an entity, since tables end a cell at it even behind a backslash that is escaped.
+    """
+    printable = "".join(sign if sign.isprintable() else " " for sign in text)
+    escaped = re.sub(r"([\\`*_{}\[\]()<>#+!~&:@$.])", r"\\\1", " ".join(printable.split()))
+    return escaped.replace("|", "&#124;")

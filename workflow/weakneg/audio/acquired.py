@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from weakneg.audio.acquire import STATUS_COLUMNS, read_recordings, read_table, write_table
 from weakneg.audio.acquire.outcome import OK
-from weakneg.audit import escape
 from weakneg.files import replace_when_whole
+from weakneg.wording import escape
 
 COLUMNS = ("class", "split", "listed", "ok", "share")
 SPLITS = ("train", "test")

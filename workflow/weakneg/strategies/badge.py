@@ -52,7 +52,7 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
     first point is the longest one and not a random one, as section 4, item 5 of Shah et al. says.
     """
     n, d = points.shape
-    largest = points.abs().amax() if points.numel() else 0
+    largest = torch.linalg.vector_norm(points, torch.inf) if points.numel() else 0
     if k == 0 or largest == 0:
         return torch.randperm(n, generator=generator)[:k]
     points = points / largest  # the squares of small gradients would vanish in float32

@@ -171,7 +171,9 @@ class _SeedTraining:
         )
         state["epoch"] = epoch
         best_epoch = next(row["epoch"] for row in state["history"] if row["best"])
-        out_of_patience = training.patience is not None and epoch - best_epoch >= training.patience
+        # Patience begins when the strategy does.
+        waited = epoch - max(best_epoch, self.settings.sampling.warmup_epochs)
+        out_of_patience = training.patience is not None and waited >= training.patience
         state["finished"] = epoch == training.epochs or out_of_patience
         if state["finished"]:
             for key in ("model", "optimizer", "chosen"):
@@ -231,7 +233,14 @@ class _SeedTraining:
         generator = random_generator(self.seed, "selection", epoch)
         if warmup:
             return self.select_randomly(pool, self.budget, generator)
-        return self.select(pool, self.budget, generator, **self.settings.options)
+        try:
+            return self.select(pool, self.budget, generator, **self.settings.options)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"seed {self.seed}, epoch {epoch}: {self.data.device} has not the memory for "
+                f"{self.settings.strategy} to choose from {len(ids)} bags: lower sampling: "
+                "candidate_fraction, or run fewer jobs on it."
+            ) from error
 
     def _candidates(self, epoch: int) -> Tensor:
         """The bags of the pool to choose from: all, or a random share, but no less than wanted."""
