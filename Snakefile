@@ -42,6 +42,7 @@ for study in CONFIG.study_names:
 
 onstart:
     check_executor()
+    checked(check_sources, workflow.dag.needrun_jobs())
     checked(
         check_writable,
         {Path(file).parent for job in workflow.dag.needrun_jobs() for file in job.output},

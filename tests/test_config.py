@@ -360,6 +360,19 @@ def test_mistake_is_traced_to_the_file_or_the_command_line(here):
     assert message(config.load, in_file | {"device": "tpu"}).startswith("--config: device: 'tpu'")
 
 
+def test_numbers_in_lists_of_the_command_line_are_numbers(here):
+    # As Snakemake reads `--config 'classes=[0,9]' 'seeds=[4,0]'`.
+    study = built(studies="cifar10", classes=["0", "9"], seeds=["4", "0"])
+    assert (study.classes, study.seeds) == (["airplane", "truck"], [4, 0])
+    assert built(studies="digits", classes=["8", "3"]).classes == ["3", "8"]
+
+
+def test_a_study_is_said_as_the_command_line_takes_it(here):
+    (here / "mine.yaml").write_text("title: Mine\nextends: digits\n")
+    settings = config.load({"studies": ["mine.yaml"]})
+    assert (settings.said("mine"), settings.said("cifar10")) == ("mine.yaml", "cifar10")
+
+
 def test_command_line_shrinks_the_grid_in_the_order_of_the_study(here):
     study = built(studies="cifar10", classes=["truck", 0], strategies=["badge", "random"], seeds=2)
     assert study.classes == ["airplane", "truck"]

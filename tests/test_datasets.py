@@ -23,6 +23,7 @@ from weakneg import datasets, download
 from weakneg.config import class_slug
 from weakneg.datasets import cifar10, cifar100, digits
 from weakneg.datasets.cifar import Cifar
+from weakneg.datasets.local_copy import check_named
 from weakneg.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -275,6 +276,15 @@ def test_even_a_file_of_the_right_checksum_runs_no_code(tmp_path):
     with pytest.raises(pickle.UnpicklingError):
         replace(TINY, train={"batch_1": _md5(hostile)}).load("train", tmp_path)
     assert not marker.exists()
+
+
+def test_a_named_folder_that_is_none_is_refused_before_any_download(tmp_path, monkeypatch):
+    check_named({"cifar10": None, "cifar100": str(tmp_path)})
+    with pytest.raises(UserError, match=r"^data: \{cifar10: \.\.\.\} names .*/nope, which is no"):
+        check_named({"cifar10": f"{tmp_path}/nope"})
+    monkeypatch.setenv("WEAKNEG_DATA", f"{tmp_path}/nope")
+    with pytest.raises(UserError, match=r"^WEAKNEG_DATA names .*/nope, which is no folder\.$"):
+        check_named({"cifar10": None})
 
 
 # ---- downloads, from a server on this machine --------------------------------------------------

@@ -93,6 +93,7 @@ def test_rows_and_studies_of_one_side_are_named(changed, capsys, tmp_path):
         (None, "holds no metrics.csv"),
         ("", "cannot be read"),
         ("a,b\n1,2\n", "no column 'class'"),
+        ("a,b\n1,2\n1,2,3\n", "cannot be read"),
         ("class,strategy,seed,ap,roc_auc\nx,y,0,1,1\nx,y,0,1,1\n", "x, y, seed 0 comes twice"),
     ],
 )

@@ -32,6 +32,7 @@ rule acquire_shard:
     # Parameters make a job run again when they change; how politely a source is asked must not.
     resources:
         downloads=n_downloads,
+        runtime=acquire_minutes,
         politeness=settings_of("politeness"),
     params:
         settings=settings_of("list"),

@@ -1,6 +1,7 @@
 # The configuration, checked before any job starts, and what rules ask of it.
 
 import json
+import math
 import os
 import re
 import shlex
@@ -14,10 +15,11 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
 
 from weakneg import datasets, lock
+from weakneg.audio.acquire.folder import find_folder
 from weakneg.audio.digest import digest_of_sound
 from weakneg.config import SHARD_SIZE, canonical, load
 from weakneg.cost import cost_text
-from weakneg.datasets.local_copy import DATA_VARIABLE
+from weakneg.datasets.local_copy import DATA_VARIABLE, check_named
 from weakneg.errors import UserError
 from weakneg.files import check_room, check_writable
 from weakneg.figures import OF_CLIPS, READING_RUNS
@@ -35,6 +37,7 @@ def checked(function, *arguments):
 
 
 CONFIG = checked(load, config)
+checked(check_named, CONFIG.data)
 checked(keep_with_results)
 if workflow.is_main_process:
     # Snakemake itself would end with a traceback.
@@ -234,7 +237,7 @@ def say_cost(study):
             cost = cost_text(CONFIG.study(study))
         except UserError:
             return
-        print(f"{cost}. In hours: python -m weakneg estimate {study}", file=sys.stderr)
+        print(f"{cost}. In hours: python -m weakneg estimate {CONFIG.said(study)}", file=sys.stderr)
 
 
 def study_results(study):
@@ -341,6 +344,19 @@ def sound_folder(wildcards):
     """Where the source `folder` finds the clips."""
     study = study_of(wildcards)
     return getattr(study.source, "folder", None) or data_folder(wildcards)
+
+
+def check_sources(jobs):
+    """Is the sound where the studies say, of those that take it from a folder?"""
+    for job in jobs:
+        if job.rule.name == "acquire_shard" and study_of(job.wildcards).source.type == "folder":
+            find_folder(Path(job.params.folder))
+
+
+def acquire_minutes(wildcards, attempt):
+    """How long a shard may take, as politely as its source is asked. Tries again count, too."""
+    per_minute = getattr(study_of(wildcards).source, "clips_per_minute", None)
+    return attempt * (60 + (math.ceil(SHARD_SIZE / per_minute) if per_minute else 0))
 
 
 def n_downloads(wildcards):

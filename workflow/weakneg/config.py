@@ -50,7 +50,7 @@ SCHEMAS = WORKFLOW / "schemas"
 
 _NAME = re.compile(r"[a-z0-9_]+")  # of studies and strategies: they become paths and rule names
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
-SHARD_SIZE = 500  # recordings; a shard is one job of seconds to minutes
+SHARD_SIZE = 500  # recordings; a shard is one job, of seconds, or of hours where it downloads
 _LONG = 30  # more allowed values than this are not all listed
 
 # What a study says about itself; the rest is inherited by the studies that extend it.
@@ -558,7 +558,12 @@ def _seeds(value: object) -> object:
         if value < 1:
             raise _problem(f"must be at least 1, not {value}")
         return list(range(value))
-    return _distinct(value)
+    return _distinct([_number(each) for each in value])
+
+
+def _number(value: object) -> object:
+    """The number that a text is: in lists and mappings of `--config`, Snakemake reads texts."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 class Top(_Model):
@@ -574,9 +579,7 @@ class Top(_Model):
 def _class_choice(value: object) -> object:
     """`{top: n}` -> a `Top`; names and numbers -> a list of them."""
     if isinstance(value, Mapping):
-        number = value.get("top")
-        if isinstance(number, str) and number.isdecimal():
-            number = int(number)  # on the command line, Snakemake reads it as a text
+        number = _number(value.get("top"))
         if set(value) != {"top"} or not isinstance(number, int) or isinstance(number, bool):
             raise _problem(f"must be {{top: n}} or a list of classes, not {dict(value)!r}")
         if number < 1:
@@ -646,6 +649,7 @@ def _class_name(value: str | int, dataset: DatasetSettings) -> str:
     names = _class_names(dataset)
     if str(value) in names:
         return str(value)
+    value = _number(value)
     if isinstance(value, int) and 0 <= value < len(names):
         return names[value]
     aliases = getattr(dataset.module, "ALIASES", {})
@@ -1208,6 +1212,11 @@ class Config(_Model):
     def default_studies(self) -> list[str]:
         """Names of the studies that a plain `snakemake` builds, in the order asked for."""
         return list(self._paths)
+
+    def said(self, name: str) -> str:
+        """How a command line says which study it means: by its name, or the path of its file."""
+        path = self._paths.get(name, self._folder)
+        return name if self._folder in (path, path.parent) else str(_shown(path))
 
     def study(self, name: str) -> Study:
         """The study of a name in `study_names`, with what the configuration leaves of it.

@@ -174,8 +174,8 @@ def read_metrics(path: str | Path, needed: Sequence[str] = COLUMNS) -> pd.DataFr
         )
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the metrics stage first.") from None
-    except (OSError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}).") from error
+    except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({str(error).strip()}).") from error
     missing = [column for column in needed if column not in metrics]
     if missing:
         raise UserError(f"{path} has no column {missing[0]!r}; run the metrics stage again.")

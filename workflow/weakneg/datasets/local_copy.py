@@ -2,13 +2,24 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from weakneg.errors import UserError
 
 DATA_VARIABLE = "WEAKNEG_DATA"
 """Environment variable: a folder of local copies, one folder per data set as published."""
+
+
+def check_named(named: Mapping[str, str | None]) -> None:
+    """Raise UserError where what a user names as a folder is none, before anything is downloaded.
+
+    named : data set -> its folder, or None
+    """
+    keys = {f"data: {{{dataset}: ...}}": folder for dataset, folder in named.items()}
+    for key, folder in (keys | {DATA_VARIABLE: os.environ.get(DATA_VARIABLE)}).items():
+        if folder and not Path(folder).is_dir():
+            raise UserError(f"{key} names {folder}, which is no folder.")
 
 
 def how_to_name_one(dataset: str, folder: str) -> str:

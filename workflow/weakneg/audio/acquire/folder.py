@@ -24,7 +24,7 @@ def acquire(
 
     Raises UserError when there is no such folder.
     """
-    folder = _find(folder)
+    folder = find_folder(folder)
     unnamed = any(not recording.file for recording in recordings)
     there = files_by_name(_files(folder)) if unnamed else {}
     for recording in recordings:
@@ -34,7 +34,8 @@ def acquire(
             yield recording, _called(settings.name.replace(ID, recording.id), there, folder)
 
 
-def _find(folder: Path) -> Path:
+def find_folder(folder: Path) -> Path:
+    """The folder, or the one called so in that of WEAKNEG_DATA. UserError where there is none."""
     for path in (folder, Path(os.environ.get(DATA_VARIABLE) or os.devnull) / folder):
         if path.is_dir():
             return path
