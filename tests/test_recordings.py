@@ -492,7 +492,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_list(listed, tmp_path):
         text=True,
     )
     assert done.returncode == 1
-    assert done.stderr == "error: File too large: make room and run again.\n"
+    assert done.stderr == "error: File too large: out/a.csv: make room and run again.\n"
     assert list((tmp_path / "out").iterdir()) == []
 
 
