@@ -347,10 +347,11 @@ def sound_folder(wildcards):
 
 
 def check_sources(jobs):
-    """Is the sound where the studies say, of those that take it from a folder?"""
-    for job in jobs:
-        if job.rule.name == "acquire_shard" and study_of(job.wildcards).source.type == "folder":
-            find_folder(Path(job.params.folder))
+    """Are the folders there in which the studies say that their sound is?"""
+    for study in {job.wildcards.study for job in jobs if job.rule.name == "acquire_shard"}:
+        study = CONFIG.study(study)
+        if named := getattr(study.source, "folder", None) or study.dataset.folder:
+            find_folder(Path(named))
 
 
 def acquire_minutes(wildcards, attempt):
