@@ -37,9 +37,10 @@ def checked(function, *arguments):
 
 
 CONFIG = checked(load, config)
-checked(check_named, CONFIG.data)
 checked(keep_with_results)
 if workflow.is_main_process:
+    # A node of a cluster need not see what only downloads ask for.
+    checked(check_named, CONFIG.data)
     # Snakemake itself would end with a traceback.
     checked(check_room, ".snakemake")
     lock.enter()
@@ -342,16 +343,19 @@ def acquire_code(wildcards):
 
 def sound_folder(wildcards):
     """Where the source `folder` finds the clips."""
-    study = study_of(wildcards)
-    return getattr(study.source, "folder", None) or data_folder(wildcards)
+    return named_folder(study_of(wildcards)) or data_folder(wildcards)
+
+
+def named_folder(study):
+    """The folder in which a person says that the sound of a study is, or None."""
+    return getattr(study.source, "folder", None) or study.dataset.folder
 
 
 def check_sources(jobs):
     """Are the folders there in which the studies say that their sound is?"""
     for study in {job.wildcards.study for job in jobs if job.rule.name == "acquire_shard"}:
-        study = CONFIG.study(study)
-        if named := getattr(study.source, "folder", None) or study.dataset.folder:
-            find_folder(Path(named))
+        if folder := named_folder(CONFIG.study(study)):
+            find_folder(Path(folder))
 
 
 def acquire_minutes(wildcards, attempt):

@@ -13,13 +13,14 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from weakneg.errors import UserError
+from weakneg.files import NO_ROOM
 
 _STALLED_SECONDS = 60  # a silent server would hold the job for ever
 _RETRY_SECONDS = (1, 4, 15)  # waited before the second try, the third, ...
 _REPORT_SECONDS = 5  # between lines of progress: a job's log stays short
 _CHUNK_BYTES = 1 << 16
 
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_OF_THE_DISK = {*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def download(

@@ -47,8 +47,10 @@ def score_run(
                 f"{model} cannot be read ({reason}): delete it, so that the run is trained again."
             ) from error
         given = {
-            **{"class": class_name, "kind": features.kind},
-            **{"mean": features.mean.tolist(), "std": features.std.tolist()},
+            "class": class_name,
+            "kind": features.kind,
+            "mean": features.mean.tolist(),
+            "std": features.std.tolist(),
         }
         for name, value in given.items():
             if saved.get(name) != value:

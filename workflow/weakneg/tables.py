@@ -171,7 +171,7 @@ def _rows_of_classes(cell: Callable[[str, str, str], str], sizes: pd.DataFrame, 
     return _markdown_table(
         ["Class", "Positives", "Prevalence", *(joint_name(study, s) for s in strategies)],
         [
-            [name, *written.get(name, ["", ""]), *(cell(s, name, "ap") for s in strategies)]
+            [escape(name), *written.get(name, ["", ""]), *(cell(s, name, "ap") for s in strategies)]
             for name in (*study["classes"], MEAN_OVER_CLASSES)
         ],
     )
@@ -315,7 +315,7 @@ def _over_seeds(n_seeds: int, mean: str, bounds: bool = True) -> str:
 
 def _markdown_table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table whose columns also line up as plain text."""
-    table = [[text.replace("|", "\\|") for text in row] for row in [header, *rows]]
+    table = [header, *rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
     for first, *others in table:
