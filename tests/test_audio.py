@@ -228,6 +228,45 @@ def test_a_part_is_the_same_wherever_it_is(tmp_path, container):
         )
 
 
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+def test_flac_decodes_to_the_numbers_of_libsndfile(tmp_path, subtype):
+    samples = np.stack([noise(), tone()], 1)
+    path = write(tmp_path / "a.flac", samples, subtype=subtype)
+    with open_recording(path, RATE) as recording:
+        got = recording._samples(0, RATE)
+        part = recording._samples(100, RATE - 200)
+    expected = soundfile.read(path, dtype="float32")[0]
+    np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(part, expected[100:-100])
+
+
+def test_damaged_flac_gives_what_libsndfile_reads_of_it(tmp_path, monkeypatch):
+    intact = write(tmp_path / "a.flac", noise(), subtype="PCM_16").read_bytes()
+    path = tmp_path / "damaged.flac"
+    rng = np.random.default_rng(0)
+
+    def outcome() -> np.ndarray | str:
+        try:
+            with open_recording(path, RATE) as recording:
+                return recording.read(0.0, 1.0).waveform
+        except AudioError as error:
+            return str(error)
+
+    kinds = set()
+    for _ in range(150):
+        damaged = bytearray(intact)
+        place = int(rng.integers(len(damaged)) if rng.random() < 0.5 else rng.integers(60))
+        damage = rng.bytes(int(rng.integers(8)))  # none: cut there
+        damaged[place : place + len(damage) if damage else None] = damage
+        path.write_bytes(damaged)
+        got = outcome()
+        with monkeypatch.context() as patch:
+            patch.setattr(decode, "_decode_flac", lambda file: np.empty((0, 0)))
+            np.testing.assert_array_equal(got, outcome())
+        kinds.add(type(got))
+    assert kinds == {str, np.ndarray}
+
+
 def test_a_part_ends_where_the_file_does(tmp_path):
     path = write(tmp_path / "a.wav", noise(3.0))
     assert len(read(path, start=2.0, end=9.0).waveform) == RATE

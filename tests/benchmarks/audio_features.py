@@ -3,9 +3,10 @@
     python tests/benchmarks/audio_features.py [--rounds 5] [--clips 32]
 
 Ours decodes, resamples, computes log-mels and writes the shard; PSLA's way (soundfile, torchaudio's
-resampling and kaldi.fbank, clip by clip) stores nothing. Both decode by libsndfile. Clips have ten
-seconds: those of ESC-10 twice over, if WEAKNEG_DATA names a folder that has it, else noise; a shard
-holds each several times. Each way runs on one thread.
+resampling and kaldi.fbank, clip by clip) stores nothing. Both decode by libsndfile, but for FLAC,
+which ours decodes by miniaudio. Clips have ten seconds: those of ESC-10 twice over, if WEAKNEG_DATA
+names a folder that has it, else noise; a shard holds each several times. Each way runs on one
+thread.
 
 Every round times each way once, in turn; the figure is the median over rounds of the ratio to ours.
 Times are those that a processor spent, so that other work on the machine counts little.
@@ -242,7 +243,7 @@ def main() -> None:
                 "ours, with the shard": lambda status=status: write_shard(status, folder),
                 "of this, decoding and resampling": lambda files=files: decode(files),
                 "PSLA's way": lambda files=files: psla(files),
-                "of both, libsndfile": lambda files=files: libsndfile(files),
+                "libsndfile alone": lambda files=files: libsndfile(files),
             }
             title = f"{container}, {rate / 1000:g} kHz"
             ours[title] = compare(title, ways, args.rounds, len(files))
