@@ -103,7 +103,7 @@ class Recording:
         Raises AudioError when there is none, when the file is damaged there, when samples are NaN
         or beyond all measure, and when the sound is silent.
         """
-        file, rate = self._file, self._file.samplerate
+        rate = self._file.samplerate
         first = self._first + round(offset * rate)
         count = min(n_samples(seconds, rate), self._stop - first)
         try:
