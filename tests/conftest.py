@@ -7,6 +7,20 @@ import pytest
 from workspace import ROOT, Workspace
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Who runs what, where tests run in several processes: those of a file in one, since they share
+    fixtures, and all files of the finished workspace in one. What takes longest begins first."""
+    sharing = {item.path for item in items if "finished" in item.fixturenames}
+
+    def group(item):
+        return "finished" if item.path in sharing else item.path.stem
+
+    items.sort(key=lambda item: group(item) not in ("test_slurm", "finished"))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Workspace:
     """A workspace after a plain run of the embedded studies; `traces` says what the jobs ran."""
