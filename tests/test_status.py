@@ -44,7 +44,7 @@ def test_what_would_run_and_why(edited):
         away.rename(removed)
     digits, soundscapes = text.split("\n\n")
     assert "train_run 2 (badge): strategies/badge.py:_BLOCK changed, about " in digits
-    assert "write_tables: results/digits/tables/table1.md deleted, about " in digits
+    assert "write_tables: results/digits/tables/table1.md missing, about " in digits
     assert "score_run 2 (badge)" in digits
     assert "  14 runs trained with torch" in digits
     assert "compute_shard 3: mel_bins 64 -> 40, about " in soundscapes

@@ -41,7 +41,6 @@ LOCK = PACKAGE.parent.parent / "envs" / "requirements.txt"
 # pandas, pyarrow, h5py and pydantic are not there: they carry numbers and do not make them.
 NUMBER_MAKERS = {
     "matplotlib": ("matplotlib",),
-    "miniaudio": ("miniaudio",),
     "numpy": ("numpy",),
     "scipy": ("scipy", "numpy"),
     "sklearn": ("scikit-learn", "scipy", "numpy"),

@@ -152,8 +152,9 @@ def _why(dag: Any, job: Any) -> str:
     reason, records = dag.reason(job), dag.workflow.persistence
     words = []
     if missing := reason.missing_output:
-        deleted = [file for file in missing if records.metadata(file)]
-        words.append(f"{_some(deleted)} deleted" if deleted else "not made yet")
+        # Deleted, or of a job that failed: Snakemake's records do not tell.
+        gone = [file for file in missing if records.metadata(file)]
+        words.append(f"{_some(gone)} missing" if gone else "not made yet")
     if reason.incomplete_output:
         words.append("interrupted")
     if changed := reason.updated_input - reason.updated_input_run:

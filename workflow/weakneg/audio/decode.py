@@ -3,7 +3,8 @@
 libsndfile reads what it can (WAV, FLAC, Ogg, MP3, AIFF, ...), by the contents of the file and not
 by the ending of its name. ffmpeg, where it is installed, converts the rest (AAC, WMA, the sound of
 videos, ...) to a temporary file that libsndfile reads. Whole files of FLAC, of which AudioSet has
-two million, are decoded by miniaudio: to the same numbers, in three fifths of the time.
+two million, are decoded by miniaudio where it is installed: to the same numbers, in three fifths of
+the time.
 
 What is in the files is not trusted: a damaged, huge or malicious one gives an `AudioError`.
 """
@@ -22,13 +23,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import miniaudio
 import numpy as np
 import soundfile
 import torch
 from torch import Tensor
 
 from weakneg.audio.ffmpeg import find_ffmpeg
+
+try:
+    import miniaudio
+except ImportError:  # there is no wheel for Linux on ARM
+    miniaudio = None
 
 MISSING, UNREADABLE, EMPTY = "missing", "unreadable", "empty"
 TOO_SHORT, SILENT, NOT_FINITE = "too_short", "silent", "not_finite"
@@ -131,7 +136,7 @@ class Recording:
     def _samples(self, first: int, count: int) -> np.ndarray:
         """(`count`, channels) float32, or fewer where the file is cut short."""
         file = self._file
-        if file.format == "FLAC" and file.frames < 2 * count:
+        if miniaudio and file.format == "FLAC" and file.frames < 2 * count:
             samples = _decode_flac(file)
             # Of a damaged file it leaves out what it cannot read; libsndfile says what is wrong.
             if samples.shape == (file.frames, file.channels):
