@@ -28,7 +28,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 def pytest_collection_modifyitems(items):
     """What takes longest begins first."""
-    items.sort(key=lambda item: item.path.stem != "test_slurm" and not shares(item))
+    items.sort(key=lambda item: not shares(item) and item.path.stem != "test_slurm")
 
 
 def shares(item) -> bool:
