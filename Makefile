@@ -18,7 +18,7 @@ setup: .venv/requirements.txt
 
 # Those of the cluster profile want Slurm, as root: apt-get install --no-install-recommends slurm-wlm munge
 test: .venv/requirements-dev.txt lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder
 
 lint: .venv/requirements-dev.txt
 	$(BIN)/ruff check .

@@ -5,6 +5,37 @@ import sys
 
 import pytest
 from workspace import ROOT, Workspace
+from xdist.scheduler import LoadScopeScheduling
+
+# The files of tests that use the finished workspace, which takes minutes to make.
+SHARING = [
+    *("tests/test_cache.py", "tests/test_edits.py", "tests/test_psla.py"),
+    *("tests/test_status.py", "tests/test_travel.py", "tests/test_workflow.py"),
+]
+
+
+class ByFile(LoadScopeScheduling):
+    """Tests of a file run in one process, since they share fixtures; those of `SHARING` too."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return "finished" if file in SHARING else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest begins first."""
+    items.sort(key=lambda item: not shares(item) and item.path.stem != "test_slurm")
+
+
+def shares(item) -> bool:
+    file = item.nodeid.split("::")[0]
+    if "finished" in item.fixturenames and file not in SHARING:
+        raise pytest.UsageError(f"{file} uses the finished workspace: add it to SHARING.")
+    return file in SHARING
 
 
 @pytest.fixture(scope="session")

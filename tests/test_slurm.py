@@ -479,6 +479,14 @@ def test_an_unknown_account_or_a_missing_command_is_one_line(pretended, account,
         assert all(word in one_line(check) for word in words), one_line(check)
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Workspace:
+    """A workspace with what the runs of `digits` start from."""
+    workspace = Workspace(tmp_path_factory.mktemp("prepared"))
+    workspace.run("--until", "draw_bags", "--", "digits")
+    return workspace
+
+
 @pytest.mark.parametrize(
     ("variables", "wanted", "unwanted"),
     [
@@ -492,11 +500,11 @@ def test_an_unknown_account_or_a_missing_command_is_one_line(pretended, account,
     ],
 )
 def test_what_the_variables_of_the_profile_ask_for(
-    finished, pretended, tmp_path, variables, wanted, unwanted
+    prepared, pretended, tmp_path, variables, wanted, unwanted
 ):
     workspace = Workspace(tmp_path)
     for folder in ("results/digits/features", "results/digits/bags"):
-        shutil.copytree(finished.folder / folder, tmp_path / folder)
+        shutil.copytree(prepared.folder / folder, tmp_path / folder)
     for name, value in ({"partition": "cpu"} | variables).items():
         [text] = re.findall(
             rf"^  {name}: .*\n", (tmp_path / "slurm/profile.yaml").read_text(), re.M
