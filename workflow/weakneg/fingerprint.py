@@ -480,10 +480,10 @@ class _WithoutHints(ast.NodeTransformer):
 
 
 def _children(node: ast.AST) -> list[ast.AST]:
-    """As `ast.iter_child_nodes`, but for contexts (load or store), in a third of the time."""
-    found = []
+    """As `ast.iter_child_nodes`, in a third of the time, without the contexts of names."""
     if isinstance(node, ast.Name | ast.Constant):
-        return found
+        return []
+    found = []
     for name in node._fields:
         value = getattr(node, name, None)
         if isinstance(value, ast.AST):
