@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from workspace import ROOT, Workspace
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadFileScheduling
 
 # The files of tests that use the finished workspace, which takes minutes to make.
 SHARING = [
@@ -14,11 +14,11 @@ SHARING = [
 ]
 
 
-class ByFile(LoadScopeScheduling):
+class ByFile(LoadFileScheduling):
     """Tests of a file run in one process, since they share fixtures; those of `SHARING` too."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::")[0]
+        file = super()._split_scope(nodeid)
         return "finished" if file in SHARING else file
 
 

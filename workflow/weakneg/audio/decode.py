@@ -2,9 +2,8 @@
 
 libsndfile reads what it can (WAV, FLAC, Ogg, MP3, AIFF, ...), by the contents of the file and not
 by the ending of its name. ffmpeg, where it is installed, converts the rest (AAC, WMA, the sound of
-videos, ...) to a temporary file that libsndfile reads. Whole files of FLAC, of which AudioSet has
-two million, are decoded by miniaudio where it is installed: to the same numbers, in three fifths of
-the time.
+videos, ...) to a temporary file that libsndfile reads. Whole files of FLAC are decoded by
+miniaudio where it is installed: to the same numbers, in three fifths of the time.
 
 What is in the files is not trusted: a damaged, huge or malicious one gives an `AudioError`.
 """
