@@ -37,7 +37,7 @@ def rows_of(pool: int, *selections: set[int]) -> np.ndarray:
 def test_jaccard_by_hand():
     a = rows_of(5, {0, 1, 2}, {0, 1}, {3})
     b = rows_of(5, {2, 3}, {0, 1}, {4})
-    index, _ = jaccard(a, b)
+    index, _ = jaccard(a, b, candidates=5)
     assert index.tolist() == [1 / 4, 1, 0]
 
 
@@ -95,9 +95,9 @@ def test_expectations_are_those_of_random_choices():
         error = 5 * values.std(axis=0) / np.sqrt(n) + 1e-12
         off = values.mean(axis=0) - measured[0][f"expected_{measure}"]
         assert np.all((np.abs(off) <= error) | np.isnan(off)), measure
-    found = np.array([jaccard(*pair)[0] for pair in zip(a, b, strict=True)])
+    found = np.array([jaccard(*pair, pool)[0] for pair in zip(a, b, strict=True)])
     error = 5 * found.std(axis=0) / np.sqrt(n)
-    assert np.all(np.abs(found.mean(axis=0) - jaccard(a[0], b[0])[1]) <= error)
+    assert np.all(np.abs(found.mean(axis=0) - jaccard(a[0], b[0], pool)[1]) <= error)
 
 
 def test_without_labels_nothing_is_related():
@@ -143,7 +143,9 @@ class Made:
         train, _ = split_validation(label, FRACTION, seed)
         return train[label[train] == 0]
 
-    def choose(self, class_name, strategy, chosen, warmup_epochs=0, **record):
+    def choose(
+        self, class_name, strategy, chosen, warmup_epochs=0, candidate_fraction=1.0, **record
+    ):
         """Write a run: chosen is seed -> epoch -> bags, or (bags, scores), in order of choice."""
         folder = self.folder_of(class_name, strategy)
         folder.mkdir(parents=True, exist_ok=True)
@@ -172,7 +174,10 @@ class Made:
             "settings": {
                 "seeds": list(chosen),
                 "draw_per_seed": False,
-                "sampling": {"warmup_epochs": warmup_epochs},
+                "sampling": {
+                    "warmup_epochs": warmup_epochs,
+                    "candidate_fraction": candidate_fraction,
+                },
                 "training": {"validation_fraction": FRACTION},
             },
             **dict.fromkeys(("n_positive", "budget", "thresholds", "made_with"), by_seed),
@@ -280,6 +285,22 @@ def test_overlap_is_taken_at_epochs_at_which_both_chose(tmp_path):
     assert table["epoch"].tolist() == [1, 7]
     assert table["jaccard"].tolist() == pytest.approx([1, 1 / 3])
     assert made.audit()["selection_turnover"]["epoch"].tolist() == [1, 4, 7, 1, 7]
+
+
+def test_chance_overlap_is_that_of_choices_from_the_same_candidates(tmp_path):
+    made = Made(tmp_path, ["full", "random", "badge"], {"a": LABEL})
+    pool = made.pool("a", 0)
+    choices = {"full": pool, "random": pool[:3], "badge": pool[1:4]}
+    for strategy, chosen in choices.items():
+        made.choose("a", strategy, {0: {1: chosen}}, candidate_fraction=5 / 9)
+    expected = made.audit()["selection_overlap"].set_index(["strategy_a", "strategy_b"])
+    expected = expected["expected_jaccard"].round(12).to_dict()
+    # Of 9 bags, 5 are candidates; the full set is no choice among them.
+    assert expected == {
+        ("random", "badge"): round(expected_jaccard(5, 3, 3), 12),
+        ("full", "random"): round(3 / 9, 12),
+        ("full", "badge"): round(3 / 9, 12),
+    }
 
 
 def test_strategies_that_share_a_run_are_one(made):
@@ -673,10 +694,24 @@ def test_the_figure_shows_overlap_and_curves(made):
     # Without the last epoch, which one seed did not reach.
     assert curves[STYLES["badge"].colour] == pytest.approx([4 / 9, 5 / 9])
     assert curves[RANDOM["color"]] == pytest.approx([4 / 9, 56 / 81])
-    assert any("a curve ends where the first of its trainings stopped" in text for text in texts)
+    assert any("a curve ends where half of its trainings have stopped" in text for text in texts)
     curves = {line.get_color(): line.get_ydata().tolist() for line in new.lines}
     assert curves[STYLES["margin"].colour] == [0]
     assert STYLES["full"].colour not in curves
+
+
+def test_one_training_that_stops_early_does_not_end_a_curve(tmp_path):
+    made = Made(tmp_path, ["random", "badge"], {"a": LABEL})
+    for strategy in ("random", "badge"):
+        chosen = {
+            seed: {epoch: made.pool("a", seed)[epoch : epoch + 3] for epoch in range(1, last + 1)}
+            for seed, last in enumerate((4, 4, 1))
+        }
+        made.choose("a", strategy, chosen)
+    figure, texts = figure_of(made)
+    curves = {line.get_color(): line.get_xdata().tolist() for line in figure.axes[2].lines}
+    assert curves[STYLES["badge"].colour] == [1, 2, 3, 4]
+    assert not any("a curve ends" in text for text in texts)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 18])

@@ -31,3 +31,17 @@ def test_a_missing_argument_is_named(capsys):
         main(["score", "--store", "x"])
     assert stopped.value.code != 0
     assert "--manifest" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["metrics", "--runs", "random", "--output", "x"], "must be STRATEGY=FOLDER, not 'random'"),
+        (["predict", "--threads", "0"], "must be a whole number from 1, not '0'"),
+    ],
+)
+def test_a_value_of_the_wrong_form_is_one_line(capsys, words, expected):
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code != 0
+    assert expected in capsys.readouterr().err.splitlines()[-1]

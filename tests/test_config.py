@@ -371,6 +371,10 @@ def test_a_study_is_said_as_the_command_line_takes_it(here):
     (here / "mine.yaml").write_text("title: Mine\nextends: digits\n")
     settings = config.load({"studies": ["mine.yaml"]})
     assert (settings.said("mine"), settings.said("cifar10")) == ("mine.yaml", "cifar10")
+    (here / "config.yaml").write_text("seeds: 3\n")
+    shrunk = config.load({"classes": {"top": "2"}, "strategies": "badge", "seeds": 3})
+    expected = """audioset --config 'classes={"top": 2}' 'strategies=["badge"]'"""
+    assert shrunk.said("audioset") == expected
 
 
 def test_command_line_shrinks_the_grid_in_the_order_of_the_study(here):
@@ -617,6 +621,20 @@ def test_strategies_that_choose_the_same_bags_share_a_run_in_every_grid():
     alone = digits.shrunk(None, ["entropy"], None)
     assert alone.runs == {"random": "random", "entropy": "margin"}
     assert alone.run_settings("margin") == digits.run_settings("margin")
+
+
+def test_one_strategy_under_two_names_has_one_run(here):
+    (here / "mine.yaml").write_text(
+        "title: Mine\nextends: digits\nstrategies: [random, badge, entropy, "
+        "{name: guessed, strategy: badge, label: hypothesised}, "
+        "{name: known, strategy: badge, label: known}, {name: unsure, strategy: margin}]\n"
+    )
+    assert config.load_study("mine.yaml").runs == {
+        "random": "random",
+        **dict.fromkeys(("badge", "guessed"), "badge"),
+        **dict.fromkeys(("entropy", "unsure"), "margin"),
+        "known": "known",
+    }
 
 
 def test_canonical_form_does_not_depend_on_the_order_of_keys():

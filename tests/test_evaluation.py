@@ -92,6 +92,14 @@ class TestRunMetrics:
         with pytest.raises(UserError, match=f"{name} does not exist; train this run first"):
             run_metrics(run)
 
+    @pytest.mark.parametrize("name", ["scores", "history", "timing"])
+    def test_a_damaged_file_is_named(self, tmp_path, name):
+        run = write_run(tmp_path)
+        file = run / f"{name}.parquet"
+        file.write_bytes(file.read_bytes()[:-20])
+        with pytest.raises(UserError, match=rf"{name}\.parquet is damaged .*delete it"):
+            run_metrics(run)
+
     def test_the_kept_epoch_must_be_known(self, tmp_path):
         run = write_run(tmp_path)
         edit(run / "history.parquet", lambda table: table.__setitem__("best", False))

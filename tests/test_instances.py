@@ -198,6 +198,10 @@ MISTAKES = {
         with_values(split=["train", "test"] + ["train"] * 2 + ["test"] * 2),
         "the bag 'a' is in the splits 'train' and 'test'",
     ),
+    "bag in two folds": (
+        with_values(split=["1", "11", "test", "test", "2", "2"]),
+        "the bag 'a' is in the splits '1' and '11'",
+    ),
     "labels that differ": (
         with_values(labels=["musk", "", "", "", "", ""]),
         "the bag 'a' is labelled 'musk' and ''",

@@ -232,7 +232,7 @@ def test_a_fold_is_named_in_the_study(listed):
     mine = study(", test_split: 1")
     settings = config.FeaturesSettings.model_validate(mine.list_settings())
     assert settings.dataset.test_split == "1"
-    assert message(study).startswith("list.csv: 'a")
+    assert message(study).startswith("mine.yaml: list.csv: 'a")
     text = STUDY.replace("list: list.csv, folder: sounds", "test_split: a").replace(
         "recordings", "soundscapes"
     )
@@ -275,6 +275,14 @@ def test_the_classes_with_the_most_training_recordings(listed):
     listed(ROWS, "file,labels,split")
     assert study(lines="classes: {top: 1}\n").classes == ["Dog"]
     assert study(lines="classes: {top: 2}\n").classes == ["Dog", "Cat"]
+    # Owl and Fox are in one split only.
+    expected = "mine.yaml: classes: top: 3 is more than the 2 classes there are"
+    assert message(lambda: study(lines="classes: {top: 3}\n")) == expected
+
+
+def test_the_largest_classes_need_folders_of_their_own_too(listed):
+    listed(["a,Dog bark;dog-bark,train", "b,Dog bark;dog-bark,test"], "file,labels,split")
+    assert "would share a folder" in message(lambda: study(lines="classes: {top: 2}\n"))
 
 
 def test_classes_of_any_script_have_folders_of_their_own(listed):

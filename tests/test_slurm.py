@@ -497,6 +497,11 @@ def prepared(tmp_path_factory) -> Workspace:
             "--gpus",
         ),
         ({"gpu_partition": "gpu", "gpu_model": "a100"}, ["--gpus=a100:1", "-p", "gpu"], "--gres"),
+        (  # and 20 minutes for scoring
+            {"gpu_partition": "gpu", "train_mem_mb": "9000", "train_minutes": "300"},
+            ["--gpus=1", "-p", "gpu", "--mem", "9000", "-t", "320"],
+            "4000",
+        ),
     ],
 )
 def test_what_the_variables_of_the_profile_ask_for(
@@ -523,7 +528,8 @@ def test_what_the_variables_of_the_profile_ask_for(
     assert all(flag in line for flag in wanted if flag.startswith("--"))
     submitted = (tmp_path / "sbatch.txt").read_text().split("\n--parsable\n")[1]
     words = submitted.split("\n--wrap=")[0].split("\n")
-    for flag in ["--mem", "4000", "-t", "80", "--cpus-per-task=1", *wanted]:
+    needs = [] if "train_minutes" in variables else ["--mem", "4000", "-t", "80"]
+    for flag in [*needs, "--cpus-per-task=1", *wanted]:
         assert flag in words
     assert not any(unwanted in word for word in words)
 

@@ -7,7 +7,7 @@ from synthetic import metrics_of, study_of
 
 from weakneg.evaluation import MEAN_OVER_CLASSES, mean_interval
 from weakneg.tables import write_tables
-from weakneg.wording import DASH, MINUS
+from weakneg.wording import DASH, MINUS, strategy_name
 
 VALUES = {
     ("a", "random"): [0.5, 0.6],
@@ -225,3 +225,10 @@ class TestCost:
         device = ["gpu", *["cpu"] * 7]
         text = (write(tmp_path, VALUES, study, device=device) / "cost.md").read_text()
         assert "on different machines, so not to be compared (cpu, gpu)" in text
+
+
+def test_variants_of_a_strategy_are_called_by_its_name():
+    assert strategy_name("badge") == "BADGE"
+    assert strategy_name("badge_known") == "BADGE, known"
+    assert strategy_name("kl_embedding_two_words") == "KL (embedding), two words"
+    assert strategy_name("badger") == "badger"

@@ -138,6 +138,18 @@ def test_what_a_large_study_costs_is_said_before_it_starts(workspace):
     assert "audioset: 320 training jobs, 1,600 models; at most " in planned.stderr
     fewer = workspace.snakemake("--dry-run", "audioset", "--config", "classes=[Dog]", "seeds=2")
     assert "audioset: 8 training jobs, 16 models; at most " in fewer.stderr
+    in_hours = """estimate audioset --config 'classes=["Dog"]' 'seeds=[0, 1]'\n"""
+    assert in_hours in fewer.stderr
+
+
+def test_a_dry_run_says_that_the_sound_is_not_there(workspace):
+    (workspace.folder / "list.csv").write_text("file,labels,split\na,x,train\nb,x,test\n")
+    (workspace.folder / "mine.yaml").write_text(
+        "title: Mine\nextends: esc10\ndataset: {list: list.csv, folder: soundz, test_split: test}\n"
+    )
+    result = workspace.snakemake("--dry-run", "--config", "studies=mine.yaml")
+    assert result.returncode == 0
+    assert "warning: soundz is not a folder, here or in " in result.stderr
 
 
 @pytest.mark.parametrize(

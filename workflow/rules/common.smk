@@ -227,18 +227,29 @@ def requested(study):
     checked(CONFIG.study, study)
     if study not in REQUESTED:
         REQUESTED.append(study)
-        say_cost(study)
+        if workflow.is_main_process:
+            say_cost(study)
+            if workflow.dryrun:
+                warn_of_sources(study)
     return study_results(study)
 
 
 def say_cost(study):
     """What a study of sound costs, if all of it is to be trained; of other studies, nothing."""
-    if workflow.is_main_process:
+    try:
+        cost = cost_text(CONFIG.study(study))
+    except UserError:
+        return
+    print(f"{cost}. In hours: python -m weakneg estimate {CONFIG.said(study)}", file=sys.stderr)
+
+
+def warn_of_sources(study):
+    """A dry run ends before `check_sources` says it."""
+    if folder := named_folder(CONFIG.study(study)):
         try:
-            cost = cost_text(CONFIG.study(study))
-        except UserError:
-            return
-        print(f"{cost}. In hours: python -m weakneg estimate {CONFIG.said(study)}", file=sys.stderr)
+            find_folder(Path(folder))
+        except UserError as error:
+            print(f"warning: {error}", file=sys.stderr)
 
 
 def study_results(study):

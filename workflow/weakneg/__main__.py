@@ -257,19 +257,25 @@ def schema(args: argparse.Namespace) -> None:
 
 def estimate(args: argparse.Namespace) -> None:
     """Say what a study of sound costs, and how long that takes on a device like this one."""
-    from weakneg.config import RunSettings, load_study
+    from snakemake.cli import parse_config
+
+    from weakneg.config import RunSettings, load
     from weakneg.cost import cost_text, study_cost
 
-    study = load_study(args.study)
+    try:
+        settings = parse_config(args.config)
+    except ValueError as error:
+        raise UserError(f"--config: {error}") from error
+    study = load({"studies": [args.study]} | settings).study(Path(args.study).stem)
     print(cost_text(study), flush=True)
 
     from weakneg.training.device import describe, prepare
     from weakneg.training.speed import measure_speed
 
     device = prepare(args.device, args.threads)
-    settings = RunSettings.model_validate(study.run_settings(study.baseline))
-    settings = settings.model_copy(update={"strategy": "gradient_embedding", "options": {}})
-    speed = measure_speed(settings, study.shard_settings(), device)
+    run = RunSettings.model_validate(study.run_settings(study.baseline))
+    run = run.model_copy(update={"strategy": "gradient_embedding", "options": {}})
+    speed = measure_speed(run, study.shard_settings(), device)
     hours = study_cost(study).hours(*speed)
     print(
         f"{describe(device)}: {speed.trained:,.0f} clips/s trained, {speed.scored:,.0f} scored; "
@@ -339,7 +345,7 @@ def _parser() -> argparse.ArgumentParser:
     path, text, as_json = {"type": Path}, {}, {"type": json.loads}
     several = {"type": Path, "nargs": "+"}
     runs = {
-        "type": lambda pair: tuple(pair.split("=", 1)),
+        "type": _strategy_and_folder,
         "nargs": "*",
         "default": [],
         "metavar": "STRATEGY=FOLDER",
@@ -349,7 +355,7 @@ def _parser() -> argparse.ArgumentParser:
             "default": os.environ.get("WEAKNEG_DEVICE", "auto"),
             "help": "auto, cpu, cuda or cuda:N; by default what WEAKNEG_DEVICE says, or auto",
         },
-        "threads": {"type": int, "help": "CPU threads"},
+        "threads": {"type": _at_least_one, "help": "CPU threads"},
     }
     command(fetch, dataset=text, folder=path)
     command(recordings, settings=text, folder=path, output=path)
@@ -474,15 +480,16 @@ def _parser() -> argparse.ArgumentParser:
         table=path,
         outputs=several,
     )
+    config = {"nargs": "+", "default": [], "metavar": "KEY=VALUE", "help": "as of snakemake"}
     estimating = command(
-        estimate, device=worker["device"], threads=worker["threads"] | {"default": 1}
+        estimate,
+        config=config,
+        device=worker["device"],
+        threads=worker["threads"] | {"default": 1},
     )
     estimating.add_argument("study", help="a file of workflow/studies, or the path of one")
     command(schema)
-    asking = command(
-        status,
-        config={"nargs": "+", "default": [], "metavar": "KEY=VALUE", "help": "as of snakemake"},
-    )
+    asking = command(status, config=config)
     asking.add_argument("studies", nargs="*", metavar="study", help="those of config.yaml if none")
     comparing = command(
         diff,
@@ -492,9 +499,32 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("before", "now"):
         comparing.add_argument(name, type=Path, help="a folder of results, or a metrics.csv")
     command(settle)
-    command(redraw, published=path, target=path)
-    command(publish, results=path, target=path, command=text, wall_time=text)
+    command(
+        redraw,
+        published=path | {"help": "a folder that holds metrics.csv and provenance.json"},
+        target=path | {"help": "folder that gets tables/ and figures/"},
+    )
+    command(
+        publish,
+        results=path | {"help": "folder of the finished study, results/<study>"},
+        target=path | {"help": "folder for the copy and its provenance.json"},
+        command=text | {"help": "the command that made the results"},
+        wall_time=text | {"help": "how long it took, in words"},
+    )
     return parser
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text!r}")
+    return int(text)
+
+
+def _strategy_and_folder(text: str) -> tuple[str, str]:
+    strategy, separator, folder = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"must be STRATEGY=FOLDER, not {text!r}")
+    return strategy, folder
 
 
 def _check_code(fingerprint: str, *code: str) -> None:

@@ -1,7 +1,7 @@
 """Audit of the selections: which negative bags each strategy chose, epoch after epoch.
 
 Measures of the selections of one class and seed, each beside what uniformly random choices of the
-same sizes from the same pool give on average (`expected_...`, exact):
+same sizes, from the same pool or candidates, give on average (`expected_...`, exact):
 
 - Jaccard index of the bags that two strategies chose at the same epoch;
 - turnover: share of a selection's bags that were not in the selection before it;
@@ -99,8 +99,9 @@ def write_audit(
     `n` in the first two tables is the number of (class, seed) pairs that a mean is over: seeds may
     stop at different epochs. most_selected.csv holds only strategies that score the bags they
     choose, since a choice at random or of all says nothing about a bag. `selections` counts those
-    at which the bag was in the pool, hence not for validation; `mean_place` is its mean place in
-    the order of choice, from 0 (first) to 1. The rank is by `times` / `selections`, then by
+    at which the bag was in the pool, hence not for validation (with `candidate_fraction`: whether
+    or not it was a candidate); `mean_place` is its mean place in the order of choice, from 0
+    (first) to 1. The rank is by `times` / `selections`, then by
     `times`, then by `mean_place`, which unlike scores can be compared between epochs.
 
     Raises UserError when a run, a file of it or a manifest is missing or damaged, and when the
@@ -153,7 +154,7 @@ def _overlaps(selections: Mapping[str, Selections]) -> Iterator[dict]:
     """Each two strategies, at the epochs at which both chose, as frames for `_long`."""
     for (name_a, a), (name_b, b) in itertools.combinations(selections.items(), 2):
         epoch, in_a, in_b = np.intersect1d(a.epoch, b.epoch, return_indices=True)
-        index, expected = jaccard(a.chosen[in_a], b.chosen[in_b])
+        index, expected = jaccard(a.chosen[in_a], b.chosen[in_b], a.candidates)
         yield {
             "strategy_a": name_a,
             "strategy_b": name_b,
@@ -172,15 +173,16 @@ def _turnovers(selections: Mapping[str, Selections], bags: ClassBags) -> Iterato
 
 
 # ----------------------------------------------------------------------------- the measures
-def jaccard(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def jaccard(a: np.ndarray, b: np.ndarray, candidates: int) -> tuple[np.ndarray, np.ndarray]:
     """Jaccard index of the choices in each row of a and b, and its expectation, each (E,).
 
     a, b : (E, N) bool, which of the N bags of a pool were chosen; no row is empty
+    candidates : see `Selections`; a strategy that takes the whole pool does so all the same
     """
     shared = np.count_nonzero(a & b, axis=1)
     size_a, size_b = np.count_nonzero(a, axis=1), np.count_nonzero(b, axis=1)
     expected = [
-        expected_jaccard(a.shape[1], *sizes)
+        expected_jaccard(max(candidates, *sizes), *sizes)
         for sizes in zip(size_a.tolist(), size_b.tolist(), strict=True)
     ]
     return shared / (size_a + size_b - shared), np.array(expected)
@@ -245,7 +247,7 @@ def turnover(chosen: np.ndarray, related: np.ndarray | None = None) -> dict[str,
 class _Counts:
     """How often each of a class's bags was chosen by a strategy, over seeds and epochs.
 
-    times, selections : (B,) selections that chose the bag, and those that could have
+    times, selections : (B,) selections that chose the bag, and those with the bag in the pool
     place, score : (B,) sums over the selections that chose it, as in `Selections`
     """
 
@@ -357,7 +359,8 @@ def _markdown(
         parts.append(study["note"])
     parts += ["## Overlap", *_overlap_part(by_pair, competitors, study)]
     parts += ["## Turnover", *_turnover_part(by_strategy, competitors, study)]
-    parts += ["## Most often chosen negatives", _explanation(study), *sections]
+    knows_relations = by_strategy["related"].notna().any()
+    parts += ["## Most often chosen negatives", _explanation(knows_relations), *sections]
     return "\n\n".join(parts) + "\n"
 
 
@@ -437,12 +440,12 @@ def _enrichment(of_strategy: pd.DataFrame) -> str:
     return f"{mean:.2f}" if len(shares) == 1 else f"{mean:.2f} ± {high - mean:.2f}"
 
 
-def _explanation(study: Mapping) -> str:
+def _explanation(knows_relations: bool) -> str:
     text = (
         f"The {TOP_FOR_PEOPLE} negative bags of each class that were chosen most often, counted"
         " over seeds, epochs and the strategies that score bags; most_selected.csv lists more."
     )
-    if study["unit"] == "clip":
+    if knows_relations:
         text += (
             " They are the candidates for missing labels, **bold** labels the first of all: each"
             " implies the class or is implied by it."

@@ -12,6 +12,7 @@ import difflib
 import json
 import math
 import re
+import shlex
 import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping
@@ -627,13 +628,22 @@ def _top(classes: Iterable[str], n: int, dataset: DatasetSettings) -> list[str]:
     return classes[:n]
 
 
-def _check_sizes(classes: Iterable[str], dataset: DatasetSettings) -> None:
-    """Refuse classes of one's own list that a split lacks: nothing could be learnt, or measured."""
+def _learnable(dataset: DatasetSettings) -> list[str]:
+    """The classes that both splits have: of others nothing could be learnt, or measured."""
+    if dataset.list is None:
+        return list(_class_names(dataset))
     sizes = dataset.module.class_sizes(dataset.list, dataset.test_split)
+    return [name for name in _class_names(dataset) if sizes["train"][name] and sizes["test"][name]]
+
+
+def _check_sizes(classes: Iterable[str], dataset: DatasetSettings) -> None:
+    """Refuse classes of one's own list that are not `_learnable`."""
+    sizes = dataset.module.class_sizes(dataset.list, dataset.test_split)
+    learnable = _learnable(dataset)
     lacking = [
         f"{name} ({sizes['train'][name]} for training, {sizes['test'][name]} for testing)"
         for name in classes
-        if not (sizes["train"][name] and sizes["test"][name])
+        if name not in learnable
     ]
     if lacking:
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
@@ -861,7 +871,7 @@ class Study(_Model):
         choice = _class_choice(classes)
         if isinstance(choice, Top):
             try:
-                return _top(_class_names(dataset), choice.top, dataset)
+                choice = _top(_learnable(dataset), choice.top, dataset)
             except ValueError as error:
                 raise _problem(str(error)) from None
         names, slugs = [], {}
@@ -938,12 +948,15 @@ class Study(_Model):
     def runs(self) -> dict[str, str]:
         """Name of a strategy -> name of its run, in the order of the study.
 
-        Strategies that always choose the same bags (see `strategies.same_choice_as`) share a run.
+        Strategies that always choose the same bags share a run: those of which one says so (see
+        `strategies.same_choice_as`), and one strategy under two names with the same options.
         """
-        return {
-            choice.name: strategies.same_choice_as(choice.strategy) or choice.name
-            for choice in self.strategies
-        }
+        first, found = {}, {}
+        for choice in self.strategies:
+            same = strategies.same_choice_as(choice.strategy)
+            chooses_by = (same or choice.strategy, *sorted(choice.options.items()))
+            found[choice.name] = first.setdefault(chooses_by, same or choice.name)
+        return found
 
     @property
     def class_slugs(self) -> dict[str, str]:
@@ -1214,9 +1227,14 @@ class Config(_Model):
         return list(self._paths)
 
     def said(self, name: str) -> str:
-        """How a command line says which study it means: by its name, or the path of its file."""
+        """The arguments of a command that mean this study, and what `--config` leaves of it."""
         path = self._paths.get(name, self._folder)
-        return name if self._folder in (path, path.parent) else str(_shown(path))
+        words = [name if self._folder in (path, path.parent) else _shown(path)]
+        values = self.model_dump(mode="json", include={"classes", "strategies", "seeds"})
+        for key, value in values.items():
+            if value is not None and self._sources[key] == "--config":
+                words += ["--config"] * (len(words) == 1) + [f"{key}={json.dumps(value)}"]
+        return shlex.join(words)
 
     def study(self, name: str) -> Study:
         """The study of a name in `study_names`, with what the configuration leaves of it.
@@ -1355,6 +1373,8 @@ def _load_study(path: Path, folder: Path) -> Study:
         study = Study.model_validate(merged)
     except ValidationError as error:
         raise _user_error(error, source) from None
+    except UserError as error:  # of the list that the study names
+        raise UserError(f"{_shown(path)}: {error}") from None
     study._name = path.stem
     return study
 

@@ -303,6 +303,8 @@ def _read_table(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; train this run first.") from None
+    except ValueError as error:  # of pyarrow, whatever the damage
+        raise UserError(f"{path} is damaged ({error}): delete it and run again.") from error
 
 
 def _refuse_duplicates(metrics: pd.DataFrame, where: object) -> None:

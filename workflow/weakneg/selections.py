@@ -30,6 +30,7 @@ class Run(NamedTuple):
     seeds: list[int]
     n_pool: dict[int, int]  # by seed
     warmup_epochs: int
+    candidate_fraction: float
     validation_fraction: float
     draw_per_seed: bool
 
@@ -68,6 +69,8 @@ class Selections(NamedTuple):
     chosen : (E, N) bool; no row is empty
     place : (N,) sum of a bag's places in the order of choice, from 0 (first) to 1
     score : (N,) sum of the scores with which a bag was chosen; NaN where a strategy has none
+    candidates : number of bags that a selection is from: N, or a share of them, drawn for each
+        epoch, the same for all strategies (but no less than were chosen)
     """
 
     pool: np.ndarray
@@ -75,6 +78,7 @@ class Selections(NamedTuple):
     chosen: np.ndarray
     place: np.ndarray
     score: np.ndarray
+    candidates: int
 
 
 def runs_of_classes(
@@ -91,6 +95,7 @@ def runs_of_classes(
                 seeds=settings["seeds"],
                 n_pool={int(seed): n for seed, n in record["n_pool"].items()},
                 warmup_epochs=settings["sampling"]["warmup_epochs"],
+                candidate_fraction=settings["sampling"]["candidate_fraction"],
                 validation_fraction=settings["training"]["validation_fraction"],
                 draw_per_seed=settings["draw_per_seed"],
             )
@@ -287,4 +292,5 @@ def read_selections(run: Run, seed: int, n_bags: int, pool: np.ndarray) -> Selec
         raise UserError(
             f"{path}, seed {seed}: row {outside} of the manifest is no bag of the pool, so {again}"
         )
-    return Selections(pool, epoch, from_pool, place[pool], score[pool])
+    candidates = round(run.candidate_fraction * len(pool))
+    return Selections(pool, epoch, from_pool, place[pool], score[pool], candidates)

@@ -37,8 +37,17 @@ STRATEGY_NAMES = {
 
 
 def strategy_name(strategy: str) -> str:
-    """The name people read; a strategy that the paper does not have keeps its own."""
-    return STRATEGY_NAMES.get(strategy, strategy)
+    """The name people read: "BADGE", of its variant badge_known "BADGE, known".
+
+    A strategy that the paper does not have keeps its own.
+    """
+    for known in sorted(STRATEGY_NAMES, key=len, reverse=True):
+        if strategy == known:
+            return STRATEGY_NAMES[known]
+        if strategy.startswith(f"{known}_"):
+            variant = strategy.removeprefix(f"{known}_").replace("_", " ")
+            return f"{STRATEGY_NAMES[known]}, {variant}"
+    return strategy
 
 
 def distinct_strategies(study: dict) -> dict[str, list[str]]:

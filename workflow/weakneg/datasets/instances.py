@@ -140,7 +140,10 @@ def _bags(list_file: str) -> dict[str, Bag]:
             before = bags.get(group["bag"], found._replace(size=0))
             for field, name in (("split", "in the splits"), ("labels", "labelled")):
                 values = [getattr(each, field) for each in (before, found)]
-                if set(values[0]) != set(values[1]):
+                differ = values[0] != values[1]
+                if field == "labels":  # in any order
+                    differ = set(values[0]) != set(values[1])
+                if differ:
                     both = " and ".join(
                         repr(value if isinstance(value, str) else "; ".join(value))
                         for value in values

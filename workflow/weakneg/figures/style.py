@@ -15,7 +15,7 @@ import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from weakneg.wording import (
     distinct_strategies,
@@ -232,7 +232,10 @@ def logarithmic(axes: Axes) -> None:
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     subs = (1, 2, 5) if high / low < 60 else (1, 3) if high / low < 1000 else (1,)
-    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    narrow = high / low < 4
+    axes.xaxis.set_major_locator(
+        MaxNLocator(4, steps=[1, 2, 5, 10]) if narrow else LogLocator(subs=subs)
+    )
     axes.xaxis.set_major_formatter(FuncFormatter(thousands))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())

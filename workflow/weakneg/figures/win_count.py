@@ -51,7 +51,7 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     subtitle = f"{seeds_phrase(n_seeds)}; each bar counts all classes"
     if n_seeds > 1:
         subtitle += "; clearly: the 95% interval over seeds of the paired difference excludes zero"
-    subtitle += "; p: sign test over classes, Holm's correction but for the upper bound"
+    subtitle += "; p: sign test over classes, Holm-corrected but for the upper bound"
     figure = canvas(
         0.34 * (max(rows.values()) + 1) + 0.8,
         study,
@@ -64,7 +64,7 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
         table[["wins", "losses", "wins_high"]].max().max() + table["ties"].max() / 2
         for table in tables.values()
     )
-    reach = max(high, farthest) + 0.16 * n_classes  # room for the count beside the longest bar
+    reach = max(high, farthest) + 0.24 * n_classes  # room for the count beside the longest bar
     for axes, (metric, table) in zip(panels, tables.items(), strict=True):
         for ends in ((-high, -low), (low, high)):
             axes.axvspan(*ends, color=COINS, linewidth=0, zorder=0)
@@ -75,7 +75,7 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
         axes.spines[["left", "bottom"]].set_visible(False)
         axes.set_title(f"by {METRICS[metric]}", fontweight="bold", pad=14)
         header = {"color": MUTED, "fontsize": 7}
-        coins = f"coins: {low} to {high}" if low < high else f"coins: {low}"
+        coins = f"chance: {low} to {high}" if low < high else f"chance: {low}"
         for x in (-(low + high) / 2, (low + high) / 2):
             axes.text(x, 1.02, coins, ha="center", transform=axes.get_xaxis_transform(), **header)
         axes.text(1.02, 1.02, "p", transform=axes.transAxes, **header)

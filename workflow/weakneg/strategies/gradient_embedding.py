@@ -16,7 +16,7 @@ def select(
 ) -> Selection:
     """The k bags of the longest gradient; score: its norm.
 
-    The gradient is that of the last layer's row of class "positive": see `Scores`.
+    Where the last layer has a row for each class, it is that of class "positive": see `Scores`.
 
     label: for which label the loss is taken. Where the model averages the instances' logits, the
     gradient is (p - y) h, with the embedding h and p = sigmoid(logit), and so

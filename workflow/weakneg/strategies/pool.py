@@ -116,7 +116,7 @@ class Pool:
         return positives
 
     def gradients(self, label: str) -> Tensor:
-        """(N, D) as in `Scores`, sorted by id; label: "known" or "hypothesised"."""
+        """(N, G) as in `Scores`, sorted by id; label: "known" or "hypothesised"."""
         gradients = self._scores(gradients=True).gradients(label)
         if gradients.ndim != 2 or len(gradients) != len(self):
             raise ValueError(f"{len(self)} ids, but gradients of shape {tuple(gradients.shape)}")

@@ -18,7 +18,7 @@ def prepare(device: str, threads: int) -> torch.device:
     """The device named auto, cpu, cuda or cuda:N, set up for reproducible training.
 
     threads: CPU threads that PyTorch may use: those that the workflow gave to the job.
-    Raises UserError when CUDA is asked for and absent.
+    Raises UserError when there is no such device.
     """
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
@@ -36,8 +36,10 @@ def prepare(device: str, threads: int) -> torch.device:
             raise UserError(
                 f"device: {device} does not exist, the devices here are cuda:0 to cuda:{count - 1}."
             )
-    else:
+    elif device == "cpu":
         _keep_memory()
+    else:
+        raise UserError(f"device: {device!r} is none; use auto, cpu, cuda or cuda:N.")
     return torch.device(device)
 
 
