@@ -905,11 +905,11 @@ def test_a_record_without_settings_is_named(made):
 @pytest.mark.parametrize(
     ("old", "new", "match"),
     [
-        ("bag,id", "bag,name", " has no column id: list the clips again"),
+        ("bag,id", "bag,name", " has no column id; its columns are bag, id, start"),
         ("1000,", "one,", ", line 2: invalid literal .* 'one'; list the clips again"),
         ("10.000", "soon", ", line 3: could not convert string to float: 'soon'; list"),
         ("Animal", "Animals", " has no clip of the class 'Animal': list the clips again"),
-        ("1000,", "1000,more,", ", line 2 has 6 values, the header has 5: list"),
+        ("1000,", "1000,more,", ", line 2 has 6 values, the header has 5"),
     ],
 )
 def test_a_bad_manifest_of_clips_is_named(clips, old, new, match):
@@ -932,8 +932,8 @@ def test_an_empty_or_missing_manifest_of_clips_is_named(clips):
     choose_dogs(clips)
     path = clips.manifests[0]
     path.write_text("bag,id,start,instances,labels\n")
-    one_line(clips, rf"^{path} has no bags: list the clips again")
+    one_line(clips, rf"^{path} has no bags: draw them again")
     path.unlink()
-    one_line(clips, rf"^{path} cannot be read \(No such file or directory\): list the clips")
+    one_line(clips, rf"^{path} cannot be read \(No such file or directory\): draw the bags")
     clips.manifests = []
     one_line(clips, r"^Study made: 0 manifests are named where it has 1; name .* all clips\.$")

@@ -28,10 +28,10 @@ import pandas as pd
 from scipy.special import gammaln
 
 from weakneg import datasets
+from weakneg.bags import LABEL_SEPARATOR
 from weakneg.evaluation import mean_interval
 from weakneg.files import replace_when_whole
 from weakneg.selections import (
-    LABEL_SEPARATOR,
     ClassBags,
     Selections,
     bags_of_classes,

@@ -41,7 +41,7 @@ CLIP_COLUMNS = ("bag", "id", "start", "instances", "labels")
 GROUP_COLUMN = "group"
 
 _PADDING = -1
-_LABEL_SEPARATOR = ";"
+LABEL_SEPARATOR = ";"
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def read_manifest(path: str | os.PathLike, n_instances: int) -> dict[int, Bags]:
     """
     rows: dict[int, list[tuple]] = {}
     seen: dict[int, tuple[set[int], set[int]]] = {}
-    for where, values in _lines(path, COLUMNS):
+    for where, values in manifest_lines(path, COLUMNS):
         try:
             draw, bag, label = (int(values[column]) for column in COLUMNS[:3])
             density = float(values["density"])
@@ -195,7 +195,7 @@ def _clip_bags(path: str | os.PathLike, store: Store, class_name: str) -> Bags:
     n_clips, n_frames = store.x.shape[:2]
     clips, counts, labels, groups = [], [], [], []
     seen = set()
-    for where, values in _lines(path, CLIP_COLUMNS):
+    for where, values in manifest_lines(path, CLIP_COLUMNS):
         try:
             clip, count = int(values["bag"]), int(values["instances"])
         except ValueError as error:
@@ -220,7 +220,7 @@ def _clip_bags(path: str | os.PathLike, store: Store, class_name: str) -> Bags:
         seen.add(clip)
         clips.append(clip)
         counts.append(count)
-        labels.append(class_name in values["labels"].split(_LABEL_SEPARATOR))
+        labels.append(class_name in values["labels"].split(LABEL_SEPARATOR))
         groups.append(values.get(GROUP_COLUMN))
     instances = np.array(clips, dtype=np.int64)[:, None]
     if store.kind == "clips":
@@ -236,7 +236,9 @@ def _clip_bags(path: str | os.PathLike, store: Store, class_name: str) -> Bags:
     )
 
 
-def _lines(path: str | os.PathLike, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def manifest_lines(
+    path: str | os.PathLike, columns: Sequence[str]
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Where it stands, and the values by column, of every line of a manifest; at least one."""
     path = Path(path)
     try:
@@ -340,7 +342,7 @@ def list_clips(store: str | os.PathLike, manifest: str | os.PathLike) -> None:
                 clip_id,
                 f"{start:.3f}",
                 length,
-                _LABEL_SEPARATOR.join(clips.class_names[c] for c in np.flatnonzero(labels)),
+                LABEL_SEPARATOR.join(clips.class_names[c] for c in np.flatnonzero(labels)),
             )
             for number, (clip_id, start, length, labels) in enumerate(
                 zip(clips.id, clips.start, clips.length, clips.y, strict=True)

@@ -1,6 +1,5 @@
 """What the strategies of a study chose: the selections of its runs, and the bags they are of."""
 
-import csv
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +11,17 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from weakneg.bags import read_manifest, split_validation
+from weakneg.bags import (
+    CLIP_COLUMNS,
+    GROUP_COLUMN,
+    LABEL_SEPARATOR,
+    manifest_lines,
+    read_manifest,
+    split_validation,
+)
 from weakneg.errors import UserError
 from weakneg.evaluation import read_run
 from weakneg.wording import distinct_strategies
-
-CLIP_COLUMNS = ("bag", "id", "start", "labels")  # of a manifest of clips, those read here
-LABEL_SEPARATOR = ";"
 
 _PADDING = -1
 
@@ -185,35 +188,15 @@ def read_clips(path: str | Path) -> pd.DataFrame:
     Raises UserError, naming the file and the line, where it cannot be read, lacks a column or a
     bag, or where a bag or a start is no number.
     """
-    again = "list the clips again."
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            header, *lines = list(csv.reader(file)) or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} cannot be read ({reason}): {again}") from error
-    missing = [column for column in CLIP_COLUMNS if column not in header]
-    if missing:
-        raise UserError(f"{path} has no column {missing[0]}: {again}")
     clips = []
-    for number, line in enumerate(lines, start=2):
-        if not line:  # an editor may leave an empty one
-            continue
-        if len(line) != len(header):
-            raise UserError(
-                f"{path}, line {number} has {len(line)} values, the header has {len(header)}:"
-                f" {again}"
-            )
-        values = dict(zip(header, line, strict=True))
+    for where, values in manifest_lines(path, CLIP_COLUMNS):
         try:
             bag, start = int(values["bag"]), float(values["start"])
         except ValueError as error:
-            raise UserError(f"{path}, line {number}: {error}; {again}") from error
+            raise UserError(f"{where}: {error}; list the clips again.") from error
         labels = [label for label in values["labels"].split(LABEL_SEPARATOR) if label]
         clip = {"bag": bag, "id": values["id"], "start": start, "labels": labels}
-        clips.append(clip | {name: values[name] for name in ("group",) if name in values})
-    if not clips:
-        raise UserError(f"{path} has no bags: {again}")
+        clips.append(clip | {name: values[name] for name in (GROUP_COLUMN,) if name in values})
     return pd.DataFrame(clips)
 
 

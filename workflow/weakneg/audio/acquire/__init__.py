@@ -38,7 +38,7 @@ from urllib.parse import quote
 from weakneg.audio.acquire.journal import Journal
 from weakneg.audio.acquire.outcome import OK, Outcome
 from weakneg.audio.acquire.settings import DownloadSource, parse
-from weakneg.audio.listing import list_recordings
+from weakneg.audio.listing import LABEL_SEPARATOR, list_recordings
 from weakneg.errors import UserError
 from weakneg.files import replace_when_whole
 
@@ -50,7 +50,6 @@ AUDIO_SUFFIXES = frozenset(
 )
 
 _LIST_COLUMNS = ("id", "split", "file", "start", "end", "labels")
-_LABEL_SEPARATOR = ";"
 _REPORT_SECONDS = 30
 _LONGEST_NAME = 150  # of a file, in bytes; file systems allow 255
 
@@ -205,7 +204,7 @@ def read_recordings(path: str | os.PathLike) -> list[Recording]:
             row["file"],
             _seconds(row, "start", where),
             _seconds(row, "end", where),
-            tuple(label for label in row["labels"].split(_LABEL_SEPARATOR) if label),
+            tuple(label for label in row["labels"].split(LABEL_SEPARATOR) if label),
         )
         start, end = found[row["id"]].start, found[row["id"]].end
         if end is not None and end <= (start or 0):
