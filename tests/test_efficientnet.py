@@ -8,6 +8,7 @@ from torchvision.models import efficientnet_b0 as torchvision_b0
 
 from weakneg.config import ModelSettings
 from weakneg.models import bag_classifier, efficientnet_b0, efficientnet_b2
+from weakneg.models.folding import folded
 
 B2 = ModelSettings(name="efficientnet_b2", pooling="attention", attention_heads=4)
 B0 = ModelSettings(name="efficientnet_b0", pooling="attention", attention_heads=4)
@@ -161,3 +162,33 @@ def test_random_weights_differ_by_seed_alone():
 
     assert torch.equal(weights(0), weights(0))
     assert not torch.equal(weights(0), weights(1))
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "efficientnet_b2", "cnn"])
+def test_folded_normalisations_change_no_score(name):
+    torch.manual_seed(0)
+    model = bag_classifier.load(ModelSettings(name=name, pooling="attention"), SMALL)
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:  # as if it had learnt
+        for values, low, high in (
+            *((norm.weight, 0.8, 1.4), (norm.bias, -0.2, 0.2)),
+            *((norm.running_mean, -0.1, 0.1), (norm.running_var, 0.8, 1.2)),
+        ):
+            torch.nn.init.uniform_(values, low, high)
+    x = torch.randn(4, 1, *SMALL)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with torch.inference_mode():
+        expected = model.eval().score(x)
+        light = folded(model)
+        found = light.score(x)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in light.modules())
+    assert expected.embeddings.std() > 0.01
+    torch.testing.assert_close(found.embeddings, expected.embeddings, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found.logits, expected.logits, rtol=1e-4, atol=1e-4)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_only_a_normalisation_right_behind_its_convolution_is_folded():
+    conv, norm = torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2)
+    model = torch.nn.Sequential(conv, torch.nn.ReLU(), norm).eval()
+    assert folded(model) is model

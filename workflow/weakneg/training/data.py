@@ -13,6 +13,7 @@ from torch import Tensor
 from weakneg.bags import Bags
 from weakneg.errors import UserError
 from weakneg.models.bag_classifier import BagClassifier
+from weakneg.models.folding import folded
 from weakneg.models.scores import BagScores
 from weakneg.store import Store
 from weakneg.training.rows import ResidentRows, StreamedRows, load_rows
@@ -111,7 +112,7 @@ def score_bags(
 
     Raises UserError when it does not let a single one be scored.
     """
-    model.eval()
+    model = folded(model.eval())
     all_scores: list[Tensor] = []
     scored = 0
     while scored < len(rows):
