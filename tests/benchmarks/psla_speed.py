@@ -49,6 +49,7 @@ from weakneg.config import RunSettings, load_study
 from weakneg.cost import study_cost
 from weakneg.datasets import audioset
 from weakneg.models import bag_classifier
+from weakneg.models.folding import folded
 from weakneg.store import FORMAT_VERSION, Store, open_store
 from weakneg.training.data import BagData
 from weakneg.training.device import describe, peak_memory_bytes, prepare, synchronise
@@ -169,8 +170,11 @@ def measure_limits(report: Report, device: torch.device, size: int) -> None:
 
 
 def work_per_clip(settings: RunSettings, shape: tuple[int, int], device: torch.device) -> dict:
-    """Arithmetic of a clip, scored and trained; and bytes, if every layer reads and writes once."""
-    model = bag_classifier.load(settings.model, shape).to(device)
+    """Arithmetic of a clip, scored and trained; and bytes of one that is scored.
+
+    The bytes are those of layers that read and write once each.
+    """
+    model = folded(bag_classifier.load(settings.model, shape).to(device).eval())
     x = torch.randn(2, 1, *shape, device=device)
     moved = 0
 
@@ -178,10 +182,14 @@ def work_per_clip(settings: RunSettings, shape: tuple[int, int], device: torch.d
         nonlocal moved
         moved += inputs[0].numel() + output.numel()
 
-    leaves = [module for module in model.encoder.modules() if not list(module.children())]
+    leaves = [
+        module
+        for module in model.encoder.modules()
+        if not list(module.children()) and not isinstance(module, nn.Identity)
+    ]
     hooks = [leaf.register_forward_hook(count) for leaf in leaves]
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model.eval().score(x, None, True)
+        model.score(x, None, True)
     flops = counter.get_total_flops() / len(x)
     for hook in hooks:
         hook.remove()
