@@ -39,13 +39,20 @@ def test_results_without_their_records_are_one_line(tmp_path, monkeypatch, capsy
 
 def test_published_metrics_are_enough_for_tables_and_figures(tmp_path):
     published = ROOT / "results/published/esc10"
-    for name in ("metrics.csv", "provenance.json"):
-        (tmp_path / "published").mkdir(exist_ok=True)
-        shutil.copy(published / name, tmp_path / "published")
+    overlap, turnover = (f"tables/selection_{part}.csv" for part in ("overlap", "turnover"))
+    (tmp_path / "published/tables").mkdir(parents=True)
+    for name in ("metrics.csv", "provenance.json", overlap, turnover):
+        shutil.copy(published / name, tmp_path / "published" / name)
     arguments = ["--published", tmp_path / "published", "--target", tmp_path / "drawn"]
     assert main(["redraw", *map(str, arguments)]) == 0
     drawn = {path.name for path in (tmp_path / "drawn").glob("*/*")}
-    assert {"table1.md", "win_count.svg", "critical_difference.pdf", "class_size.png"} <= drawn
+    assert {
+        "table1.md",
+        "win_count.svg",
+        "critical_difference.pdf",
+        "class_size.png",
+        "selection.png",
+    } <= drawn
     for name in ("table1.csv", "win_counts.csv"):
         table = (tmp_path / "drawn/tables" / name).read_bytes()
         assert table == (published / "tables" / name).read_bytes()

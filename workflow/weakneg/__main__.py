@@ -307,7 +307,7 @@ def diff(args: argparse.Namespace) -> int:
 
 
 def redraw(args: argparse.Namespace) -> None:
-    """Write tables and figures of a published study again, from its metrics alone."""
+    """Write tables and figures of a published study again, without its runs."""
     from weakneg.redraw import redraw
 
     redraw(args.published, args.target)

@@ -1,4 +1,4 @@
-"""Tables and figures again, from published metrics alone."""
+"""Tables and figures again, from what is published of a study."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from weakneg import figures
 from weakneg.config import load_study
 from weakneg.errors import UserError
 from weakneg.evaluation import read_metrics
+from weakneg.figures.selection import draw_selection
 from weakneg.tables import write_tables
 
 _FORMATS = ("pdf", "png", "svg")
@@ -18,8 +19,9 @@ def redraw(published: str | os.PathLike, target: str | os.PathLike) -> None:
     """Write `tables/` and `figures/` into `target` from metrics.csv and provenance.json.
 
     The study is that of the name in provenance.json, as it is in workflow/studies now, with the
-    classes and strategies that the metrics have. What is drawn from runs (learning curves,
-    selection, sound) is not written.
+    classes and strategies that the metrics have. The figure of the selections needs the tables
+    selection_overlap.csv and selection_turnover.csv too, and is left out where there are none. What
+    is made from runs (learning curves, sound, the tables of selections) is not written.
 
     Raises UserError when a file is missing, or the metrics lack what the tables need.
     """
@@ -44,3 +46,8 @@ def redraw(published: str | os.PathLike, target: str | os.PathLike) -> None:
         outputs = [target / "figures" / f"{name}.{ending}" for ending in _FORMATS]
         print(outputs[1], file=sys.stderr, flush=True)
         figures.draw(name, published / "metrics.csv", [], settings, outputs)
+    tables = [published / "tables" / f"selection_{part}.csv" for part in ("overlap", "turnover")]
+    if all(table.exists() for table in tables):
+        outputs = [target / "figures" / f"selection.{ending}" for ending in _FORMATS]
+        print(outputs[1], file=sys.stderr, flush=True)
+        draw_selection(*tables, settings, outputs)
