@@ -3,7 +3,7 @@
 Drawn from the tables of the audit (`weakneg.audit`), not from metrics and runs, so it is no figure
 of `weakneg.figures.draw`. Left, the Jaccard index of each two strategies, mean over epochs; right,
 turnover and share of the pool used against epochs, over what random choices would give. A curve
-ends where half of its trainings have stopped: the last ones alone would say little.
+ends with the first of its trainings, so that each point averages the same ones.
 """
 
 import math
@@ -64,7 +64,7 @@ def selection(overlap: pd.DataFrame, turnover: pd.DataFrame, study: dict) -> Fig
     overlap = overlap[overlap["strategy_a"].isin(strategies)]
     overlap = overlap[overlap["strategy_b"].isin(strategies)]
     n_trainings = turnover["n"].max()
-    kept = turnover[turnover["n"] > n_trainings / 2]
+    kept = turnover[turnover["n"] == n_trainings]
     look = styles(study)
 
     n_classes = len(study["classes"])
@@ -73,7 +73,7 @@ def selection(overlap: pd.DataFrame, turnover: pd.DataFrame, study: dict) -> Fig
         expected = number(_mean(overlap, "expected_jaccard"), 2)
         subtitle += f", on the left over epochs too; overlap of random choices: {expected}"
     if len(kept) < len(turnover):
-        subtitle += "; a curve ends where half of its trainings have stopped"
+        subtitle += "; a curve ends where the first of its trainings stopped"
     names = [label(study, strategy, 22) for strategy in strategies]
     row_height = max(0.24, 0.06 + 0.11 * max(1 + name.count("\n") for name in names))
     figure = canvas(max(2.2, row_height * len(strategies) + 0.35), study, headline, subtitle)
