@@ -266,7 +266,7 @@ def estimate(args: argparse.Namespace) -> None:
         settings = parse_config(args.config)
     except ValueError as error:
         raise UserError(f"--config: {error}") from error
-    study = load({"studies": [args.study]} | settings).study(Path(args.study).stem)
+    study = load(settings | {"studies": [args.study]}).study(Path(args.study).stem)
     print(cost_text(study), flush=True)
 
     from weakneg.training.device import describe, prepare

@@ -40,14 +40,16 @@ def redraw(published: str | os.PathLike, target: str | os.PathLike) -> None:
     except ValueError as error:
         raise UserError(f"{published}: {error}") from error
     write_tables(published / "metrics.csv", settings, target / "tables")
+
+    def outputs(name: str) -> list[Path]:
+        files = [target / "figures" / f"{name}.{ending}" for ending in _FORMATS]
+        print(files[1], file=sys.stderr, flush=True)
+        return files
+
     for name in figures.names():
         if name in figures.READING_RUNS or (name in figures.OF_CLIPS and study.unit != "clip"):
             continue
-        outputs = [target / "figures" / f"{name}.{ending}" for ending in _FORMATS]
-        print(outputs[1], file=sys.stderr, flush=True)
-        figures.draw(name, published / "metrics.csv", [], settings, outputs)
+        figures.draw(name, published / "metrics.csv", [], settings, outputs(name))
     tables = [published / "tables" / f"selection_{part}.csv" for part in ("overlap", "turnover")]
     if all(table.exists() for table in tables):
-        outputs = [target / "figures" / f"selection.{ending}" for ending in _FORMATS]
-        print(outputs[1], file=sys.stderr, flush=True)
-        draw_selection(*tables, settings, outputs)
+        draw_selection(*tables, settings, outputs("selection"))

@@ -41,13 +41,10 @@ def strategy_name(strategy: str) -> str:
 
     A strategy that the paper does not have keeps its own.
     """
-    for known in sorted(STRATEGY_NAMES, key=len, reverse=True):
-        if strategy == known:
-            return STRATEGY_NAMES[known]
+    for known, name in STRATEGY_NAMES.items():
         if strategy.startswith(f"{known}_"):
-            variant = strategy.removeprefix(f"{known}_").replace("_", " ")
-            return f"{STRATEGY_NAMES[known]}, {variant}"
-    return strategy
+            return f"{name}, {strategy.removeprefix(f'{known}_').replace('_', ' ')}"
+    return STRATEGY_NAMES.get(strategy, strategy)
 
 
 def distinct_strategies(study: dict) -> dict[str, list[str]]:

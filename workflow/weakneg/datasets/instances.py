@@ -138,12 +138,10 @@ def _bags(list_file: str) -> dict[str, Bag]:
         for group in grouped.to_pylist():
             found = Bag(group["split"], tuple(label_names(group["labels"])), group["count_all"])
             before = bags.get(group["bag"], found._replace(size=0))
-            for field, name in (("split", "in the splits"), ("labels", "labelled")):
+            # Labels may be in any order.
+            for field, name, kind in (("split", "in the splits", str), ("labels", "labelled", set)):
                 values = [getattr(each, field) for each in (before, found)]
-                differ = values[0] != values[1]
-                if field == "labels":  # in any order
-                    differ = set(values[0]) != set(values[1])
-                if differ:
+                if kind(values[0]) != kind(values[1]):
                     both = " and ".join(
                         repr(value if isinstance(value, str) else "; ".join(value))
                         for value in values

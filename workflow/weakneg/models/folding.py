@@ -15,21 +15,21 @@ def folded(model: nn.Module) -> nn.Module:
     an EfficientNet reads and writes in memory that saves a third. A model that has none is returned
     as it is.
     """
-    if not any(_pairs(module) for module in model.modules()):
+    if not any(_places(module) for module in model.modules()):
         return model
     model = copy.deepcopy(model)
     for module in list(model.modules()):
-        for convolution, normalisation in _pairs(module):
-            fused = fuse_conv_bn_eval(module[convolution], module[normalisation])
-            module[convolution], module[normalisation] = fused, nn.Identity()
+        for place in _places(module):
+            module[place] = fuse_conv_bn_eval(module[place], module[place + 1])
+            module[place + 1] = nn.Identity()
     return model
 
 
-def _pairs(module: nn.Module) -> list[tuple[int, int]]:
-    """Places in a sequence of convolutions and the batch normalisations right behind them."""
-    layers = list(module) if isinstance(module, nn.Sequential) else []
+def _places(module: nn.Module) -> list[int]:
+    """Of the convolutions in a sequence that have a batch normalisation right behind them."""
+    layers = module if isinstance(module, nn.Sequential) else []
     return [
-        (place, place + 1)
+        place
         for place, (layer, following) in enumerate(pairwise(layers))
         if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d)
     ]
