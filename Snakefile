@@ -45,14 +45,18 @@ onstart:
     checked(check_sources, workflow.dag.needrun_jobs())
     checked(
         check_writable,
-        {Path(file).parent for job in workflow.dag.needrun_jobs() for file in job.output},
+        {
+            Path(file).parent
+            for job in workflow.dag.needrun_jobs()
+            for file in (*job.output, *job.log)
+        },
     )
     record_code(job.params.get("code", []) for job in workflow.dag.needrun_jobs())
 
 
 onsuccess:
-    if REQUESTED:
-        print(f"\nFinished. Figures and tables:\n{results_summary()}")
+    if summary := results_summary():
+        print(f"\nFinished. Figures and tables:\n{summary}")
 
 
 onerror:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 from torch import nn
 
@@ -20,10 +21,12 @@ def loss_of(model: nn.Module) -> torch.Tensor:
     return (model(X) - Y).square().mean()
 
 
-def test_steps_are_those_of_pytorch():
+@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.95, 0.99)])
+def test_steps_are_those_of_pytorch(betas):
     ours, theirs = network(), network()
-    adam = Adam(ours.parameters(), learning_rate=1e-2, weight_decay=0.01)
-    reference = torch.optim.Adam(theirs.parameters(), lr=1e-2, weight_decay=0.01, fused=True)
+    options = {"weight_decay": 0.01, "betas": betas}
+    adam = Adam(ours.parameters(), learning_rate=1e-2, **options)
+    reference = torch.optim.Adam(theirs.parameters(), lr=1e-2, fused=True, **options)
     for step in range(20):
         if step == 10:
             adam.learning_rate = reference.param_groups[0]["lr"] = 1e-3

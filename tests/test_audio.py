@@ -928,3 +928,4 @@ def test_what_does_not_belong_together_is_an_error(results, tmp_path):
             path.unlink()
     shutil.copy(results / "features" / "shards" / "train" / "001.h5", train / "001.h5")
     assert "the train split has no clip whose sound could be used" in message()
+    assert "could be used; most often (1 times, first of 'gone'): removed." in message()

@@ -95,7 +95,9 @@ def message(call, *arguments) -> str:
             "model.name: 'simple_cn' is not a model; did you mean 'simple_cnn'? "
             "Allowed: cnn, efficientnet_b0, efficientnet_b2, mlp, resnet18, simple_cnn",
         ),
-        ("seeds: 0", "seeds: must be at least 1, not 0"),
+        ("seeds: 0", "seeds: must be from 1 to 10,000, not 0"),
+        ("seeds: 999999999", "seeds: must be from 1 to 10,000, not 999999999"),
+        (f"seeds: [{2**63}]", f"seeds[0]: must be less than {2**63}, not {2**63}"),
         ("seeds: true", "seeds: must be a number of seeds or a list of them, not True"),
         ("seeds: [2, 1, 2]", "seeds[2]: 2 is listed twice"),
         ("seeds: [0, -1]", "seeds[1]: must be greater than or equal to 0, not -1"),
@@ -331,7 +333,7 @@ def built(**settings) -> config.Study:
             "Allowed: audioset, audioset_vggish, cifar10, cifar100, digits, "
             "instances, recordings, soundscapes",
         ),
-        ({"seeds": 0}, "seeds: must be at least 1, not 0"),
+        ({"seeds": 0}, "seeds: must be from 1 to 10,000, not 0"),
         (
             {"studies": "cifar10", "classes": ["airplan"]},
             "classes: 'airplan' is not a class of the study cifar10; did you mean 'airplane'? "

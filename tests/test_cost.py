@@ -93,8 +93,11 @@ def test_counting_needs_no_pytorch():
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
-def test_the_command_says_counts_and_hours(capsys):
-    arguments = ["estimate", "esc10", "--device", "cpu", "--config", "classes=[Rooster]", "seeds=2"]
+def test_the_command_says_counts_and_hours(capsys, monkeypatch):
+    """Of the grid of `snakemake`: what --config says, or else config.yaml."""
+    in_file = {"studies": ["digits"], "classes": ["Crying baby"], "seeds": 2}
+    monkeypatch.setattr("weakneg.config.read_config", lambda *_: in_file)
+    arguments = ["estimate", "esc10", "--device", "cpu", "--config", "classes=[Rooster]"]
     assert main(arguments) == 0
     counts, hours = capsys.readouterr().out.splitlines()
     cost = study_cost(load_study("esc10").shrunk(["Rooster"], None, [0, 1]))

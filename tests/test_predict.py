@@ -265,6 +265,21 @@ def test_no_recording_is_one_error_and_no_table(study, tmp_path, capsys, what):
     assert not output.exists()
 
 
+def test_a_folder_as_output_is_an_error_before_anything_is_scored(study, tmp_path, capsys):
+    arguments = ["predict", study / "test", "--models", study / "runs" / CLASSES[0] / "attention"]
+    assert main([*map(str, arguments), "--output", str(tmp_path)]) == 1
+    assert f"{tmp_path} is a folder: name a file to write" in capsys.readouterr().err
+
+
+def test_clips_and_frames_do_not_go_to_one_file(study, tmp_path, capsys):
+    (tmp_path / "there").mkdir()
+    output, frames = tmp_path / "scores.csv", tmp_path / "there/../scores.csv"
+    arguments = ["predict", study / "test", "--models", study / "runs" / CLASSES[0] / "attention"]
+    assert main([*map(str, arguments), "--output", str(output), "--frames", str(frames)]) == 1
+    assert "give --frames another name" in capsys.readouterr().err
+    assert not output.exists()
+
+
 def test_an_output_that_cannot_be_written_is_one_error(study, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     output = tmp_path / "file" / "scores.csv"  # below a file
@@ -466,6 +481,14 @@ def test_a_file_with_other_scores_is_not_written(study, tmp_path, capsys):
     assert exported(to_export(study)[::-1], tmp_path / "wrong.onnx") == 1
     assert "wrong.onnx was not written: its scores differ" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["right.onnx"]
+
+
+@pytest.mark.usefixtures("already_exported")
+def test_models_too_large_for_one_file_are_an_error(study, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(exporting, "MOST_BYTES", 1 << 16)
+    assert exported(to_export(study), tmp_path / "models.onnx") == 1
+    assert "of weights, and one ONNX file holds" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("already_exported")

@@ -121,6 +121,28 @@ def test_nothing_is_published_from_changed_files(results, tmp_path):
         publish(results, "published", "snakemake toy", "1 h")
 
 
+def test_a_study_is_not_published_onto_itself(results):
+    with pytest.raises(UserError, match="publish to another folder"):
+        publish(results, results.parent / "." / results.name, "snakemake toy", "1 h")
+    assert (results / "tables/table1.md").exists()
+
+
+def test_what_was_published_stays_where_publishing_fails(results, monkeypatch):
+    publish(results, "published", "snakemake toy", "1 h")
+    (results / "figures/b.svg").write_text("b")
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(module.shutil, "copy", full)
+    with pytest.raises(OSError, match="space"):
+        publish(results, "published", "snakemake toy, again", "1 h")
+    assert not Path("published/figures/b.svg").exists()
+    assert Path("published/tables/table1.md").exists()
+    assert "again" not in Path("published/provenance.json").read_text()
+    assert not list(Path("published").glob(".*"))
+
+
 def test_an_unfinished_study_is_not_published(results):
     (results / "metrics.csv").unlink()
     with pytest.raises(UserError, match=r"metrics.csv does not exist: finish the study"):

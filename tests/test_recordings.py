@@ -192,6 +192,13 @@ def test_a_group_is_drawn_as_one(listed):
     assert Counter(of_group.values())["test"] == pytest.approx(50, abs=20)
 
 
+def test_a_group_is_in_the_split_that_is_named_for_one_of_it(listed):
+    rows = [row for n in range(9) for row in (f"a{n},A,,g{n}", f"b{n},A,test,g{n}")]
+    rows += [row for n in range(9) for row in (f"c{n},A,train,h{n}", f"d{n},A,,h{n}")]
+    for row in read(listed(rows, "file,labels,split,group")).values():
+        assert row["split"] == {"g": "test", "h": "train"}[row["group"][0]]
+
+
 FOLDS = [f"{fold}{label}{n}.wav,{label},{fold}" for fold in "abc" for label in "XY" for n in "12"]
 
 
@@ -253,6 +260,18 @@ def test_list_and_folder_may_be_beside_the_study(listed, tmp_path):
         mine = config.load_study(path)
         assert (mine.dataset.list, mine.dataset.folder) == ("owls/list.csv", "owls/sounds")
     assert len(features(mine, mine.dataset.folder)["train"].x) == 1
+
+
+def test_parameters_of_jobs_do_not_depend_on_how_a_study_is_named(listed, tmp_path, monkeypatch):
+    """Else the study would be computed again."""
+    listed(["a.wav,Dog,train", "b.wav,Dog,test"], "file,labels,split")
+    Path("mine.yaml").write_text(STUDY)
+    Path("sounds").mkdir()
+    Path("clone").mkdir()
+    monkeypatch.chdir(tmp_path / "clone")
+    first, second = map(config.load_study, (tmp_path / "mine.yaml", "../mine.yaml"))
+    assert first.dataset.list == second.dataset.list
+    assert first.dataset.folder == second.dataset.folder
 
 
 ROWS = [

@@ -213,6 +213,14 @@ def test_badge_is_uniform_where_gradients_do_not_differ(scale, first):
     assert len(counts) == (5 if first is None else 4)
 
 
+def test_badge_tells_equal_gradients_of_float32_from_different_ones():
+    """All of them have the same chance, so that 15 times as many draws leave none out."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(84, generator=generator).repeat(67, 1)
+    drawn = {badge.kmeans_plus_plus(points, 2, generator)[1].item() for _ in range(1000)}
+    assert len(drawn) == 66
+
+
 def test_the_nearest_probabilities_by_hand():
     # q = (.9 + .7) / 2 = .8. KL(.5 || .8) = .5 log(.5 / .8) + .5 log(.5 / .2) = .22314;
     # KL(.8 || .8) = 0; KL(.99 || .8) = .99 log(.99 / .8) + .01 log(.01 / .2) = .18100.
@@ -308,6 +316,17 @@ def test_the_support_vector_machine_takes_constant_features_and_one_positive():
     embeddings = tensor([[7.0, 0.0], [7.0, 1.0], [7.0, 2.0]])
     chosen = select("svm_margin", 3, embeddings=embeddings, positives=([0.0], [[7.0, 3.0]])).ids
     assert chosen.tolist()[-1] == 0
+
+
+def test_equal_embeddings_do_not_keep_the_support_vector_machine_busy(monkeypatch):
+    """Those of a network that died: what is left of the gradient are rounding errors."""
+    steps = []
+    solve = torch.linalg.solve
+    monkeypatch.setattr(torch.linalg, "solve", lambda *a: steps.append(a) or solve(*a))
+    h = torch.randn(1, 40, generator=torch.Generator().manual_seed(0)).double().repeat(300, 1)
+    label = torch.tensor([-1.0] * 293 + [1.0] * 7, dtype=torch.float64)
+    fit_machine(h, label)
+    assert len(steps) < 10
 
 
 @pytest.mark.parametrize(("n", "positives", "d"), [(400, 20, 12), (30, 30, 40), (5, 1, 2)])

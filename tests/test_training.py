@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,7 +47,7 @@ from weakneg.training.data import BagData, score_bags
 from weakneg.training.device import prepare
 from weakneg.training.loop import random_generator, train_seed
 from weakneg.training.ranking import best_thresholds, ranking_metrics
-from weakneg.training.run import train_run
+from weakneg.training.run import _key, train_run
 
 DETERMINISTIC = ("model.pt", "history.parquet", "selection.h5", "run.json")
 IDENTITY = {"study": "made_up", "class": "bright", "strategy": "mine", "fingerprint": "f00d"}
@@ -251,6 +252,20 @@ def test_seeds_and_epochs_choose_independently(train, data):
     assert len(set(places)) == 6
 
 
+def test_seeds_and_epochs_draw_anew(train, monkeypatch):
+    """Mixtures and masks by a seed of theirs, dropout and the like by PyTorch's."""
+    seeds = []
+    make = loop.batches.load(None)
+
+    def spy(data, rows, batch_size, augmentation, seed):
+        seeds.extend([seed, torch.initial_seed()])
+        return make(data, rows, batch_size, augmentation, seed)
+
+    monkeypatch.setattr(loop.batches, "load", lambda augmentation: spy)
+    train("run", "random", seeds=(0, 1), epochs=3)
+    assert len(set(seeds)) == len(seeds) == 12
+
+
 def test_margin_entropy_and_least_confidence_are_one_strategy_for_two_classes(train):
     folders = [train(name, name, epochs=4) for name in ("margin", "entropy", "least_confidence")]
     for folder in folders[1:]:
@@ -400,6 +415,14 @@ def test_whatever_decides_the_numbers_starts_a_run_anew(train, data, tmp_path, c
     assert_same_files(folder, train("fresh", **base | change))
 
 
+def test_other_groups_start_a_run_anew(data):
+    """They decide what is held out for validation; only manifests of clips have them."""
+    bags = read_manifest(data / "train.csv", 500)[0]
+    groups = (None, np.zeros(len(bags), dtype=int), np.arange(len(bags)))
+    keys = {_key(run_settings(), 0, "", "", replace(bags, group=group)) for group in groups}
+    assert len(keys) == 3
+
+
 def test_the_same_run_again_trains_nothing(train, capsys):
     folder = train("run", "margin")
     before = {name: (folder / name).read_bytes() for name in (*DETERMINISTIC, "timing.parquet")}
@@ -454,6 +477,8 @@ def test_the_weights_kept_are_those_of_the_best_epoch(train, data):
         model.load_state_dict(weights(folder, seed))
         rows = split_rows(data, seed)[2]
         logits = score_bags(model, bags, bags.rows(rows), 7).logits.double().numpy()
+        kept = json.loads((folder / "run.json").read_text())["thresholds"][str(seed)]
+        assert kept == best_thresholds(label[rows], logits)
         ap = average_precision_score(label[rows], logits)
         roc_auc = roc_auc_score(label[rows], logits)
         loss = np.mean(np.logaddexp(0, np.where(label[rows] == 1, -logits, logits)))
@@ -532,6 +557,15 @@ def test_warm_up_epochs_train_on_random_bags(train):
     assert history(warm)[same][:2].equals(history(random)[same][:2])
 
 
+def test_all_strategies_warm_up_alike(train):
+    """`full`, too, which afterwards has no share of the pool to choose from, but all of it."""
+    options = {"warmup_epochs": 2, "candidate_fraction": 0.6}
+    full, margin = (history(train(name, name, **options)) for name in ("full", "margin"))
+    same = ["epoch", "train_loss", "validation_loss", "n_negatives"]
+    assert full[same][:2].equals(margin[same][:2])
+    assert full.n_negatives.tolist() == [28, 28, 56]
+
+
 @pytest.mark.parametrize(("ratio", "budget"), [(2.0, 28), (0.5, 7), (0.25, 4), (50.0, 56)])
 def test_the_budget_is_the_ratio_times_the_positives_clamped_to_the_pool(
     train, data, ratio, budget
@@ -546,6 +580,11 @@ def test_the_budget_is_the_ratio_times_the_positives_clamped_to_the_pool(
     record = json.loads((folder / "run.json").read_text())
     assert (record["n_positive"], record["n_pool"]) == ({"0": 14}, {"0": 56})
     assert record["budget"] == {"0": budget}
+
+
+def test_a_budget_is_never_less_than_one_bag(train):
+    folder = train("run", "margin", negatives_per_positive=1e-3, candidate_fraction=1e-3)
+    assert history(folder).n_negatives.tolist() == [1] * 3
 
 
 def test_full_trains_on_the_whole_pool_whatever_the_budget(train, data):
@@ -592,6 +631,16 @@ def test_only_strategies_that_look_at_scores_pay_for_them(train, strategy):
     assert (timing.peak_memory_bytes > 1e6).all()
 
 
+def test_the_time_of_scoring_is_not_counted_twice(train, monkeypatch):
+    def slow(*args, **kwargs):
+        time.sleep(0.3)
+        return score_bags(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "score_bags", slow)
+    timing = pd.read_parquet(train("run", "margin", epochs=1) / "timing.parquet")
+    assert timing.seconds_scoring.item() >= 0.3 > timing.seconds_selecting.item()
+
+
 def test_scores_of_the_selection_are_those_of_the_model_before_the_epoch(train, data):
     folder = train("run", "margin", epochs=1, negatives_per_positive=50.0)
     start = weights(train("start", "margin", epochs=1, learning_rate=1e-30))
@@ -611,6 +660,7 @@ def test_an_epoch_is_adam_on_the_cross_entropy_of_the_bags_in_random_order(
     """Against a plain loop, with nothing of the training core but the order of the bags."""
     _pretend(monkeypatch, [0.1, 0.2, 0.1])  # the last epoch is the one whose weights are kept
     options = {"schedule": "cosine", "weight_decay": 0.01, "batch_size": 8, "epochs": 2}
+    options["betas"] = [0.8, 0.95]
     folder = train("run", "random", learning_rate=3e-3, **options)
     model = bag_classifier.load(run_settings().model, (1, 8, 8))
     model.load_state_dict(weights(train("start", epochs=1, learning_rate=1e-30)))
@@ -619,7 +669,7 @@ def test_an_epoch_is_adam_on_the_cross_entropy_of_the_bags_in_random_order(
     manifest = read_manifest(data / "train.csv", 500)[0]
     images = torch.from_numpy((store.x - store.mean.item()) / store.std.item()).float()
     label = torch.from_numpy(manifest.label).float()
-    adam = torch.optim.Adam(model.parameters(), weight_decay=0.01)
+    adam = torch.optim.Adam(model.parameters(), weight_decay=0.01, betas=options["betas"])
     positives = split_rows(data)[0]
     losses = []
     for epoch, chosen in enumerate(selection(folder)["bags"], start=1):

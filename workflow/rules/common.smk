@@ -430,10 +430,10 @@ def audit_code(wildcards):
 
 
 def results_summary():
-    """What to look at first in the studies that were built, a file per line."""
+    """What to look at first in the studies that were built, a file per line; "" with `--until`."""
     return "\n".join(
         f"  {file}"
         for study in REQUESTED
         for file in study_results(study)
-        if file.endswith((".png", ".md"))
+        if file.endswith((".png", ".md")) and Path(file).exists()
     )

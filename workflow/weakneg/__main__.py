@@ -259,14 +259,14 @@ def estimate(args: argparse.Namespace) -> None:
     """Say what a study of sound costs, and how long that takes on a device like this one."""
     from snakemake.cli import parse_config
 
-    from weakneg.config import RunSettings, load
+    from weakneg.config import RunSettings, load, read_config
     from weakneg.cost import cost_text, study_cost
 
     try:
         settings = parse_config(args.config)
     except ValueError as error:
         raise UserError(f"--config: {error}") from error
-    study = load(settings | {"studies": [args.study]}).study(Path(args.study).stem)
+    study = load(read_config() | settings | {"studies": [args.study]}).study(Path(args.study).stem)
     print(cost_text(study), flush=True)
 
     from weakneg.training.device import describe, prepare

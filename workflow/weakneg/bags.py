@@ -376,7 +376,9 @@ def split_validation(
         at least one and not all
     seed : integer >= 0; the same gives the same split
     group : (B,) integers; bags of one group stay together. In random order, those are held out that
-        bring the share nearer; the smallest, if none does. None: each bag is a group
+        bring the share nearer; the smallest, if none does. The label of fewer groups goes first: a
+        group of both labels follows it, however large that makes the share of the other. None: each
+        bag is a group
 
     Returns the row numbers of the training bags and of the validation bags, each sorted.
     Raises UserError when a label has fewer than two bags, or groups to separate.
@@ -391,11 +393,13 @@ def split_validation(
         if len(orders[-1]) < 2:
             raise UserError(
                 f"there are {len(orders[-1])} {name} bags, but training and validation need one "
-                "each: use a smaller bag_size or a class with more instances."
+                "each: get more data, make bags smaller, or leave the class out."
             )
     held_out: dict[int, bool] = {}  # group -> whether it is for validation
-    # The positives first: they are few, and a group of both labels goes where they go.
-    for name, rows in zip(("positive", "negative"), reversed(orders), strict=True):
+    # A group of both labels goes where the first goes: that of the fewest groups, which has the
+    # least choice.
+    named = zip(("positive", "negative"), reversed(orders), strict=True)
+    for name, rows in sorted(named, key=lambda each: len(np.unique(group[each[1]]))):
         wanted = n_validation(len(rows), fraction)
         sizes = Counter(group[rows].tolist())
         held = sum(size for number, size in sizes.items() if held_out.get(number))

@@ -418,7 +418,8 @@ class SamplingSettings(_Model):
     negatives_per_positive: float = Field(
         2.0,
         gt=0,
-        description="Negative bags an epoch trains on, per positive bag (clamped to the pool). The "
+        description="Negative bags an epoch trains on, per positive bag (at least one in all, at "
+        "most the pool). The "
         "paper fixes a 'P-N ratio' of 0.5 and does not define it. Read as positives : negatives, "
         "as the words say, it gives 2.0, the default; read as positives : all it gives 1.0.",
     )
@@ -438,6 +439,14 @@ class SamplingSettings(_Model):
         description="Share of the pool that is scored and chosen from, drawn at random for each "
         "selection (but never less than the budget). Less than 1 makes scoring cheaper.",
     )
+
+    def budget(self, n_positive: int, n_pool: int) -> int:
+        """How many negative bags an epoch trains on, of a pool that is not empty."""
+        return min(max(1, round(self.negatives_per_positive * n_positive)), n_pool)
+
+    def n_candidates(self, budget: int, n_pool: int) -> int:
+        """How many bags of the pool are scored, to choose `budget` from."""
+        return max(budget, round(self.candidate_fraction * n_pool))
 
 
 class AugmentationSettings(_Model):
@@ -552,12 +561,15 @@ class Reference(_Model):
 
 
 # ----------------------------------------------------------------------------- a study
+_MOST_SEEDS = 10_000
+
+
 def _seeds(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | list):
         raise _problem(f"must be a number of seeds or a list of them, not {value!r}")
     if isinstance(value, int):
-        if value < 1:
-            raise _problem(f"must be at least 1, not {value}")
+        if not 1 <= value <= _MOST_SEEDS:
+            raise _problem(f"must be from 1 to {_MOST_SEEDS:,}, not {value}")
         return list(range(value))
     return _distinct([_number(each) for each in value])
 
@@ -596,7 +608,7 @@ def _class_choice(value: object) -> object:
 
 
 Seeds = Annotated[
-    list[Annotated[int, Field(ge=0)]],
+    list[Annotated[int, Field(ge=0, lt=2**63)]],
     Field(min_length=1),
     BeforeValidator(_seeds, json_schema_input_type=int | list[int]),
 ]
@@ -665,7 +677,7 @@ def _class_name(value: str | int, dataset: DatasetSettings) -> str:
     aliases = getattr(dataset.module, "ALIASES", {})
     if value in aliases:
         return names[aliases[value]]
-    same = [name for name in names if class_slug(name) == class_slug(str(value))]
+    same = [name for name in names if class_slug(name) == str(value).lower()]
     if len(same) == 1:
         return same[0]
     what = f"a class of {dataset.name}"
@@ -1265,7 +1277,7 @@ def load(
     Raises UserError, also for a mistake in a study that `studies` asks for.
     """
     path = Path(config_file)
-    in_file = _read_yaml(path) if path.is_file() else {}
+    in_file = read_config(path)
 
     def source(key: object) -> str:
         from_file = key in in_file and in_file[key] == config.get(key)
@@ -1292,6 +1304,12 @@ def load(
         _load_study(file, folder)
         result._paths[file.stem] = file
     return result
+
+
+def read_config(config_file: str | Path = "config.yaml") -> dict:
+    """What the file says, not yet checked; nothing where there is none. Raises UserError."""
+    path = Path(config_file)
+    return _read_yaml(path) if path.is_file() else {}
 
 
 def load_study(study: str | Path, studies_folder: str | Path = STUDIES) -> Study:
@@ -1385,7 +1403,8 @@ def _find_beside(path: Path, content: dict) -> None:
     for key in ("list", "folder"):
         value = dataset.get(key) if isinstance(dataset, dict) else None
         if isinstance(value, str) and (path.parent / value).exists():
-            dataset[key] = _shown(path.parent / value)
+            # However the study's own path was typed, its jobs have the same parameters.
+            dataset[key] = _shown((path.parent / value).resolve())
 
 
 def _merge(base: Mapping, over: Mapping) -> dict:

@@ -38,7 +38,7 @@ def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: 
 
     held_out = [n_validation(n, training.validation_fraction) for n in (n_positive, n_negative)]
     positives, pool = n_positive - held_out[0], n_negative - held_out[1]
-    budget = min(round(sampling.negatives_per_positive * positives), pool)
+    budget = sampling.budget(positives, pool)
     takes_all = strategies.ignores_budget(settings.strategy)
 
     chosen = [budget] * sampling.warmup_epochs
@@ -46,9 +46,8 @@ def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: 
     trained = [positives + negatives for negatives in chosen]
     scored = n_test + sum(held_out) * training.epochs
     if not takes_all and settings.strategy != "random":
-        candidates = max(budget, round(sampling.candidate_fraction * pool))
         choices = math.ceil((training.epochs - sampling.warmup_epochs) / sampling.resample_every)
-        scored += candidates * choices
+        scored += sampling.n_candidates(budget, pool) * choices
     steps = sum(math.ceil(n / training.batch_size) for n in trained)
     return Cost(1, steps, sum(trained), scored)
 

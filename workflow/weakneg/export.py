@@ -30,6 +30,10 @@ from weakneg.trained import FrontEnd, Scores, TrainedModel, read_models
 
 INPUT, OUTPUT = "waveform", "score"
 
+MOST_BYTES = 1400 << 20
+"""Of weights in one file. From 1,536 MiB on, those of the spectrogram included, PyTorch writes a
+second file beside it, since protocol buffers end at 2 GiB."""
+
 TOLERANCE = 1e-4
 """Largest difference of a score. Spectrograms are rounded to 16 bits, and where the arithmetic of
 two libraries differs in the last bit of 32, one of the 16 may flip."""
@@ -48,10 +52,17 @@ def export(
 
     models, seeds : as `weakneg.predict.predict` takes them
 
-    Raises UserError when a model or a recording is missing or cannot be used, when scores differ by
-    more than `TOLERANCE`, and when the file cannot be written.
+    Raises UserError when a model or a recording is missing or cannot be used, when the weights are
+    more than `MOST_BYTES`, when scores differ by more than `TOLERANCE`, and when the file cannot be
+    written.
     """
     loaded = read_models(models, seeds, torch.device("cpu"))
+    size = sum(_n_bytes(network) for model in loaded for network in model.networks.values())
+    if size > MOST_BYTES:
+        raise UserError(
+            f"{len(loaded)} models have {size >> 20} MiB of weights, and one ONNX file holds "
+            f"{MOST_BYTES >> 20}: export fewer models, or fewer seeds of them (--seeds)."
+        )
     paths = find_recordings(recordings)
     print(f"{output}: exporting {len(loaded)} models, half a minute or so", file=sys.stderr)
     program = _program(loaded)
@@ -71,6 +82,10 @@ def export(
         f"{difference:.1g}",
         file=sys.stderr,
     )
+
+
+def _n_bytes(network: nn.Module) -> int:
+    return sum(weights.nbytes for weights in network.state_dict().values())
 
 
 class _Scorer(nn.Module):

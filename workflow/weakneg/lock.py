@@ -21,7 +21,10 @@ def enter() -> None:
     Of those of other machines, with which the folder may be shared, nothing is known here: as long
     as one is named and there are locks, they are Snakemake's to refuse.
     """
-    RUNNING.mkdir(parents=True, exist_ok=True)
+    try:
+        RUNNING.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # what cannot be written to, Snakemake can only look at
     named = list(RUNNING.iterdir())
     locked = LOCKS.is_dir() and any(LOCKS.iterdir())
     if not any(_may_run(entry.name, locked) for entry in named):

@@ -66,9 +66,14 @@ def predict(
     threads : CPU threads
 
     Raises UserError when a model or a file is missing or cannot be used, when no clip could be
-    scored (the file is then written nevertheless, with the problems), and when it cannot be
-    written.
+    scored (the file is then written nevertheless, with the problems), when it cannot be written,
+    and when both files are one.
     """
+    for path in filter(None, (output, frames)):
+        if os.path.isdir(path):
+            raise UserError(f"{path} is a folder: name a file to write.")
+    if frames and os.path.realpath(frames) == os.path.realpath(output):
+        raise UserError(f"{output} would be of clips and of frames: give --frames another name.")
     # Every thread computes a clip or a model of its own.
     loaded = read_models(models, seeds, prepare(device, threads=1))
     paths = find_recordings(recordings)

@@ -30,6 +30,8 @@ def publish(
     Raises UserError when the study is not finished, or other code than this commit's made it.
     """
     results, target = Path(results), Path(target)
+    if results.resolve() == target.resolve():
+        raise UserError(f"{target} holds the results themselves: publish to another folder.")
     for part in ("metrics.csv", "tables", "figures"):
         if not (results / part).exists():
             raise UserError(f"{results / part} does not exist: finish the study first.")
@@ -51,12 +53,16 @@ def publish(
             split: _digest(results / "features" / f"{split}.h5") for split in ("train", "test")
         },
     }
-    for part in ("tables", "figures"):
-        shutil.rmtree(target / part, ignore_errors=True)
-        shutil.copytree(results / part, target / part, ignore=shutil.ignore_patterns(".*"))
-    shutil.copy(results / "metrics.csv", target / "metrics.csv")
     with replace_when_whole(target / "provenance.json") as path:
         path.write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
+        # All is copied before anything is replaced.
+        for part in ("tables", "figures"):
+            shutil.copytree(results / part, path.parent / part, ignore=shutil.ignore_patterns(".*"))
+        shutil.copy(results / "metrics.csv", path.parent)
+        for part in ("tables", "figures"):
+            shutil.rmtree(target / part, ignore_errors=True)
+        for part in ("tables", "figures", "metrics.csv"):
+            os.replace(path.parent / part, target / part)
 
 
 def _digest(store: Path) -> str:

@@ -10,6 +10,7 @@ import csv
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,8 +132,7 @@ class _Joined:
         n_clips = sum(map(len, parts["id"]))
         if not n_clips:
             raise UserError(
-                f"the {split} split has no clip whose sound could be used: see the status of its "
-                "recordings."
+                f"the {split} split has no clip whose sound could be used{self._most_common()}"
             )
         self.columns = {name: np.concatenate(part) for name, part in parts.items()}
         ids, counts = np.unique(self.columns["id"], return_counts=True)
@@ -153,6 +153,14 @@ class _Joined:
         self.columns["start"] += begins
         self.columns["end"] += begins
         self._find_lost_events(listed)
+
+    def _most_common(self) -> str:
+        """What is the matter with most recordings, and the first of them."""
+        if not self.problems:
+            return "."
+        ((problem, count),) = Counter(problem for _, problem, _ in self.problems).most_common(1)
+        first = next(recording for recording, named, _ in self.problems if named == problem)
+        return f"; most often ({count} times, first of {first!r}): {problem}."
 
     def _find_lost_events(self, listed: Mapping[str, Listed]) -> None:
         """Count the events that are in no clip of their recording among the problems."""

@@ -28,7 +28,8 @@ def name_splits(
         named, a quarter of the ids is the test split
     test_split : "test", or the name of the fold that is the test split
     what : the ids are of, for messages
-    groups : id -> what it shares with others, which are then in the same split
+    groups : id -> what it shares with others, which are then in the same split: that which is named
+        for one of them, if any is
 
     Raises UserError for a split that is neither, when a split is empty, and when a group is in two.
     """
@@ -39,6 +40,8 @@ def name_splits(
             f"dataset.test_split: {test_split!r} is no split of {list_file}, whose splits are "
             f"{', '.join(names) or 'not named'}."
         )
+    groups = groups or {}
+    stated = {groups.get(name): split for name, split in named.items() if split}
     splits: dict[str, str] = {}
     split_of: dict[str, str] = {}  # group -> its split
     for name, split in named.items():
@@ -51,8 +54,8 @@ def name_splits(
             )
         if folds:
             split = "test" if split == test_split else "train"
-        group = groups.get(name) if groups else None
-        splits[name] = split or _drawn_split(group or name)
+        group = groups.get(name)
+        splits[name] = split or (group and stated.get(group)) or _drawn_split(group or name)
         if group and split_of.setdefault(group, splits[name]) != splits[name]:
             raise UserError(
                 f"{list_file}: the group {group!r} is in both splits, {name!r} in "

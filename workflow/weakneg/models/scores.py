@@ -31,12 +31,10 @@ class BagScores:
         label: "known", the bag is negative (y = 0); "hypothesised", y is the model's own prediction
             as in BADGE (Ash et al., 2019).
         """
-        # P - y by its smaller tail: 1 - P would round to 0 for a sure bag.
         residual = torch.sigmoid(self.logits)
         if label == "hypothesised":
-            residual = torch.where(
-                self.logits > 0, -torch.sigmoid(-self.logits), torch.sigmoid(self.logits)
-            )
+            # P - 1 by its smaller tail: it would round to 0 for a sure bag.
+            residual = torch.where(self.logits > 0, -torch.sigmoid(-self.logits), residual)
         elif label != "known":
             raise ValueError(f"label is 'known' or 'hypothesised', not {label!r}")
         return residual[:, None] * self.gradient_directions

@@ -11,7 +11,7 @@ from torch.nn.functional import conv2d, max_pool2d, pad
 
 UNIT = "image"
 
-# Two different float32 numbers are further apart than this.
+# Two different activations are further apart than this, unless they are next to nothing.
 _NOTHING = torch.finfo(torch.float32).tiny
 
 

@@ -81,8 +81,12 @@ def _constants(name: str) -> dict[str, object]:
     body = ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8")).body
     found = {}
     for node in body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-            found[ast.unparse(node.targets[0])] = node.value.value
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(name)], value=ast.Constant(value))
+                | ast.AnnAssign(target=ast.Name(name), value=ast.Constant(value))
+            ):
+                found[name] = value
     return found
 
 

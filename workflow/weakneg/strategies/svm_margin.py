@@ -7,6 +7,7 @@ from weakneg.strategies.pool import Pool, Selection, top_k
 
 _PENALTY = 1.0  # C
 _TOLERANCE = 1e-10  # of the gradient's length, in units of that at the start
+_ROUNDING = 1e-14  # of the gradient's length, in units of the weights of all bags
 _NEWTON_STEPS = 100
 
 
@@ -48,7 +49,7 @@ def fit_machine(h: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
     Linear SVMs" (2005); the objective is that of LIBLINEAR (Fan et al., 2008), b^2 / 2 included.
     """
     h = torch.cat([h, h.new_ones(len(h), 1)], 1)
-    n_positive = (label > 0).sum()
+    n_positive = (label > 0).sum(dtype=h.dtype)
     counts = torch.where(label > 0, n_positive, len(label) - n_positive)
     weights = 2 * _PENALTY * len(label) / (2 * counts)
 
@@ -64,7 +65,8 @@ def fit_machine(h: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         rows, scaled = h[inside], weights[inside, None] * h[inside]
         gradient = w - scaled.T @ (label * margin)[inside]
         length = torch.linalg.vector_norm(gradient)
-        limit = _TOLERANCE * length if limit is None else limit
+        if limit is None:  # equal bags have no gradient but rounding errors
+            limit = torch.maximum(_TOLERANCE * length, _ROUNDING * weights.sum())
         if length <= limit:
             break
         step = torch.linalg.solve(identity + scaled.T @ rows, gradient)

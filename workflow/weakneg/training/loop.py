@@ -94,8 +94,7 @@ class _SeedTraining:
         self.pool = torch.from_numpy(train[label[train] == 0])
         self.validation = data.rows(validation)
         self.validation_label = label[validation].astype(np.int64)
-        wanted = round(settings.sampling.negatives_per_positive * len(self.positives))
-        self.budget = min(wanted, len(self.pool))
+        self.budget = settings.sampling.budget(len(self.positives), len(self.pool))
         self.select = strategies.load(settings.strategy)
         self.select_randomly = strategies.load("random")
         self.batches = batches.load(settings.augmentation)
@@ -194,12 +193,11 @@ class _SeedTraining:
     def _choose(self, epoch: int) -> bool:
         """Choose the negative bags of this epoch; false where those of the last one stay in use."""
         sampling = self.settings.sampling
-        warmup = epoch <= sampling.warmup_epochs
-        first = epoch == sampling.warmup_epochs + 1
-        if not (warmup or first) and (epoch - sampling.warmup_epochs - 1) % sampling.resample_every:
+        since = epoch - 1 - sampling.warmup_epochs  # the strategy's first choice
+        if since > 0 and since % sampling.resample_every:
             return False
         with self._clock("selecting"):
-            selection = self._selection(epoch, warmup)
+            selection = self._selection(epoch, warmup=since < 0)
         self.seconds["selecting"] -= self.seconds["scoring"]
         self.state["chosen"] = selection.ids
         self.state["selections"].append(
@@ -222,7 +220,8 @@ class _SeedTraining:
                     gradients=gradients,
                 )
 
-        ids = self._candidates(epoch)
+        takes_all = strategies.ignores_budget(self.settings.strategy) and not warmup
+        ids = self.pool if takes_all else self._candidates(epoch)
         pool = Pool(
             ids,
             lambda gradients: score(ids, gradients),
@@ -244,10 +243,9 @@ class _SeedTraining:
 
     def _candidates(self, epoch: int) -> Tensor:
         """The bags of the pool to choose from: all, or a random share, but no less than wanted."""
-        fraction = self.settings.sampling.candidate_fraction
-        if fraction == 1 or strategies.ignores_budget(self.settings.strategy):
+        n = self.settings.sampling.n_candidates(self.budget, len(self.pool))
+        if n == len(self.pool):
             return self.pool
-        n = max(self.budget, round(fraction * len(self.pool)))
         generator = random_generator(self.seed, "candidates", epoch)
         return self.pool[torch.randperm(len(self.pool), generator=generator)[:n]]
 
