@@ -366,6 +366,16 @@ def n_validation(n: int, fraction: float) -> int:
     return min(max(math.floor(fraction * n + 0.5), 1), n - 1)
 
 
+def n_chosen(negatives_per_positive: float, n_positive: int, n_pool: int) -> int:
+    """The budget: how many negative bags an epoch trains on, of a pool that is not empty."""
+    return min(max(1, round(negatives_per_positive * n_positive)), n_pool)
+
+
+def n_candidates(fraction: float, budget: int, n_pool: int) -> int:
+    """How many bags of the pool are scored, to choose `budget` from."""
+    return max(budget, round(fraction * n_pool))
+
+
 def split_validation(
     label: np.ndarray, fraction: float, seed: int, group: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

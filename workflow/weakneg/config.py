@@ -440,14 +440,6 @@ class SamplingSettings(_Model):
         "selection (but never less than the budget). Less than 1 makes scoring cheaper.",
     )
 
-    def budget(self, n_positive: int, n_pool: int) -> int:
-        """How many negative bags an epoch trains on, of a pool that is not empty."""
-        return min(max(1, round(self.negatives_per_positive * n_positive)), n_pool)
-
-    def n_candidates(self, budget: int, n_pool: int) -> int:
-        """How many bags of the pool are scored, to choose `budget` from."""
-        return max(budget, round(self.candidate_fraction * n_pool))
-
 
 class AugmentationSettings(_Model):
     """How spectrograms are changed each time a model trains on them; as in PSLA."""

@@ -9,7 +9,7 @@ import math
 from typing import NamedTuple
 
 from weakneg import strategies
-from weakneg.bags import n_validation
+from weakneg.bags import n_candidates, n_chosen, n_validation
 from weakneg.config import RunSettings, Study
 from weakneg.errors import UserError
 
@@ -38,7 +38,7 @@ def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: 
 
     held_out = [n_validation(n, training.validation_fraction) for n in (n_positive, n_negative)]
     positives, pool = n_positive - held_out[0], n_negative - held_out[1]
-    budget = sampling.budget(positives, pool)
+    budget = n_chosen(sampling.negatives_per_positive, positives, pool)
     takes_all = strategies.ignores_budget(settings.strategy)
 
     chosen = [budget] * sampling.warmup_epochs
@@ -47,7 +47,7 @@ def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: 
     scored = n_test + sum(held_out) * training.epochs
     if not takes_all and settings.strategy != "random":
         choices = math.ceil((training.epochs - sampling.warmup_epochs) / sampling.resample_every)
-        scored += sampling.n_candidates(budget, pool) * choices
+        scored += n_candidates(sampling.candidate_fraction, budget, pool) * choices
     steps = sum(math.ceil(n / training.batch_size) for n in trained)
     return Cost(1, steps, sum(trained), scored)
 

@@ -19,12 +19,18 @@ def enter() -> None:
     """Remove the locks of Snakemakes that were killed, and name this one until it ends.
 
     Of those of other machines, with which the folder may be shared, nothing is known here: as long
-    as one is named and there are locks, they are Snakemake's to refuse.
+    as one is named and there are locks, they are Snakemake's to refuse. A folder that cannot be
+    written to can only be looked at, which needs no lock.
     """
     try:
-        RUNNING.mkdir(parents=True, exist_ok=True)
+        entry = _name_this_one()
     except OSError:
-        return  # what cannot be written to, Snakemake can only look at
+        return
+    atexit.register(_leave, entry, os.getpid())
+
+
+def _name_this_one() -> Path:
+    RUNNING.mkdir(parents=True, exist_ok=True)
     named = list(RUNNING.iterdir())
     locked = LOCKS.is_dir() and any(LOCKS.iterdir())
     if not any(_may_run(entry.name, locked) for entry in named):
@@ -34,7 +40,7 @@ def enter() -> None:
             entry.unlink(missing_ok=True)
     entry = RUNNING.absolute() / f"{os.getpid()} {platform.node()}"
     entry.touch()
-    atexit.register(_leave, entry, os.getpid())
+    return entry
 
 
 def _may_run(name: str, locked: bool) -> bool:

@@ -83,10 +83,10 @@ def _constants(name: str) -> dict[str, object]:
     for node in body:
         match node:
             case (
-                ast.Assign(targets=[ast.Name(name)], value=ast.Constant(value))
-                | ast.AnnAssign(target=ast.Name(name), value=ast.Constant(value))
+                ast.Assign(targets=[ast.Name(target)], value=ast.Constant(value))
+                | ast.AnnAssign(target=ast.Name(target), value=ast.Constant(value))
             ):
-                found[name] = value
+                found[target] = value
     return found
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from weakneg import strategies
-from weakneg.bags import split_validation
+from weakneg.bags import n_candidates, n_chosen, split_validation
 from weakneg.errors import UserError
 from weakneg.models import bag_classifier
 from weakneg.models.scores import BagScores
@@ -94,7 +94,8 @@ class _SeedTraining:
         self.pool = torch.from_numpy(train[label[train] == 0])
         self.validation = data.rows(validation)
         self.validation_label = label[validation].astype(np.int64)
-        self.budget = settings.sampling.budget(len(self.positives), len(self.pool))
+        ratio = settings.sampling.negatives_per_positive
+        self.budget = n_chosen(ratio, len(self.positives), len(self.pool))
         self.select = strategies.load(settings.strategy)
         self.select_randomly = strategies.load("random")
         self.batches = batches.load(settings.augmentation)
@@ -243,7 +244,8 @@ class _SeedTraining:
 
     def _candidates(self, epoch: int) -> Tensor:
         """The bags of the pool to choose from: all, or a random share, but no less than wanted."""
-        n = self.settings.sampling.n_candidates(self.budget, len(self.pool))
+        fraction = self.settings.sampling.candidate_fraction
+        n = n_candidates(fraction, self.budget, len(self.pool))
         if n == len(self.pool):
             return self.pool
         generator = random_generator(self.seed, "candidates", epoch)
