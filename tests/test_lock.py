@@ -84,3 +84,11 @@ def test_who_ends_takes_its_name_away(tmp_path, monkeypatch):
     assert len(list(lock.RUNNING.iterdir())) == 1
     leave(*arguments)
     assert not list(lock.RUNNING.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_to_is_left_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(lock.atexit, "register", lambda *_: pytest.fail("it has no name to take"))
+    lock.RUNNING.parent.touch()  # root may write to any folder, but not into a file
+    lock.enter()
+    assert [path.name for path in tmp_path.iterdir()] == [lock.RUNNING.parent.name]

@@ -30,7 +30,7 @@ def _values(name, option, found):
         return (False, True)
     if isinstance(found.allowed, tuple):
         return found.allowed
-    raise NotImplementedError(f"say here which values of {name}'s option {option!r} to try")
+    raise TypeError(f"say here which values of {name}'s option {option!r} to try")
 
 
 every_strategy = pytest.mark.parametrize(("name", "options"), list(_cases()))
@@ -279,6 +279,16 @@ def test_options_are_those_of_the_signature(tmp_path, monkeypatch, signature, op
     _strategy_file(tmp_path, signature)
     assert strategies.names() == ["mine"]
     assert strategies.options("mine") == ({"tail": option} if option else {})
+
+
+@pytest.mark.parametrize("line", ["IGNORES_BUDGET = True", "IGNORES_BUDGET: bool = True"])
+def test_a_strategy_says_that_it_ignores_the_budget_with_or_without_a_type(
+    tmp_path, monkeypatch, line
+):
+    monkeypatch.setattr(strategies, "_FOLDER", tmp_path)
+    strategies._constants.cache_clear()
+    (tmp_path / "mine.py").write_text(f"{line}\n\ndef select(pool, k, generator):\n    pass\n")
+    assert strategies.ignores_budget("mine")
 
 
 @pytest.mark.parametrize("signature", [", *, tail: float", ", *, tail=1", ", *, tail: list = 1"])

@@ -419,9 +419,9 @@ class SamplingSettings(_Model):
         2.0,
         gt=0,
         description="Negative bags an epoch trains on, per positive bag (at least one in all, at "
-        "most the pool). The "
-        "paper fixes a 'P-N ratio' of 0.5 and does not define it. Read as positives : negatives, "
-        "as the words say, it gives 2.0, the default; read as positives : all it gives 1.0.",
+        "most the pool). The paper fixes a 'P-N ratio' of 0.5 and does not define it. Read as "
+        "positives : negatives, as the words say, it gives 2.0, the default; read as positives : "
+        "all it gives 1.0.",
     )
     resample_every: int = Field(
         1, ge=1, description="Epochs between two selections; 1 chooses anew for every epoch."

@@ -12,6 +12,9 @@ import platform
 import shutil
 from pathlib import Path
 
+from weakneg.errors import UserError
+from weakneg.files import check_writable
+
 RUNNING, LOCKS = Path(".snakemake/running"), Path(".snakemake/locks")
 
 
@@ -23,13 +26,9 @@ def enter() -> None:
     written to can only be looked at, which needs no lock.
     """
     try:
-        entry = _name_this_one()
-    except OSError:
+        check_writable([RUNNING])
+    except UserError:
         return
-    atexit.register(_leave, entry, os.getpid())
-
-
-def _name_this_one() -> Path:
     RUNNING.mkdir(parents=True, exist_ok=True)
     named = list(RUNNING.iterdir())
     locked = LOCKS.is_dir() and any(LOCKS.iterdir())
@@ -40,7 +39,7 @@ def _name_this_one() -> Path:
             entry.unlink(missing_ok=True)
     entry = RUNNING.absolute() / f"{os.getpid()} {platform.node()}"
     entry.touch()
-    return entry
+    atexit.register(_leave, entry, os.getpid())
 
 
 def _may_run(name: str, locked: bool) -> bool:

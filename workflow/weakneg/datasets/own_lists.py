@@ -41,7 +41,9 @@ def name_splits(
             f"{', '.join(names) or 'not named'}."
         )
     groups = groups or {}
-    stated = {groups.get(name): split for name, split in named.items() if split}
+    stated = {
+        group: split for name, split in named.items() if split and (group := groups.get(name))
+    }
     splits: dict[str, str] = {}
     split_of: dict[str, str] = {}  # group -> its split
     for name, split in named.items():
@@ -55,7 +57,7 @@ def name_splits(
         if folds:
             split = "test" if split == test_split else "train"
         group = groups.get(name)
-        splits[name] = split or (group and stated.get(group)) or _drawn_split(group or name)
+        splits[name] = split or stated.get(group) or _drawn_split(group or name)
         if group and split_of.setdefault(group, splits[name]) != splits[name]:
             raise UserError(
                 f"{list_file}: the group {group!r} is in both splits, {name!r} in "
