@@ -48,9 +48,9 @@ def check_room(folder: str | os.PathLike) -> None:
 def replace_when_whole(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`, renamed onto it when the block ends without error.
 
-    The temporary path keeps the suffix of `path` (libraries choose formats by it). It is in a folder
-    of its own, which is removed with all that is left in it. A block that fails or is killed leaves
-    whatever was at `path` before. The error of a full disk names `path`.
+    The temporary path keeps the suffix of `path` (libraries choose formats by it). It is in a
+    folder of its own, which is removed with all that is left in it. A block that fails or is killed
+    leaves whatever was at `path` before. The error of a full disk names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
