@@ -9,8 +9,9 @@ from xdist.scheduler import LoadFileScheduling
 
 # The files of tests that use the finished workspace, which takes minutes to make.
 SHARING = [
-    *("tests/test_cache.py", "tests/test_edits.py", "tests/test_psla.py"),
-    *("tests/test_status.py", "tests/test_travel.py", "tests/test_workflow.py"),
+    *("tests/workflow/test_cache.py", "tests/workflow/test_edits.py"),
+    *("tests/workflow/test_psla.py", "tests/workflow/test_travel.py"),
+    *("tests/workflow/test_workflow.py", "tests/workspace/test_status.py"),
 ]
 
 
@@ -44,7 +45,7 @@ def finished(tmp_path_factory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("finished"))
     binaries = tmp_path_factory.mktemp("binaries")
     workspace.traces = binaries / "traces.jsonl"
-    traced = map(str, (sys.executable, ROOT / "tests/traced_python.py", workspace.traces))
+    traced = map(str, (sys.executable, ROOT / "tests/support/traced_python.py", workspace.traces))
     (binaries / "python").write_text(f'#!/bin/sh\nexec {shlex.join(traced)} "$@"\n')
     (binaries / "python").chmod(0o755)
     workspace.before_path = (str(binaries),)

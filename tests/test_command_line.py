@@ -3,7 +3,7 @@
 import pytest
 
 from weakneg.__main__ import main
-from weakneg.fingerprint import fingerprint
+from weakneg.workspace.fingerprint import fingerprint
 
 
 @pytest.fixture
@@ -20,9 +20,11 @@ def test_bad_input_is_one_line_and_status_1(arguments, capsys):
 
 def test_code_that_changed_since_the_workflow_started_does_not_run(arguments, capsys):
     """Its result would be recorded as that of the code from before."""
-    assert main([*arguments, "--code", "0123456789abcdef", "weakneg.evaluation"]) == 1
-    assert "the code of weakneg.evaluation was changed" in capsys.readouterr().err
-    assert main([*arguments, "--code", fingerprint("weakneg.evaluation"), "weakneg.evaluation"])
+    assert main([*arguments, "--code", "0123456789abcdef", "weakneg.analysis.metrics"]) == 1
+    assert "the code of weakneg.analysis.metrics was changed" in capsys.readouterr().err
+    assert main(
+        [*arguments, "--code", fingerprint("weakneg.analysis.metrics"), "weakneg.analysis.metrics"]
+    )
     assert "the code of" not in capsys.readouterr().err
 
 

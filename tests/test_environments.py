@@ -46,7 +46,7 @@ def test_the_test_lock_extends_the_run_lock():
 
 
 def test_rules_draw_the_figures_that_the_library_has():
-    from weakneg import figures
+    from weakneg.report import figures
 
     rules = (ROOT / "workflow" / "rules" / "common.smk").read_text()
     listed = re.search(r"^FIGURES = \[(.*?)\]", rules, re.MULTILINE | re.DOTALL)[1]

@@ -34,9 +34,10 @@ import torchaudio
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow"))
 
 from weakneg.audio.decode import open_recording
-from weakneg.audio.features import STATUS_COLUMNS, shard_features
 from weakneg.audio.mel import LogMel
-from weakneg.config import AudioSettings
+from weakneg.audio.shards import shard_features
+from weakneg.audio.status_table import STATUS_COLUMNS
+from weakneg.config.sections import AudioSettings
 
 SETTINGS = AudioSettings().model_dump(exclude={"statistics"})
 RATE, SECONDS = 16_000, 10.0
@@ -183,8 +184,8 @@ def compare_compressions(folder: Path, shard: Path, rounds: int) -> None:
 
 JOB = """
 import resource, sys, time
-import weakneg.config
-from weakneg.audio.features import shard_features
+import weakneg.config.load
+from weakneg.audio.shards import shard_features
 begun = time.monotonic()
 imported = time.process_time()
 shard_features(sys.argv[1], {settings}, sys.argv[2], 1)

@@ -44,15 +44,16 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow"))
 
 from weakneg.audio.mel import LogMel
-from weakneg.bags import list_clips, read_bags
-from weakneg.config import RunSettings, load_study
-from weakneg.cost import study_cost
+from weakneg.bags.manifest import list_clips, read_bags
+from weakneg.config.load import load_study
+from weakneg.config.stages import RunSettings
 from weakneg.datasets import audioset
+from weakneg.estimate.cost import study_cost
+from weakneg.features.store import FORMAT_VERSION, Store, open_store
+from weakneg.jobs.device import describe, peak_memory_bytes, prepare, synchronise
 from weakneg.models import bag_classifier
 from weakneg.models.folding import folded
-from weakneg.store import FORMAT_VERSION, Store, open_store
 from weakneg.training.data import BagData
-from weakneg.training.device import describe, peak_memory_bytes, prepare, synchronise
 from weakneg.training.loop import train_seed
 from weakneg.training.run import _save
 

@@ -17,8 +17,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow"))
 
-from weakneg.scratch import staged
-from weakneg.store import Store, read_store, write_store
+from weakneg.features.store import Store, read_store, write_store
+from weakneg.jobs.scratch import staged
 
 
 def drop_from_cache(path: Path) -> None:

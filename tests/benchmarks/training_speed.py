@@ -22,13 +22,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits, max_pool2d
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow"))
 
-from weakneg.config import ModelSettings
+from weakneg.config.sections import ModelSettings
+from weakneg.jobs.device import prepare, synchronise
 from weakneg.models import bag_classifier
 from weakneg.models.bag_classifier import BagClassifier
 from weakneg.models.folding import folded
 from weakneg.models.simple_cnn import SimpleCNN
 from weakneg.training.adam import Adam
-from weakneg.training.device import prepare, synchronise
 
 BAGS, BATCH, SEEDS = 640, 32, 5
 

@@ -65,7 +65,7 @@ rule count_acquired:
         "../../envs/weakneg.yaml"
     params:
         title=lambda wildcards: study_of(wildcards).title,
-        code=code_of("weakneg.audio.acquired:write_acquired"),
+        code=code_of("weakneg.report.acquired:write_acquired"),
     shell:
         "python -m weakneg acquired --recordings {input.recordings} --status {input.status}"
         " --study {wildcards.study} --title {params.title:q} --table {output.table} --text {output.text}"
@@ -86,7 +86,7 @@ rule compute_shard:
     params:
         settings=settings_of("shard"),
         sound=sound_of_shard,
-        code=code_of("weakneg.audio.features:shard_features"),
+        code=code_of("weakneg.audio.shards:shard_features"),
     shell:
         "python -m weakneg shard --settings {params.settings:q} --status {input}"
         " --output {output} --threads {threads} --code {params.code} 2> {log}"
@@ -116,7 +116,7 @@ rule draw_sound:
     params:
         figures=lambda _, output: [file for file in output if file != output.table],
         settings=settings_of("report"),
-        code=code_of("weakneg.figures.sound:draw_sound"),
+        code=code_of("weakneg.report.figures.sound:draw_sound"),
     shell:
         "python -m weakneg sound_figure --recordings {input.recordings} --problems {input.problems}"
         " --train-store {input.train} --test-store {input.test} --settings {params.settings:q}"

@@ -48,7 +48,7 @@ rule draw_selection:
         "../../envs/weakneg.yaml"
     params:
         settings=settings_of("report"),
-        code=code_of("weakneg.figures.selection:draw_selection"),
+        code=code_of("weakneg.report.figures.selection:draw_selection"),
     shell:
         "python -m weakneg audit_figure --overlap {input.overlap} --turnover {input.turnover}"
         " --settings {params.settings:q} --outputs {output} --code {params.code} 2> {log}"

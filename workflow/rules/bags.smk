@@ -63,7 +63,7 @@ rule draw_bags:
     params:
         class_name=class_name,
         settings=settings_of("bag"),
-        code=code_of("weakneg.bags:build_manifests"),
+        code=code_of("weakneg.bags.manifest:build_manifests"),
     shell:
         "python -m weakneg bags --class-name {params.class_name:q} --settings {params.settings:q}"
         " --train-store {input.train} --test-store {input.test}"
@@ -84,7 +84,7 @@ rule list_clips:
         "../../envs/weakneg.yaml"
     params:
         split=lambda wildcards: wildcards.split,
-        code=code_of("weakneg.bags:list_clips"),
+        code=code_of("weakneg.bags.manifest:list_clips"),
     shell:
         "python -m weakneg clips --store {input} --manifest {output}"
         " --code {params.code} 2> {log}"

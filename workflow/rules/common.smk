@@ -14,18 +14,21 @@ from snakemake.caching import LOCATION_ENVVAR
 WORKFLOW = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
 
-from weakneg import datasets, lock
+from weakneg import datasets
 from weakneg.audio.acquire.folder import find_folder
-from weakneg.audio.digest import digest_of_sound
-from weakneg.config import SHARD_SIZE, canonical, load
-from weakneg.cost import cost_text
+from weakneg.audio.status_table import digest_of_sound
+from weakneg.config.load import load
+from weakneg.config.source import SHARD_SIZE
+from weakneg.config.stages import canonical, code_of_run
 from weakneg.datasets.local_copy import DATA_VARIABLE, check_named
 from weakneg.errors import UserError
-from weakneg.files import check_room, check_writable
-from weakneg.figures import OF_CLIPS, READING_RUNS
-from weakneg.fingerprint import code_of_run, fingerprint
-from weakneg.provenance import keep_with_results, record_code
-from weakneg.slurm import check_cluster, missing_python, refusals
+from weakneg.estimate.cost import cost_text
+from weakneg.io.files import check_room, check_writable
+from weakneg.jobs.slurm import check_cluster, missing_python, refusals
+from weakneg.report.figures import OF_CLIPS, READING_RUNS
+from weakneg.workspace import lock
+from weakneg.workspace.fingerprint import fingerprint
+from weakneg.workspace.provenance import keep_with_results, record_code
 
 
 def checked(function, *arguments):
@@ -286,7 +289,7 @@ def dataset_name(wildcards):
 
 
 def classes_code(wildcards):
-    return code_of("weakneg.classes:list_classes", f"weakneg.datasets.{dataset_name(wildcards)}")
+    return code_of("weakneg.features.classes:list_classes", f"datasets.{dataset_name(wildcards)}")
 
 
 def class_names(wildcards):
@@ -329,7 +332,7 @@ def features_code(wildcards):
     study = study_of(wildcards)
     if study.audio is not None:
         return code_of("weakneg.audio.join:join_features")
-    return code_of("weakneg.features:build_features", f"weakneg.datasets.{study.dataset.name}")
+    return code_of("weakneg.features.build:build_features", f"datasets.{study.dataset.name}")
 
 
 def listed(wildcards):
@@ -347,8 +350,8 @@ def acquire_code(wildcards):
     study = study_of(wildcards)
     return code_of(
         "weakneg.audio.acquire:acquire_listed",
-        f"weakneg.audio.acquire.{study.source.type}",
-        f"weakneg.datasets.{study.dataset.name}",
+        f"acquire.{study.source.type}",
+        f"datasets.{study.dataset.name}",
     )
 
 
@@ -382,8 +385,8 @@ def n_downloads(wildcards):
 
 def list_code(wildcards):
     return code_of(
-        "weakneg.audio.listing:list_recordings",
-        f"weakneg.datasets.{study_of(wildcards).dataset.name}",
+        "weakneg.audio.recordings:list_recordings",
+        f"datasets.{study_of(wildcards).dataset.name}",
     )
 
 
@@ -399,7 +402,7 @@ def train_code(wildcards):
 
 
 def score_code(wildcards):
-    return code_of("weakneg.scoring:score_run", f"weakneg.models.{study_of(wildcards).model.name}")
+    return code_of("weakneg.training.scoring:score_run", f"models.{study_of(wildcards).model.name}")
 
 
 def audit_results(study):
@@ -425,7 +428,7 @@ def ontology_files(wildcards):
 
 def audit_code(wildcards):
     return code_of(
-        "weakneg.audit:write_audit", f"weakneg.datasets.{study_of(wildcards).dataset.name}"
+        "weakneg.report.audit:write_audit", f"datasets.{study_of(wildcards).dataset.name}"
     )
 
 

@@ -13,7 +13,7 @@ rule collect_metrics:
         "../../envs/weakneg.yaml"
     params:
         runs=run_pairs,
-        code=code_of("weakneg.evaluation:collect_metrics"),
+        code=code_of("weakneg.analysis.metrics:collect_metrics"),
     shell:
         "python -m weakneg metrics --runs {params.runs} --output {output}"
         " --code {params.code} 2> {log}"
@@ -32,7 +32,7 @@ rule write_tables:
     params:
         folder=subpath(output[0], parent=True),
         settings=settings_of("report"),
-        code=code_of("weakneg.tables:write_tables"),
+        code=code_of("weakneg.report.tables:write_tables"),
     shell:
         "python -m weakneg tables --metrics {input} --settings {params.settings:q}"
         " --folder {params.folder} --code {params.code} 2> {log}"
@@ -68,7 +68,7 @@ for figure in FIGURES:
             figure=figure,
             runs=run_pairs if figure in READING_RUNS else [],
             settings=settings_of("report"),
-            code=code_of("weakneg.figures:draw", f"weakneg.figures.{figure}"),
+            code=code_of("weakneg.report.figures:draw", f"figures.{figure}"),
         shell:
             "python -m weakneg figure --name {params.figure} --metrics {input.metrics}"
             " --runs {params.runs} --settings {params.settings:q} --outputs {output}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from weakneg.errors import UserError
-from weakneg.files import NO_ROOM
+from weakneg.io.files import NO_ROOM
 
 # Every stage imports what it needs when it runs: importing torch takes seconds.
 
@@ -26,12 +26,12 @@ def fetch(args: argparse.Namespace) -> None:
 
 def features(args: argparse.Namespace) -> None:
     """Write the feature stores of a data set, one per split, and the list of its problems."""
-    from weakneg.config import FeaturesSettings
+    from weakneg.config.stages import FeaturesSettings
 
     settings = FeaturesSettings.model_validate_json(args.settings)
     outputs = (args.train_store, args.test_store, args.problems)
     if settings.audio is None:
-        from weakneg.features import build_features
+        from weakneg.features.build import build_features
 
         dataset = settings.dataset
         build_features(dataset.name, args.folder, *outputs, dataset.list, dataset.test_split)
@@ -49,8 +49,8 @@ def features(args: argparse.Namespace) -> None:
 
 def recordings(args: argparse.Namespace) -> None:
     """Write the list of the recordings of a data set of sound."""
-    from weakneg.audio.listing import list_recordings
-    from weakneg.config import FeaturesSettings
+    from weakneg.audio.recordings import list_recordings
+    from weakneg.config.stages import FeaturesSettings
 
     dataset = FeaturesSettings.model_validate_json(args.settings).dataset
     list_recordings(dataset.name, dataset.list, dataset.test_split, args.folder, args.output)
@@ -59,7 +59,7 @@ def recordings(args: argparse.Namespace) -> None:
 def acquire(args: argparse.Namespace) -> None:
     """Get the sound of a shard of recordings; writes what became of each of them."""
     from weakneg.audio.acquire import acquire_listed
-    from weakneg.config import FeaturesSettings
+    from weakneg.config.stages import FeaturesSettings
 
     dataset = FeaturesSettings.model_validate_json(args.settings).dataset
     acquire_listed(
@@ -79,22 +79,22 @@ def acquire(args: argparse.Namespace) -> None:
 
 def acquired(args: argparse.Namespace) -> None:
     """Write how many recordings of each class could be had, and why the others could not."""
-    from weakneg.audio.acquired import write_acquired
+    from weakneg.report.acquired import write_acquired
 
     write_acquired(args.recordings, args.status, args.study, args.title, args.table, args.text)
 
 
 def shard(args: argparse.Namespace) -> None:
     """Compute the spectrograms of a shard of recordings."""
-    from weakneg.audio.features import shard_features
+    from weakneg.audio.shards import shard_features
 
     shard_features(args.status, args.settings, args.output, args.threads)
 
 
 def bags(args: argparse.Namespace) -> None:
     """Draw the bags of a class and write the manifests of both splits."""
-    from weakneg.bags import build_manifests
-    from weakneg.config import ManifestSettings
+    from weakneg.bags.manifest import build_manifests
+    from weakneg.config.stages import ManifestSettings
 
     build_manifests(
         args.train_store,
@@ -108,30 +108,30 @@ def bags(args: argparse.Namespace) -> None:
 
 def clips(args: argparse.Namespace) -> None:
     """Write the manifest of the clips of a split, which are bags as they are."""
-    from weakneg.bags import list_clips
+    from weakneg.bags.manifest import list_clips
 
     list_clips(args.store, args.manifest)
 
 
 def classes(args: argparse.Namespace) -> None:
     """Write the list of a study's classes, with the number of clips of each."""
-    from weakneg.classes import list_classes
+    from weakneg.features.classes import list_classes
 
     list_classes(args.train_store, args.test_store, args.classes, args.dataset, args.output)
 
 
 def imagenet(args: argparse.Namespace) -> None:
     """Get a model's weights for ImageNet, to start from."""
-    from weakneg.pretrained import fetch_imagenet
+    from weakneg.models.pretrained import fetch_imagenet
 
     fetch_imagenet(args.model, args.output)
 
 
 def train(args: argparse.Namespace) -> None:
     """Train the seeds of a (class, strategy) pair."""
-    from weakneg.config import RunSettings
-    from weakneg.gpus import take_gpu
-    from weakneg.scratch import staged
+    from weakneg.config.stages import RunSettings
+    from weakneg.jobs.gpus import take_gpu
+    from weakneg.jobs.scratch import staged
     from weakneg.training.run import train_run
 
     identity = {
@@ -156,10 +156,10 @@ def train(args: argparse.Namespace) -> None:
 
 def score(args: argparse.Namespace) -> None:
     """Score the test bags of a run."""
-    from weakneg.config import ScoreSettings
-    from weakneg.gpus import take_gpu
-    from weakneg.scoring import score_run
-    from weakneg.scratch import staged
+    from weakneg.config.stages import ScoreSettings
+    from weakneg.jobs.gpus import take_gpu
+    from weakneg.jobs.scratch import staged
+    from weakneg.training.scoring import score_run
 
     settings = ScoreSettings.model_validate_json(args.settings)
     take_gpu(args.device)
@@ -177,28 +177,28 @@ def score(args: argparse.Namespace) -> None:
 
 def metrics(args: argparse.Namespace) -> None:
     """Compute the metrics of every run of a study."""
-    from weakneg.evaluation import collect_metrics
+    from weakneg.analysis.metrics import collect_metrics
 
     collect_metrics(args.runs, args.output)
 
 
 def tables(args: argparse.Namespace) -> None:
     """Write the tables of a study."""
-    from weakneg.tables import write_tables
+    from weakneg.report.tables import write_tables
 
     write_tables(args.metrics, args.settings, args.folder)
 
 
 def figure(args: argparse.Namespace) -> None:
     """Draw one figure of a study, in the format of every output's suffix."""
-    from weakneg.figures import draw
+    from weakneg.report.figures import draw
 
     draw(args.name, args.metrics, args.runs, args.settings, args.outputs)
 
 
 def audit(args: argparse.Namespace) -> None:
     """Write the audit of a study's selections: tables, and a text for people."""
-    from weakneg.audit import write_audit
+    from weakneg.report.audit import write_audit
 
     write_audit(
         args.runs,
@@ -212,14 +212,14 @@ def audit(args: argparse.Namespace) -> None:
 
 def audit_figure(args: argparse.Namespace) -> None:
     """Draw the figure of the audit, from its tables."""
-    from weakneg.figures.selection import draw_selection
+    from weakneg.report.figures.selection import draw_selection
 
     draw_selection(args.overlap, args.turnover, args.settings, args.outputs)
 
 
 def predict(args: argparse.Namespace) -> None:
     """Score recordings with trained models; writes a CSV file of a row for each clip and model."""
-    from weakneg.predict import predict
+    from weakneg.inference.predict import predict
 
     predict(
         args.models,
@@ -234,14 +234,14 @@ def predict(args: argparse.Namespace) -> None:
 
 def export(args: argparse.Namespace) -> None:
     """Write trained models as one ONNX file, from waveforms to scores, checked to be the same."""
-    from weakneg.export import export
+    from weakneg.inference.export import export
 
     export(args.models, args.recordings, args.output, args.seeds)
 
 
 def sound_figure(args: argparse.Namespace) -> None:
     """Draw what a study of sound is made of, and write the table behind it."""
-    from weakneg.figures.sound import draw_sound
+    from weakneg.report.figures.sound import draw_sound
 
     stores = {"train": args.train_store, "test": args.test_store}
     draw_sound(args.recordings, stores, args.problems, args.settings, args.table, args.outputs)
@@ -249,7 +249,8 @@ def sound_figure(args: argparse.Namespace) -> None:
 
 def schema(args: argparse.Namespace) -> None:
     """Write the JSON schemas of the configuration into workflow/schemas."""
-    from weakneg.config import SCHEMAS, schemas
+    from weakneg.config.files import SCHEMAS
+    from weakneg.config.load import schemas
 
     for name, text in schemas().items():
         (SCHEMAS / name).write_text(text, encoding="utf-8")
@@ -259,8 +260,10 @@ def estimate(args: argparse.Namespace) -> None:
     """Say what a study of sound costs, and how long that takes on a device like this one."""
     from snakemake.cli import parse_config
 
-    from weakneg.config import RunSettings, load, read_config
-    from weakneg.cost import cost_text, study_cost
+    from weakneg.config.files import read_config
+    from weakneg.config.load import load
+    from weakneg.config.stages import RunSettings
+    from weakneg.estimate.cost import cost_text, study_cost
 
     try:
         settings = parse_config(args.config)
@@ -269,8 +272,8 @@ def estimate(args: argparse.Namespace) -> None:
     study = load(read_config() | settings | {"studies": [args.study]}).study(Path(args.study).stem)
     print(cost_text(study), flush=True)
 
-    from weakneg.training.device import describe, prepare
-    from weakneg.training.speed import measure_speed
+    from weakneg.estimate.speed import measure_speed
+    from weakneg.jobs.device import describe, prepare
 
     device = prepare(args.device, args.threads)
     run = RunSettings.model_validate(study.run_settings(study.baseline))
@@ -285,21 +288,21 @@ def estimate(args: argparse.Namespace) -> None:
 
 def publish(args: argparse.Namespace) -> None:
     """Copy a finished study's metrics, tables and figures, with the record of their making."""
-    from weakneg.publish import publish
+    from weakneg.workspace.publish import publish
 
     publish(args.results, args.target, args.command, args.wall_time)
 
 
 def status(args: argparse.Namespace) -> None:
     """Say what is done in each study, what would run and why, and how long that takes."""
-    from weakneg.status import status
+    from weakneg.workspace.status import status
 
     print(status(args.studies, args.config))
 
 
 def diff(args: argparse.Namespace) -> int:
     """Say which metrics differ between two results; exits with 1 if any does, 2 for bad input."""
-    from weakneg.difference import diff
+    from weakneg.analysis.difference import diff
 
     if text := diff(args.before, args.now, args.tolerance):
         print(text)
@@ -308,14 +311,14 @@ def diff(args: argparse.Namespace) -> int:
 
 def redraw(args: argparse.Namespace) -> None:
     """Write tables and figures of a published study again, without its runs."""
-    from weakneg.redraw import redraw
+    from weakneg.report.redraw import redraw
 
     redraw(args.published, args.target)
 
 
 def settle(args: argparse.Namespace) -> None:
     """Give results that were copied here the times at which they were made."""
-    from weakneg.provenance import restore_times
+    from weakneg.workspace.provenance import restore_times
 
     print(f"{restore_times()} files have the times of their making.")
 
@@ -529,7 +532,7 @@ def _strategy_and_folder(text: str) -> tuple[str, str]:
 
 def _check_code(fingerprint: str, *code: str) -> None:
     """Refuse to run other code than that for which the workflow will record the result."""
-    from weakneg.fingerprint import fingerprint as current
+    from weakneg.workspace.fingerprint import fingerprint as current
 
     if code and current(code[0], code[1:]) != fingerprint:
         raise UserError(

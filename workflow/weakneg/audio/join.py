@@ -1,9 +1,9 @@
 """Stage: from shards of features to the feature stores of both splits.
 
-A store (see `weakneg.store`) of the kind "spectrograms" holds no spectrogram itself: its `x` is an
-HDF5 virtual data set over the shards, which it names by their path from the store's own folder. So
-the folder of results can be moved or mounted elsewhere as a whole. Where a shard is missing, `x`
-is NaN.
+A store (see `weakneg.features.store`) of the kind "spectrograms" holds no spectrogram itself: its
+`x` is an HDF5 virtual data set over the shards, which it names by their path from the store's own
+folder. So the folder of results can be moved or mounted elsewhere as a whole. Where a shard is
+missing, `x` is NaN.
 """
 
 import csv
@@ -12,53 +12,24 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from weakneg import store
-from weakneg.audio import features
+from weakneg.audio import shards as features
+from weakneg.audio.recordings import SPLITS, Listed, overlaps, read_list
 from weakneg.datasets import Problem
 from weakneg.errors import UserError
-from weakneg.files import replace_when_whole
-from weakneg.hdf5 import encoded, new_file, reserve
+from weakneg.features import store
+from weakneg.io.files import replace_when_whole
+from weakneg.io.hdf5 import encoded, new_file, reserve
 
 PSLA_MEAN, PSLA_STD = -4.6476, 4.5699
 """Of AudioSet's log-mels, as in the recipes of PSLA (it subtracts the mean, divides by the std)."""
 
-LIST_COLUMNS = ("id", "split", "file", "start", "end", "labels", "events", "group")
-SPLITS = ("train", "test")
-
 _AGAIN = "delete it, so that the next run makes it again"
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A row of the list of recordings; `events` are (label, onset, offset), or None.
-
-    group : that of the recording; its id where the list names none
-    """
-
-    split: str
-    start: float
-    labels: tuple[str, ...]
-    events: tuple[tuple[str, float, float], ...] | None
-    group: str
-
-    def labels_between(self, start: float, end: float) -> tuple[str, ...]:
-        """Labels of a clip; `start` and `end` in seconds of the recording."""
-        if self.events is None:
-            return self.labels
-        return tuple(event[0] for event in self.events if _overlap(event, start, end))
-
-
-def _overlap(event, start, end):
-    """Whether an event is heard between `start` and `end`, numbers or arrays of them."""
-    _, onset, offset = event
-    return (onset < end) & ((offset > start) | ((onset == offset) & (onset == start)))
 
 
 def join_features(
@@ -170,7 +141,7 @@ class _Joined:
         for recording, numbers in clips.items():
             start, end = self.columns["start"][numbers], self.columns["end"][numbers]
             for event in listed[recording].events or ():
-                if not _overlap(event, start, end).any():
+                if not overlaps(event, start, end).any():
                     label, onset, offset = event
                     problem = f"{label} from {onset:g} to {offset:g} s is in none of its clips"
                     self.problems.append([recording, problem, "the event is left out"])
@@ -252,41 +223,3 @@ class _Joined:
                 first += shape[0]
         missing = np.nan if self._dtypes[name].kind == "f" else 0
         file.create_virtual_dataset(name, layout, fillvalue=missing)
-
-
-def read_list(path: str | os.PathLike, classes: Sequence[str]) -> dict[str, Listed]:
-    """Id -> row of the list. Raises UserError, naming the line, when one is not as it must be."""
-    known = set(classes)
-    listed = {}
-    csv.field_size_limit(1 << 30)  # the events of a day of sound are longer than the default
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in LIST_COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UserError(f"{path} has no column {missing[0]}.")
-            for row in reader:
-                where = f"{path}, line {reader.line_num}"
-                labels = tuple(label for label in row["labels"].split(";") if label)
-                try:
-                    start = float(row["start"] or 0)
-                    events = json.loads(row["events"]) if row["events"] else None
-                    if events is not None:
-                        events = tuple(
-                            (label, float(onset), float(offset)) for label, onset, offset in events
-                        )
-                except (ValueError, TypeError) as error:
-                    raise UserError(
-                        f"{where}: start or events cannot be read ({error})."
-                    ) from error
-                if row["id"] in listed:
-                    raise UserError(f"{where}: the id {row['id']!r} occurs twice.")
-                unknown = {*labels, *(event[0] for event in events or ())} - known
-                if unknown:
-                    raise UserError(f"{where}: {min(unknown)!r} is not one of the classes.")
-                group = row["group"] or row["id"]
-                listed[row["id"]] = Listed(row["split"], start, labels, events, group)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} cannot be read ({reason}).") from error
-    return listed

@@ -15,7 +15,7 @@ A data set file defines
   class in the published training list; `related_classes(folder)`, class name -> names of the
   classes that imply it or that it implies;
 - of spectrograms: `recordings(folder)`, a dictionary per recording with the fields of
-  `weakneg.audio.listing`, and `SPLIT_SIZES`, the number of recordings of each split;
+  `weakneg.audio.recordings`, and `SPLIT_SIZES`, the number of recordings of each split;
   `SOUND_ELSEWHERE`, true when the sound comes from the `source` that a study names.
 
 A person's own data, `recordings` and `instances`, name in `KEYS` what a study must say about them,

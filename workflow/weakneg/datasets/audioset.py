@@ -42,7 +42,7 @@ def fetch(folder: str | os.PathLike, local_copy: str | os.PathLike | None = None
 
 
 def recordings(folder: str | os.PathLike) -> list[dict]:
-    """A dictionary per clip, in the order of the lists, with the fields of `weakneg.audio.listing`.
+    """A dictionary per clip, in the order of the lists, fields as in `weakneg.audio.recordings`.
 
     start, end : seconds in the video
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from weakneg.datasets.local_copy import md5_of, read_checked
-from weakneg.download import download
 from weakneg.errors import UserError
-from weakneg.files import replace_when_whole
+from weakneg.io.download import download
+from weakneg.io.files import replace_when_whole
 
 FOLDER = "audioset"
 """What the folder of the files is called in a local copy."""

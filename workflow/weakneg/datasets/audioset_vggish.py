@@ -23,10 +23,10 @@ import numpy as np
 
 from weakneg.datasets import Clips, Problem, audioset_lists
 from weakneg.datasets.local_copy import find_local_copy, how_to_name_one
-from weakneg.download import download
+from weakneg.datasets.tfrecord import BadRecord, ClipRecord, parse_clip, split_records
 from weakneg.errors import UserError
-from weakneg.files import replace_when_whole
-from weakneg.tfrecord import BadRecord, ClipRecord, parse_clip, split_records
+from weakneg.io.download import download
+from weakneg.io.files import replace_when_whole
 
 UNIT = "clip"
 

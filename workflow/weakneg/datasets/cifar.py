@@ -17,8 +17,8 @@ import numpy as np
 
 from weakneg.datasets import Images
 from weakneg.datasets.local_copy import find_local_copy, how_to_name_one, md5_of, read_checked
-from weakneg.download import download
-from weakneg.files import replace_when_whole
+from weakneg.io.download import download
+from weakneg.io.files import replace_when_whole
 
 IMAGE_SHAPE = (3, 32, 32)
 

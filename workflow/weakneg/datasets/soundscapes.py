@@ -1,9 +1,9 @@
 """Synthetic soundscapes in the form of AudioSet: 4 s of sound events in noise, weakly labelled.
 
-600 training and 300 test clips of 12 classes, made on the spot by `weakneg.audio.synthesis` and the
-same each time. The most frequent class is four times as frequent as the rarest, and the two classes
-of a pair that is easy to confuse are far apart in frequency: the hard negatives of a frequent class
-are few among its negatives, those of a rare class many.
+600 training and 300 test clips of 12 classes, made on the spot by `weakneg.datasets.synthesis` and
+the same each time. The most frequent class is four times as frequent as the rarest, and the two
+classes of a pair that is easy to confuse are far apart in frequency: the hard negatives of a
+frequent class are few among its negatives, those of a rare class many.
 
 The folder of the data set has
 
@@ -27,7 +27,7 @@ from pathlib import Path
 
 from weakneg.datasets.audioset_lists import FETCH_AGAIN, read_segments
 from weakneg.errors import UserError
-from weakneg.files import replace_when_whole
+from weakneg.io.files import replace_when_whole
 
 UNIT = "spectrogram"
 MADE_HERE = True
@@ -83,7 +83,7 @@ def fetch(folder: str | os.PathLike, local_copy: str | os.PathLike | None = None
 
 
 def recordings(folder: str | os.PathLike) -> list[dict]:
-    """A dictionary per clip, in the order of the lists, with the fields of `weakneg.audio.listing`.
+    """A dictionary per clip, in the order of the lists, fields as in `weakneg.audio.recordings`.
 
     Raises UserError when a list is missing or damaged, or the two of a split disagree.
     """
@@ -128,7 +128,7 @@ def _make_clips(split: str, folder: Path) -> Events:
     import numpy as np
     import soundfile
 
-    from weakneg.audio.synthesis import SAMPLE_RATE, soundscape
+    from weakneg.datasets.synthesis import SAMPLE_RATE, soundscape
 
     weights = _RAREST ** (np.arange(len(CLASSES)) / (len(CLASSES) - 1))
     events = {}
@@ -150,7 +150,7 @@ def _class_list() -> str:
 
 
 def _segments(events: Events) -> str:
-    from weakneg.audio.synthesis import CLIP_SECONDS
+    from weakneg.datasets.synthesis import CLIP_SECONDS
 
     mids = {name: mid for mid, name in _MIDS.items()}
     labels = {clip: sorted({mids[label] for label, *_ in rows}) for clip, rows in events.items()}

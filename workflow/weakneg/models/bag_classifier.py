@@ -1,17 +1,17 @@
 """The classifier of bags: an encoder of instances, and a head that makes them one bag logit."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from weakneg import models
 from weakneg.models.attention import AttentionHead
 from weakneg.models.pooling import POOLINGS, PooledHead
 from weakneg.models.scores import BagScores
 
 if TYPE_CHECKING:
-    from weakneg.config import ModelSettings
+    from weakneg.config.sections import ModelSettings
 
 
 class BagClassifier(nn.Module):
@@ -79,5 +79,5 @@ class BagClassifier(nn.Module):
 
 def load(settings: "ModelSettings", shape: tuple[int, ...]) -> BagClassifier:
     """A classifier with random weights: the encoder file `settings.name`, instances of `shape`."""
-    encoder = import_module(f"weakneg.models.{settings.name}").build(shape)
+    encoder = models.module(settings.name).build(shape)
     return BagClassifier(encoder, settings.pooling, settings.attention_heads, settings.precision)

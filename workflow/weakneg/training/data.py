@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weakneg.bags import Bags
+from weakneg.bags.draw import Bags
 from weakneg.errors import UserError
+from weakneg.features.store import Store
 from weakneg.models.bag_classifier import BagClassifier
 from weakneg.models.folding import folded
 from weakneg.models.scores import BagScores
-from weakneg.store import Store
 from weakneg.training.rows import ResidentRows, StreamedRows, load_rows
 
 

@@ -17,19 +17,19 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from weakneg import strategies
-from weakneg.bags import n_candidates, n_chosen, split_validation
+from weakneg.bags.split import n_candidates, n_chosen, split_validation
 from weakneg.errors import UserError
+from weakneg.jobs.device import peak_memory_bytes, synchronise
 from weakneg.models import bag_classifier
 from weakneg.models.scores import BagScores
 from weakneg.strategies.pool import Pool, Selection
 from weakneg.training import batches
 from weakneg.training.adam import Adam
 from weakneg.training.data import BagData, score_bags
-from weakneg.training.device import peak_memory_bytes, synchronise
 from weakneg.training.ranking import best_thresholds, ranking_metrics
 
 if TYPE_CHECKING:
-    from weakneg.config import RunSettings
+    from weakneg.config.stages import RunSettings
 
 State = dict[str, Any]
 """All that a seed needs to go on after an epoch, of types that `torch.load(weights_only=True)`

@@ -1,6 +1,6 @@
 """What the ranking of the validation bags is worth, once per epoch.
 
-The results of a study are computed by scikit-learn (`weakneg.evaluation`). Importing it takes
+The results of a study are computed by scikit-learn (`weakneg.analysis.metrics`). Importing it takes
 about a second, which every training job would pay; these few lines give the same numbers.
 """
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weakneg.hdf5 import read_rows
+from weakneg.io.hdf5 import read_rows
 
 _BLOCK_BYTES = 64 << 20
 _BATCHES_AHEAD = 4

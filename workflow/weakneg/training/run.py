@@ -16,17 +16,18 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from weakneg.bags import Bags, read_bags
-from weakneg.files import replace_when_whole
-from weakneg.hdf5 import content_digest
-from weakneg.parquet import write_table
-from weakneg.store import Store, open_store
+from weakneg.bags.draw import Bags
+from weakneg.bags.manifest import read_bags
+from weakneg.features.store import Store, open_store
+from weakneg.io.files import replace_when_whole
+from weakneg.io.hdf5 import content_digest
+from weakneg.io.parquet import write_table
+from weakneg.jobs.device import describe, prepare
 from weakneg.training.data import BagData, draw_of
-from weakneg.training.device import describe, prepare
 from weakneg.training.loop import State, train_seed
 
 if TYPE_CHECKING:
-    from weakneg.config import RunSettings
+    from weakneg.config.stages import RunSettings
 
 
 def train_run(

@@ -1,72 +1,44 @@
 """Stage: get the sound of a shard of recordings, and write down what became of each of them.
 
-The result is the status table of the shard, a CSV file with one row for every recording of it, in
-their order:
-
-- `id`: of the recording
-- `path`: the audio file, if the status is "ok"
-- `start`, `end`: the part of that file to use, seconds; empty: all of it
-- `status`: "ok", or what kind of failure (see `weakneg.audio.acquire.outcome`)
-- `message`: what the source said
+The result is the status table of the shard (see `weakneg.audio.status_table`).
 
 A recording that cannot be had is normal and fails nothing. A source that cannot be used at all is
 an error, and then no clip counts as failed.
 
 The sources are one file each, named in a study as `source: {type: <file>}`. Such a file defines
 `acquire(recordings, settings, folder)`, a generator of (recording, outcome) of each of the
-recordings, in any order. `settings` are those of the source (see `weakneg.audio.acquire.settings`);
+recordings, in any order. `settings` are those of the source (see `weakneg.config.source`);
 `folder` is that of the data where the sound is there, and where it is downloaded the folder to
 write it to: under the name `clip_name`, and whole or not at all, so that a shard that was killed
 goes on where it was.
 """
 
-import csv
 import importlib
-import math
 import os
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import quote
 
 from weakneg.audio.acquire.journal import Journal
-from weakneg.audio.acquire.outcome import OK, Outcome
-from weakneg.audio.acquire.settings import DownloadSource, parse
-from weakneg.audio.listing import LABEL_SEPARATOR, list_recordings
+from weakneg.audio.outcome import OK, Outcome
+from weakneg.audio.recordings import Recording, list_recordings, read_recordings
+from weakneg.audio.status_table import STATUS_COLUMNS, status_row
+from weakneg.config.source import DownloadSource, parse
 from weakneg.errors import UserError
-from weakneg.files import replace_when_whole
-
-STATUS_COLUMNS = ("id", "path", "start", "end", "status", "message")
+from weakneg.io.csv import write_table
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".webm", ".mka"}
     | {".aif", ".aiff", ".aifc", ".au", ".w64", ".caf", ".wma", ".mp2"}
 )
-
-_LIST_COLUMNS = ("id", "split", "file", "start", "end", "labels")
 _REPORT_SECONDS = 30
 _LONGEST_NAME = 150  # of a file, in bytes; file systems allow 255
-
-
-class Recording(NamedTuple):
-    """A row of the list of recordings.
-
-    file : path in the folder of the data; empty where the list names none
-    start, end : the part to use, seconds; None: from its beginning, to its end
-    """
-
-    id: str
-    split: str
-    file: str
-    start: float | None
-    end: float | None
-    labels: tuple[str, ...]
 
 
 def acquire_listed(
@@ -119,7 +91,7 @@ def acquire_shard(
     write_table(
         status_csv,
         STATUS_COLUMNS,
-        (_status_row(recording, outcomes[recording]) for recording in recordings),
+        (status_row(recording, outcomes[recording]) for recording in recordings),
     )
     counts = Counter(outcome.status for outcome in outcomes.values())
     listed = ", ".join(f"{count} {status}" for status, count in counts.most_common())
@@ -186,77 +158,3 @@ def files_by_name(files: Iterable[Path]) -> dict[str, list[Path]]:
         if file.suffix.lower() in AUDIO_SUFFIXES:
             found.setdefault(file.stem, []).append(file)
     return found
-
-
-# ----------------------------------------------------------------------------- tables
-def read_recordings(path: str | os.PathLike) -> list[Recording]:
-    """The list of recordings, without its events. Raises UserError, naming the line, if wrong."""
-    csv.field_size_limit(1 << 30)  # the events of a day of sound are longer than the default
-    found: dict[str, Recording] = {}
-    for where, row in read_table(path, _LIST_COLUMNS):
-        if not row["id"]:
-            raise UserError(f"{where}: the id is empty: give each recording one.")
-        if row["id"] in found:
-            raise UserError(f"{where}: the id {row['id']!r} occurs twice: make them distinct.")
-        found[row["id"]] = Recording(
-            row["id"],
-            row["split"],
-            row["file"],
-            _seconds(row, "start", where),
-            _seconds(row, "end", where),
-            tuple(label for label in row["labels"].split(LABEL_SEPARATOR) if label),
-        )
-        start, end = found[row["id"]].start, found[row["id"]].end
-        if end is not None and end <= (start or 0):
-            raise UserError(f"{where}: the end, {end:g} s, is not behind the start: correct it.")
-    return list(found.values())
-
-
-def _seconds(row: Mapping[str, str], column: str, where: str) -> float | None:
-    try:
-        seconds = float(row[column]) if row[column] else None
-    except ValueError:
-        seconds = math.nan
-    if seconds is not None and not 0 <= seconds < math.inf:
-        raise UserError(
-            f"{where}: {column} must be seconds, from 0 on, or empty, not {row[column]!r}."
-        )
-    return seconds
-
-
-def read_table(path: str | os.PathLike, columns: Sequence[str]) -> Iterable[tuple[str, dict]]:
-    """Where each row of a CSV file is, for messages, and the row.
-
-    Raises UserError when the file cannot be read, or lacks one of `columns`.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            for column in columns:
-                if column not in (reader.fieldnames or ()):
-                    raise UserError(f"{path} has no column {column}.")
-            for row in reader:
-                where = f"{path}, line {reader.line_num}"
-                if None in row or None in row.values():
-                    raise UserError(f"{where}: it has not as many fields as the header.")
-                yield where, row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} cannot be read ({reason}).") from error
-
-
-def _status_row(recording: Recording, outcome: Outcome) -> tuple:
-    path = "" if outcome.path is None else outcome.path.as_posix()
-    times = ("" if time is None else f"{time:.12g}" for time in (outcome.start, outcome.end))
-    return recording.id, path, *times, outcome.status, outcome.message
-
-
-def write_table(path: str | os.PathLike, header: Sequence, rows: Iterable[Sequence]) -> None:
-    """Write a CSV file."""
-    with (
-        replace_when_whole(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)

@@ -10,9 +10,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
-from weakneg.audio.acquire import Recording, files_by_name
-from weakneg.audio.acquire.outcome import ERROR, MISSING, OK, Outcome, one_line
-from weakneg.audio.acquire.settings import ID, FolderSource
+from weakneg.audio.acquire import files_by_name
+from weakneg.audio.outcome import ERROR, MISSING, OK, Outcome, one_line
+from weakneg.audio.recordings import Recording
+from weakneg.config.source import ID, FolderSource
 from weakneg.datasets.local_copy import DATA_VARIABLE
 from weakneg.errors import UserError
 

@@ -24,11 +24,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from weakneg.audio.acquire import AUDIO_SUFFIXES, Recording, clip_name
-from weakneg.audio.acquire.outcome import DECODE_ERROR, MISSING, OK, Outcome, one_line
-from weakneg.audio.acquire.settings import ID, HuggingfaceSource
+from weakneg.audio.acquire import AUDIO_SUFFIXES, clip_name
+from weakneg.audio.outcome import DECODE_ERROR, MISSING, OK, Outcome, one_line
+from weakneg.audio.recordings import Recording
+from weakneg.config.source import ID, HuggingfaceSource
 from weakneg.errors import UserError
-from weakneg.files import replace_when_whole
+from weakneg.io.files import replace_when_whole
 
 _Result = TypeVar("_Result")
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from weakneg.audio.acquire.outcome import Outcome
+from weakneg.audio.outcome import Outcome
 
 _SUFFIX = ".jsonl"
 

@@ -34,8 +34,9 @@ from urllib.request import Request, urlopen
 
 import soundfile
 
-from weakneg.audio.acquire import Recording, clip_name
-from weakneg.audio.acquire.outcome import (
+from weakneg.audio.acquire import clip_name
+from weakneg.audio.ffmpeg import find_ffmpeg
+from weakneg.audio.outcome import (
     AGE_RESTRICTED,
     DECODE_ERROR,
     ERROR,
@@ -53,8 +54,8 @@ from weakneg.audio.acquire.outcome import (
     Outcome,
     one_line,
 )
-from weakneg.audio.acquire.settings import ID, YoutubeSource
-from weakneg.audio.ffmpeg import find_ffmpeg
+from weakneg.audio.recordings import Recording
+from weakneg.config.source import ID, YoutubeSource
 from weakneg.errors import UserError
 
 _MAY_PASS = {TIMEOUT, RATE_LIMITED, UNREACHABLE, FORBIDDEN, TRUNCATED, ERROR}

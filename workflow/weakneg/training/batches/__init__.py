@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from weakneg.config import AugmentationSettings
+    from weakneg.config.sections import AugmentationSettings
 
 Inputs = tuple[Tensor, Tensor | None]
 

@@ -1,0 +1,111 @@
+"""What a study costs: the counts are those of real trainings, and the hours follow from them."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import weakneg
+from weakneg.__main__ import main
+from weakneg.bags.draw import Bags
+from weakneg.config.load import load_study
+from weakneg.config.stages import RunSettings
+from weakneg.errors import UserError
+from weakneg.estimate.cost import model_cost, study_cost
+from weakneg.features.store import Store
+from weakneg.training import loop
+from weakneg.training.adam import Adam
+from weakneg.training.data import BagData, score_bags
+
+
+@pytest.mark.parametrize(
+    ("strategy", "training", "sampling"),
+    [
+        ("margin", {}, {}),
+        ("margin", {"batch_size": 7, "validation_fraction": 0.27}, {"resample_every": 2}),
+        ("margin", {}, {"warmup_epochs": 2, "resample_every": 3}),
+        ("margin", {}, {"candidate_fraction": 0.4, "negatives_per_positive": 0.7}),
+        ("margin", {}, {"negatives_per_positive": 50.0}),
+        ("random", {}, {}),
+        ("full", {}, {"warmup_epochs": 1}),
+    ],
+)
+def test_a_model_costs_what_its_training_does(strategy, training, sampling, monkeypatch):
+    n_positive, n_negative = 11, 41
+    settings = RunSettings.model_validate(
+        {
+            "model": {"name": "mlp", "pooling": "attention"},
+            "sampling": sampling,
+            "training": {"epochs": 5, "batch_size": 8} | training,
+            "strategy": strategy,
+            "options": {},
+            "seeds": [0],
+            "draw_per_seed": False,
+        }
+    )
+    n = n_positive + n_negative
+    x = np.random.default_rng(0).normal(size=(n, 2, 3)).astype(np.float32)
+    store = Store(x, np.arange(n), np.zeros((n, 0)), (), np.zeros(3), np.ones(3), "clips", {})
+    label = (np.arange(n) < n_positive).astype(np.int8)
+    bags = Bags(np.arange(n), label, np.full(n, np.nan), np.arange(2 * n).reshape(n, 2))
+
+    steps, scored = [], []
+    step = Adam.step
+    monkeypatch.setattr(Adam, "step", lambda self, loss: (steps.append(1), step(self, loss)))
+
+    def count(model, data, rows, *args, **kwargs):
+        scored.append(len(rows))
+        return score_bags(model, data, rows, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "score_bags", count)
+    data = BagData(store, bags, torch.device("cpu"))
+    state = loop.train_seed(data, settings, 0, None, lambda state: None)
+    cost = model_cost(settings, n_positive, n_negative, n_test=100)
+    assert (cost.models, cost.steps) == (1, len(steps))
+    assert cost.trained == state["history"][-1]["bags_trained"]
+    assert cost.scored == sum(scored) + 100
+
+
+def test_the_study_of_the_paper_is_counted_run_by_run():
+    study = load_study("audioset")
+    cost = study_cost(study)
+    # Margin, entropy and least confidence choose alike, and are one run.
+    assert cost.models == 40 * (len(study.strategies) - 2) * 5
+    one = study.model_copy(update={"classes": ["Music"], "strategies": study.strategies[:1]})
+    settings = RunSettings.model_validate(study.run_settings(one.strategy_names[0]))
+    of_music = model_cost(settings, 6244, 22_160 - 6244, 20_371)
+    assert study_cost(one) == tuple(5 * number for number in of_music)
+    assert cost.hours(1e9, cost.scored / 7200) == pytest.approx(2, abs=0.1)
+
+
+def test_what_is_not_known_is_said():
+    with pytest.raises(UserError, match="what cifar10 costs cannot be said"):
+        study_cost(load_study("cifar10"))
+
+
+def test_counting_needs_no_pytorch():
+    code = "import sys, weakneg.estimate.cost; sys.exit('torch' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(Path(weakneg.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_the_command_says_counts_and_hours(capsys, monkeypatch):
+    """Of the grid of `snakemake`: what --config says, or else config.yaml."""
+    in_file = {"studies": ["digits"], "classes": ["Crying baby"], "seeds": 2}
+    monkeypatch.setattr("weakneg.config.files.read_config", lambda *_: in_file)
+    arguments = ["estimate", "esc10", "--device", "cpu", "--config", "classes=[Rooster]"]
+    assert main(arguments) == 0
+    counts, hours = capsys.readouterr().out.splitlines()
+    cost = study_cost(load_study("esc10").shrunk(["Rooster"], None, [0, 1]))
+    assert f"{cost.models:,} models" in counts
+    assert f"{cost.steps:,} steps" in counts
+    pattern = r"([\d,]+) clips/s trained, ([\d,]+) scored; about ([\d,.]+) hours, .* ([\d,.]+)$"
+    found = re.search(pattern, hours)
+    trained, scored, total, of_eight = (float(text.replace(",", "")) for text in found.groups())
+    assert total == pytest.approx(cost.hours(trained, scored), rel=0.2, abs=0.06)
+    assert of_eight == pytest.approx(total / 8, abs=0.06)

@@ -1,0 +1,143 @@
+"""The feature store: what is written is read, by the same bytes, and a bad file is named."""
+
+import time
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weakneg.datasets import digits
+from weakneg.errors import UserError
+from weakneg.features.build import build_features, channel_statistics, one_hot
+from weakneg.features.store import Store, open_store, read_store, write_store
+
+FILES = ("train.h5", "test.h5", "problems.csv")
+
+
+def _store(n: int = 12, seed: int = 0) -> Store:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 256, (n, 3, 4, 4), dtype=np.uint8)
+    mean, std = channel_statistics(x)
+    return Store(
+        x=x,
+        id=np.arange(n),
+        y=one_hot(rng.integers(0, 3, n), 3),
+        class_names=("cat", "dog", "Händel"),
+        mean=mean,
+        std=std,
+        kind="images",
+        parameters={"split": "train", "dataset": "made up"},
+    )
+
+
+def _assert_equal(a: Store, b: Store) -> None:
+    for name in ("x", "id", "y", "mean", "std"):
+        assert np.array_equal(getattr(a, name), getattr(b, name)), name
+    assert (a.class_names, a.kind, a.parameters) == (b.class_names, b.kind, b.parameters)
+
+
+@pytest.mark.parametrize("ids", [np.arange(12), np.array([f"ölclip-{i}" for i in range(12)])])
+def test_a_store_is_read_back_as_it_was_written(tmp_path, ids):
+    store = replace(_store(), id=ids)
+    write_store(tmp_path / "x.h5", store)
+    _assert_equal(read_store(tmp_path / "x.h5"), store)
+
+
+def test_an_open_store_reads_single_instances(tmp_path):
+    store = _store()
+    write_store(tmp_path / "x.h5", store)
+    with open_store(tmp_path / "x.h5") as opened:
+        assert isinstance(opened.x, h5py.Dataset)
+        assert np.array_equal(opened.x[7], store.x[7])
+
+
+def test_the_same_contents_are_the_same_bytes(tmp_path):
+    write_store(tmp_path / "a.h5", _store())
+    time.sleep(1.1)  # time stamps of HDF5 count seconds
+    write_store(tmp_path / "b.h5", _store())
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_positive_marks_the_instances_of_a_class():
+    store = replace(_store(4), y=np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1]]))
+    assert store.positive("dog").tolist() == [False, True, True, False]
+    with pytest.raises(UserError, match=r"cow is not in the feature store.*cat, dog"):
+        store.positive("cow")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": np.zeros(12, dtype=int)},
+        {"id": np.arange(11)},
+        {"y": np.ones((11, 3), dtype=np.uint8)},
+        {"y": np.full((12, 3), 2, dtype=np.uint8)},
+    ],
+    ids=["same id twice", "an id too few", "labels too few", "label 2"],
+)
+def test_a_store_whose_parts_disagree_is_not_written(tmp_path, change):
+    with pytest.raises(ValueError, match="must be"):
+        write_store(tmp_path / "x.h5", replace(_store(), **change))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_store_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"absent\.h5 is missing"):
+        read_store(tmp_path / "absent.h5")
+
+
+@pytest.mark.parametrize("keep", [0, 100, 0.5, -1])
+def test_a_store_cut_short_is_named(tmp_path, keep):
+    path = tmp_path / "x.h5"
+    write_store(path, _store())
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep) if keep == 0.5 else keep])
+    with pytest.raises(UserError, match=r"x\.h5 is cut short"):
+        read_store(path)
+
+
+def test_another_format_version_is_refused(tmp_path):
+    path = tmp_path / "x.h5"
+    write_store(path, _store())
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = 99
+    with pytest.raises(UserError, match=r"x\.h5 has format version 99, this code reads 2"):
+        read_store(path)
+
+
+def test_an_hdf5_file_of_another_kind_is_refused(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = [1, 2, 3]
+    with pytest.raises(UserError, match=r"x\.h5 is HDF5 but not a feature store"):
+        read_store(tmp_path / "x.h5")
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    n=st.integers(1, 20),
+    channels=st.integers(1, 4),
+    top=st.sampled_from([1, 16, 255]),
+    seed=st.integers(0, 1000),
+)
+def test_channel_statistics_are_those_of_the_numbers(n, channels, top, seed):
+    x = np.random.default_rng(seed).integers(0, top, (n, channels, 3, 5), np.uint8, endpoint=True)
+    mean, std = channel_statistics(x)
+    assert np.allclose(mean, x.mean(axis=(0, 2, 3)))
+    assert np.allclose(std, x.std(axis=(0, 2, 3)))
+
+
+def test_features_of_digits_are_its_images_with_the_statistics_of_training(tmp_path):
+    build_features("digits", tmp_path, *(tmp_path / name for name in FILES))
+    train, test = read_store(tmp_path / "train.h5"), read_store(tmp_path / "test.h5")
+    for split, store in (("train", train), ("test", test)):
+        images = digits.load(split)
+        assert np.array_equal(store.x, images.x)
+        assert np.array_equal(store.y.argmax(axis=1), images.y)
+        assert (store.y.sum(axis=1) == 1).all()
+        assert store.class_names == digits.CLASSES
+        assert np.allclose(store.mean, train.x.mean(axis=(0, 2, 3)))
+        assert np.allclose(store.std, train.x.std(axis=(0, 2, 3)))
+    assert not set(train.id) & set(test.id)

@@ -1,0 +1,500 @@
+"""Trained models on new recordings: the study's own scores, by the command line and as ONNX."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+from weakneg.__main__ import main
+from weakneg.audio.join import join_features
+from weakneg.audio.recordings import write_recordings
+from weakneg.audio.shards import shard_features
+from weakneg.bags.manifest import list_clips
+from weakneg.config.sections import AudioSettings
+from weakneg.config.stages import RunSettings, ScoreSettings
+from weakneg.inference import export as exporting
+from weakneg.models.pooling import POOLINGS
+from weakneg.training.run import train_run
+from weakneg.training.scoring import score_run
+
+RATE = 16_000
+AUDIO = AudioSettings(clip_seconds=1.0, mel_bins=16, frame_shift_ms=5.0)
+SEEDS = (0, 3)
+CLASSES = ("Hum", "Ring, loud")
+RUNS = [*((name, pooling) for pooling in ("attention", *POOLINGS) for name in CLASSES)]
+
+# Test recordings: name -> seconds.
+TEST = {
+    "a b.wav": 1.0,
+    "-x.wav": 0.7,
+    "été 鳥.flac": 2.6,
+    'q"u,o;te.wav': 1.0,
+    "deep/long.ogg": 3.3,
+}
+
+
+def sound(seconds: float, hertz: list[float], seed: int) -> np.ndarray:
+    """Noise, and a tone of every frequency somewhere in it."""
+    rng = np.random.default_rng(seed)
+    samples = 0.05 * rng.standard_normal(round(seconds * RATE))
+    for frequency in hertz:
+        start, length = int(rng.integers(len(samples) // 2)), len(samples) // 3
+        tone = np.sin(2 * np.pi * frequency * np.arange(length) / RATE)
+        samples[start : start + length] += 0.3 * tone
+    return samples
+
+
+def write(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    subtype = {} if path.suffix == ".ogg" else {"subtype": "PCM_16"}
+    soundfile.write(str(path), samples, rate, **subtype)
+    return path
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    """A small study of sound: recordings, features, and in runs/ models with the test's scores."""
+    folder = tmp_path_factory.mktemp("study")
+    names = {
+        "train": {f"{number}.wav": 0.6 + number % 3 for number in range(24)},
+        "test": TEST,
+    }
+    settings = AUDIO.model_dump(exclude={"statistics"})
+    rows, shards = [], {}
+    for split, of_split in names.items():
+        for number, (name, seconds) in enumerate(of_split.items()):
+            labels = [label for bit, label in enumerate(CLASSES) if number >> bit & 1]
+            hertz = [{"Hum": 200.0, "Ring, loud": 3000.0}[label] for label in labels]
+            write(folder / split / name, sound(seconds, hertz, number + 100 * len(of_split)))
+            rows.append({"id": name, "split": split, "file": name, "labels": labels})
+        with open(folder / "status.csv", "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("id", "path", "start", "end", "status", "message"))
+            writer.writerows((name, folder / split / name, "", "", "ok", "") for name in of_split)
+        shards[split] = [folder / split / "000.h5"]
+        shard_features(folder / "status.csv", settings, shards[split][0], 1)
+    write_recordings(rows, folder / "recordings.csv")
+    stores = {split: folder / f"{split}.h5" for split in shards}
+    settings |= {"statistics": "training"}
+    listed = folder / "recordings.csv"
+    join_features(listed, shards, CLASSES, settings, *stores.values(), folder / "problems.csv")
+    for split, store in stores.items():
+        list_clips(store, folder / f"{split}.csv")
+    for class_name, pooling in RUNS:
+        run(folder, class_name, pooling)
+    return folder
+
+
+def run(folder: Path, class_name: str, pooling: str) -> None:
+    """Train and score a run; the strategy is called like the pooling."""
+    model = {"name": "cnn", "pooling": pooling}
+    settings = RunSettings.model_validate(
+        {
+            "model": model,
+            "sampling": {"negatives_per_positive": 1.0},
+            "training": {"epochs": 2, "batch_size": 8, "validation_fraction": 0.3},
+            "strategy": "random",
+            "options": {},
+            "seeds": list(SEEDS),
+            "draw_per_seed": False,
+        }
+    )
+    identity = {"study": "s", "class": class_name, "strategy": pooling, "fingerprint": "f00d"}
+    target = folder / "runs" / class_name / pooling
+    train_run(folder / "train.h5", folder / "train.csv", target, settings, identity, "cpu", 1)
+    score_run(
+        folder / "test.h5",
+        folder / "test.csv",
+        target / "model.pt",
+        class_name,
+        target / "scores.parquet",
+        ScoreSettings(model=settings.model, score_batch_size=7, draw_per_seed=False),
+        "cpu",
+        1,
+    )
+
+
+def runs(study: Path, pooling: str = "attention") -> list[Path]:
+    """One of each class."""
+    return [study / "runs" / name / pooling for name in CLASSES]
+
+
+@pytest.fixture
+def predict(tmp_path):
+    """predict(models, recordings, options...) -> the table, or those of clips and of frames."""
+
+    def predict(models, recordings, *options, frames=False, status=0):
+        tables = [tmp_path / name for name in ("scores.csv", "frames.csv")][: 1 + frames]
+        arguments = ["--threads", "2", "--device", "cpu", "--output", tables[0], *options]
+        arguments += ["--frames", tables[1]] if frames else []
+        arguments = ["predict", *arguments, "--models", *models, "--", *recordings]
+        assert main(list(map(str, arguments))) == status
+        read = [pd.read_csv(table) for table in tables]
+        return read if frames else read[0]
+
+    return predict
+
+
+def own_scores(study: Path, run: Path, seed: int) -> pd.Series:
+    """(recording, start) -> probability in the study's scores."""
+    bags = pd.read_csv(study / "test.csv", index_col="bag")
+    scores = pd.read_parquet(run / "scores.parquet")
+    scores = scores[scores.seed == seed].set_index("bag").score
+    scores.index = pd.MultiIndex.from_arrays(
+        [bags.id.str.rsplit("@", n=1).str[0].loc[scores.index], bags.start.loc[scores.index]]
+    )
+    return 1 / (1 + np.exp(-scores))
+
+
+def by_clip(table: pd.DataFrame, folder: Path) -> pd.Series:
+    names = table.recording.map(lambda path: Path(path).relative_to(folder).as_posix())
+    return table.set_index([names, table.start.rename("start")]).score
+
+
+# ---- scores ------------------------------------------------------------------------------------
+@pytest.mark.parametrize("pooling", ["attention", *POOLINGS])
+def test_the_scores_of_the_test_recordings_are_those_of_the_study(study, predict, pooling):
+    for model in runs(study, pooling):
+        expected = {seed: own_scores(study, model, seed) for seed in SEEDS}
+        assert expected[0].nunique() == len(expected[0]) == 9
+        for chosen in ([0], [3], SEEDS):
+            options = [] if chosen is SEEDS else ["--seeds", *chosen]
+            table = predict([model], [study / "test"], *options)
+            assert set(table.seeds.astype(str)) == {";".join(map(str, chosen))}
+            found = by_clip(table, study / "test")
+            mean = sum(expected[seed] for seed in chosen) / len(chosen)
+            assert set(found.index) == set(mean.index)
+            np.testing.assert_allclose(found, mean.loc[found.index], rtol=0, atol=2e-6)
+
+
+def test_every_clip_has_a_row_of_every_model(study, predict):
+    models = [study / "runs" / name / pooling for name, pooling in RUNS]
+    together = predict(models, [study / "test"])
+    assert len(together) == 9 * len(models)
+    assert not together.duplicated(["recording", "start", "study", "class", "strategy"]).any()
+    for (name, pooling), rows in together.groupby(["class", "strategy"]):
+        alone = predict([study / "runs" / name / pooling / "model.pt"], [study / "test"])
+        pd.testing.assert_frame_equal(rows.reset_index(drop=True), alone, atol=1e-6, rtol=0)
+
+
+def test_long_recordings_are_scored_clip_by_clip(study, predict, tmp_path):
+    """A clip gets the score of the same second in a file of its own; the last one may be short."""
+    samples = sound(3.7, [200.0], 5)
+    table = predict(runs(study)[:1], [write(tmp_path / "long.wav", samples)])
+    assert table.start.tolist() == [0, 1, 2, 3]
+    assert table.end.tolist() == [1, 2, 3, 3.7]
+    for number, row in table.iterrows():
+        clip = samples[number * RATE : (number + 1) * RATE]
+        alone = predict(runs(study)[:1], [write(tmp_path / f"{number}.wav", clip)])
+        assert alone.score.item() == pytest.approx(row.score, abs=1e-6)
+
+
+def test_names_come_back_as_they_are(study, predict, monkeypatch):
+    monkeypatch.chdir(study / "test")
+    Path(".hidden.wav").write_bytes(b"")
+    Path("notes.txt").write_text("no sound")
+    assert sorted(set(predict(runs(study), ["."]).recording)) == sorted(TEST)
+    named = ["-x.wav", "a b.wav", 'q"u,o;te.wav']
+    assert predict(runs(study)[:1], named).recording.tolist() == named
+    assert predict(runs(study)[:1], ["a b.wav", "a b.wav", "deep"]).recording.tolist() == [
+        "a b.wav",
+        *["deep/long.ogg"] * 3,
+    ]
+
+
+def test_a_name_that_is_no_text_does_not_stop_the_rest(study, predict, tmp_path):
+    path = write(tmp_path / "in" / "a.wav", sound(1.0, [], 0))
+    try:
+        shutil.copy(path, bytes(path.parent) + b"/b\xff.wav")
+    except OSError:
+        pytest.skip("the file system takes text only")
+    table = predict(runs(study)[:1], [path.parent])
+    assert table.recording.str.endswith(("a.wav", r"b\udcff.wav")).all()
+    assert len(set(table.score)) == 1
+
+
+# ---- what cannot be scored -----------------------------------------------------------------------
+def test_what_cannot_be_scored_has_its_reason_and_no_score(study, predict, tmp_path, capsys):
+    recordings = tmp_path / "in"
+    write(recordings / "1 good.wav", sound(1.0, [], 0))
+    write(recordings / "2 silent.wav", np.zeros(RATE))
+    half = np.concatenate([np.zeros(RATE), sound(1.0, [], 1), np.zeros(RATE)])
+    write(recordings / "3 silent at both ends.wav", half)
+    (recordings / "4 empty.wav").write_bytes(b"")
+    (recordings / "5 no sound.mp3").write_text("<html>not found</html>")
+    soundfile.write(recordings / "6 nan.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
+    write(recordings / "7 one sample.wav", np.ones(1))
+    table = predict(runs(study), [recordings])
+    problems = table[table.score.isna()]
+    assert table.problem.notna().tolist() == table.score.isna().tolist()
+    assert problems["class"].isna().all()
+    assert problems.problem.str.split(":").str[0].tolist() == [
+        *["silent"] * 3,
+        *["empty", "unreadable", "not_finite", "silent"],
+    ]
+    assert problems.start.tolist()[1:3] == [0, 2]
+    scored = table.recording[table.score.notna()].map(lambda path: Path(path).name)
+    assert scored.tolist() == ["1 good.wav"] * 2 + ["3 silent at both ends.wav"] * 2
+    assert "2 clips of 7 recordings were scored, 7 could not be used" in capsys.readouterr().err
+
+
+def test_without_any_score_the_status_says_so_and_the_reasons_are_there(
+    study, predict, tmp_path, capsys
+):
+    table = predict(runs(study), [write(tmp_path / "a.wav", np.zeros(RATE))], status=1)
+    assert table.problem.str.startswith("silent").tolist() == [True]
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.parametrize("what", ["missing", "empty folder"])
+def test_no_recording_is_one_error_and_no_table(study, tmp_path, capsys, what):
+    path = tmp_path / "there are none"
+    if what != "missing":
+        path.mkdir()
+    output = tmp_path / "scores.csv"
+    model = study / "runs" / "Hum" / "attention"
+    assert main(["predict", str(path), "--models", str(model), "--output", str(output)]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert str(path) in line
+    assert not output.exists()
+
+
+def test_a_folder_as_output_is_an_error_before_anything_is_scored(study, tmp_path, capsys):
+    arguments = ["predict", study / "test", "--models", study / "runs" / CLASSES[0] / "attention"]
+    assert main([*map(str, arguments), "--output", str(tmp_path)]) == 1
+    assert f"{tmp_path} is a folder: name a file to write" in capsys.readouterr().err
+
+
+def test_clips_and_frames_do_not_go_to_one_file(study, tmp_path, capsys):
+    (tmp_path / "there").mkdir()
+    output, frames = tmp_path / "scores.csv", tmp_path / "there/../scores.csv"
+    arguments = ["predict", study / "test", "--models", study / "runs" / CLASSES[0] / "attention"]
+    assert main([*map(str, arguments), "--output", str(output), "--frames", str(frames)]) == 1
+    assert "give --frames another name" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_an_output_that_cannot_be_written_is_one_error(study, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    output = tmp_path / "file" / "scores.csv"  # below a file
+    model = study / "runs" / "Hum" / "attention"
+    arguments = ["predict", study / "test", "--models", model, "--output", output]
+    assert main(list(map(str, arguments))) == 1
+    assert f"error: {output.parent} cannot be written" in capsys.readouterr().err
+
+
+# ---- models ------------------------------------------------------------------------------------
+class _Malicious:
+    def __reduce__(self):
+        return Path.touch, (Path("was_executed"),)
+
+
+DAMAGE = {
+    "cut short": ("damaged or no model", None),
+    "no model": ("damaged or no model", None),
+    "code": ("damaged or no model", _Malicious()),
+    "list": ("is no model", [1]),
+    "a state of training": ("is no model", {"epoch": 1}),
+    "older": ("trained when models did not", lambda saved: saved.pop("kind")),
+    "images": ("is a model of images", lambda saved: saved.update(kind="images")),
+    "other weights": ("size mismatch", lambda saved: saved["model"].update(attention_heads=2)),
+    "no weight": ("Missing key", lambda saved: saved["weights"][0].popitem()),
+    "no number": (
+        "gives scores that are NaN",
+        lambda saved: saved["weights"][0]["head.bias"].fill_(torch.nan),
+    ),
+    "an unknown encoder": ("'os' is not a model", lambda saved: saved["model"].update(name="os")),
+    "other settings": (
+        "its spectrograms are 196 x 16",
+        lambda saved: saved["parameters"].update(mel_bins=8),
+    ),
+    "nonsense": ("sample_rate", lambda saved: saved["parameters"].pop("sample_rate")),
+    "no mean": ("train it again", lambda saved: saved.update(mean=[])),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_model_that_cannot_be_used_is_one_error(study, tmp_path, monkeypatch, capsys, damage):
+    monkeypatch.chdir(tmp_path)
+    message, change = DAMAGE[damage]
+    source, path = study / "runs" / "Hum" / "attention" / "model.pt", tmp_path / "model.pt"
+    if damage == "cut short":
+        path.write_bytes(source.read_bytes()[:-1000])
+    elif damage == "no model":
+        path.write_text("hello")
+    elif callable(change):
+        saved = torch.load(source, weights_only=True)
+        change(saved)
+        torch.save(saved, path)
+    else:
+        torch.save(change, path)
+    arguments = ["predict", study / "test", "--models", path, "--output", tmp_path / "scores.csv"]
+    assert main(list(map(str, arguments))) == 1
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "recordings," not in line]
+    assert line.startswith(f"error: {path}")
+    assert message in line
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_models_that_do_not_go_together_are_one_error(study, tmp_path, capsys):
+    hum, ring = runs(study)
+    saved = torch.load(ring / "model.pt", weights_only=True)
+    saved["parameters"]["window"] = "povey"
+    torch.save(saved, tmp_path / "povey.pt")
+    shutil.copy(hum / "model.pt", tmp_path / "copy.pt")
+
+    def message(*models) -> str:
+        arguments = ["predict", study / "test", "--output", tmp_path / "s.csv", "--models", *models]
+        assert main(list(map(str, arguments))) == 1
+        [line] = capsys.readouterr().err.splitlines()
+        return line
+
+    assert "need different spectrograms" in message(hum, tmp_path / "povey.pt")
+    assert "are both of study s, class Hum" in message(hum, tmp_path / "copy.pt")
+    assert "has no seed 7, but 0, 3" in message(hum, "--seeds", 7)
+    assert f"{study}/model.pt is missing" in message(study)
+
+
+# ---- frames --------------------------------------------------------------------------------------
+FORMULAS = {
+    "attention": lambda frames: frames.part.sum(),
+    "softmax_mean": lambda frames: frames.score.mean(),
+    "softmax_max": lambda frames: frames.score.max(),
+    "mean_softmax": lambda frames: 1 / (1 + np.prod(1 / frames.score - 1) ** (1 / len(frames))),
+}
+CLIP = ["recording", "start", "class", "strategy"]
+
+
+@pytest.mark.parametrize("pooling", FORMULAS)
+def test_frames_make_up_the_score_of_their_clip(study, predict, tmp_path, pooling):
+    """For clips without padding, as the docstring of the pooling says."""
+    recordings = [write(tmp_path / "a.wav", sound(4.0, [200.0, 3000.0], 3))]
+    clips, frames = predict(runs(study, pooling), recordings, "--seeds", 3, frames=True)
+    assert len(clips) == 8
+    made = frames.groupby(CLIP)[["score", "part"]].apply(FORMULAS[pooling])
+    assert len(set(made.round(9))) == 8
+    np.testing.assert_allclose(made, clips.set_index(CLIP).score.loc[made.index], atol=1e-6)
+    assert frames.part.isna().all() == (pooling != "attention")
+
+
+def test_a_frame_of_attention_has_the_score_of_a_clip_of_nothing_else(study, predict, tmp_path):
+    """With several heads too, and for the mean over seeds: sums stay sums."""
+    recordings = [write(tmp_path / "a.wav", sound(2.0, [200.0], 3))]
+    clips, frames = predict(runs(study), recordings, frames=True)
+    sums = frames.groupby(CLIP).part.sum()
+    np.testing.assert_allclose(sums, clips.set_index(CLIP).score.loc[sums.index], atol=1e-6)
+    low, high = (frames.groupby(CLIP).score.agg(f) for f in ("min", "max"))
+    assert (low <= sums + 1e-6).all()
+    assert (sums <= high + 1e-6).all()
+
+
+def test_frames_are_where_they_are_heard(study, predict, tmp_path):
+    """Eight rows of 5 ms apart, from the centre of the first; none behind the sound."""
+    samples = sound(1.7, [200.0], 3)
+    changed = samples.copy()
+    changed[RATE + 9600 :] += sound(0.1, [3000.0], 4)
+    tables = [
+        predict(runs(study)[:1], [write(tmp_path / f"{n}.wav", x)], frames=True)[1]
+        for n, x in enumerate((samples, changed))
+    ]
+    first, second = (tables[0][tables[0].start == start].time for start in (0, 1))
+    np.testing.assert_allclose(first, 0.0125 + 0.04 * np.arange(25), atol=1e-9)
+    np.testing.assert_allclose(second, 1.0125 + 0.04 * np.arange(17), atol=1e-9)
+    difference = np.abs(tables[0].score - tables[1].score)
+    near = tables[0].time > 1.6 - 0.1  # a frame looks at a tenth of a second around it
+    assert difference[near].max() > 100 * difference[~near].max()
+
+
+# ---- progress ------------------------------------------------------------------------------------
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(study, predict, capsys, monkeypatch):
+    predict(runs(study), [study / "test"])
+    assert "5 of 5 recordings, 9 clips" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    predict(runs(study), [study / "test"])
+    assert f"\r[{'#' * 30}] 5 of 5 recordings, 9 clips" in capsys.readouterr().err
+
+
+# ---- ONNX ----------------------------------------------------------------------------------------
+def exported(models, output: Path, *recordings) -> int:
+    arguments = ["export", *recordings, "--models", *models, "--output", output]
+    return main(list(map(str, arguments)))
+
+
+@pytest.fixture(scope="module")
+def onnx(study) -> Path:
+    assert exported(to_export(study), study / "models.onnx", study / "test") == 0
+    return study / "models.onnx"
+
+
+def to_export(study: Path) -> list[Path]:
+    """Every pooling once, and both classes."""
+    return [
+        study / "runs" / CLASSES[number % 2] / pooling
+        for number, pooling in enumerate(("attention", *POOLINGS))
+    ]
+
+
+@pytest.fixture
+def already_exported(onnx, monkeypatch):
+    """Exporting, which takes a while, gives these models whatever is asked for."""
+
+    class Program:
+        def save(self, path):
+            shutil.copy(onnx, path)
+
+    monkeypatch.setattr(exporting, "_program", lambda models: Program())
+
+
+def test_the_exported_models_give_the_scores_of_predict(study, onnx, predict):
+    """From the samples of the files alone, in batches, without this library."""
+    session = onnxruntime.InferenceSession(onnx)
+    metadata = session.get_modelmeta().custom_metadata_map
+    columns = json.loads(metadata["models"])
+    models = [study / "runs" / each["class"] / each["strategy"] for each in columns]
+    assert models == to_export(study)
+    assert all(each["study"] == "s" and each["seeds"] == list(SEEDS) for each in columns)
+    assert float(metadata["clip_seconds"]) == 1.0
+    assert int(metadata["sample_rate"]) == RATE
+    table = predict(models, [study / "test"])
+    for seconds, clips in table.groupby((table.end - table.start).round(6)):
+        parts = clips.drop_duplicates(["recording", "start"])
+        batch = [
+            soundfile.read(row.recording, round(seconds * RATE), round(row.start * RATE))[0]
+            for row in parts.itertuples()
+        ]
+        (found,) = session.run(["score"], {"waveform": np.array(batch, np.float32)})
+        assert found.shape == (len(parts), len(models))
+        expected = clips.score.to_numpy().reshape(found.shape)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.usefixtures("already_exported")
+def test_a_file_with_other_scores_is_not_written(study, tmp_path, capsys):
+    assert exported(to_export(study), tmp_path / "right.onnx") == 0
+    capsys.readouterr()
+    assert exported(to_export(study)[::-1], tmp_path / "wrong.onnx") == 1
+    assert "wrong.onnx was not written: its scores differ" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["right.onnx"]
+
+
+@pytest.mark.usefixtures("already_exported")
+def test_models_too_large_for_one_file_are_an_error(study, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(exporting, "MOST_BYTES", 1 << 16)
+    assert exported(to_export(study), tmp_path / "models.onnx") == 1
+    assert "of weights, and one ONNX file holds" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("already_exported")
+def test_a_recording_that_cannot_be_checked_is_an_error(study, tmp_path, capsys):
+    silent = write(tmp_path / "silent.wav", np.zeros(RATE))
+    assert exported(to_export(study), tmp_path / "models.onnx", silent) == 1
+    assert f"{silent} cannot be used for the check (silent" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["silent.wav"]

@@ -1,0 +1,103 @@
+"""A copy of the repository in which tests run Snakemake."""
+
+import multiprocessing
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARIES = Path(sys.executable).parent
+SOURCES = ("Snakefile", "config.yaml", "workflow", "envs", "profiles", "slurm")
+
+# Half of the time of a dry run is that of Python's imports. What is forked from has done them, but
+# for those of the library, which each workspace has in its own version.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(
+    [
+        *("__main__", "snakemake.cli", "snakemake.workflow", "snakemake.executors.dryrun"),
+        *("snakemake.scheduling.greedy", "snakemake.scheduling.job_scheduler"),
+        *("snakemake.persistence.db", "pandas", "pydantic", "yaml", "numpy"),
+    ]
+)
+
+
+class Workspace:
+    """A copy of the repository's sources in which Snakemake runs."""
+
+    before_path: tuple[str, ...] = ()
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.copy_sources()
+
+    def copy_sources(self) -> None:
+        """Put the sources there as they are in the repository, in place of edited ones."""
+        for name in SOURCES:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+            if (ROOT / name).is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(ROOT / name, self.folder / name, ignore=ignored)
+            else:
+                shutil.copy(ROOT / name, self.folder / name)
+
+    def environment(self) -> dict[str, str]:
+        """The variables with which Snakemake runs."""
+        variables = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        path = [*self.before_path, str(BINARIES), variables["PATH"]]
+        return variables | {"PATH": os.pathsep.join(path)}
+
+    def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [BINARIES / "snakemake", *arguments],
+            cwd=self.folder,
+            env=self.environment() | environment,
+            capture_output=True,
+            text=True,
+        )
+
+    def python(self, *arguments: str) -> None:
+        """Run a stage by hand: `python -m weakneg <arguments>`."""
+        environment = os.environ | {"PYTHONPATH": str(self.folder / "workflow")}
+        command = [sys.executable, "-m", "weakneg", *arguments]
+        subprocess.run(command, cwd=self.folder, env=environment, check=True)
+
+    def run(self, *arguments: str, **environment: str) -> str:
+        result = self.snakemake("--cores", "2", *arguments, **environment)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout + result.stderr
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Rule -> number of jobs that would run, without the target rules."""
+        with tempfile.NamedTemporaryFile("r") as output:
+            run = _FORKS.Process(target=_dry_run, args=(self.folder, arguments, output.name))
+            run.start()
+            run.join()
+            text = output.read()
+        assert run.exitcode == 0, text
+        table = re.search(r"^Job stats:\n.*\n-.*\n((?:\S+ +\d+\n)+)", text, re.MULTILINE)
+        if table is None:
+            assert "Nothing to be done" in text
+            return {}
+        rows = (line.split() for line in table[1].splitlines())
+        return {rule: int(count) for rule, count in rows if rule not in ("total", "all")}
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.folder / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old!r} is {text.count(old)} times in {file}"
+        path.write_text(text.replace(old, new))
+
+
+def _dry_run(folder: Path, arguments: tuple[str, ...], output: str) -> None:
+    """`snakemake --dry-run` in a process of its own; ends it."""
+    os.chdir(folder)
+    descriptor = os.open(output, os.O_WRONLY)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    from snakemake.cli import main
+
+    main(["--dry-run", *arguments])

@@ -1,9 +1,0 @@
-"""A few random moments at which Snakemake is killed; `tests/crashes.py` takes as many as wanted."""
-
-from crashes import Crashes, moments
-
-
-def test_a_killed_run_is_finished_by_the_same_command_with_the_same_bytes(tmp_path):
-    crashes = Crashes(tmp_path)
-    for after, with_jobs in moments(crashes.seconds, 2, seed=0):
-        crashes.crash(after, with_jobs)

@@ -1,0 +1,213 @@
+"""Augmentation: what training sees of clips, and what their labels are then."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchaudio.compliance.kaldi import fbank
+from torchaudio.functional import mask_along_axis
+
+from weakneg.audio.mel import LogMel
+from weakneg.config.sections import AugmentationSettings
+from weakneg.errors import UserError
+from weakneg.training.batches.augmented import FULL_SCALE, Draws, batches, draw, hide, mix_waveforms
+
+T, F, RATE = 60, 32, 16000
+SAMPLES = (T - 1) * 160 + 400
+AUDIO = {
+    "sample_rate": RATE,
+    "mel_bins": F,
+    "frame_length_ms": 25.0,
+    "frame_shift_ms": 10.0,
+    "window": "hanning",
+}
+LOG_MEL = LogMel.of(AUDIO)
+NEITHER = {"mixup_rate": 0.0, "frequency_mask": 0, "time_mask": 0}
+
+
+def psla(waveform: Tensor) -> Tensor:
+    """(S,) in [-1, 1] -> (T, F), as PSLA calls Kaldi's filter banks."""
+    return fbank(
+        waveform[None],
+        htk_compat=True,
+        sample_frequency=RATE,
+        use_energy=False,
+        window_type="hanning",
+        num_mel_bins=F,
+        dither=0.0,
+        frame_shift=10,
+    )
+
+
+class Clips:
+    """Noise bands, the first three positive; clip 2 ends after 40 frames."""
+
+    device = torch.device("cpu")
+    audio = AUDIO
+
+    def __init__(self, n: int = 9, waveforms: bool = True):
+        generator = torch.Generator().manual_seed(0)
+        self.sound = 0.3 * torch.rand(n, SAMPLES, generator=generator) - 0.15
+        self.sound *= torch.linspace(0.2, 1.5, n)[:, None]
+        self.frames = torch.full((n,), T)
+        self.frames[2] = 40
+        self.sound[2, 39 * 160 + 400 :] = 0
+        self.sound -= self.sound.mean(1, keepdim=True)
+        self.stored = (self.sound * FULL_SCALE).round().to(torch.int16)
+        self.x = LOG_MEL(self.stored.float() / FULL_SCALE)
+        self.x[2, 40:] = 0
+        self.label = torch.zeros(n)
+        self.label[:3] = 1
+        self.has_waveforms = waveforms
+
+    def inputs(self, parts):
+        return ((self.x[rows][:, None], None) for rows in parts)
+
+    def waveforms(self, parts):
+        if not self.has_waveforms:
+            raise UserError("set audio: waveform")
+        return (self.stored[rows] for rows in parts)
+
+    def normalise(self, x: Tensor) -> Tensor:
+        return (x + 4) / 2
+
+
+def epoch(clips: Clips, rows: Tensor, seed: int = 0, batch_size: int = 4, **settings):
+    """Inputs (n, T, F) before their normalisation, and labels (n,), of an epoch."""
+    augmentation = AugmentationSettings(**settings)
+    made = [*batches(clips, rows, batch_size, augmentation, seed)]
+    assert all(mask is None for (_, mask), _ in made)
+    x = torch.cat([x for (x, _), _ in made])[:, 0]
+    return x * 2 - 4, torch.cat([label for _, label in made])
+
+
+ROWS = torch.tensor([5, 0, 3, 8, 2, 7, 1, 4, 6])
+
+
+def test_without_mixing_and_masks_the_clips_are_as_stored():
+    clips = Clips()
+    x, label = epoch(clips, ROWS, **NEITHER)
+    torch.testing.assert_close(x, clips.x[ROWS], rtol=1e-5, atol=1e-5)
+    assert torch.equal(label, clips.label[ROWS])
+
+
+def test_nothing_that_is_stored_is_changed():
+    clips = Clips()
+    before = clips.x.clone(), clips.label.clone(), clips.stored.clone()
+    for domain in ("waveform", "spectrogram"):
+        epoch(clips, ROWS, mixup_rate=1.0, mixup_domain=domain, frequency_mask=9, time_mask=20)
+    for old, new in zip(before, (clips.x, clips.label, clips.stored), strict=True):
+        assert torch.equal(old, new)
+
+
+@pytest.mark.parametrize("domain", ["waveform", "spectrogram"])
+def test_clips_and_labels_are_mixed_by_the_same_weight(domain):
+    """Equations 6 and 7, written out; waveforms are mixed as PSLA does it, clip by clip."""
+    clips = Clips()
+    settings = NEITHER | {"mixup_rate": 0.6, "mixup_domain": domain}
+    draws = draw(ROWS, AugmentationSettings(**settings), 3)
+    assert 0 < draws.mixed.sum() < len(ROWS)
+    assert set(draws.partner.tolist()) <= set(ROWS.tolist())
+    x, label = epoch(clips, ROWS, 3, **settings)
+    for found, y, own, partner, weight in zip(
+        x, label, ROWS, draws.partner, draws.weight, strict=True
+    ):
+        expected = clips.x[own]
+        if weight < 1 and domain == "spectrogram":
+            expected = weight * clips.x[own] + (1 - weight) * clips.x[partner]
+        elif weight < 1:
+            n = 39 * 160 + 400 if own == 2 else SAMPLES  # the partner is cut where the clip ends
+            first, second = (clips.stored[i][:n].float() / FULL_SCALE for i in (own, partner))
+            first, second = first - first.mean(), second - second.mean()
+            mixture = weight * first + (1 - weight) * second
+            expected = torch.zeros(T, F)
+            made = psla(mixture - mixture.mean())
+            expected[: len(made)] = made
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-3)
+        mixed_label = weight * clips.label[own] + (1 - weight) * clips.label[partner]
+        torch.testing.assert_close(y, mixed_label)
+
+
+def test_a_negative_that_meets_a_positive_becomes_partly_positive_and_no_other_does():
+    clips = Clips()
+    rows = torch.arange(9).repeat(300)
+    draws = draw(rows, AugmentationSettings(mixup_rate=0.5, **{"mixup_domain": "spectrogram"}), 0)
+    _, label = epoch(
+        clips, rows, 0, 64, mixup_rate=0.5, mixup_domain="spectrogram", frequency_mask=0
+    )
+    negative = clips.label[rows] == 0
+    met = draws.mixed & (clips.label[draws.partner] == 1)
+    assert torch.equal(label[negative] > 0, met[negative])
+    assert (label[negative & met] < 1).all()
+    # Rate a half, and a third of the epoch is positive: one in six.
+    assert (negative & met).sum() / negative.sum() == pytest.approx(1 / 6, abs=0.03)
+    # The weight is of Beta(10, 10): mean 1/2, standard deviation 0.109.
+    weight = draws.weight[draws.mixed]
+    assert draws.mixed.double().mean() == pytest.approx(0.5, abs=0.03)
+    assert weight.mean() == pytest.approx(0.5, abs=0.02)
+    assert weight.std() == pytest.approx(0.1091, abs=0.01)
+
+
+def test_masks_are_those_of_torchaudio():
+    """The same random numbers give the same masks as `mask_along_axis`, one clip at a time."""
+    x = torch.rand(40, 1, T, F) + 1
+    expected = x.clone()
+    places = torch.empty(40, 2, 2)
+    for clip in range(40):
+        for number, (largest, axis) in enumerate([(20, 2), (30, 1)]):
+            torch.manual_seed(100 * clip + number)
+            places[clip, number] = torch.stack([torch.rand(1), torch.rand(1)])[:, 0]
+            torch.manual_seed(100 * clip + number)
+            expected[clip] = mask_along_axis(expected[clip], largest, 0.0, axis)
+    hide(x, places, (20, 30))
+    assert torch.equal(x, expected)
+    assert 0.05 < (x == 0).double().mean() < 0.9
+
+
+def test_a_mask_can_be_as_wide_as_the_clip_and_no_wider():
+    x = torch.ones(1, 1, T, F)
+    hide(x, torch.full((1, 2, 2), 1 - 1e-6), (F, 10 * T))
+    assert (x == 0).sum() >= T * F - max(T, F) - 1
+
+
+def test_masks_have_the_loudness_of_padding():
+    """They are 0 before the normalisation, as in PSLA."""
+    x, _ = epoch(Clips(), ROWS, **NEITHER | {"time_mask": 30})
+    hidden = (x == 0).all(2)
+    assert hidden[:, :40].any()
+
+
+def test_an_epoch_depends_on_its_seed_alone_and_not_on_the_size_of_batches():
+    clips = Clips()
+    x, label = epoch(clips, ROWS, 1, 4)
+    again, same = epoch(clips, ROWS, 1, 9)
+    torch.testing.assert_close(x, again)
+    torch.testing.assert_close(label, same)
+    other, _ = epoch(clips, ROWS, 2, 4)
+    assert not torch.equal(x, other)
+
+
+def test_waveforms_are_asked_for_only_where_they_are_mixed():
+    clips = Clips(waveforms=False)
+    epoch(clips, ROWS, mixup_domain="spectrogram")
+    epoch(clips, ROWS, mixup_rate=0.0)
+    with pytest.raises(UserError, match="waveform"):
+        epoch(clips, ROWS)
+
+
+def test_a_mixture_longer_than_the_spectrogram_is_cut_and_a_shorter_one_padded():
+    clips = Clips()
+    weight, frames = torch.tensor([0.5]), torch.tensor([T])
+    pair = clips.stored[:1], clips.stored[1:2]
+    whole = mix_waveforms(*pair, weight, frames, T, LOG_MEL)
+    assert torch.equal(mix_waveforms(*pair, weight, frames, 20, LOG_MEL), whole[:, :20])
+    padded = mix_waveforms(*pair, weight, frames, T + 30, LOG_MEL)
+    assert torch.equal(padded[:, :T], whole)
+    assert (padded[:, T:] == 0).all()
+
+
+def test_draws_are_shaped_for_batches():
+    draws = draw(ROWS, AugmentationSettings(), 0)
+    assert isinstance(draws, Draws)
+    assert [tuple(d.shape) for d in draws] == [(9,), (9,), (9, 2, 2)]
+    assert np.all((draws.masks.numpy() >= 0) & (draws.masks.numpy() < 1))

@@ -1,0 +1,407 @@
+"""What an edit makes run again: the stages that it can change, and no other.
+
+Each edit is made in a finished workspace of the embedded studies, and the jobs that Snakemake would
+then run are read off a dry run. `digits` has images of 2 classes and 8 runs of each, `soundscapes`
+sound of 2 classes and 5 runs of each; two of its shards are for training and one is for testing.
+
+docs/edits.md is the table: python tests/workflow/test_edits.py > docs/edits.md
+"""
+
+import os
+import shutil
+from collections import Counter
+
+import pytest
+from workspace import ROOT, Workspace
+
+STUDIES = "workflow/studies"
+LIBRARY = "workflow/weakneg"
+
+NOTHING: Counter = Counter()
+FIGURES = Counter(
+    f"draw_{figure}"
+    for figure in (
+        *("win_count", "critical_difference", "differences", "mean_ap", "cost"),
+        *("learning_curves", "selection"),
+    )
+)
+OF_SOUND = Counter(["draw_class_size"])
+REPORT = FIGURES + Counter(["write_tables", "audit_selections"])
+
+
+def report(digits: bool = True, sound: bool = True) -> Counter:
+    """What follows from new scores."""
+    of_digits = REPORT + Counter(["collect_metrics"])
+    return (of_digits if digits else NOTHING) + (of_digits + OF_SOUND if sound else NOTHING)
+
+
+def trained(digits: int, sound: int) -> Counter:
+    """So many runs of each study, and what follows from them."""
+    runs = digits + sound
+    return Counter(train_run=runs, score_run=runs) + report(digits > 0, sound > 0)
+
+
+# What says which bags were chosen does not need the scores of the test bags.
+SELECTIONS = Counter(["audit_selections", "draw_selection"])
+
+SPECTROGRAMS = Counter(
+    compute_shard=3, build_features=1, list_clips=2, list_classes=1, draw_sound=1
+) + trained(0, 10)
+
+EDITS = {
+    # What only documents.
+    "a comment": (
+        f"{LIBRARY}/bags/draw.py",
+        "    positives = rng",
+        "    # Why?\n    positives = rng",
+        NOTHING,
+    ),
+    "a docstring": (f"{LIBRARY}/bags/draw.py", "Draw bags of", "Fill bags of", NOTHING),
+    "a type hint": (f"{LIBRARY}/bags/draw.py", "bag_size: int,", "bag_size: object,", NOTHING),
+    "formatting": (
+        *(f"{LIBRARY}/strategies/pool.py", "    k = pool.clamp(k)\n    return Selection(pool.ids["),
+        *("    k = (\n        pool.clamp(k)\n    )\n    return Selection(pool.ids[", NOTHING),
+    ),
+    "a function that nothing calls": (
+        *(f"{LIBRARY}/strategies/pool.py", "def top_k(", "def unused():\n    pass\n\n\ndef top_k("),
+        NOTHING,
+    ),
+    "the name of a private variable (which is code)": (
+        *(f"{LIBRARY}/training/adam.py", "for name, own in self.state_dict().items():"),
+        *("for name, _own in self.state_dict().items():", trained(16, 10)),
+    ),
+    "the code of a model that no study here has": (
+        *(
+            f"{LIBRARY}/models/resnet18.py",
+            "model.fc.in_features",
+            "model.fc.in_features + 0",
+            NOTHING,
+        ),
+    ),
+    "the augmentation, which no study here has": (
+        f"{LIBRARY}/training/batches/augmented.py",
+        *("* min(most, size)", "* min(size, most)", NOTHING),
+    ),
+    # Strategies.
+    "a strategy": (f"{LIBRARY}/strategies/badge.py", "_BLOCK = 64", "_BLOCK = 32", trained(2, 2)),
+    "a strategy of one study": (
+        *(f"{LIBRARY}/strategies/kl_probability.py", "pool, -divergence", "pool, divergence"),
+        trained(2, 0),
+    ),
+    "what some strategies share": (
+        *(f"{LIBRARY}/strategies/pool.py", "descending=True, stable=True", "descending=True"),
+        trained(2 * 5, 2 * 2),
+    ),
+    "what the configuration reads of strategies": (
+        *(
+            f"{LIBRARY}/strategies/__init__.py",
+            "found[argument.arg] =",
+            "found[f'{argument.arg}'] =",
+        ),
+        NOTHING,
+    ),
+    # Models and training.
+    "a model": (
+        *(f"{LIBRARY}/models/simple_cnn.py", "torch.maximum(a, b)", "torch.maximum(b, a)"),
+        trained(16, 0),
+    ),
+    "the model of sound": (
+        *(f"{LIBRARY}/models/cnn.py", "x.mean(3)", "x.amax(3)", trained(0, 10)),
+    ),
+    "a pooling": (
+        *(f"{LIBRARY}/models/pooling.py", "-math.inf).amax(1)", "-math.inf).amin(1)"),
+        trained(16, 10),
+    ),
+    "the training loop": (
+        *(f"{LIBRARY}/training/loop.py", "label[train] == 1]", "label[train] > 0]"),
+        trained(16, 10),
+    ),
+    "the loss": (
+        *(f"{LIBRARY}/training/loop.py", "append(loss.detach())", "append(2 * loss.detach())"),
+        trained(16, 10),
+    ),
+    "the optimiser": (*(f"{LIBRARY}/training/adam.py", "eps=1e-8", "eps=1e-7", trained(16, 10)),),
+    "scoring": (
+        *(f"{LIBRARY}/training/scoring.py", ".double().cpu()", ".cpu().double()"),
+        Counter(score_run=26) + report() - SELECTIONS - SELECTIONS,
+    ),
+    # From data to bags.
+    "how bags are drawn": (
+        *(
+            f"{LIBRARY}/bags/draw.py",
+            "label_density * bag_size + 0.5",
+            "label_density * bag_size + 0.4",
+        ),
+        Counter(draw_bags=2) + trained(16, 0),
+    ),
+    "how clips are listed": (
+        *(
+            f"{LIBRARY}/bags/manifest.py",
+            "{start:.3f}",
+            "{start:.2f}",
+            Counter(list_clips=2) + trained(0, 10),
+        ),
+    ),
+    "the spectrograms": (
+        f"{LIBRARY}/audio/mel.py",
+        "(1 + hertz / 700)",
+        "(1 + hertz / 701)",
+        SPECTROGRAMS,
+    ),
+    "the synthesis of sound": (
+        *(f"{LIBRARY}/datasets/synthesis.py", "(-20.0, -1.0)", "(-20.0, -2.0)"),
+        SPECTROGRAMS
+        + Counter(fetch_soundscapes=1, list_recordings=1, acquire_shard=3, count_acquired=1),
+    ),
+    # The report.
+    "a statistic": (
+        *(
+            f"{LIBRARY}/analysis/comparison.py",
+            "np.minimum(corrected, 1)",
+            "np.minimum(1, corrected)",
+        ),
+        Counter(write_tables=2, draw_win_count=2, draw_cost=2),
+    ),
+    "a metric": (
+        *(f"{LIBRARY}/analysis/metrics.py", "ap * len(label)", "len(label) * ap"),
+        report() - SELECTIONS - SELECTIONS,
+    ),
+    "a figure's colour": (
+        *(f"{LIBRARY}/report/figures/win_count.py", 'COINS = "#ECECEC"', 'COINS = "#EEEEEE"'),
+        Counter(draw_win_count=2),
+    ),
+    "the style of all figures": (
+        *(f"{LIBRARY}/report/figures/style.py", '"font.size": 8', '"font.size": 9'),
+        FIGURES + FIGURES + Counter(draw_class_size=1, draw_sound=1),
+    ),
+    "a caption of the report": ("workflow/report/win_count.rst", "Number of", "Count of", NOTHING),
+    # The workflow itself.
+    "the command of a rule": (
+        *("workflow/rules/report.smk", "python -m weakneg tables", "python  -m weakneg tables"),
+        Counter(write_tables=2),
+    ),
+    "the place of a log": (
+        *("workflow/rules/report.smk", "logs/write_tables.log", "logs/tables.log", NOTHING),
+    ),
+    "the threads of a rule": (
+        *("workflow/rules/audio.smk", "    threads: 1\n", "    threads: 2\n", NOTHING),
+    ),
+    "the resources of a rule": (
+        *("workflow/rules/train.smk", "runtime=grows_from(20)", "runtime=grows_from(30)", NOTHING),
+    ),
+    "what a function of the rules is called": (
+        *("workflow/rules/common.smk", "def grows_from(amount)", "def grows_from(amount, by=1)"),
+        NOTHING,
+    ),
+    # Studies and configuration.
+    "epochs": (f"{STUDIES}/digits.yaml", "epochs: 25", "epochs: 26", trained(16, 0)),
+    "the ratio": (
+        *(f"{STUDIES}/soundscapes.yaml", "negatives_per_positive: 2.0"),
+        *("negatives_per_positive: 3.0", trained(0, 10)),
+    ),
+    "augmentation": (
+        *(f"{STUDIES}/soundscapes.yaml", "sampling:\n"),
+        "augmentation: {mixup_domain: spectrogram}\nsampling:\n",
+        trained(0, 10),
+    ),
+    "the share of the pool that is scored": (
+        *(f"{STUDIES}/digits.yaml", "seeds: 5", "seeds: 5\nsampling: {candidate_fraction: 0.5}"),
+        trained(16, 0),
+    ),
+    "a seed more": (f"{STUDIES}/digits.yaml", "seeds: 5", "seeds: 6", trained(16, 0)),
+    "a seed less": (f"{STUDIES}/digits.yaml", "seeds: 5", "seeds: 4", trained(16, 0)),
+    "a key of training": (
+        *(f"{STUDIES}/soundscapes.yaml", "learning_rate: 2.0e-3", "learning_rate: 1.0e-3"),
+        trained(0, 10),
+    ),
+    "a key of a model": (
+        *(
+            f"{STUDIES}/soundscapes.yaml",
+            "pooling: attention",
+            "pooling: softmax_max",
+            trained(0, 10),
+        ),
+    ),
+    "a key of bags": (
+        *(f"{STUDIES}/digits.yaml", "seeds: 5", "seeds: 5\nbags: {bag_size: 4}"),
+        Counter(draw_bags=2) + trained(16, 0),
+    ),
+    "a default that is written down": (
+        *(f"{STUDIES}/digits.yaml", "seeds: 5", "seeds: 5\nbags: {bag_size: 5}", NOTHING),
+    ),
+    "the baseline": (
+        *(f"{STUDIES}/digits.yaml", "seeds: 5", "seeds: 5\nbaseline: margin"),
+        REPORT,
+    ),
+    "the title": (f"{STUDIES}/digits.yaml", "title: Digits", "title: Numbers", REPORT),
+    "the description": (f"{STUDIES}/digits.yaml", "Small, quick", "Small, fast", NOTHING),
+    "a class more": (
+        *(f"{STUDIES}/digits.yaml", '["3", "8"]', '["3", "7", "8"]'),
+        Counter(draw_bags=1) + trained(8, 0),
+    ),
+    "a class less": (*(f"{STUDIES}/digits.yaml", '["3", "8"]', '["3"]', report(sound=False)),),
+    "a strategy less": (
+        *(f"{STUDIES}/digits.yaml", "  - kl_embedding\n", "", report(sound=False)),
+    ),
+    "the order of strategies": (
+        *(f"{STUDIES}/digits.yaml", "  - kl_embedding\n  - kl_probability\n"),
+        *("  - kl_probability\n  - kl_embedding\n", report(sound=False)),
+    ),
+    "the note under figures": (
+        *(f"{STUDIES}/digits.yaml", "note: Small", "note: Very small", REPORT),
+    ),
+    "the number of mel bins": (
+        *(f"{STUDIES}/soundscapes.yaml", "mel_bins: 64", "mel_bins: 40", SPECTROGRAMS),
+    ),
+    "a comment of the configuration": (
+        "config.yaml",
+        "# What to build",
+        "# What is built",
+        NOTHING,
+    ),
+    "the order of studies": (
+        *("config.yaml", "[digits, soundscapes]", "[soundscapes, digits]", NOTHING),
+    ),
+    "the device": ("config.yaml", "device: auto", "device: cpu", NOTHING),
+    "another study": (f"{STUDIES}/cifar10.yaml", "title: ", "title: The ", NOTHING),
+    # Packages.
+    "the version of a package that makes numbers": (
+        *("envs/requirements.txt", "scikit-learn==", "scikit-learn==9."),
+        # The digits are scikit-learn's.
+        Counter(build_features=1, draw_bags=2)
+        + trained(16, 0)
+        + (report(digits=False) - SELECTIONS),
+    ),
+    "the version of another": ("envs/requirements.txt", "\npandas==", "\npandas==9.", NOTHING),
+}
+
+
+def deleted(file: str):
+    """An edit that takes a file of the results away."""
+
+    def edit(workspace: Workspace) -> None:
+        away = workspace.folder / "away" / file
+        away.parent.mkdir(parents=True)
+        (workspace.folder / file).rename(away)
+
+    return edit
+
+
+def touched(workspace: Workspace) -> None:
+    for path in workspace.folder.glob("workflow/**/*"):
+        os.utime(path)
+
+
+def changed_and_changed_back(workspace: Workspace) -> None:
+    path = workspace.folder / LISTED
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    path.write_bytes(content)
+
+
+def own_strategy(workspace: Workspace) -> None:
+    strategies = workspace.folder / LIBRARY / "strategies"
+    shutil.copy(strategies / "random.py", strategies / "mine.py")
+
+
+def own_strategy_named(workspace: Workspace) -> None:
+    own_strategy(workspace)
+    workspace.edit(f"{STUDIES}/digits.yaml", "  - badge\n", "  - badge\n  - mine\n")
+
+
+LISTED = "resources/soundscapes/test_strong.tsv"
+DEEDS = {
+    "all sources touched": (touched, NOTHING),
+    "a figure deleted": (deleted("results/digits/figures/cost.svg"), Counter(draw_cost=1)),
+    "a table deleted": (deleted("results/digits/tables/table1.md"), Counter(write_tables=1)),
+    "the metrics deleted": (
+        deleted("results/digits/metrics.csv"),
+        report(sound=False) - SELECTIONS,
+    ),
+    # Nothing that is wanted needs it: it comes back with the next job that does.
+    "a file of scores deleted": (deleted("results/digits/runs/3/badge/scores.parquet"), NOTHING),
+    "an input changed, and changed back": (changed_and_changed_back, NOTHING),
+    "a strategy of one's own, in no study": (own_strategy, NOTHING),
+    "a strategy of one's own, in a study": (own_strategy_named, trained(2, 0)),
+}
+OPTIONS = {
+    "fewer classes and strategies, by `--config`": (
+        ("studies=digits", "classes=[3]", "strategies=[random,badge]"),
+        report(sound=False),
+    ),
+    # margin shares its run with entropy, whichever of them is named.
+    "another name of a run, by `--config`": (
+        ("studies=digits", "strategies=[random,entropy]"),
+        report(sound=False),
+    ),
+}
+
+
+@pytest.fixture
+def workspace(edited):
+    """The finished workspace; what was taken away from it comes back."""
+    yield edited
+    away = edited.folder / "away"
+    for path in away.glob("**/*"):
+        if path.is_file():
+            path.rename(edited.folder / path.relative_to(away))
+    shutil.rmtree(away, ignore_errors=True)
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_reruns_what_it_can_change_and_nothing_else(workspace, name):
+    file, old, new, expected = EDITS[name]
+    workspace.edit(file, old, new)
+    assert workspace.planned() == expected
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_what_else_happens_to_files_reruns_what_it_changes_and_nothing_else(workspace, name):
+    deed, expected = DEEDS[name]
+    deed(workspace)
+    assert workspace.planned() == expected
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_smaller_grid_from_the_command_line_trains_nothing(finished, name):
+    settings, expected = OPTIONS[name]
+    assert finished.planned("--config", *settings) == expected
+
+
+# ----------------------------------------------------------------------------- the documentation
+def table() -> str:
+    """docs/edits.md."""
+    rows = [(name, f"`{file}`", expected) for name, (file, _, _, expected) in EDITS.items()]
+    rows += [(name, "", expected) for name, (_, expected) in (DEEDS | OPTIONS).items()]
+    lines = [
+        "# What an edit makes run again",
+        "",
+        "Each line is a test (`tests/workflow/test_edits.py`, which writes this page): the edit is"
+        " made in a finished workspace of",
+        "the embedded studies, and a dry run must plan these jobs and no other. `digits` has 16"
+        " runs, `soundscapes` 10.",
+        "",
+        "| edit | in | jobs |",
+        "|---|---|---|",
+        *(f"| {name} | {file} | {_jobs(expected)} |" for name, file, expected in rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _jobs(expected: Counter) -> str:
+    figures = sum(n for rule, n in expected.items() if rule in FIGURES + OF_SOUND)
+    words = [
+        f"{rule}{f' {number}' if number > 1 else ''}"
+        for rule, number in expected.items()
+        if figures <= 3 or rule not in FIGURES + OF_SOUND
+    ]
+    return ", ".join(words + [f"{figures} figures"] * (figures > 3)) or "none"
+
+
+def test_the_page_of_edits_is_this_table():
+    page = (ROOT / "docs/edits.md").read_text(encoding="utf-8")
+    assert page == table(), "run: python tests/workflow/test_edits.py > docs/edits.md"
+
+
+if __name__ == "__main__":
+    print(table(), end="")

@@ -1,0 +1,1 @@
+"""The numbers of a study: metrics, intervals, comparisons and selections."""

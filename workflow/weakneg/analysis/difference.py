@@ -1,0 +1,130 @@
+"""What differs between two folders of results: `python -m weakneg diff`."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from weakneg.analysis.metrics import METRICS, MORE_METRICS, read_metrics
+from weakneg.errors import UserError
+
+_KEY = ["class", "strategy", "seed"]
+_COUNTS = [
+    *("n_positive", "n_pool", "budget", "epochs", "best_epoch", "bags_trained"),
+    *("test_positive", "test_bags"),
+]
+_COMPARED = [*METRICS, *MORE_METRICS, *_COUNTS]
+_MOST_SHOWN = 10
+
+
+def diff(before: str | os.PathLike, now: str | os.PathLike, tolerance: float = 0.0) -> str:
+    """What to say of the metrics that differ; "" when none does.
+
+    before, now : folders of results (each study's metrics.csv, whose names are those of the
+        folders below), folders of one study, or metrics.csv
+    tolerance : two metrics that are no further apart are the same; counts (of bags, of epochs) are
+        the same or not
+
+    Times, device and fingerprint differ between two machines or commits, and are not compared.
+    Raises UserError for what cannot be read, or a key that comes twice.
+    """
+    files = [_metrics_files(Path(path)) for path in (before, now)]
+    if all(len(found) == 1 for found in files):  # of one study, whatever its folder is called
+        files = [{"": path} for found in files for path in found.values()]
+    lines = []
+    for study in sorted(files[0].keys() | files[1].keys()):
+        sides = [found.get(study) for found in files]
+        if None in sides:
+            lines.append(f"{study}: only in {(now, before)[sides[1] is None]}")
+            continue
+        found = _differences(*map(_read, sides), sides, tolerance)
+        lines += [f"{study}:", *found] if study and found else found
+    return "\n".join(lines)
+
+
+def _metrics_files(path: Path) -> dict[str, Path]:
+    """Name of a study -> its metrics.csv."""
+    if path.is_file():
+        return {path.parent.name: path}
+    found = (
+        [path / "metrics.csv"] if (path / "metrics.csv").exists() else path.glob("*/metrics.csv")
+    )
+    files = {file.parent.name: file for file in found}
+    if not files:
+        raise UserError(f"{path} holds no metrics.csv, nor does a folder in it.")
+    return files
+
+
+def _read(path: Path) -> pd.DataFrame:
+    metrics = read_metrics(path, needed=(*_KEY, *METRICS))
+    twice = metrics[metrics.duplicated(_KEY)]
+    if len(twice):
+        raise UserError(f"{path}: {_row(twice.iloc[0][_KEY])} comes twice.")
+    return metrics.set_index(_KEY)
+
+
+def _row(key: Iterable) -> str:
+    class_name, strategy, seed = key
+    return f"{class_name}, {strategy}, seed {seed}"
+
+
+def _differences(
+    before: pd.DataFrame, now: pd.DataFrame, names: list[Path], tolerance: float
+) -> list[str]:
+    lines = []
+    for name, frame, other in ((names[0], before, now), (names[1], now, before)):
+        alone = frame.index.difference(other.index, sort=False)
+        lines += _shortened([f"only in {name}: {_row(key)}" for key in alone])
+    both = before.index.intersection(now.index, sort=False)
+    # Other commits may have had other columns.
+    columns = [name for name in _COMPARED if name in before and name in now]
+    old, new = (
+        frame.loc[both, columns].apply(pd.to_numeric, errors="coerce") for frame in (before, now)
+    )
+    change = (new - old).mask(old.isna() & new.isna(), 0.0)
+    limit = pd.Series({name: 0.0 if name in _COUNTS else tolerance for name in columns})
+    moved = ~(change.abs() <= limit)  # NaN on one side is a difference
+    rows = moved.any(axis=1)
+    if not rows.any():
+        return lines
+    lines.append(f"{rows.sum()} of {len(both)} rows moved (now - before):")
+    lines += _shortened(
+        [
+            f"  {_row(key)}: {', '.join(_moves(change.loc[key], moved.loc[key]))}"
+            for key in both[rows]
+        ]
+    )
+    lines.append("mean over the rows of a strategy, and largest:")
+    for strategy, of in change[rows].groupby(level="strategy", sort=False):
+        total = change.xs(strategy, level="strategy")
+        words = [
+            f"{label} {_signed(total[metric].mean())} (largest {_signed(_largest(of[metric]))})"
+            for metric, label in METRICS.items()
+        ]
+        lines.append(f"  {strategy}, {len(of)} of {len(total)} rows: {', '.join(words)}")
+    return lines
+
+
+def _moves(change: pd.Series, moved: pd.Series) -> list[str]:
+    return [
+        f"{METRICS.get(name, name)} " + (f"{value:+.0f}" if name in _COUNTS else _signed(value))
+        for name, value in change[moved].items()
+    ]
+
+
+def _signed(value: float) -> str:
+    """ "+0.0120", and what would round to zero as "+2e-07"."""
+    if not np.isfinite(value):
+        return "not a number on one side"
+    return f"{value:+.4f}" if abs(value) >= 5e-5 or value == 0 else f"{value:+.0e}"
+
+
+def _largest(values: pd.Series) -> float:
+    return values.loc[values.abs().idxmax()] if values.notna().any() else float("nan")
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    more = len(lines) - _MOST_SHOWN
+    return [*lines[:_MOST_SHOWN], f"  and {more} more"] if more > 0 else lines

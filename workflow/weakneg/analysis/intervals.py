@@ -1,0 +1,48 @@
+"""Means and their Student-t intervals over seeds."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t
+
+MEAN_OVER_CLASSES = "mean over classes"
+CONFIDENCE = 0.95
+
+
+def mean_interval(values: np.ndarray | Sequence[float]) -> tuple:
+    """Mean and 95% Student-t interval over the first axis: `mean, low, high`.
+
+    values (n,) give three floats, values (n, ...) three arrays (...). With a single value the
+    bounds are NaN: one seed says nothing about the spread.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    n = len(values)
+    mean = values.mean(axis=0)
+    if n > 1:
+        half = t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
+    else:
+        half = np.full_like(mean, np.nan)
+    if values.ndim == 1:
+        return float(mean), float(mean - half), float(mean + half)
+    return mean, mean - half, mean + half
+
+
+def intervals(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Mean and interval over seeds of each (class, strategy), then of the mean over classes.
+
+    The mean over classes is taken within each seed first, so that its interval is one over seeds
+    and not over classes. Returns columns class, strategy, metric, mean, low, high, seeds; the mean
+    over classes stands under the class `MEAN_OVER_CLASSES`. Expects a complete grid
+    (`select_study`).
+    """
+    over_classes = metrics.groupby(["strategy", "seed"], sort=False)[metric].mean().reset_index()
+    over_classes.insert(0, "class", MEAN_OVER_CLASSES)
+    rows = []
+    for table in (metrics, over_classes):
+        for (class_name, strategy), group in table.groupby(["class", "strategy"], sort=False):
+            mean, low, high = mean_interval(group[metric])
+            rows.append((class_name, strategy, metric, mean, low, high, len(group)))
+    return pd.DataFrame(
+        rows, columns=["class", "strategy", "metric", "mean", "low", "high", "seeds"]
+    )

@@ -1,0 +1,225 @@
+"""From test scores to metrics and their intervals over seeds.
+
+Nothing here needs a model: a run's scores, its history and its `run.json` are enough. Every
+interval is a two-sided 95% Student-t interval over seeds.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+from weakneg.analysis.runs import BY_SEED, COUNTS, SECONDS, read_epochs, read_parquet, read_run
+from weakneg.errors import UserError
+from weakneg.io.files import replace_when_whole
+
+COLUMNS = [
+    "class",
+    "strategy",
+    "seed",
+    "ap",
+    "roc_auc",
+    "lift",
+    "f1",
+    "g_mean",
+    "n_positive",
+    "n_pool",
+    "budget",
+    "epochs",
+    "best_epoch",
+    "bags_trained",
+    "seconds",
+    "seconds_scoring",
+    "seconds_selecting",
+    "seconds_training",
+    "seconds_evaluating",
+    "seconds_to_best",
+    "test_positive",
+    "test_bags",
+    "device",
+    "fingerprint",
+]
+TEXT_COLUMNS = ["class", "strategy", "device", "fingerprint"]
+METRICS = {"ap": "AP", "roc_auc": "ROC-AUC"}  # those that strategies are compared by
+MORE_METRICS = ["lift", "f1", "g_mean"]
+
+
+def run_metrics(run_folder: str | Path) -> pd.DataFrame:
+    """Compute the metrics of one (class, strategy) run, one row per seed in ascending order.
+
+    AP is `sklearn.metrics.average_precision_score` (no interpolation), ROC-AUC is
+    `roc_auc_score`, both over the test bags. `lift` is AP / prevalence, the prevalence being the
+    share of positive test bags, which is what a random ranking has as its AP. With TP, FP, TN, FN
+    counted at a threshold that was chosen on the validation bags, one for each of the two,
+
+        f1 = 2 TP / (2 TP + FP + FN)        g_mean = sqrt(TP / (TP + FN) * TN / (TN + FP))
+
+    `epochs`, `bags_trained` and `seconds_...` add up what was done until the run stopped; `seconds`
+    is scoring, selecting, training and evaluating together, and `seconds_to_best` the same up to
+    the end of the epoch whose weights were kept.
+
+    Returns a frame with the columns `COLUMNS`.
+
+    Raises UserError when a file is missing, when files disagree about the seeds, when a seed's
+    scores cannot be ranked (a score that is not finite, only one label), or when it has no
+    thresholds.
+    """
+    folder = Path(run_folder)
+    run = read_run(folder)
+    scores = read_parquet(folder / "scores.parquet")
+    epochs = read_epochs(folder)
+
+    seeds = sorted(scores["seed"].unique().tolist())
+    for name, others in {
+        "history.parquet": sorted(epochs["seed"].unique().tolist()),
+        **{f"{key} of run.json": sorted(map(int, run[key])) for key in BY_SEED},
+    }.items():
+        if others != seeds:
+            raise UserError(
+                f"{folder}: scores.parquet holds seeds {seeds} but {name} holds {others};"
+                " delete the folder and train this run again."
+            )
+
+    rows = []
+    for seed in seeds:
+        of_seed = scores[scores["seed"] == seed]
+        label = of_seed["label"].to_numpy()
+        score = of_seed["score"].to_numpy()
+        if not np.isfinite(score).all():
+            raise UserError(
+                f"{folder / 'scores.parquet'}: seed {seed} has"
+                f" {np.count_nonzero(~np.isfinite(score))} scores that are not finite (NaN or"
+                " infinite), so its model has diverged; lower the learning rate and train again."
+            )
+        if set(np.unique(label)) != {0, 1}:
+            raise UserError(
+                f"{folder / 'scores.parquet'}: the test bags of seed {seed} carry the labels"
+                f" {np.unique(label).tolist()} where both 0 and 1 are needed; give the class"
+                " positive and negative test bags."
+            )
+        history = epochs[epochs["seed"] == seed]
+        best = history.loc[history["best"], "epoch"].tolist()
+        if len(best) != 1:
+            raise UserError(
+                f"{folder / 'history.parquet'}: seed {seed} marks {len(best)} epochs as best"
+                " where one is needed; delete the folder and train this run again."
+            )
+        thresholds = run["thresholds"][str(seed)]
+        if not all(np.isfinite(thresholds.get(name, np.nan)) for name in ("f1", "g_mean")):
+            raise UserError(
+                f"{folder / 'run.json'}: the thresholds of seed {seed} are {thresholds} where a"
+                " number for f1 and one for g_mean are needed; train this run again."
+            )
+        ap = float(average_precision_score(label, score))
+        rows.append(
+            {
+                "class": run["class"],
+                "strategy": run["strategy"],
+                "seed": seed,
+                "ap": ap,
+                "roc_auc": float(roc_auc_score(label, score)),
+                "lift": ap * len(label) / np.count_nonzero(label),
+                "f1": float(f1_score(label, score >= thresholds["f1"])),
+                "g_mean": _g_mean(label, score >= thresholds["g_mean"]),
+                **{key: run[key][str(seed)] for key in COUNTS},
+                "epochs": len(history),
+                "best_epoch": best[0],
+                "bags_trained": history["bags_trained"].iloc[-1],
+                **history[["seconds", *SECONDS]].sum(),
+                "seconds_to_best": history.loc[history["epoch"] <= best[0], "seconds"].sum(),
+                "test_positive": np.count_nonzero(label),
+                "test_bags": len(label),
+                "device": run["made_with"][str(seed)]["device"],
+                "fingerprint": run["fingerprint"],
+            }
+        )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def collect_metrics(runs: Sequence[tuple[str, str | Path]], output: str | Path) -> None:
+    """Write the metrics of `runs` as one CSV, in the order of the runs, then by seed.
+
+    runs : (strategy, run folder) pairs; strategies that choose the same bags share a folder
+
+    Raises UserError as `run_metrics` does, and when two pairs give the same rows.
+    """
+    if not runs:
+        raise UserError(f"{output}: there is no run to take metrics from; name at least one.")
+    metrics = pd.concat(
+        [run_metrics(folder).assign(strategy=strategy) for strategy, folder in runs],
+        ignore_index=True,
+    )
+    _refuse_duplicates(metrics, output)
+    with replace_when_whole(output) as temporary:
+        metrics.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def read_metrics(path: str | Path, needed: Sequence[str] = COLUMNS) -> pd.DataFrame:
+    """Read a `metrics.csv`; names stay text, so that classes called "NA" or "007" survive.
+
+    Raises UserError when the file is missing, is no text, or lacks a `needed` column.
+    """
+    try:
+        metrics = pd.read_csv(
+            path,
+            dtype=dict.fromkeys(TEXT_COLUMNS, str),
+            keep_default_na=False,
+            float_precision="round_trip",
+        )
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run the metrics stage first.") from None
+    except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({str(error).strip()}).") from error
+    missing = [column for column in needed if column not in metrics]
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]!r}; run the metrics stage again.")
+    return metrics
+
+
+def select_study(metrics: pd.DataFrame, study: dict) -> pd.DataFrame:
+    """Keep the rows of the study's classes and strategies, in its order.
+
+    A table with holes would compare averages over different things, so each class, strategy and
+    seed must be there, once: otherwise UserError.
+    """
+    name = study["name"]
+    chosen = metrics[
+        metrics["class"].isin(study["classes"]) & metrics["strategy"].isin(study["strategies"])
+    ]
+    _refuse_duplicates(chosen, f"metrics of study {name}")
+    seeds = sorted(chosen["seed"].unique())
+    if not seeds:
+        raise UserError(
+            f"The metrics of study {name} hold none of its classes and strategies;"
+            " run the metrics stage again."
+        )
+    index = pd.MultiIndex.from_product(
+        [study["classes"], study["strategies"], seeds], names=["class", "strategy", "seed"]
+    )
+    chosen = chosen.set_index(["class", "strategy", "seed"])
+    missing = index.difference(chosen.index, sort=False)
+    if len(missing):
+        class_name, strategy, seed = missing[0]
+        raise UserError(
+            f"The metrics of study {name} lack seed {seed} of class {class_name!r} and strategy"
+            f" {strategy!r} ({len(missing)} missing in all); run the metrics stage again."
+        )
+    return chosen.loc[index].reset_index()[list(metrics.columns)]
+
+
+def _g_mean(label: np.ndarray, called: np.ndarray) -> float:
+    """Geometric mean of sensitivity and specificity of the bags `called` positive."""
+    sensitivity, specificity = called[label == 1].mean(), 1 - called[label == 0].mean()
+    return float(np.sqrt(sensitivity * specificity))
+
+
+def _refuse_duplicates(metrics: pd.DataFrame, where: object) -> None:
+    duplicated = metrics[metrics.duplicated(["class", "strategy", "seed"])]
+    if len(duplicated):
+        row = duplicated.iloc[0]
+        raise UserError(
+            f"{where}: class {row['class']!r}, strategy {row['strategy']!r} and seed {row['seed']}"
+            " come twice; name each run folder once."
+        )

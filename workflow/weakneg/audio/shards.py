@@ -1,0 +1,183 @@
+"""Stage: from the audio files of a shard to its log-mel spectrograms.
+
+A shard is an HDF5 file of the features of some hundred recordings, n clips in the order of the
+list:
+
+- `x` (n, T, F): float16, log-mel spectrograms (see `weakneg.audio.mel`); one chunk per clip. Rows
+  behind the sound are 0, as in PSLA.
+- `length` (n,): int64, rows that hold sound
+- `id` (n,): text; that of the recording, or `<id>@<seconds>` of a clip that was cut from it
+- `recording` (n,): text, id of the recording
+- `start`, `end` (n,): float64, seconds from the beginning of the listed part of the recording
+- `level` (n,), `peak` (n,): float32, see `weakneg.audio.decode.Sound`
+- `waveform` (n, S): int16, where the settings ask for it; 32767 is full scale, 0 behind the sound
+- `sum`, `sum_of_squares`, `count`: float64 and int64, over all numbers of `x` that hold sound
+- `problems` (m, 3): text, rows of recording or clip, problem, consequence
+
+Attributes: `format_version`, `settings`, as JSON, and `n_recordings`, those that gave no clip
+included; of `x` and `waveform`, `digest` (see `weakneg.io.hdf5`).
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import torch
+
+from weakneg.audio.clips import Clip, clips_of, in_order
+from weakneg.audio.decode import CLIPPED_SHARE, AudioError, n_samples
+from weakneg.audio.mel import LogMel
+from weakneg.audio.status_table import Listed, read_status
+from weakneg.io.hdf5 import Digest, encoded, new_file, reserve
+from weakneg.io.progress import Progress
+
+FORMAT_VERSION = 2
+
+COLUMNS = {
+    **{"id": str, "recording": str, "start": np.float64, "end": np.float64},
+    **{"length": np.int64, "level": np.float32, "peak": np.float32},
+}
+"""Name and type of the numbers and texts of a clip in the file."""
+_ROOM = 64  # clips that room is reserved for at a time
+_FULL_SCALE = 32767  # of waveforms, in 16 bits
+_INT16 = (-32768, 32767)
+_LONGEST_MESSAGE = 300
+
+
+class ShardProblem(NamedTuple):
+    """What was wrong with a recording or a clip, and what was done about it."""
+
+    id: str
+    problem: str
+    consequence: str
+
+
+# ----------------------------------------------------------------------------- shards
+def shard_features(
+    status: str | os.PathLike, settings: Mapping[str, Any], output: str | os.PathLike, threads: int
+) -> None:
+    """Compute the features of the recordings in the status table `status`; writes `output`.
+
+    A recording without sound, or a clip whose sound cannot be used, becomes a row of the shard's
+    problems. Clips are written as they come, so that memory does not grow with their number.
+
+    settings : `sample_rate`, `clip_seconds`, `hop_seconds` (None: that of `clip_seconds`),
+        `mel_bins`, `frame_length_ms`, `frame_shift_ms`, `window`, `frames` (None: those that a clip
+        gives) and `waveform` (whether to keep it)
+    threads : clips that are computed at a time
+
+    Raises UserError when the table cannot be read, or the shard not be written.
+    """
+    listed = read_status(status)
+    torch.set_num_threads(1)  # each of the threads is one
+    progress = Progress(Path(output).name, len(listed))
+    items = in_order((_items(row, settings, progress) for row in listed), threads)
+    with new_file(output) as file:
+        _write_shard(file, items, settings)
+        file.attrs["n_recordings"] = len(listed)
+
+
+def _items(
+    row: Listed, settings: Mapping[str, Any], progress: "Progress"
+) -> Iterator[tuple[str, str, Clip] | ShardProblem]:
+    """What a recording contributes: clips, with their id and its, and problems."""
+    if row.status != "ok":
+        problem = f"{row.status}: {row.message}" if row.message else row.status
+        yield ShardProblem(row.id, problem, "excluded")
+    else:
+        try:
+            for suffix, clip in clips_of(row.path, settings, row.start, row.end):
+                clip_id = row.id + suffix
+                if isinstance(clip, AudioError):
+                    yield ShardProblem(clip_id, f"{clip.reason}: {clip}", "excluded")
+                    continue
+                yield clip_id, row.id, clip
+                if clip.sound.clipped > CLIPPED_SHARE:
+                    share = f"clipped: {clip.sound.clipped:.1%} of the samples"
+                    yield ShardProblem(clip_id, share, "kept")
+        except AudioError as error:
+            yield ShardProblem(row.id, f"{error.reason}: {error}", "excluded")
+    progress.count()
+
+
+def _write_shard(
+    file: h5py.File,
+    items: Iterable[tuple[str, str, Clip] | ShardProblem],
+    settings: Mapping[str, Any],
+) -> None:
+    log_mel = LogMel.of(settings)
+    samples = n_samples(settings["clip_seconds"], settings["sample_rate"])
+    n_frames = settings["frames"] or log_mel.n_frames(samples)
+    arrays = [_Rows(file, "x", (n_frames, log_mel.mel_bins), np.float16)]
+    if settings["waveform"]:
+        arrays.append(_Rows(file, "waveform", (samples,), np.int16))
+    columns: dict[str, list] = {name: [] for name in COLUMNS}
+    problems = []
+    sums = np.zeros(2)
+    count = 0
+    for item in items:
+        if isinstance(item, ShardProblem):
+            problems.append([text[:_LONGEST_MESSAGE] for text in item])
+            continue
+        clip_id, recording, clip = item
+        number = len(columns["id"])
+        if number % _ROOM == 0:
+            reserve(file, (number + _ROOM) * sum(rows.row_bytes for rows in arrays))
+            for rows in arrays:
+                rows.resize(number + _ROOM)
+        arrays[0].write(number, clip.log_mel)
+        if settings["waveform"]:
+            arrays[1].write(number, (clip.sound.waveform * _FULL_SCALE).round().clip(*_INT16))
+        values = torch.from_numpy(clip.log_mel).float()
+        # Frame by frame in single precision: eight digits are right, in half the time of double.
+        sums += [x.sum(1).double().sum().item() for x in (values, values.square())]
+        count += values.numel()
+        row = (clip_id, recording, clip.start, clip.end, len(clip.log_mel))
+        for name, value in zip(columns, (*row, clip.sound.level, clip.sound.peak), strict=True):
+            columns[name].append(value)
+    for rows in arrays:
+        rows.resize(len(columns["id"]))
+    contents = {
+        name: encoded(values) if dtype is str else np.array(values, dtype)
+        for (name, dtype), values in zip(COLUMNS.items(), columns.values(), strict=True)
+    }
+    texts = [text for problem in problems for text in problem]
+    contents["problems"] = encoded(texts).reshape(-1, len(ShardProblem._fields))
+    contents |= {"sum": sums[0], "sum_of_squares": sums[1], "count": count}
+    clips = len(columns["id"]) * sum(rows.row_bytes for rows in arrays)
+    reserve(file, clips + sum(np.asarray(values).nbytes for values in contents.values()))
+    for name, values in contents.items():
+        file[name] = values
+    for rows in arrays:
+        rows.finish()
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["settings"] = json.dumps(dict(settings), sort_keys=True)
+
+
+class _Rows:
+    """A data set that grows, a chunk each row; 0 behind rows that are shorter."""
+
+    def __init__(self, file: h5py.File, name: str, shape: tuple[int, ...], dtype: type):
+        self._data = file.create_dataset(
+            name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(1, *shape)
+        )
+        self._row = np.zeros(shape, dtype)
+        self._digest = Digest()
+        self.row_bytes = self._row.nbytes
+
+    def resize(self, n_rows: int) -> None:
+        self._data.resize(n_rows, axis=0)
+
+    def write(self, number: int, values: np.ndarray) -> None:
+        self._row[: len(values)] = values
+        self._row[len(values) :] = 0
+        # As it is: HDF5 would look for what it need not, and copy it into its cache.
+        self._data.id.write_direct_chunk((number, *[0] * self._row.ndim), self._row)
+        self._digest.add(self._row)
+
+    def finish(self) -> None:
+        self._digest.write(self._data)

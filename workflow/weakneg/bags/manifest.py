@@ -1,0 +1,263 @@
+"""Bags: drawn from the instances of a feature store, written down as a manifest, read back.
+
+A manifest is the only place where bags are decided. It is a CSV file of one row per bag. Of images
+there is one for each class and split:
+
+- `draw`: which draw of bags the row belongs to (0, or the seed when every seed draws its own);
+- `bag`: number of the bag, distinct within its draw;
+- `label`: 1 for a positive bag, 0 for a negative one;
+- `density`: share of the bag's instances that are positive ("label density");
+- `instances`: row numbers (from 0) in the store of the same split, separated by spaces.
+
+A manifest of one's own may have bags of different sizes.
+
+Of clips there is one for each split, which serves all classes, since a clip is a bag:
+
+- `bag`: row number (from 0) of the clip in the store of the same split;
+- `id`, `start`: the clip's, as in the store, for people;
+- `instances`: number of its frames;
+- `labels`: names of its classes, separated by semicolons;
+- `group`, where clips share one, such as a recording: none is on both sides of the validation
+  split.
+"""
+
+import csv
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from weakneg.bags.draw import PADDING, Bags, draw_bags
+from weakneg.errors import UserError
+from weakneg.features.store import Store, open_store
+from weakneg.io.files import replace_when_whole
+
+COLUMNS = ("draw", "bag", "label", "density", "instances")
+CLIP_COLUMNS = ("bag", "id", "start", "instances", "labels")
+GROUP_COLUMN = "group"
+LABEL_SEPARATOR = ";"
+
+
+def write_manifest(path: str | os.PathLike, draws: Mapping[int, Bags]) -> None:
+    """Write the draws of one class and split to the CSV file `path`, whole or not at all."""
+    with replace_when_whole(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for draw, bags in draws.items():
+            for bag, label, density, instances, mask in zip(
+                bags.bag.tolist(),
+                bags.label.tolist(),
+                bags.density.tolist(),
+                bags.instances,
+                bags.mask,
+                strict=True,
+            ):
+                rows = " ".join(map(str, instances[mask].tolist()))
+                writer.writerow((draw, bag, label, density, rows))
+
+
+def read_manifest(path: str | os.PathLike, n_instances: int) -> dict[int, Bags]:
+    """The draws of the manifest at `path`, whose store has `n_instances` instances.
+
+    Bags keep the order of the file.
+
+    Raises UserError, naming the file and the line, when a column is missing, a value is not what
+    the column holds, a bag occurs twice in a draw, or an instance is out of range or occurs twice
+    in a draw.
+    """
+    rows: dict[int, list[tuple]] = {}
+    seen: dict[int, tuple[set[int], set[int]]] = {}
+    for where, values in manifest_lines(path, COLUMNS):
+        try:
+            draw, bag, label = (int(values[column]) for column in COLUMNS[:3])
+            density = float(values["density"])
+            instances = [int(text) for text in values["instances"].split()]
+        except ValueError as error:
+            raise UserError(f"{where}: {error}.") from error
+        bags_seen, instances_seen = seen.setdefault(draw, (set(), set()))
+        _check_row(where, bag, label, density, instances, n_instances, bags_seen, instances_seen)
+        rows.setdefault(draw, []).append((bag, label, density, instances))
+    return {draw: _bags(drawn) for draw, drawn in rows.items()}
+
+
+def read_bags(path: str | os.PathLike, store: Store, class_name: str) -> dict[int, Bags]:
+    """The draws of the manifest at `path`, with the labels of a class; clips are one draw, 0.
+
+    Raises UserError as `read_manifest` does, and as it does for a manifest of clips.
+    """
+    if store.length is None:
+        return read_manifest(path, len(store.x))
+    return {0: _clip_bags(path, store, class_name)}
+
+
+def _clip_bags(path: str | os.PathLike, store: Store, class_name: str) -> Bags:
+    store.positive(class_name)  # a class that the store does not know is an error
+    n_clips, n_frames = store.x.shape[:2]
+    clips, counts, labels, groups = [], [], [], []
+    seen = set()
+    for where, values in manifest_lines(path, CLIP_COLUMNS):
+        try:
+            clip, count = int(values["bag"]), int(values["instances"])
+        except ValueError as error:
+            raise UserError(f"{where}: {error}.") from error
+        if not 0 <= clip < n_clips:
+            raise UserError(
+                f"{where}: bag {clip} is not in the feature store, whose rows are 0 to "
+                f"{n_clips - 1}."
+            )
+        if store.id[clip] != values["id"]:
+            raise UserError(
+                f"{where}: bag {clip} of the feature store is the clip {str(store.id[clip])!r}, "
+                f"not {values['id']!r}: list the clips again."
+            )
+        if clip in seen:
+            raise UserError(f"{where}: bag {clip} occurs twice; remove one of the lines.")
+        if not 1 <= count <= store.length[clip]:
+            raise UserError(
+                f"{where}: instances is {count}, allowed are 1 to {store.length[clip]}, the frames "
+                "of the clip."
+            )
+        seen.add(clip)
+        clips.append(clip)
+        counts.append(count)
+        labels.append(class_name in values["labels"].split(LABEL_SEPARATOR))
+        groups.append(values.get(GROUP_COLUMN))
+    instances = np.array(clips, dtype=np.int64)[:, None]
+    if store.kind == "clips":
+        frames = np.arange(n_frames)
+        numbers = instances * n_frames + frames
+        instances = np.where(frames < np.array(counts)[:, None], numbers, PADDING)
+    return Bags(
+        bag=np.array(clips, dtype=np.int64),
+        label=np.array(labels, dtype=np.int8),
+        density=np.full(len(clips), np.nan),
+        instances=instances,
+        group=None if None in groups else np.unique(groups, return_inverse=True)[1],
+    )
+
+
+def manifest_lines(
+    path: str | os.PathLike, columns: Sequence[str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Where it stands, and the values by column, of every line of a manifest; at least one."""
+    path = Path(path)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
+            lines = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read ({reason}): draw the bags first.") from error
+    header = lines[0] if lines else []
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]}; its columns are {', '.join(columns)}.")
+    filled = [(number, line) for number, line in enumerate(lines[1:], start=2) if line]
+    if not filled:
+        raise UserError(f"{path} has no bags: draw them again.")
+    for number, line in filled:
+        where = f"{path}, line {number}"
+        if len(line) != len(header):
+            raise UserError(f"{where} has {len(line)} values, the header has {len(header)}.")
+        yield where, dict(zip(header, line, strict=True))
+
+
+def _check_row(
+    where, bag, label, density, instances, n_instances, bags_seen, instances_seen
+) -> None:
+    if bag in bags_seen:
+        raise UserError(f"{where}: bag {bag} occurs twice in its draw; number the bags.")
+    if label not in (0, 1):
+        raise UserError(f"{where}: label is {label}, allowed are 0 and 1.")
+    if not 0 <= density <= 1:
+        raise UserError(f"{where}: density is {density}, allowed are 0 to 1.")
+    if not instances:
+        raise UserError(f"{where}: bag {bag} has no instances; remove it.")
+    for instance in instances:
+        if not 0 <= instance < n_instances:
+            raise UserError(
+                f"{where}: instance {instance} is not in the feature store, whose rows are 0 to "
+                f"{n_instances - 1}."
+            )
+        if instance in instances_seen:
+            raise UserError(f"{where}: instance {instance} occurs twice in its draw.")
+        instances_seen.add(instance)
+    bags_seen.add(bag)
+
+
+def _bags(rows: list[tuple]) -> Bags:
+    bag, label, density, instances = zip(*rows, strict=True)
+    padded = np.full((len(rows), max(map(len, instances))), PADDING, dtype=np.int64)
+    for row, members in zip(padded, instances, strict=True):
+        row[: len(members)] = members
+    return Bags(
+        bag=np.array(bag, dtype=np.int64),
+        label=np.array(label, dtype=np.int8),
+        density=np.array(density, dtype=np.float64),
+        instances=padded,
+    )
+
+
+def build_manifests(
+    train_store: str | os.PathLike,
+    test_store: str | os.PathLike,
+    class_name: str,
+    settings: Mapping,
+    train_manifest: str | os.PathLike,
+    test_manifest: str | os.PathLike,
+) -> None:
+    """Stage: draw the bags of one class and write the manifests of both splits.
+
+    settings : `bag_size`, `label_density`, and `draw_per_seed` with `seeds`: False makes one draw,
+        number 0, for all seeds; True makes one draw for each seed, numbered by it.
+
+    Draw, class and split each have random numbers of their own: the bags of a class do not depend
+    on which other classes or seeds are asked for.
+
+    Raises UserError, naming class and split, when the store has not the instances for such bags.
+    """
+    draws = settings["seeds"] if settings["draw_per_seed"] else [0]
+    splits = (("train", train_store, train_manifest), ("test", test_store, test_manifest))
+    for number, (split, store_path, manifest) in enumerate(splits):
+        with open_store(store_path) as store:
+            positive = store.positive(class_name)
+        bags = {}
+        for draw in draws:
+            # The name and not its number in the store: a subset of classes leaves the bags alone.
+            seed = (draw, zlib.crc32(class_name.encode()), number)
+            try:
+                bags[draw] = draw_bags(
+                    positive, settings["bag_size"], settings["label_density"], seed
+                )
+            except UserError as error:
+                raise UserError(f"class {class_name}, {split} split: {error}") from error
+        write_manifest(manifest, bags)
+
+
+def list_clips(store: str | os.PathLike, manifest: str | os.PathLike) -> None:
+    """Stage: write the manifest of the clips of a split, all of them, in the order of the store."""
+    with open_store(store) as clips:
+        rows = [
+            (
+                number,
+                clip_id,
+                f"{start:.3f}",
+                length,
+                LABEL_SEPARATOR.join(clips.class_names[c] for c in np.flatnonzero(labels)),
+            )
+            for number, (clip_id, start, length, labels) in enumerate(
+                zip(clips.id, clips.start, clips.length, clips.y, strict=True)
+            )
+        ]
+        columns = CLIP_COLUMNS
+        if clips.group is not None:
+            columns += (GROUP_COLUMN,)
+            rows = [(*row, group) for row, group in zip(rows, clips.group, strict=True)]
+    with (
+        replace_when_whole(manifest) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

@@ -1,0 +1,1 @@
+"""The configuration: what config.yaml and a study file may say, checked before any job starts."""

@@ -1,0 +1,135 @@
+"""The classes that a study names."""
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
+from typing import Annotated, Any
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+)
+
+from weakneg import datasets
+from weakneg.config.messages import no_such, problem
+from weakneg.config.sections import DatasetSettings
+from weakneg.config.values import Section, as_list, text_as_number
+
+
+# ----------------------------------------------------------------------------- what there is
+@lru_cache
+def class_names(dataset: "DatasetSettings") -> tuple[str, ...]:
+    if dataset.list is None:
+        return datasets.module(dataset.name).CLASSES
+    return datasets.module(dataset.name).classes(dataset.list)
+
+
+class Top(Section):
+    """The classes with the most clips."""
+
+    top: int = Field(
+        ge=1,
+        description="Number of classes: those with the most clips in the training list, the lower "
+        "class number first in a tie.",
+    )
+
+
+def class_choice(value: object) -> object:
+    """`{top: n}` -> a `Top`; names and numbers -> a list of them."""
+    if isinstance(value, Mapping):
+        number = text_as_number(value.get("top"))
+        if set(value) != {"top"} or not isinstance(number, int) or isinstance(number, bool):
+            raise problem(f"must be {{top: n}} or a list of classes, not {dict(value)!r}")
+        if number < 1:
+            raise problem(f"must be at least 1, not {number}", "top")
+        return Top(top=number)
+    values = as_list(value)
+    if not isinstance(values, list) or not values:
+        raise problem(f"must be {{top: n}} or a list of classes, not {value!r}")
+    for index, each in enumerate(values):
+        if isinstance(each, bool) or not isinstance(each, str | int):
+            raise problem(f"must be a class name or number, not {each!r}", index)
+    return values
+
+
+ClassChoice = Annotated[
+    Any,  # Top, or a list of names and numbers
+    BeforeValidator(class_choice, Top | str | int | list[str | int]),
+]
+
+
+def most_frequent(classes: Iterable[str], n: int, dataset: DatasetSettings) -> list[str]:
+    """The n classes with the most clips in the training list, the most first.
+
+    Of equal classes the one of the lower number comes first. Raises ValueError where there are
+    fewer classes, or no such list.
+    """
+    counts = dataset.training_counts
+    if counts is None:
+        raise ValueError(f"'top' needs a list of clips, which {dataset.name} has not")
+    numbers = {name: number for number, name in enumerate(class_names(dataset))}
+    classes = sorted(classes, key=lambda name: (-counts[name], numbers[name]))
+    if n > len(classes):
+        raise ValueError(f"top: {n} is more than the {len(classes)} classes there are")
+    return classes[:n]
+
+
+def learnable(dataset: DatasetSettings) -> list[str]:
+    """The classes that both splits have: of others nothing could be learnt, or measured."""
+    if dataset.list is None:
+        return list(class_names(dataset))
+    sizes = dataset.module.class_sizes(dataset.list, dataset.test_split)
+    return [name for name in class_names(dataset) if sizes["train"][name] and sizes["test"][name]]
+
+
+def check_sizes(classes: Iterable[str], dataset: DatasetSettings) -> None:
+    """Refuse classes of one's own list that are not `learnable`."""
+    sizes = dataset.module.class_sizes(dataset.list, dataset.test_split)
+    wanted = learnable(dataset)
+    lacking = [
+        f"{name} ({sizes['train'][name]} for training, {sizes['test'][name]} for testing)"
+        for name in classes
+        if name not in wanted
+    ]
+    if lacking:
+        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+        what = "recordings" if dataset.module.UNIT == "spectrogram" else "bags"
+        raise problem(
+            f"too few {what} of {', '.join(lacking[:5])}{more}: name the other classes, take "
+            f"{{top: n}}, or move {what} with the column split of {dataset.list}"
+        )
+
+
+def class_name(value: str | int, dataset: DatasetSettings) -> str:
+    """The class that a name (also as in folders), another name of it or a number means."""
+    names = class_names(dataset)
+    if str(value) in names:
+        return str(value)
+    value = text_as_number(value)
+    if isinstance(value, int) and 0 <= value < len(names):
+        return names[value]
+    aliases = getattr(dataset.module, "ALIASES", {})
+    if value in aliases:
+        return names[aliases[value]]
+    same = [name for name in names if class_slug(name) == str(value).lower()]
+    if len(same) == 1:
+        return same[0]
+    what = f"a class of {dataset.name}"
+    if isinstance(value, int):
+        what += f" (names, or numbers from 0 to {len(names) - 1})"
+    raise ValueError(no_such(value, what, names))
+
+
+@cache
+def class_slug(name: str) -> str:
+    """A class name as a part of a path: lower case, anything but letters and digits becomes `_`.
+
+    Letters without accents are kept; for those of other scripts there is a number at the end.
+    """
+    plain = unicodedata.normalize("NFKD", name)
+    slug = re.sub("[^a-z0-9]+", "_", plain.encode("ascii", "ignore").decode().lower()).strip("_")
+    if any(letter.isalnum() and not letter.isascii() for letter in plain):
+        slug = f"{slug}_{zlib.crc32(name.encode()):08x}".strip("_")
+    return slug

@@ -1,0 +1,81 @@
+"""Mistakes in the configuration, as one line each."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import (
+    ValidationError,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from weakneg.errors import UserError
+
+_LONG = 30  # more allowed values than this are not all listed
+
+
+# ----------------------------------------------------------------------------- messages
+def problem(text: str, *at: str | int) -> PydanticCustomError:
+    """A mistake; the keys `at` continue the path that pydantic knows."""
+    return PydanticCustomError("weakneg", "{text}", {"text": text, "at": at})
+
+
+def no_such(value: object, what: str, allowed: Iterable[object]) -> str:
+    allowed = [str(item) for item in allowed]
+    near = difflib.get_close_matches(str(value), allowed, n=1)
+    guess = f"; did you mean {near[0]!r}?" if near else "."
+    listed = ", ".join(dict.fromkeys(allowed))
+    if len(allowed) > _LONG:
+        listed = f"{', '.join(allowed[:10])}, ... ({len(allowed)} in all)"
+    return f"{value!r} is not {what}{guess} Allowed: {listed}"
+
+
+def _key_path(location: Iterable[str | int]) -> str:
+    path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in location)
+    return path.removeprefix(".")
+
+
+def describe(error: ErrorDetails) -> str:
+    """`training.epochs: must be ...` for one error of pydantic."""
+    return f"{_key_path(location_of(error))}: {said(error)}"
+
+
+def said(error: ErrorDetails) -> str:
+    """What is wrong with the value."""
+    text = error["msg"]
+    if error["type"] == "weakneg":
+        text = error["ctx"]["text"]
+    elif error["type"] == "missing":
+        text = "is missing"
+    elif error["type"] == "too_short" and error["ctx"]["min_length"] == 1:
+        text = "must not be empty"
+    elif error["type"] in ("too_short", "too_long"):
+        limit = error["ctx"].get("min_length", error["ctx"].get("max_length"))
+        text = f"must have {limit} numbers, not {error['input']!r}"
+    elif error["type"] == "literal_error":
+        text = no_such(error["input"], "a choice", re.findall("'(.*?)'", error["ctx"]["expected"]))
+    else:
+        text = f"{text.replace('Input should', 'must')}, not {error['input']!r}"
+    return text
+
+
+def location_of(error: ErrorDetails) -> tuple[str | int, ...]:
+    """The keys that lead to the mistake."""
+    more = error["ctx"]["at"] if error["type"] == "weakneg" else ()
+    return (*error["loc"], *more)
+
+
+def shown(path: Path) -> str:
+    """`path` as its user would type it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def user_error(error: ValidationError, source) -> UserError:
+    """The first mistake as one line; `source` gives the file from the keys that lead to it."""
+    first, *others = error.errors()
+    more = f" (and {len(others)} more)" if others else ""
+    return UserError(f"{source(location_of(first))}: {describe(first)}{more}")

@@ -1,0 +1,338 @@
+"""The sections of a study."""
+
+import ast
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+
+from weakneg import datasets
+from weakneg.config.messages import no_such, problem
+from weakneg.config.values import Section, number_as_text
+
+
+@lru_cache
+def models(constant: str = "UNIT") -> dict[str, Any]:
+    """The files of weakneg/models that define a constant: name -> its value.
+
+    UNIT, which every model defines, is the unit of the data of its bags. IMAGENET is true where
+    there are weights for ImageNet to start from.
+    """
+    found = {}
+    for file in sorted((Path(__file__).parent.parent / "models").glob("*.py")):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == constant:
+                found[file.stem] = ast.literal_eval(node.value)
+    return found
+
+
+def _keys(info: ValidationInfo) -> tuple[str, ...]:
+    """The keys with which a study says where a person's own data are."""
+    return getattr(datasets.module(info.data["name"]), "KEYS", ())
+
+
+class DatasetSettings(Section):
+    """Where the instances come from."""
+
+    name: str = Field(description="Data set: a file of workflow/weakneg/datasets.")
+    list: str | None = Field(
+        None,
+        validate_default=True,
+        description="Of the data set `recordings`: the CSV file that says what is in them, with "
+        "columns file, labels and, if wanted, split, onset and offset. Of the data set "
+        "`instances`: the CSV, Parquet or HDF5 file of their features. A path from the folder of "
+        "this file, or else from the working directory.",
+    )
+    folder: str | None = Field(
+        None,
+        validate_default=True,
+        description="Of the data set `recordings`: the folder of the files; looked for in the "
+        "folder of this file, the working directory and the folder that WEAKNEG_DATA names.",
+    )
+
+    test_split: Annotated[str, BeforeValidator(number_as_text, str | int)] = Field(
+        "test",
+        # What other data sets read stays what it was, so that nothing of them runs again.
+        exclude_if=lambda split: split == "test",
+        description="Of one's own data: the split of the list to test on. By any "
+        "other name than 'test' the splits are folds, and all others are for training.",
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _exists(cls, name: str) -> str:
+        if name not in datasets.names():
+            raise problem(no_such(name, "a data set", datasets.names()))
+        return name
+
+    @field_validator("list", "folder")
+    @classmethod
+    def _of_own_data(cls, path: str | None, info: ValidationInfo) -> str | None:
+        if "name" in info.data and (info.field_name in _keys(info)) != (path is not None):
+            name = info.data["name"]
+            raise problem("is missing" if path is None else f"{name} has its own: remove the key")
+        return path
+
+    @field_validator("test_split")
+    @classmethod
+    def _of_a_list(cls, split: str, info: ValidationInfo) -> str:
+        if "name" in info.data and "list" not in _keys(info):
+            raise problem(f"{info.data['name']} has its own: remove the key")
+        return split
+
+    @property
+    def module(self) -> ModuleType:
+        return datasets.module(self.name)
+
+    @property
+    def training_counts(self) -> Mapping[str, int] | None:
+        """Class name -> number of clips in the published list for training, or in one's own."""
+        if self.list is not None:
+            return self.module.class_sizes(self.list, self.test_split)["train"]
+        counts = getattr(self.module, "TRAINING_COUNTS", None)
+        return counts and dict(zip(self.module.CLASSES, counts, strict=True))
+
+
+def _density(value: object) -> object:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value != "uniform" and not (number and 0 < value <= 1):
+        raise problem(f"must be 'uniform' or a number above 0 and up to 1, not {value!r}")
+    return value
+
+
+class BagSettings(Section):
+    """How instances are put into bags."""
+
+    bag_size: int = Field(5, ge=1, description="Instances per bag.")
+    label_density: Annotated[
+        Literal["uniform"] | Annotated[float, Field(gt=0, le=1)], BeforeValidator(_density)
+    ] = Field(
+        "uniform",
+        description="Share of positive instances in a positive bag: 'uniform' draws their number "
+        "uniformly from 1..bag_size (the paper's setting); a number fixes the share.",
+    )
+    draw_per_seed: bool = Field(
+        False,
+        description="false: one draw of the bags for the whole study. true: each seed draws its "
+        "own bags, so that intervals over seeds cover the draw too.",
+    )
+
+    @field_validator("label_density")
+    @classmethod
+    def _leaves_positives(cls, density: str | float, info: ValidationInfo) -> str | float:
+        bag_size = info.data.get("bag_size")
+        if bag_size and density != "uniform" and density * bag_size < 0.5:
+            raise problem(
+                f"{density!r} of bag_size {bag_size} leaves no positive instance in a positive "
+                f"bag; it must be at least {0.5 / bag_size:g}"
+            )
+        return density
+
+
+class AudioSettings(Section):
+    """From sound to log-mel spectrograms, as PSLA makes them (Kaldi's filter banks)."""
+
+    sample_rate: int = Field(16000, ge=1000, description="Of the sound before anything else, Hz.")
+    clip_seconds: float = Field(
+        10.0, gt=0, description="Length of a clip; longer recordings are cut, shorter ones padded."
+    )
+    hop_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="From the start of a clip to that of the next one of the same recording; null: "
+        "clip_seconds, so that clips do not overlap.",
+    )
+    mel_bins: int = Field(128, ge=8, description="Bands of a spectrogram.")
+    frame_length_ms: float = Field(25.0, gt=0, description="Of the windows, in milliseconds.")
+    frame_shift_ms: float = Field(10.0, gt=0, description="Between windows, in milliseconds.")
+    window: Literal["hanning", "hamming", "povey", "blackman", "rectangular"] = Field(
+        "hanning", description="Shape of the windows."
+    )
+    frames: int | None = Field(
+        None,
+        ge=1,
+        description="Frames of a spectrogram, padded with zeros or cut (AudioSet: 1056, as PSLA); "
+        "null: as many as a clip has.",
+    )
+    waveform: bool = Field(
+        False, description="Keep the waveforms too (16 bits), as mixing clips needs them."
+    )
+    statistics: Literal["training", "psla"] = Field(
+        "training",
+        description="Mean and deviation that normalise spectrograms: of the training clips, or "
+        "PSLA's constants.",
+    )
+
+
+class ModelSettings(Section):
+    """The classifier of bags."""
+
+    name: str = Field("simple_cnn", description="Model: a file of workflow/weakneg/models.")
+    pooling: Literal["mean_softmax", "softmax_mean", "softmax_max", "attention"] = Field(
+        "mean_softmax",
+        description="From instances to a bag: softmax of the mean scores (mean_softmax, the "
+        "paper's choice for images), mean of the softmaxes (softmax_mean), largest softmax "
+        "(softmax_max), or a learnt weighted mean of probabilities, as in PSLA (attention).",
+    )
+    attention_heads: int = Field(4, ge=1, description="Heads of the pooling `attention`.")
+    weights: Literal["random", "imagenet"] = Field(
+        "random",
+        description="Where training starts: from random weights (the paper's choice), or with an "
+        "encoder that was trained on ImageNet (PSLA's), whose weights are downloaded.",
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Arithmetic of the encoder. bfloat16 (mixed precision) is what GPUs are fast "
+        "at; the last layer, the pooling and all scores are float32 in any case.",
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _exists(cls, name: str) -> str:
+        if name not in models():
+            raise problem(no_such(name, "a model", models()))
+        return name
+
+    @field_validator("weights")
+    @classmethod
+    def _published(cls, weights: str, info: ValidationInfo) -> str:
+        having = models("IMAGENET")
+        if weights == "imagenet" and "name" in info.data and info.data["name"] not in having:
+            raise problem(
+                f"there are none of {info.data['name']} for ImageNet, only of {', '.join(having)}"
+            )
+        return weights
+
+
+Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+
+
+class TrainingSettings(Section):
+    """How the classifier is trained: Adam on the positive bags and the chosen negative bags."""
+
+    epochs: int = Field(15, ge=1, description="Epochs; `patience` may end the training earlier.")
+    batch_size: int = Field(32, ge=1, description="Bags per step of the optimiser.")
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of Adam.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant",
+        description="Learning rate over the epochs: constant, or falling to 0 along a half cosine.",
+    )
+    rate_warmup: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of all steps of a training over which the learning rate rises from 0, "
+        "in proportion to the steps made. (The 1,000 steps of PSLA would be more than half of the "
+        "training of most AudioSet classes.)",
+    )
+    betas: Betas = Field(
+        [0.9, 0.999],
+        description="How slowly Adam's means of gradients and of their squares change "
+        "([0.95, 0.999] in PSLA).",
+    )
+    weight_decay: float = Field(0.0, ge=0, lt=1, description="Weight decay of Adam.")
+    batch_sampling: Literal["shuffled", "weighted"] = Field(
+        "shuffled",
+        description="How the bags of an epoch, positives and chosen negatives, are put into "
+        "batches: each once, in random order (shuffled), or as many draws with replacement, in "
+        "which positive and negative bags are equally likely (weighted).",
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Epochs without a better average precision on the validation bags before the "
+        "training stops; null: never. The weights of the best epoch are kept in any case.",
+    )
+    validation_fraction: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Share of the training bags put aside for validation, of positive and negative "
+        "bags alike, drawn by the seed.",
+    )
+    score_batch_size: int = Field(
+        512, ge=1, description="Bags per batch when the pool, validation or test bags are scored."
+    )
+
+
+class SamplingSettings(Section):
+    """How many negative bags an epoch trains on, and how often they are chosen."""
+
+    negatives_per_positive: float = Field(
+        2.0,
+        gt=0,
+        description="Negative bags an epoch trains on, per positive bag (at least one in all, at "
+        "most the pool). The paper fixes a 'P-N ratio' of 0.5 and does not define it. Read as "
+        "positives : negatives, as the words say, it gives 2.0, the default; read as positives : "
+        "all it gives 1.0.",
+    )
+    resample_every: int = Field(
+        1, ge=1, description="Epochs between two selections; 1 chooses anew for every epoch."
+    )
+    warmup_epochs: int = Field(
+        0,
+        ge=0,
+        description="First epochs that train on randomly chosen bags, because a model with random "
+        "weights has nothing to say about which bags are useful.",
+    )
+    candidate_fraction: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the pool that is scored and chosen from, drawn at random for each "
+        "selection (but never less than the budget). Less than 1 makes scoring cheaper.",
+    )
+
+
+class AugmentationSettings(Section):
+    """How spectrograms are changed each time a model trains on them; as in PSLA."""
+
+    mixup_rate: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of the clips of an epoch that are mixed, each with another one of the "
+        "epoch, drawn at random. Labels are mixed too: a negative clip that is mixed with a "
+        "positive one becomes partly positive.",
+    )
+    mixup_alpha: float = Field(
+        10.0,
+        gt=0,
+        description="The share of a clip in the mixture is drawn from Beta(alpha, alpha); large "
+        "values keep it near one half.",
+    )
+    mixup_domain: Literal["waveform", "spectrogram"] = Field(
+        "waveform",
+        description="What is mixed: waveforms, whose spectrogram is computed then, as in the paper "
+        "(needs audio.waveform), or the log-mel spectrograms.",
+    )
+    frequency_mask: int = Field(
+        48, ge=0, description="Largest width of a band of mel bins that is set to 0 in every clip."
+    )
+    time_mask: int = Field(
+        192, ge=0, description="Largest number of successive frames set to 0 in every clip."
+    )
+
+
+class Performance(Section):
+    """What a source reports for a strategy and a class."""
+
+    ap: float | None = Field(None, ge=0, le=1, description="Average precision.")
+    roc_auc: float | None = Field(None, ge=0, le=1, description="Area under the ROC curve.")
+
+
+class Reference(Section):
+    """Published numbers, shown beside ours."""
+
+    source: str = Field(description="Where the numbers come from.")
+    values: dict[str, dict[str, Performance]] = Field(
+        description="strategy -> class -> {ap, roc_auc}."
+    )

@@ -1,0 +1,77 @@
+"""Values that several sections share."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from weakneg.config.messages import no_such, problem
+
+NAME = re.compile(r"[a-z0-9_]+")  # of studies and strategies: they become paths and rule names
+
+
+def number_as_text(value: object) -> object:
+    """A name that looks like a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def as_list(value: object) -> object:
+    """`--config classes=airplane` means a list of one."""
+    return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
+
+
+def distinct(values: list) -> list:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise problem(f"{value!r} is listed twice", index)
+    return values
+
+
+# ----------------------------------------------------------------------------- sections of a study
+class Section(BaseModel):
+    # strict: without it pydantic reads `true` as 1 and "5" as 5.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: object) -> object:
+        if not isinstance(value, Mapping | cls):
+            raise problem(f"must be a mapping of keys to values, not {value!r}")
+        for key in value if isinstance(value, Mapping) else ():
+            if key not in cls.model_fields:
+                raise problem(no_such(key, "a key here", cls.model_fields), key)
+        return value
+
+
+# ----------------------------------------------------------------------------- a study
+MOST_SEEDS = 10_000
+
+
+def _seeds(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | list):
+        raise problem(f"must be a number of seeds or a list of them, not {value!r}")
+    if isinstance(value, int):
+        if not 1 <= value <= MOST_SEEDS:
+            raise problem(f"must be from 1 to {MOST_SEEDS:,}, not {value}")
+        return list(range(value))
+    return distinct([text_as_number(each) for each in value])
+
+
+def text_as_number(value: object) -> object:
+    """The number that a text is: in lists and mappings of `--config`, Snakemake reads texts."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+Seeds = Annotated[
+    list[Annotated[int, Field(ge=0, lt=2**63)]],
+    Field(min_length=1),
+    BeforeValidator(_seeds, json_schema_input_type=int | list[int]),
+]
+Names = Annotated[list[str], Field(min_length=1), BeforeValidator(as_list, str | list[str])]

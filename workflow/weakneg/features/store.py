@@ -1,0 +1,174 @@
+"""The feature store: one HDF5 file per split, the same layout for every data set.
+
+Data sets of the file, N instances of C classes:
+
+- `x` (N, ...): images, each an instance; or clips (N, T, F), each T frames of F numbers. Of
+  "clips" every frame is an instance; of "spectrograms" a model makes the instances. Contiguous and
+  uncompressed: row i lies at a fixed offset, so that one row is one read, without an index, and the
+  whole is one read too. (With one chunk per row the 50,000 images of CIFAR-10 take 0.32 s to read
+  instead of 0.03 s, and 0.6 s to write instead of 0.1 s.) Of spectrograms it is a virtual data set
+  over the shards of the features.
+- `id` (N,): int64, or text; where each row comes from. Distinct.
+- `y` (N, C): uint8, 1 where the row belongs to the class, else 0.
+- `length` (N,): int64, of clips: how many of the T frames are real; 0 is behind them.
+- `start` (N,): float64, of clips: where the clip starts in its recording, in seconds.
+- `waveform` (N, S): int16, of spectrograms whose settings ask for it: the clip's samples, of which
+  32767 is full scale; 0 is behind them. Virtual, too.
+- `group` (N,): text, where clips share one: what they have in common, such as their recording.
+- `mean`, `std` (channels,): float64, statistics of the TRAINING split in the units of `x` as
+  stored; the input of a model is (x - mean) / std. The test store carries the same numbers.
+
+Attributes: `format_version`, `kind` ("images", "clips" or "spectrograms"), `parameters` (JSON: how
+the store was made) and `class_names`. `x` and `waveform`, or the sources of these, have the
+attribute `digest` (see `weakneg.io.hdf5`).
+
+The bytes depend on the contents alone: the file holds no time stamps.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from weakneg.errors import UserError
+from weakneg.io.files import replace_when_whole
+from weakneg.io.hdf5 import Digest
+
+FORMAT_VERSION = 2
+LARGE = ("x", "waveform")
+"""The data sets that are not read before they are indexed."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A feature store; the fields are those of the file (see the module's docstring).
+
+    `x` and `waveform` are arrays, or, inside `open_store`, `h5py.Dataset`s, which read what is
+    indexed.
+    """
+
+    x: np.ndarray | h5py.Dataset
+    id: np.ndarray
+    y: np.ndarray
+    class_names: tuple[str, ...]
+    mean: np.ndarray
+    std: np.ndarray
+    kind: str
+    parameters: Mapping[str, Any]
+    length: np.ndarray | None = None
+    start: np.ndarray | None = None
+    waveform: np.ndarray | h5py.Dataset | None = None
+    group: np.ndarray | None = None
+
+    @property
+    def instances(self) -> np.ndarray:
+        """(n, ...) what bags are made of: images, whole spectrograms, or the frames of clips.
+
+        All of them in memory. Frame t of clip i is instance i * T + t.
+        """
+        x = self.x[...]
+        return x.reshape(-1, *x.shape[2:]) if self.kind == "clips" else x
+
+    def positive(self, class_name: str) -> np.ndarray:
+        """(N,) bool: which instances belong to the class. Raises UserError for an unknown class."""
+        if class_name not in self.class_names:
+            raise UserError(
+                f"class {class_name} is not in the feature store, whose classes are "
+                f"{', '.join(self.class_names)}."
+            )
+        return self.y[:, self.class_names.index(class_name)].astype(bool)
+
+
+def write_store(path: str | os.PathLike, store: Store) -> None:
+    """Write `store` to `path`, whole or not at all.
+
+    Raises ValueError when lengths disagree, an id occurs twice, or `y` is not (N, C) of 0 and 1.
+    """
+    n, c = len(store.x), len(store.class_names)
+    if store.y.shape != (n, c) or not np.isin(store.y, (0, 1)).all():
+        raise ValueError(f"y must be ({n}, {c}) of 0 and 1, found shape {store.y.shape}")
+    if store.id.shape != (n,) or len(np.unique(store.id)) != n:
+        raise ValueError(f"id must be {n} distinct values")
+    with replace_when_whole(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["kind"] = store.kind
+        file.attrs["parameters"] = json.dumps(dict(store.parameters), sort_keys=True)
+        file.attrs["class_names"] = list(store.class_names)
+        text = store.id.dtype.kind == "U"
+        contents = {
+            "x": store.x,
+            "id": np.char.encode(store.id, "utf-8") if text else store.id.astype(np.int64),
+            "y": store.y.astype(np.uint8),
+            "mean": store.mean.astype(np.float64),
+            "std": store.std.astype(np.float64),
+        }
+        if store.length is not None:
+            contents["length"] = store.length.astype(np.int64)
+            contents["start"] = store.start.astype(np.float64)
+        if store.waveform is not None:
+            contents["waveform"] = store.waveform
+        if store.group is not None:
+            contents["group"] = np.char.encode(store.group, "utf-8")
+        for name, values in contents.items():
+            data = file.create_dataset(name, data=values, track_times=False)
+            if name in LARGE:
+                digest = Digest()
+                digest.add(values)
+                digest.write(data)
+
+
+@contextmanager
+def open_store(path: str | os.PathLike) -> Iterator[Store]:
+    """Open the store at `path` for reading.
+
+    `x` and `waveform` stay in the file, which is read where they are indexed.
+
+    Raises UserError when the file is missing, cut short, not a feature store, or of another
+    format version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} is missing: build the features of this study first.")
+    again = "delete it, so that the next run builds it again"
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise UserError(f"{path} is cut short or is not HDF5: {again}.") from error
+    with file:
+        version = file.attrs.get("format_version")
+        if version is None:
+            raise UserError(f"{path} is HDF5 but not a feature store: {again}.")
+        if version != FORMAT_VERSION:
+            raise UserError(
+                f"{path} has format version {version}, this code reads {FORMAT_VERSION}: {again}."
+            )
+        ids = file["id"][...]
+        yield Store(
+            x=file["x"],
+            waveform=file.get("waveform"),
+            id=np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids,
+            y=file["y"][...],
+            class_names=tuple(file.attrs["class_names"]),
+            mean=file["mean"][...],
+            std=file["std"][...],
+            kind=file.attrs["kind"],
+            parameters=json.loads(file.attrs["parameters"]),
+            **{name: file[name][...] for name in ("length", "start") if name in file},
+            group=np.char.decode(file["group"][...], "utf-8") if "group" in file else None,
+        )
+
+
+def read_store(path: str | os.PathLike, waveforms: bool = False) -> Store:
+    """The store at `path`, all of it in memory, with waveforms only if they are asked for.
+
+    Raises UserError as `open_store` does.
+    """
+    with open_store(path) as store:
+        kept = store.waveform[...] if waveforms and store.waveform is not None else None
+        return replace(store, x=store.x[...], waveform=kept)

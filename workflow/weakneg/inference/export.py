@@ -1,0 +1,202 @@
+"""Trained models as one ONNX file, which takes neither this library nor PyTorch to be used.
+
+The input `waveform` (batch, samples) float32 is mono sound of the models' sample rate in [-1, 1],
+clips of one length, which is at most that of the study's clips and at least a frame of the
+spectrogram. The output `score` (batch, models) float32 holds probabilities, each the mean over the
+seeds of a model. The metadata say what else there is to know: `sample_rate` (Hz), `clip_seconds`,
+and `models`, JSON of study, class, strategy and seeds of each column.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import soundfile
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from weakneg.datasets.synthesis import SAMPLE_RATE, SOUNDS, soundscape
+from weakneg.errors import UserError
+from weakneg.inference.predict import find_recordings, pieces_of
+from weakneg.inference.trained import FrontEnd, Scores, TrainedModel, read_models
+from weakneg.io.files import replace_when_whole
+
+INPUT, OUTPUT = "waveform", "score"
+
+MOST_BYTES = 1400 << 20
+"""Of weights in one file. From 1,536 MiB on, those of the spectrogram included, PyTorch writes a
+second file beside it, since protocol buffers end at 2 GiB."""
+
+TOLERANCE = 1e-4
+"""Largest difference of a score. Spectrograms are rounded to 16 bits, and where the arithmetic of
+two libraries differs in the last bit of 32, one of the 16 may flip."""
+
+
+def export(
+    models: Sequence[str | os.PathLike],
+    recordings: Sequence[str | os.PathLike],
+    output: str | os.PathLike,
+    seeds: Sequence[int] | None,
+) -> None:
+    """Write models to the ONNX file `output`, from waveforms to the scores that `predict` gives.
+
+    Before it gets its name, ONNX Runtime applies it to noise, to synthesised soundscapes and to
+    `recordings` (audio files, or folders of them), and the scores are compared with `predict`'s.
+
+    models, seeds : as `weakneg.inference.predict.predict` takes them
+
+    Raises UserError when a model or a recording is missing or cannot be used, when the weights are
+    more than `MOST_BYTES`, when scores differ by more than `TOLERANCE`, and when the file cannot be
+    written.
+    """
+    loaded = read_models(models, seeds, torch.device("cpu"))
+    size = sum(_n_bytes(network) for model in loaded for network in model.networks.values())
+    if size > MOST_BYTES:
+        raise UserError(
+            f"{len(loaded)} models have {size >> 20} MiB of weights, and one ONNX file holds "
+            f"{MOST_BYTES >> 20}: export fewer models, or fewer seeds of them (--seeds)."
+        )
+    paths = find_recordings(recordings)
+    print(f"{output}: exporting {len(loaded)} models, half a minute or so", file=sys.stderr)
+    program = _program(loaded)
+    try:
+        with replace_when_whole(output) as temporary:
+            program.save(temporary)
+            difference, n_clips = _compare(temporary, loaded, paths)
+            if not difference <= TOLERANCE:
+                raise UserError(
+                    f"{output} was not written: its scores differ from those of the models by "
+                    f"{difference:.2g}, where {TOLERANCE:g} is allowed."
+                )
+    except OSError as error:
+        raise UserError(f"{output} cannot be written ({error.strerror or error}).") from error
+    print(
+        f"{output}: scores of {n_clips} clips differ from those of the models by at most "
+        f"{difference:.1g}",
+        file=sys.stderr,
+    )
+
+
+def _n_bytes(network: nn.Module) -> int:
+    return sum(weights.nbytes for weights in network.state_dict().values())
+
+
+class _Scorer(nn.Module):
+    """(batch, samples) waveforms -> (batch, models) scores, in operations that ONNX has."""
+
+    def __init__(self, models: Sequence[TrainedModel]):
+        super().__init__()
+        self.front_end = models[0].front_end
+        self.normalise = [(model.mean, model.std) for model in models]
+        self.networks = nn.ModuleList(
+            nn.ModuleList(model.networks.values()) for model in models
+        ).requires_grad_(False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        spectrogram = _spectrograms(waveform, self.front_end)
+        scores = []
+        for (mean, std), networks in zip(self.normalise, self.networks, strict=True):
+            x = (spectrogram - mean) / std
+            hidden = [network.encoder(x) for network in networks]
+            logits = [
+                network.head.logit(h, torch.ones(h.shape[:2], dtype=torch.bool))
+                for network, h in zip(networks, hidden, strict=True)
+            ]
+            scores.append(torch.stack(logits).sigmoid().mean(0))
+        return torch.stack(scores, 1)
+
+
+def _spectrograms(waveform: Tensor, front_end: FrontEnd) -> Tensor:
+    """(batch, S) -> (batch, T, F), as `compute_clip` and `FrontEnd.padded`."""
+    log_mel, n_samples = front_end.log_mel, waveform.shape[1]
+    n_rows = min(log_mel.n_frames(front_end.clip_samples), front_end.shape[0])
+    first = log_mel.shift_samples * torch.arange(n_rows)
+    waveform = pad(waveform, (0, front_end.clip_samples - n_samples))
+    # The mean of the clip stays in: that of every frame is removed.
+    frames = waveform[:, first[:, None] + torch.arange(log_mel.frame_samples)]
+    x = log_mel.of_frames(frames.flatten(0, 1)).unflatten(0, (-1, n_rows)).half().float()
+    x = torch.where((first + log_mel.frame_samples <= n_samples)[:, None], x, 0.0)
+    return pad(x, (0, 0, 0, front_end.shape[0] - n_rows))
+
+
+def _program(models: Sequence[TrainedModel]) -> "torch.onnx.ONNXProgram":
+    front_end = models[0].front_end
+    n_samples = front_end.clip_samples
+    lengths = torch.export.Dim("samples", min=front_end.log_mel.frame_samples, max=n_samples)
+    scorer, example = _Scorer(models).eval(), torch.zeros(2, n_samples)
+    scorer(example)  # what makes the mel filters cannot be exported, but they are kept
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of PyTorch about PyTorch
+            program = torch.onnx.export(
+                scorer,
+                (example,),
+                dynamic_shapes=({0: torch.export.Dim("batch"), 1: lengths},),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise UserError(f"{models[0].path} cannot be written as ONNX: {error.__cause__}") from error
+    columns = [
+        dict(zip(("study", "class", "strategy", "seeds"), (*m.name, [*m.networks]), strict=True))
+        for m in models
+    ]
+    program.model.metadata_props.update(
+        sample_rate=str(front_end.settings["sample_rate"]),
+        clip_seconds=str(front_end.settings["clip_seconds"]),
+        models=json.dumps(columns),
+    )
+    return program
+
+
+def _compare(
+    file: Path, models: Sequence[TrainedModel], recordings: Sequence[str]
+) -> tuple[float, int]:
+    """Largest difference between the scores of the file and of the models, and of how many clips.
+
+    Raises UserError when a recording has no clip that can be used.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # more would wait for each other, on so little work
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    front_end = models[0].front_end
+    largest, n_clips = 0.0, 0
+    with tempfile.TemporaryDirectory(prefix="weakneg-") as folder:
+        for path in [*_sounds(Path(folder), front_end), *recordings]:
+            for piece in pieces_of(path, front_end.settings):
+                if piece.clip is None:
+                    raise UserError(f"{path} cannot be used for the check ({piece.problem}).")
+                (found,) = session.run([OUTPUT], {INPUT: piece.clip.sound.waveform[None]})
+                x = front_end.padded([piece.clip.log_mel])
+                expected = [
+                    Scores.mean([m.score(seed, x, frames=False) for seed in m.networks]).clip
+                    for m in models
+                ]
+                # A maximum of Python's would pass over a NaN.
+                largest = float(np.maximum(largest, np.abs(found.T - expected).max()))
+                n_clips += 1
+    return largest, n_clips
+
+
+def _sounds(folder: Path, front_end: FrontEnd) -> Iterator[str]:
+    """Sound files to compare scores with: noise of several lengths and levels, and soundscapes."""
+    rng = np.random.default_rng(0)
+    rate, whole = front_end.settings["sample_rate"], front_end.clip_samples
+    sounds = [
+        (level * rng.standard_normal(length), rate)
+        for length in (whole, whole // 2 + 1, front_end.log_mel.frame_samples)
+        for level in (0.5, 1e-3)
+    ]
+    sounds += [(soundscape([name], rng)[0] / 2**15, SAMPLE_RATE) for name in SOUNDS]
+    for number, (waveform, sample_rate) in enumerate(sounds):
+        path = folder / f"{number}.wav"
+        soundfile.write(path, waveform, sample_rate, subtype="FLOAT")
+        yield str(path)

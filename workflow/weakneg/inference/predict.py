@@ -1,0 +1,246 @@
+"""Scores of recordings by trained models."""
+
+import csv
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from weakneg.audio.acquire import AUDIO_SUFFIXES
+from weakneg.audio.clips import Clip, compute_clip, cut, in_order
+from weakneg.audio.decode import AudioError, open_recording
+from weakneg.errors import UserError
+from weakneg.inference.trained import Scores, TrainedModel, read_models
+from weakneg.io.files import replace_when_whole
+from weakneg.jobs.device import prepare
+
+_CLIP = ("recording", "start", "end")
+_MODEL = ("study", "class", "strategy", "seeds")
+COLUMNS = (*_CLIP, *_MODEL, "score", "problem")
+FRAME_COLUMNS = (*_CLIP, "time", *_MODEL, "score", "part")
+
+_BATCH = 32  # clips
+_BAR = 30  # characters
+_BAR_SECONDS, _LINE_SECONDS = 0.2, 5  # between reports
+
+
+class Piece(NamedTuple):
+    """A clip of a recording, or what was wrong with it.
+
+    start, end : seconds in the recording; None where the problem is that of the whole recording
+    problem : empty where there is a clip
+    """
+
+    recording: str
+    start: float | None
+    end: float | None
+    clip: Clip | None
+    problem: str
+
+
+def predict(
+    models: Sequence[str | os.PathLike],
+    recordings: Sequence[str | os.PathLike],
+    output: str | os.PathLike,
+    frames: str | os.PathLike | None,
+    seeds: Sequence[int] | None,
+    device: str,
+    threads: int,
+) -> None:
+    """Score recordings with models; writes a CSV file of a row for each clip and model.
+
+    The columns are `COLUMNS`: recording, start and end of the clip in it (seconds), which model
+    (`seeds` separated by semicolons), score (the probability of the class, mean over seeds), and
+    problem. Recordings longer than a clip are cut as those of the study. A clip or a recording that
+    cannot be used is one row with the problem, and without score.
+
+    models : run folders or model files, of one study or of others with the same spectrograms
+    recordings : audio files, or folders; all audio files in these are scored
+    frames : a CSV file of `FRAME_COLUMNS` gets a row for each frame that a model scores, those of
+        padding left out: time of its centre (seconds in the recording), and its `Scores`
+    seeds : seeds of the models to use, all if None
+    threads : CPU threads
+
+    Raises UserError when a model or a file is missing or cannot be used, when no clip could be
+    scored (the file is then written nevertheless, with the problems), when it cannot be written,
+    and when both files are one.
+    """
+    for path in filter(None, (output, frames)):
+        if os.path.isdir(path):
+            raise UserError(f"{path} is a folder: name a file to write.")
+    if frames and os.path.realpath(frames) == os.path.realpath(output):
+        raise UserError(f"{output} would be of clips and of frames: give --frames another name.")
+    # Every thread computes a clip or a model of its own.
+    loaded = read_models(models, seeds, prepare(device, threads=1))
+    paths = find_recordings(recordings)
+    pieces = in_order((pieces_of(path, loaded[0].front_end.settings) for path in paths), threads)
+    n_scored, n_problems = 0, 0
+    try:
+        with ExitStack() as stack:
+            pool = stack.enter_context(ThreadPoolExecutor(threads))
+            table = stack.enter_context(_table(output, COLUMNS))
+            of_frames = stack.enter_context(_table(frames, FRAME_COLUMNS)) if frames else None
+            for batch in _batches(_with_progress(pieces, len(paths))):
+                scores = _score(loaded, batch, bool(frames), pool)
+                number = 0  # of the clip in the batch
+                for piece in batch:
+                    if piece.clip is None:
+                        n_problems += 1
+                        table.writerow((*_place(piece), *[""] * (len(_MODEL) + 1), piece.problem))
+                        continue
+                    for model, of_model in zip(loaded, scores, strict=True):
+                        score = _decimal(of_model.clip[number])
+                        table.writerow((*_place(piece), *model.name, model.seeds, score, ""))
+                        if frames:
+                            of_frames.writerows(_frame_rows(piece, model, of_model, number))
+                    number += 1
+                n_scored += number
+    except OSError as error:
+        path = error.filename or output
+        raise UserError(f"{path} cannot be written ({error.strerror or error}).") from error
+    said = f"{output}: {n_scored} clips of {len(paths)} recordings were scored"
+    if n_problems:
+        said += f", {n_problems} could not be used: see the column problem"
+    if not n_scored:
+        raise UserError(f"{said}.")
+    print(said, file=sys.stderr)
+
+
+def find_recordings(paths: Iterable[str | os.PathLike]) -> list[str]:
+    """The files, and the audio files in the folders among them, at any depth, in order of name.
+
+    In folders, files are taken by the endings of their names, and hidden ones are left out.
+
+    Raises UserError when there is no such file, or no audio file in a folder.
+    """
+    found: dict[str, None] = {}
+    for path in paths:
+        if os.path.isfile(path):
+            found[os.fspath(path)] = None
+        elif os.path.isdir(path):
+            inside = list(_audio_files(path))
+            if not inside:
+                raise UserError(f"{path} holds no audio files, by the endings of their names.")
+            found.update(dict.fromkeys(inside))
+        else:
+            raise UserError(f"{path} is missing: name recordings, or folders of them.")
+    return list(found)
+
+
+def _audio_files(folder: str | os.PathLike) -> Iterator[str]:
+    for where, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES:
+                yield str(Path(where, name))
+
+
+def pieces_of(path: str, settings: Mapping[str, Any]) -> Iterator[Piece]:
+    """The clips of a recording, at least one piece."""
+    length = settings["clip_seconds"]
+    try:
+        with open_recording(path, settings["sample_rate"]) as recording:
+            for part in cut(recording.seconds, length, settings["hop_seconds"] or length):
+                try:
+                    yield Piece(path, *part, compute_clip(recording, *part, settings), "")
+                except AudioError as error:
+                    yield Piece(path, *part, None, f"{error.reason}: {error}")
+    except AudioError as error:
+        yield Piece(path, None, None, None, f"{error.reason}: {error}")
+
+
+def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+    """Lists of pieces, of which `_BATCH` are clips, or fewer in the last one."""
+    batch, n_clips = [], 0
+    for piece in pieces:
+        batch.append(piece)
+        n_clips += piece.clip is not None
+        if n_clips == _BATCH:
+            yield batch
+            batch, n_clips = [], 0
+    if batch:
+        yield batch
+
+
+def _score(
+    models: Sequence[TrainedModel], batch: Sequence[Piece], frames: bool, pool: ThreadPoolExecutor
+) -> list[Scores]:
+    """Of each model, the scores of the clips in the batch; mean over its seeds."""
+    clips = [piece.clip.log_mel for piece in batch if piece.clip is not None]
+    if not clips:
+        return []
+    x = models[0].front_end.padded(clips)
+    jobs = [
+        [pool.submit(model.score, seed, x, frames) for seed in model.networks] for model in models
+    ]
+    return [Scores.mean([job.result() for job in of_model]) for of_model in jobs]
+
+
+def _frame_rows(
+    piece: Piece, model: TrainedModel, scores: Scores, number: int
+) -> Iterator[tuple[str, ...]]:
+    """Rows of the frames of a clip, the `number`th of a batch."""
+    log_mel, step = model.front_end.log_mel, model.frame_step
+    for frame, score in enumerate(scores.frame[number]):
+        row = frame * step
+        if row >= len(piece.clip.log_mel):
+            break  # behind the sound
+        centre = (row * log_mel.shift_samples + log_mel.frame_samples / 2) / log_mel.sample_rate
+        part = "" if scores.part is None else _decimal(scores.part[number, frame])
+        time = _decimal(piece.start + centre)
+        yield (*_place(piece), time, *model.name, model.seeds, _decimal(score), part)
+
+
+def _place(piece: Piece) -> tuple[str, ...]:
+    times = (piece.start, piece.end)
+    return piece.recording, *("" if time is None else _decimal(time) for time in times)
+
+
+def _decimal(number: float) -> str:
+    return f"{number:.9g}"
+
+
+@contextmanager
+def _table(path: str | os.PathLike, columns: Sequence[str]) -> Iterator[Any]:
+    """A writer of rows to a CSV file."""
+    with (
+        replace_when_whole(path) as temporary,
+        # A name need not be text.
+        open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        yield writer
+
+
+def _with_progress(pieces: Iterable[Piece], total: int) -> Iterator[Piece]:
+    """The pieces; how many recordings are done is said on stderr, as a bar if it is a terminal."""
+    on_terminal = sys.stderr.isatty()
+    started = reported = time.monotonic()
+    n_recordings, n_pieces, last = 0, 0, None
+
+    def report() -> None:
+        rate = n_pieces / max(time.monotonic() - started, 1e-9)
+        said = f"{n_recordings} of {total} recordings, {n_pieces} clips, {rate:.0f} per second"
+        if on_terminal:
+            bar = "#" * (_BAR * n_recordings // total)
+            print(f"\r[{bar:.<{_BAR}}] {said}\x1b[K", end="", file=sys.stderr, flush=True)
+        else:
+            print(said, file=sys.stderr)
+
+    for piece in pieces:
+        yield piece
+        n_pieces += 1
+        if piece.recording != last:
+            n_recordings, last = n_recordings + (last is not None), piece.recording
+        if time.monotonic() - reported >= (_BAR_SECONDS if on_terminal else _LINE_SECONDS):
+            reported = time.monotonic()
+            report()
+    n_recordings = total
+    report()
+    if on_terminal:
+        print(file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Files: whole or absent, in a few formats."""

@@ -1,0 +1,14 @@
+"""Parquet files."""
+
+import os
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from weakneg.io.files import replace_when_whole
+
+
+def write_table(path: str | os.PathLike, table: pa.Table) -> None:
+    """Write a Parquet file, whole or not at all; the same table gives the same bytes."""
+    with replace_when_whole(path) as temporary:
+        pa.parquet.write_table(table, temporary, compression="zstd")

@@ -1,0 +1,1 @@
+"""Where a job runs: devices, scratch disks and clusters."""

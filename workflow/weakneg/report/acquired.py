@@ -1,0 +1,113 @@
+"""Stage: of how many recordings the sound could be had, and why not of the others."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from weakneg.audio.outcome import OK
+from weakneg.audio.recordings import read_recordings
+from weakneg.audio.status_table import STATUS_COLUMNS
+from weakneg.io.csv import read_table, write_table
+from weakneg.io.files import replace_when_whole
+from weakneg.report.markdown import escape
+
+COLUMNS = ("class", "split", "listed", "ok", "share")
+SPLITS = ("train", "test")
+
+_EXAMPLES = 2  # messages of a status
+_LOSERS = 5  # classes that are named
+
+
+class Survivors(NamedTuple):
+    """Recordings of a class in a split: how many are listed, and how many could be had."""
+
+    name: str
+    split: str
+    listed: int
+    ok: int
+
+    @property
+    def share(self) -> float:
+        return self.ok / self.listed
+
+
+def write_acquired(
+    recordings_csv: str | os.PathLike,
+    status_csvs: Iterable[str | os.PathLike],
+    study: str,
+    title: str,
+    table: str | os.PathLike,
+    text: str | os.PathLike,
+) -> None:
+    """Write the survivors of each class to the CSV file `table`, and a summary to `text`.
+
+    study, title : name of the study, and what people read
+
+    Raises UserError when the list or a table of a shard cannot be read.
+    """
+    rows = [row for path in status_csvs for _, row in read_table(path, STATUS_COLUMNS)]
+    split_of = {each.id: each.split for each in read_recordings(recordings_csv)}
+    found = survivors(recordings_csv, (row["id"] for row in rows if row["status"] == OK))
+    write_table(table, COLUMNS, ((*each, f"{each.share:.4f}") for each in found))
+    with replace_when_whole(text) as temporary:
+        Path(temporary).write_text(_summary(rows, split_of, found, study, title), encoding="utf-8")
+
+
+def survivors(recordings_csv: str | os.PathLike, ok: Iterable[str]) -> list[Survivors]:
+    """The survivors of every class, sorted by class, the training split first.
+
+    ok : ids of the recordings that could be had
+    """
+    there = set(ok)
+    listed, had = Counter(), Counter()
+    for recording in read_recordings(recordings_csv):
+        for label in recording.labels:
+            listed[label, recording.split] += 1
+            had[label, recording.split] += recording.id in there
+    order = sorted(listed, key=lambda key: (key[0], SPLITS.index(key[1])))
+    return [Survivors(*key, listed[key], had[key]) for key in order]
+
+
+def _summary(
+    rows: list[dict[str, str]],
+    split_of: Mapping[str, str],
+    found: list[Survivors],
+    study: str,
+    title: str,
+) -> str:
+    counts = Counter((row["status"], split_of[row["id"]]) for row in rows)
+    in_all = Counter(row["status"] for row in rows)
+    messages: dict[str, Counter] = defaultdict(Counter)
+    for row in rows:
+        if row["message"]:
+            messages[row["status"]][row["message"]] += 1
+    lines = [
+        f"# {escape(title)}: what became of the recordings",
+        "",
+        f"{in_all[OK]:,} of {len(rows):,} could be had.",
+        "",
+        "| status | train | test | messages, such as |",
+        "|---|---:|---:|---|",
+    ]
+    for status, _ in sorted(in_all.items(), key=lambda item: (item[0] != OK, -item[1], item[0])):
+        examples = "; ".join(escape(text) for text, _ in messages[status].most_common(_EXAMPLES))
+        numbers = " | ".join(f"{counts[status, split]:,}" for split in SPLITS)
+        lines.append(f"| {status} | {numbers} | {examples} |")
+    losers = sorted((each for each in found if each.share < 1), key=lambda each: each.share)
+    if losers:
+        lines += ["", "The classes that lost most:", "", "| class | split | listed | ok |"]
+        lines.append("|---|---|---:|---:|")
+        lines += [
+            f"| {escape(each.name)} | {each.split} | {each.listed:,} | {each.ok:,} |"
+            for each in losers[:_LOSERS]
+        ]
+    if in_all.keys() - {OK}:
+        lines += [
+            "",
+            "What could not be had is not asked for again, unless the source says `retry_failed: "
+            f"true` and the shards are run again: `snakemake --cores all {study} --until "
+            "acquire_shard --forcerun acquire_shard`.",
+        ]
+    return "\n".join([*lines, ""])

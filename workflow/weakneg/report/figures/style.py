@@ -1,0 +1,274 @@
+"""The house style: what figures look like, and the parts that they share.
+
+Colours are Okabe and Ito's (and Tol's for strategies beyond the paper's), which colour-blind people
+tell apart; each strategy also has a marker and a line style of its own, so that grey prints work.
+Nothing here touches pyplot or changes matplotlib's settings outside `house_style`.
+"""
+
+import itertools
+import textwrap
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from weakneg.analysis.study import distinct_strategies, strategy_name, upper_bound
+from weakneg.report.formatting import number, seeds_phrase
+
+WIDTH = 7.1  # inches: the text width of a two-column page
+AP_LIMITS = (-0.02, 1.02)
+"""What an axis of average precision shows: the intervals of two seeds reach far beyond 0 and 1."""
+
+INK, MUTED, FAINT = "#222222", "#6B6B6B", "#D9D9D9"
+HOUSE_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "text.color": INK,
+    "text.parse_math": False,  # a class may be called "$5 $10"
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "figure.dpi": 200,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "weakneg",
+}
+# Whatever would name the date or the software's version in the file.
+METADATA = {
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".png": {"Software": None},
+}
+
+
+class Style(NamedTuple):
+    """How a strategy looks, everywhere."""
+
+    colour: str
+    marker: str
+    line: str | tuple
+
+
+# Least confidence, margin and entropy choose the same bags of a binary model: one colour for them.
+STYLES = {
+    "full": Style("#000000", "D", "-"),
+    "random": Style("#7A7A7A", "o", (0, (4, 1.5))),
+    "least_confidence": Style("#56B4E9", "v", (0, (1, 1))),
+    "margin": Style("#56B4E9", "^", (0, (1, 1))),
+    "entropy": Style("#56B4E9", "<", (0, (1, 1))),
+    "gradient_embedding": Style("#D55E00", "s", "-"),
+    "badge": Style("#0072B2", "P", "-"),
+    "kl_embedding": Style("#009E73", "X", (0, (5, 1, 1, 1))),
+    "kl_probability": Style("#E69F00", "p", (0, (3, 1, 1, 1, 1, 1))),
+    "svm_margin": Style("#CC79A7", "d", (0, (6, 1.5))),
+}
+_MORE_COLOURS = ("#332288", "#882255", "#999933", "#117733", "#8C510A", "#44AA99", "#AA4499")
+_MORE_MARKERS = ("h", ">", "8", "*", "H")
+_MORE_LINES = ("-", (0, (2, 1)), (0, (5, 1, 1, 1)))
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Matplotlib's defaults and `HOUSE_STYLE`, whatever a user's matplotlibrc says, for a while."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(HOUSE_STYLE)
+        yield
+
+
+def styles(study: dict) -> dict[str, Style]:
+    """Style of each strategy; those beyond the paper's take what is left, in study order."""
+    # Coprime lengths: 7 * 5 * 3 strategies before a combination comes again.
+    more = map(
+        Style,
+        itertools.cycle(_MORE_COLOURS),
+        itertools.cycle(_MORE_MARKERS),
+        itertools.cycle(_MORE_LINES),
+    )
+    return {s: STYLES[s] if s in STYLES else next(more) for s in study["strategies"]}
+
+
+CENTRED = {"ha": "center", "va": "center_baseline"}
+
+
+def canvas(height: float, study: dict, headline: str, subtitle: str) -> Figure:
+    """An empty figure of the page's width with its titles above and the study's note below.
+
+    height : in inches, of what is drawn; the lines of text come on top of it
+    """
+    above = textwrap.wrap(subtitle, 118)
+    below = textwrap.wrap(study["note"], 145)
+    top, bottom = 0.35 + 0.13 * len(above), 0.03 + (0.06 + 0.11 * len(below) if below else 0)
+    height += top + bottom
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    rect = (0.005, bottom / height, 0.985, 1 - (top + bottom) / height)
+    figure.get_layout_engine().set(rect=rect, wspace=0.04)
+    title = shorten(study["title"], 34)
+    figure.text(
+        0.012, 1 - 0.08 / height, f"{title}: {headline}", fontsize=9.5, fontweight="bold", va="top"
+    )
+    for size, lines, y in ((7.5, above, 1 - 0.27 / height), (6, below, (bottom - 0.05) / height)):
+        figure.text(0.012, y, "\n".join(lines), fontsize=size, color=MUTED, va="top")
+    return figure
+
+
+def legend_below(figure: Figure, *rows: Sequence[Artist]) -> None:
+    """A legend of one or more rows under the axes and above the study's note, 0.17 in a row."""
+    for row in reversed(rows):
+        figure.legend(
+            handles=row,
+            loc="lower center",
+            bbox_to_anchor=(0.5, _take_below(figure, 0.17)),
+            borderaxespad=0,
+            borderpad=0.2,
+            ncols=len(row),
+            handlelength=1.5,
+            handleheight=1.0,
+            columnspacing=1.4,
+        )
+
+
+def label_below(figure: Figure, text: str) -> None:
+    """What the x axes of all panels show, 0.17 in."""
+    figure.text(0.5, _take_below(figure, 0.17), text, ha="center", va="bottom")
+
+
+def _take_below(figure: Figure, inches: float) -> float:
+    """Take a line off what the layout gives to the axes, at its bottom; returns where it is."""
+    layout, part = figure.get_layout_engine(), inches / figure.get_figheight()
+    left, bottom, width, height = layout.get()["rect"]
+    layout.set(rect=(left, bottom + part, width, height - part))
+    return bottom
+
+
+def settle(figure: Figure) -> None:
+    """Lay the figure out once and for all, at rounded positions.
+
+    The constraint solver's last digits depend on where its objects lie in memory, and would
+    otherwise differ between two drawings of the same figure.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(edge, 5) for edge in axes.get_position(original=True).bounds])
+
+
+def nothing_to_compare(study: dict, reason: str = "") -> Figure:
+    """By default for the reason that there is one strategy."""
+    baseline = strategy_name(study["baseline"])
+    reason = (
+        reason or f"A comparison needs the baseline {baseline} and one more strategy in the study."
+    )
+    return canvas(0.7, study, "nothing to compare", reason)
+
+
+def rows_of(study: dict, strategies: Collection[str]) -> dict[str, float]:
+    """Height of each strategy's row, in study order; the upper bound comes last, set apart.
+
+    Strategies that share a run have one row: `strategies` are `distinct_strategies`.
+    """
+    competitors = [s for s in strategies if s != upper_bound(study)]
+    rows = {strategy: float(y) for y, strategy in enumerate(competitors)}
+    if upper_bound(study) in strategies:
+        rows[upper_bound(study)] = len(rows) + (0.4 if rows else 0.0)
+    return rows
+
+
+def label_rows(axes: Axes, rows: dict[str, float], study: dict) -> None:
+    """Strategy names on the y axis, first on top."""
+    axes.set_yticks(list(rows.values()), [label(study, s, 34) for s in rows], fontsize=8)
+    axes.set_ylim(max(rows.values()) + 0.6, -0.6)
+
+
+def label(study: dict, strategy: str, length: int) -> str:
+    """The name of a strategy in lines of at most `length`, with those that share its run."""
+    first, *others = (strategy_name(s) for s in distinct_strategies(study)[strategy])
+    lines = two_lines(first, length).split("\n")
+    for name in others:
+        if len(lines[-1]) + len(f" = {name}") <= min(length, 20):
+            lines[-1] += f" = {name}"
+        else:
+            lines += two_lines(f"= {name}", length).split("\n")
+    if strategy == upper_bound(study):
+        lines.append("(upper bound)")
+    return "\n".join(lines)
+
+
+def set_apart(axes: Axes, rows: dict[str, float], study: dict) -> None:
+    """A rule above the row of the upper bound."""
+    if upper_bound(study) in rows and len(rows) > 1:
+        axes.axhline(rows[upper_bound(study)] - 0.7, color=FAINT, linewidth=0.8, zorder=0)
+
+
+def logarithmic(axes: Axes) -> None:
+    """A logarithmic x axis with few plain numbers."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    subs = (1, 2, 5) if high / low < 60 else (1, 3) if high / low < 1000 else (1,)
+    narrow = high / low < 4
+    axes.xaxis.set_major_locator(
+        MaxNLocator(4, steps=[1, 2, 5, 10]) if narrow else LogLocator(subs=subs)
+    )
+    axes.xaxis.set_major_formatter(FuncFormatter(thousands))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def plain(value: float, _position: int) -> str:
+    return number(value, 10).rstrip("0").rstrip(".") or "0"
+
+
+def signed(value: float, position: int) -> str:
+    text = plain(abs(value), position)
+    return text if text == "0" else ("+" if value > 0 else "\N{MINUS SIGN}") + text
+
+
+def thousands(value: float, _position: int) -> str:
+    for unit, suffix in ((1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:g}{suffix}"
+    return f"{value:g}"
+
+
+def seeds_and_intervals(n_seeds: int) -> str:
+    if n_seeds == 1:
+        return "1 seed, so no interval"
+    return f"95% intervals over {seeds_phrase(n_seeds)}"
+
+
+def shorten(name: str, length: int) -> str:
+    """Cut a name that would push the drawing off the page."""
+    name = " ".join(str(name).split())
+    return name if len(name) <= length else name[: length - 1].rstrip() + "…"
+
+
+def two_lines(title: str, length: int) -> str:
+    """Break a title at a space or an underscore, so that panels do not write over each other."""
+    words = title.replace("_", "_ ").split(" ")
+    first = words.pop(0)
+    while words and len(first) + 1 + len(words[0]) <= length:
+        first += " " + words.pop(0)
+    lines = [line.replace("_ ", "_") for line in (first, " ".join(words)) if line]
+    return "\n".join(shorten(line, length) for line in lines)

@@ -1,0 +1,78 @@
+"""How strategies and numbers are written in tables and figures.
+
+A study is a plain dictionary:
+
+    name        of the study, as in file names
+    title       for people
+    classes     in the order to show
+    strategies  in the order to show
+    runs        {strategy: name of its run}; strategies of one run always choose the same bags
+    unit        what a bag is made of: "image", or "clip" where a bag is a whole clip
+    baseline    the strategy the others are compared with
+    upper_bound the strategy that is no competitor because it has no budget (default "full")
+    reference   None, or {"source": ..., "values": {strategy: {class: {"ap": .., "roc_auc": ..}}}}
+    note        one sentence to print below the tables, or ""
+"""
+
+import math
+from collections.abc import Callable, Iterable
+
+MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+
+
+def seeds_phrase(n_seeds: int) -> str:
+    """ "5 seeds", "1 seed"."""
+    return f"{n_seeds} seed{'' if n_seeds == 1 else 's'}"
+
+
+def classes_phrase(n_classes: int) -> str:
+    """ "40 classes", "1 class"."""
+    return f"{n_classes} class{'' if n_classes == 1 else 'es'}"
+
+
+def bootstrap_phrase(n_classes: int, n_seeds: int) -> str:
+    """What the interval of a comparison is drawn over, and whether it can be believed."""
+    text = f"95% bootstrap interval over classes{' and seeds' if n_seeds > 1 else ''}"
+    return text + (" (too narrow: few classes)" if n_classes < 10 else "")
+
+
+def measured_on(devices: Iterable[str]) -> str:
+    """Where seconds were measured; `devices` as in the table of costs, several joined by "; "."""
+    names = sorted({name for joined in devices for name in joined.split("; ")})
+    if len(names) == 1:
+        return f"on {names[0]}"
+    return f"on different machines, so not to be compared ({', '.join(names)})"
+
+
+def number(value: float, decimals: int = 3) -> str:
+    """ ".856" for 0.856: neither metric exceeds one, so the leading zero carries nothing."""
+    text = f"{value:.{decimals}f}"
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def signed_number(value: float, decimals: int = 3) -> str:
+    """ "+.012" for 0.012; what rounds to zero has no sign."""
+    text = number(abs(value), decimals)
+    if not text.strip(".0"):
+        return text
+    return f"{'+' if value > 0 else MINUS}{text}"
+
+
+def interval(low: float, high: float, write: Callable[[float], str]) -> str:
+    """ " [-.004, +.012]" behind a number, or nothing where there is no interval."""
+    return "" if math.isnan(low) else f" [{write(low)}, {write(high)}]"
+
+
+def percentage(share: float) -> str:
+    """ "0.6%", "28.1%"."""
+    return f"{100 * share:.1f}%"
+
+
+def seconds(value: float) -> str:
+    """ "0.03", "2.5", "1,234"."""
+    return f"{value:,.{0 if value >= 10 else 1 if value >= 1 else 2}f}"
+
+
+def p_value(p: float) -> str:
+    """ ".017", "< .001", or a dash where there is no test."""
+    return DASH if math.isnan(p) else "< .001" if p < 0.001 else number(p)

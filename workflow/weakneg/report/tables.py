@@ -1,0 +1,309 @@
+"""The tables people read: Table 1 of the paper with intervals, comparisons, ranks and costs.
+
+The CSV files are tidy and hold every digit; they are also the numbers behind the figures. The
+Markdown ones are for people. The study is the plain dictionary that `weakneg.report.formatting`
+describes.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from weakneg.analysis.comparison import (
+    average_ranks,
+    chance_of_two_fifths,
+    chance_range,
+    class_sizes,
+    compare,
+    costs,
+    paired_differences,
+    size_trend,
+)
+from weakneg.analysis.intervals import CONFIDENCE, MEAN_OVER_CLASSES, intervals
+from weakneg.analysis.metrics import METRICS, MORE_METRICS, read_metrics, select_study
+from weakneg.analysis.runs import SECONDS
+from weakneg.analysis.study import (
+    distinct_strategies,
+    joint_name,
+    reference_value,
+    strategy_name,
+    upper_bound,
+)
+from weakneg.io.files import replace_when_whole
+from weakneg.report.formatting import (
+    bootstrap_phrase,
+    classes_phrase,
+    interval,
+    measured_on,
+    number,
+    p_value,
+    percentage,
+    seconds,
+    seeds_phrase,
+    signed_number,
+)
+from weakneg.report.markdown import escape, markdown_table
+
+CLASSES_PER_BLOCK = 4
+MOST_CLASSES_IN_BLOCKS = 12  # more of them are the rows of one table of APs
+
+
+def write_tables(metrics_csv: str | Path, study: dict, output_folder: str | Path) -> None:
+    """Write table1, win_counts and cost as .csv and .md; ranks, differences, class_size as .csv.
+
+    Raises UserError when the metrics lack a class, strategy or seed of the study.
+    """
+    metrics = select_study(read_metrics(metrics_csv), study)
+    n_seeds = metrics["seed"].nunique()
+    cells = pd.concat(
+        [intervals(metrics, metric) for metric in (*METRICS, *MORE_METRICS)], ignore_index=True
+    )
+    cells["reference"] = [
+        reference_value(study, row["strategy"], row["class"], row["metric"])
+        for _, row in cells.iterrows()
+    ]
+    sizes = class_sizes(metrics)
+    comparisons, ranks, differences, trends = (
+        pd.concat([function(metrics, study, metric) for metric in METRICS], ignore_index=True)
+        for function in (compare, average_ranks, paired_differences, size_trend)
+    )
+    cost = costs(metrics, study)
+
+    tables = {
+        "table1": cells.join(sizes[["n_positive", "prevalence"]], on="class"),
+        "win_counts": comparisons,
+        "ranks": ranks,
+        "differences": differences,
+        "class_size": trends,
+        "cost": cost,
+    }
+    texts = {
+        "table1": _table1(cells, sizes, study, n_seeds),
+        "win_counts": [*_win_counts(comparisons, study, n_seeds), *_ranks(ranks, study)],
+        "cost": _cost(cost, study, n_seeds),
+    }
+    folder = Path(output_folder)
+    for name, table in tables.items():
+        with replace_when_whole(folder / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+    note = [f"{study['note']}\n"] if study["note"] else []
+    for name, parts in texts.items():
+        with replace_when_whole(folder / f"{name}.md") as temporary:
+            temporary.write_text("\n".join([*parts, *note]), encoding="utf-8", newline="\n")
+
+
+# ---------------------------------------------------------------------------------------------
+# Table 1
+
+
+def _table1(cells: pd.DataFrame, sizes: pd.DataFrame, study: dict, n_seeds: int) -> list[str]:
+    """Strategies in blocks of a few classes each or, of many classes, one table of their APs."""
+    by_key = cells.set_index(["strategy", "class", "metric"])
+    competitors = [s for s in study["strategies"] if s != upper_bound(study)]
+
+    def cell(strategy: str, class_name: str, metric: str) -> str:
+        row = by_key.loc[(strategy, class_name, metric)]
+        best = max(
+            (by_key.loc[(other, class_name, metric), "mean"] for other in competitors),
+            default=None,
+        )
+        text = number(row["mean"])
+        if strategy in competitors and row["mean"] == best:
+            text = f"**{text}**"
+        if n_seeds > 1:
+            text += f" ± {number(row['high'] - row['mean'])}"
+        if pd.notna(row["reference"]):
+            text += f" (paper {_published(row['reference'])})"
+        return text
+
+    many = len(study["classes"]) > MOST_CLASSES_IN_BLOCKS
+    caption = f"{study['title']}: {'AP, ' if many else ''}{_over_seeds(n_seeds, 'mean')}"
+    caption += f"; bold: the best of each {'class' if many else 'column'}"
+    if len(competitors) < len(study["strategies"]):
+        caption += f" apart from {strategy_name(upper_bound(study))}, the upper bound"
+    if cells["reference"].notna().any():
+        caption += f"; paper: {study['reference']['source']}"
+    if not many:
+        return [f"{caption}.\n", *_blocks_of_classes(cell, study)]
+    caption += (
+        "; positives: positive training bags; prevalence: share of positive test bags. ROC-AUC,"
+        " lift, F1 and g-mean are in table1.csv"
+    )
+    return [f"{caption}.\n", _rows_of_classes(cell, sizes, study)]
+
+
+def _blocks_of_classes(cell: Callable[[str, str, str], str], study: dict) -> list[str]:
+    """A row per strategy; the mean over classes stands in the last columns of the last block."""
+    classes = [*study["classes"], MEAN_OVER_CLASSES]
+    # The mean joins the last block of classes instead of standing alone.
+    starts = range(0, len(study["classes"]), CLASSES_PER_BLOCK)
+    blocks = [classes[start : start + CLASSES_PER_BLOCK] for start in starts]
+    if blocks[-1][-1] != MEAN_OVER_CLASSES:
+        blocks[-1].append(MEAN_OVER_CLASSES)
+    columns = [[(c, metric) for c in block for metric in METRICS] for block in blocks]
+    return [
+        markdown_table(
+            [
+                "Strategy",
+                *(f"{escape(class_name)} {METRICS[metric]}" for class_name, metric in block),
+            ],
+            [
+                [strategy_name(strategy), *(cell(strategy, *column) for column in block)]
+                for strategy in study["strategies"]
+            ],
+        )
+        for block in columns
+    ]
+
+
+def _rows_of_classes(cell: Callable[[str, str, str], str], sizes: pd.DataFrame, study: dict) -> str:
+    """A row per class and a column per run, of AP alone."""
+    strategies = list(distinct_strategies(study))
+    written = {
+        name: [f"{size['n_positive']:,.0f}", percentage(size["prevalence"])]
+        for name, size in sizes.iterrows()
+    }
+    return markdown_table(
+        ["Class", "Positives", "Prevalence", *(joint_name(study, s) for s in strategies)],
+        [
+            [escape(name), *written.get(name, ["", ""]), *(cell(s, name, "ap") for s in strategies)]
+            for name in (*study["classes"], MEAN_OVER_CLASSES)
+        ],
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# Comparisons
+
+
+def _win_counts(comparisons: pd.DataFrame, study: dict, n_seeds: int) -> list[str]:
+    baseline = strategy_name(study["baseline"])
+    if comparisons.empty:
+        return [
+            f"{study['title']}: nothing to count, because a comparison needs the baseline"
+            f" {baseline} and one more strategy.\n"
+        ]
+    n_classes = len(study["classes"])
+    caption = (
+        f"{study['title']}: number of classes (of {n_classes}) on which a strategy is better or"
+        f" worse than {baseline} by its {_over_seeds(n_seeds, 'mean difference', bounds=False)}"
+    )
+    if n_seeds > 1:
+        caption += (
+            "; in parentheses those whose interval excludes zero, of which chance alone gives about"
+            f" {n_classes * (1 - CONFIDENCE) / 2:.2g} on each side"
+        )
+    if n_classes > 1:
+        caption += f"; in brackets: {bootstrap_phrase(n_classes, n_seeds)}"
+    competitors = comparisons.loc[comparisons["metric"] == "ap", "sign_p_holm"].count()
+    caption += (
+        "; p: exact two-sided sign test and two-sided Wilcoxon signed-rank test over classes, ties"
+        f" left out; Holm: the p before it, corrected for {competitors} comparisons"
+    )
+    if upper_bound(study) in comparisons["strategy"].tolist():
+        caption += f" (not for {strategy_name(upper_bound(study))}, which is no competitor)"
+
+    def with_clear(row: pd.Series, kind: str) -> str:
+        return f"{row[kind]} ({row[f'clear_{kind}']})" if n_seeds > 1 else str(row[kind])
+
+    parts = []
+    for metric, title in METRICS.items():
+        rows = [
+            [
+                joint_name(study, row["strategy"])
+                + (" (upper bound)" if row["strategy"] == upper_bound(study) else ""),
+                with_clear(row, "wins")
+                + interval(row["wins_low"], row["wins_high"], "{:.0f}".format),
+                str(row["ties"]),
+                with_clear(row, "losses"),
+                p_value(row["sign_p"]),
+                p_value(row["sign_p_holm"]),
+                signed_number(row["difference"])
+                + interval(row["difference_low"], row["difference_high"], signed_number),
+                p_value(row["wilcoxon_p"]),
+                p_value(row["wilcoxon_p_holm"]),
+            ]
+            for _, row in comparisons[comparisons["metric"] == metric].iterrows()
+        ]
+        header = [title, "Better", "Tie", "Worse", "Sign p", "Holm"]
+        header += ["Mean difference", "Wilcoxon p", "Holm"]
+        parts.append(markdown_table(header, rows))
+    low, high = chance_range(n_classes)
+    enough, chance = chance_of_two_fifths(n_classes)
+    caption += (
+        f". For scale: of {n_classes} tosses of a fair coin, {low} to {high} are won at least 95%"
+        f" of the time, and 40% of them ({enough}) or more {100 * chance:.0f}% of the time."
+    )
+    return [f"{caption}\n", *parts]
+
+
+def _ranks(ranks: pd.DataFrame, study: dict) -> list[str]:
+    by_metric = {
+        metric: ranks[ranks["metric"] == metric].set_index("strategy") for metric in METRICS
+    }
+    first = next(iter(by_metric.values()))
+    if len(first) < 2:
+        return []
+    tests = ", ".join(
+        f"{title} {p_value(by_metric[metric]['friedman_p'].iloc[0])}"
+        for metric, title in METRICS.items()
+    )
+    caption = (
+        f"Average rank over classes, 1 being the best; p of the Friedman test: {tests}. Ranks that"
+        f" differ by less than {first['critical_difference'].iloc[0]:.2f} are not told apart"
+        " (Nemenyi's critical difference, 95%)."
+    )
+    rows = [
+        [
+            joint_name(study, strategy),
+            *(f"{table.loc[strategy, 'average_rank']:.2f}" for table in by_metric.values()),
+        ]
+        for strategy in first.index
+    ]
+    return [f"{caption}\n", markdown_table(["Rank by", *METRICS.values()], rows)]
+
+
+def _cost(cost: pd.DataFrame, study: dict, n_seeds: int) -> list[str]:
+    n_classes = len(study["classes"])
+    caption = (
+        f"{study['title']}: AP on the test bags, its difference to"
+        f" {strategy_name(study['baseline'])}, and what the training took, on average over"
+        f" {classes_phrase(n_classes)} and {seeds_phrase(n_seeds)}"
+    )
+    if n_classes > 1:
+        caption += f"; in brackets: {bootstrap_phrase(n_classes, n_seeds)}"
+    caption += (
+        "; bags: trained on, over all epochs; seconds: in all, and for each part of an epoch,"
+        f" {measured_on(cost['devices'])}."
+    )
+    rows = [
+        [
+            joint_name(study, row["strategy"]),
+            number(row["ap"]),
+            signed_number(row["difference"])
+            + interval(row["difference_low"], row["difference_high"], signed_number),
+            f"{row['bags_trained']:,.0f}",
+            *(seconds(row[column]) for column in ("seconds", *SECONDS)),
+        ]
+        for _, row in cost.iterrows()
+    ]
+    parts = [column.removeprefix("seconds_").capitalize() for column in SECONDS]
+    header = ["Strategy", "AP", "Difference", "Bags", "Seconds", *parts]
+    return [f"{caption}\n", markdown_table(header, rows)]
+
+
+# ---------------------------------------------------------------------------------------------
+# Parts that tables share
+
+
+def _published(value: float) -> str:
+    """Published values have two decimals, sometimes three."""
+    return number(value).removesuffix("0")
+
+
+def _over_seeds(n_seeds: int, mean: str, bounds: bool = True) -> str:
+    if n_seeds == 1:
+        return f"{'value' if mean == 'mean' else 'difference'} with 1 seed (no interval)"
+    half_width = " ± half-width of the 95% Student-t interval" if bounds else ""
+    return f"{mean}{half_width} over {seeds_phrase(n_seeds)}"

@@ -1,0 +1,273 @@
+"""The fingerprint of a stage: a hash of all code that can change what the stage writes.
+
+Snakemake sees neither imported modules nor packages. So each rule passes the fingerprint of its
+stage as a parameter, and Snakemake runs the stage again when it changes. It is made of definitions
+(functions, classes, assigned names), not of files: an edit of one function in a module that many
+share reruns only what can call it, and moving a definition, renaming or splitting a module, or
+importing in another way reruns nothing. From the stage's own function it follows
+
+- the names that a definition uses, to where they are defined, through imports and re-exports. A
+  module that is used as a value, not by its attributes, counts as a whole; a class always does;
+- into plugins (the strategy, model, data set that the job names): every name in them that occurs
+  as an attribute or a string in what is reached. An instance that a plugin makes by keywords, such
+  as a data set, counts keyword by keyword in the same way;
+- the statements of every imported module that are not definitions, since importing runs them;
+- data files of the package that a string names, by their content;
+- of packages outside, the versions of those that change results, as the lock file pins them. The
+  installed versions are not asked: the same commit has the same fingerprint everywhere.
+
+Comments, docstrings, formatting and type hints are not part of it, except hints that work at run
+time: those of the fields of a class that has bases, such as a pydantic model. What a definition
+refers to counts by its content and not by its name or module, so two definitions of the same name
+are not confused.
+
+Nor is the effect seen of assigning for its own sake (`_ = register(f)`): write a call instead.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from weakneg.errors import UserError
+from weakneg.workspace.source_code import (
+    BODY,
+    Definition,
+    Import,
+    Module,
+    Target,
+    hash_of,
+    module_of,
+    parents,
+)
+
+PACKAGE = Path(__file__).resolve().parent.parent
+LOCK = PACKAGE.parent.parent / "envs" / "requirements.txt"
+
+# Imported name -> packages whose versions change results, those that it computes with included.
+# pandas, pyarrow, h5py and pydantic are not there: they carry numbers and do not make them.
+NUMBER_MAKERS = {
+    "matplotlib": ("matplotlib",),
+    "numpy": ("numpy",),
+    "scipy": ("scipy", "numpy"),
+    "sklearn": ("scikit-learn", "scipy", "numpy"),
+    "soundfile": ("soundfile",),
+    "torch": ("torch",),
+    "torchaudio": ("torchaudio", "torch"),
+    "torchvision": ("torchvision", "torch"),
+}
+
+
+def fingerprint(
+    entry: str, plugins: Iterable[str] = (), *, package: Path = PACKAGE, lock: Path = LOCK
+) -> str:
+    """Hash of the code that a stage can reach.
+
+    Parameters
+    ----------
+    entry : str
+        The stage's function, such as "weakneg.bags.draw:draw_bags", or a whole module.
+    plugins : iterable of str
+        Modules that it loads by name, as folder and file: "strategies.badge".
+    package, lock : Path
+        Folder of the package, and lock file in a form that pip reads.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+
+    Raises
+    ------
+    UserError
+        When a module, a function or the lock file is missing, when a module imports what cannot be
+        seen, or when plugins are loaded from a folder and none of them is named.
+    """
+    return _fingerprint(entry, tuple(plugins), package, lock)
+
+
+def explain(
+    entry: str, plugins: Iterable[str] = (), *, package: Path = PACKAGE, lock: Path = LOCK
+) -> dict[str, str]:
+    """What the fingerprint is made of: "module:definition" -> hash, and package -> its pins."""
+    reach = _reach(entry, tuple(plugins), package)
+    parts = {
+        f"{each.module.name}:{each.name}": hash_of(each.text)
+        for each in reach.found
+        if isinstance(each, Definition) and not each.is_empty
+    }
+    return dict(sorted(parts.items())) | reach.pins(lock)
+
+
+@cache
+def _fingerprint(entry: str, plugins: tuple[str, ...], package: Path, lock: Path) -> str:
+    reach = _reach(entry, plugins, package)
+    bodies = sorted(_graph(body) for body in reach.bodies if not body.is_empty)
+    roots = [_graph(root) for root in reach.roots]
+    return hash_of([roots, reach.asked, bodies, reach.pins(lock)])
+
+
+@cache
+def _graph(root: Target) -> str:
+    """Hash of a target and all that it reaches, numbered in the order of use, without names."""
+    numbers: dict[Target, int] = {root: 0}
+    waiting, found = [root], []
+    for each in waiting:  # grows
+        for target in each.targets:
+            if target not in numbers:
+                numbers[target] = len(numbers)
+                waiting.append(target)
+        found.append([_text_hash(each), *(numbers[target] for target in each.targets)])
+    return hash_of(found)
+
+
+@cache
+def _text_hash(target: Target) -> str:
+    return hash_of(target.text)
+
+
+@cache
+def _pins(lock: Path) -> dict[str, str]:
+    """Package -> `name==version ; marker`, joined where there is one for each Python version."""
+    try:
+        lines = lock.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{lock} cannot be read ({error.strerror}): run `make lock`.") from error
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        if match := re.match(r"([A-Za-z0-9._-]+)==[^\\#]*", line):
+            name = re.sub("[-_.]+", "-", match[1]).lower()
+            found.setdefault(name, []).append(" ".join(match[0].split()))
+    return {name: "; ".join(sorted(pins)) for name, pins in found.items()}
+
+
+# ----------------------------------------------------------------------------- what is reached
+@cache
+def _reach(entry: str, plugins: tuple[str, ...], package: Path) -> "_Reach":
+    return _Reach(entry, plugins, package)
+
+
+@cache
+def _folders(package: Path) -> dict[str, str]:
+    """Name of a folder of modules -> the package that it is."""
+    return {
+        folder.parent.name: ".".join(folder.parent.relative_to(package.parent).parts)
+        for folder in package.glob("**/__init__.py")
+    }
+
+
+def plugin_module(plugin: str, package: Path = PACKAGE) -> Module:
+    """The module of a plugin, "strategies.badge". Raises UserError when there is none."""
+    folder, _, name = plugin.partition(".")
+    return module_of(package, f"{_folders(package).get(folder, folder)}.{name}")
+
+
+class _Reach:
+    """The definitions that a stage can reach, and the packages outside that they use.
+
+    roots : the stage's function, or all that a module defines
+    found : all that is reached; bodies : those of the modules that are imported
+    asked : plugin -> name in it that is asked for -> hash of it and all that it reaches
+    """
+
+    def __init__(self, entry: str, plugins: tuple[str, ...], package: Path):
+        self._package = package
+        self.found: dict[Target, None] = {}
+        self.bodies: dict[Definition, None] = {}
+        self._attributes: set[str] = set()
+        self._plugin_folders: dict[str, Definition] = {}
+        self._asks_by_variable = False
+        name, _, function = entry.partition(":")
+        module = module_of(package, name)
+        if function and function not in module.definitions:
+            raise UserError(f"there is no {function} in {name}.")
+        names = [function] if function else sorted(module.definitions)
+        self.roots = [module.definitions[each] for each in names]
+        for root in self.roots:
+            self._reach(root)
+        self.asked: dict[str, dict[str, str]] = {plugin: {} for plugin in plugins}
+        self._reach_plugins({plugin: plugin_module(plugin, package) for plugin in plugins})
+        for folder, definition in self._plugin_folders.items():
+            if not any(p.startswith(f"{folder.rpartition('.')[2]}.") for p in plugins):
+                raise UserError(f"{definition.where}: name a plugin of {folder} that is loaded.")
+
+    def pins(self, lock: Path) -> dict[str, str]:
+        """Package -> its pins, of packages that make numbers."""
+        outside = set().union(*(d.outside for d in self.found if isinstance(d, Definition)))
+        needed = {made for name in outside for made in NUMBER_MAKERS.get(name, ())}
+        pins = _pins(lock)
+        return {name: pins.get(name, "not pinned") for name in sorted(needed)}
+
+    def _reach_plugins(self, modules: dict[str, Module]) -> None:
+        """Reach what of the plugins can be asked for, until nothing more is found."""
+        for module in modules.values():
+            for target in self._run(module):
+                self._reach(target)
+        before = -1
+        while before != len(self.found):
+            before = len(self.found)
+            for plugin, module in modules.items():
+                for name in sorted({*module.definitions, *module.imports}):
+                    target, _ = module.resolve(name)
+                    if self._asks_for(name) and name != BODY and isinstance(target, Target):
+                        self._ask(plugin, name, target)
+
+    def _asks_for(self, name: str) -> bool:
+        return self._asks_by_variable or name in self._attributes
+
+    def _ask(self, plugin: str, name: str, target: Target) -> None:
+        """Reach a name of a plugin; of an instance made by keywords, those that are asked for."""
+        asked = {name: target}
+        if isinstance(target, Definition) and target.parts:
+            asked = {name: target.without_parts} | {
+                f"{name}.{key}": part for key, part in target.parts.items() if self._asks_for(key)
+            }
+        for key, each in asked.items():
+            if key not in self.asked[plugin]:
+                self.asked[plugin][key] = _graph(each)
+                self._reach(each)
+
+    def _reach(self, target: Target) -> None:
+        waiting = [target]
+        while waiting:
+            each = waiting.pop()
+            if each in self.found:
+                continue
+            self.found[each] = None
+            waiting += each.targets
+            if isinstance(each, Module):
+                waiting += self._run(each)
+                continue
+            waiting += self._run(each.module)
+            self._attributes |= each.attributes
+            self._asks_by_variable |= each.asks_by_variable
+            for folder in each.plugin_folders:
+                self._plugin_folders.setdefault(folder, each)
+            for imported in each.imports.values():
+                waiting += self._run_import(imported)
+
+    def _run(self, module: Module) -> list[Target]:
+        """Importing a module runs its body, those of the packages around it, and its imports.
+
+        Returns what is reached by that, to be followed.
+        """
+        body = module.definitions[BODY]
+        if body in self.bodies:
+            return []
+        self.bodies[body] = None
+        found: list[Target] = [body]
+        for parent in parents(module.name):
+            found += self._run(module_of(self._package, parent))
+        for imported in module.imports.values():
+            found += self._run_import(imported)
+        return found
+
+    def _run_import(self, imported: Import) -> list[Target]:
+        if not imported.inside:
+            return []
+        module = module_of(self._package, imported.module)
+        target, _ = module.follow(imported)
+        found = self._run(module)
+        if isinstance(target, Module):
+            found += self._run(target)
+        return found

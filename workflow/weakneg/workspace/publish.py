@@ -1,0 +1,112 @@
+"""Copy what people read of a finished study, with the record of how it came about."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import h5py
+
+from weakneg.analysis.metrics import read_metrics
+from weakneg.analysis.runs import read_run
+from weakneg.config.stages import code_of_run
+from weakneg.errors import UserError
+from weakneg.io.files import replace_when_whole
+from weakneg.workspace.fingerprint import fingerprint
+
+
+def publish(
+    results: str | os.PathLike, target: str | os.PathLike, command: str, wall_time: str
+) -> None:
+    """Copy metrics, tables and figures of the study in `results` to `target`, add provenance.json.
+
+    command : the command that made the results; wall_time : how long it took, in words
+
+    provenance.json names both, the commit (that of the repository in the working directory, whose
+    code must be that of the runs), the versions, machine kind and code fingerprints of the runs,
+    their training time in all, and the SHA-256 of the feature stores (of sound: followed by their
+    shards), whose bytes depend on the data alone.
+
+    Raises UserError when the study is not finished, or other code than this commit's made it.
+    """
+    results, target = Path(results), Path(target)
+    if results.resolve() == target.resolve():
+        raise UserError(f"{target} holds the results themselves: publish to another folder.")
+    for part in ("metrics.csv", "tables", "figures"):
+        if not (results / part).exists():
+            raise UserError(f"{results / part} does not exist: finish the study first.")
+    metrics = read_metrics(results / "metrics.csv")
+    # Strategies that choose the same bags share a run; it is counted once.
+    trained = metrics.drop_duplicates(["class", "seed", "fingerprint", "ap", "seconds"])
+    provenance = {
+        "study": results.name,
+        "command": command,
+        "commit": _commit(),
+        "wall_time": wall_time,
+        "seeds": sorted(metrics["seed"].unique().tolist()),
+        "trained_models": len(trained),
+        "training_hours": round(trained["seconds"].sum() / 3600, 2),
+        "machines": sorted(metrics["device"].unique()),
+        "versions": _versions(results, set(metrics["fingerprint"])),
+        "fingerprints": metrics.groupby("strategy")["fingerprint"].unique().map(list).to_dict(),
+        "features_sha256": {
+            split: _digest(results / "features" / f"{split}.h5") for split in ("train", "test")
+        },
+    }
+    with replace_when_whole(target / "provenance.json") as path:
+        path.write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
+        # All is copied before anything is replaced.
+        for part in ("tables", "figures"):
+            shutil.copytree(results / part, path.parent / part, ignore=shutil.ignore_patterns(".*"))
+        shutil.copy(results / "metrics.csv", path.parent)
+        for part in ("tables", "figures"):
+            shutil.rmtree(target / part, ignore_errors=True)
+        for part in ("tables", "figures", "metrics.csv"):
+            os.replace(path.parent / part, target / part)
+
+
+def _digest(store: Path) -> str:
+    """SHA-256 of a feature store, and of the shards behind it."""
+    shards = []
+    with h5py.File(store) as file:
+        if file["x"].is_virtual:
+            shards = [store.parent / source.file_name for source in file["x"].virtual_sources()]
+    digest = hashlib.sha256()
+    for path in (store, *shards):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _versions(results: Path, fingerprints: set[str]) -> list[dict]:
+    """What made the runs, without the device; refuses runs that other code made."""
+    versions = set()
+    for path in sorted(results.glob("runs/*/*/run.json")):
+        run = read_run(path.parent)
+        if run["fingerprint"] not in fingerprints:
+            continue  # left over from a larger grid
+        entry, *plugins = code_of_run(run["settings"])
+        if run["fingerprint"] != fingerprint(entry, plugins):
+            raise UserError(
+                f"{path} was made by other code than this commit's: run the study again."
+            )
+        for made_with in run["made_with"].values():
+            versions.add(json.dumps({k: v for k, v in made_with.items() if k != "device"}))
+    return [json.loads(text) for text in sorted(versions)]
+
+
+def _commit() -> str:
+    try:
+        changes = _git("status", "--porcelain", "--untracked-files=no")
+        commit = _git("rev-parse", "HEAD")
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError("the commit is unknown: publish from a clone of the repository.") from error
+    if changes:
+        raise UserError("files of the repository are changed: commit them, run again and publish.")
+    return commit
+
+
+def _git(*arguments: str) -> str:
+    result = subprocess.run(["git", *arguments], check=True, capture_output=True, text=True)
+    return result.stdout.strip()

@@ -1,0 +1,294 @@
+"""What is done in each study, what would run and why: `python -m weakneg status`.
+
+Snakemake itself is asked, in a dry run, so that the answer is that of `snakemake -n`; what it says
+about its jobs is put into words here.
+"""
+
+import ast
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from weakneg.errors import UserError
+from weakneg.workspace.fingerprint import explain
+from weakneg.workspace.provenance import read_code
+
+_MOST_NAMED = 3  # changes that a line names; of more it says how many
+
+
+class Job(NamedTuple):
+    """A job of the workflow, as Snakemake sees it in a dry run.
+
+    study : None for what several studies use; strategy : None where the job is of no single one
+    why : what makes it run, in words; "" when it only follows others that run; None when it is done
+    seconds : that it took when it last ran; None if it never did
+    run : folder of the run that it trains, if it does
+    """
+
+    study: str | None
+    rule: str
+    strategy: str | None
+    why: str | None
+    seconds: float | None
+    run: Path | None
+
+
+def status(studies: Sequence[str], settings: Sequence[str]) -> str:
+    """What `python -m weakneg status` prints.
+
+    studies : their names; none: those of config.yaml
+    settings : "key=value" each, as behind Snakemake's `--config`
+
+    Raises UserError when Snakemake cannot plan what it is asked for.
+    """
+    jobs = _plan(studies, settings)
+    of_study = defaultdict(list)
+    for job in jobs:
+        of_study[job.study].append(job)
+    shared = of_study.pop(None, [])
+    if any(job.why is not None for job in shared):
+        of_study = {"data": shared} | of_study
+    time = _Times(jobs)
+    return "\n\n".join("\n".join(_study_lines(name, of_study[name], time)) for name in of_study)
+
+
+def _study_lines(name: str, jobs: Sequence[Job], time: "_Times") -> Iterator[str]:
+    waiting = [job for job in jobs if job.why is not None]
+    if waiting:
+        yield f"{name}: {len(waiting)} of {_count(len(jobs), 'job')} would run{time.of(waiting)}"
+    else:
+        yield f"{name}: done"
+    reasons = defaultdict(list)
+    for job in waiting:
+        reasons[job.why].append(job)
+    followers = reasons.pop("", [])
+    for why, group in reasons.items():
+        yield f"  {_names(group)}: {why}{time.of(group)}"
+    if followers:
+        yield f"  what follows{time.of(followers)}: {_names(followers)}"
+    yield from _made_with(job.run for job in jobs if job.run and job.why is None)
+
+
+def _names(jobs: Iterable[Job]) -> str:
+    """ "train_run 4 (badge, margin), 7 figures"."""
+    rules = Counter(job.rule for job in jobs)
+    figures = [rule for rule in rules if rule.startswith("draw_") and rule != "draw_bags"]
+    if len(figures) > _MOST_NAMED:
+        rules["figures"] = sum(rules.pop(rule) for rule in figures)
+    strategies = defaultdict(dict)
+    for job in jobs:
+        if job.strategy:
+            strategies[job.rule][job.strategy] = None
+    words = []
+    for rule, number in rules.items():
+        of = strategies[rule]
+        which = f" ({', '.join(of)})" if 0 < len(of) <= _MOST_NAMED else ""
+        words.append(f"{rule}{f' {number}' if number > 1 else ''}{which}")
+    return ", ".join(words)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+# ----------------------------------------------------------------------------- asking Snakemake
+def _plan(studies: Sequence[str], settings: Sequence[str]) -> list[Job]:
+    """All jobs behind the studies, targets left out, in the order of the workflow."""
+    from snakemake.api import SnakemakeApi
+    from snakemake.cli import parse_config
+    from snakemake.exceptions import RuleException, WorkflowError
+    from snakemake.settings.enums import Quietness
+    from snakemake.settings.types import (
+        ConfigSettings,
+        DAGSettings,
+        OutputSettings,
+        ResourceSettings,
+    )
+
+    if not Path("Snakefile").exists():
+        raise UserError("there is no Snakefile here: run this where you run snakemake.")
+    try:
+        config = parse_config(settings)
+        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+            workflow = api.workflow(
+                ResourceSettings(),
+                config_settings=ConfigSettings(config=config),
+                snakefile=Path("Snakefile"),
+            )
+            # The interface hands out neither rules nor jobs: what begins with _ is Snakemake's own.
+            # As profiles/default says: what was interrupted runs again.
+            for study in studies:
+                if not workflow._workflow.is_rule(study):
+                    raise UserError(f"there is no study {study}: see workflow/studies.")
+            dag = workflow.dag(DAGSettings(targets=set(studies), force_incomplete=True))
+            dag.execute_workflow(executor="dryrun")
+            planned = workflow._workflow.dag
+            levels = [sorted(level, key=str) for level in planned.toposorted()]
+            return [_job(planned, job) for level in levels for job in level if not job.rule.norun]
+    except (WorkflowError, RuleException, ValueError) as error:
+        raise UserError(" ".join(str(error).split())) from error
+
+
+def _job(dag: Any, job: Any) -> Job:
+    wildcards = job.wildcards_dict
+    study = wildcards.get("study")
+    record = dag.workflow.persistence.metadata(job.output[0])
+    ran = record and record.endtime and record.starttime
+    run = Path(job.output[0]).parent if job.rule.name == "train_run" else None
+    return Job(
+        study=study,
+        rule=job.rule.name,
+        strategy=wildcards.get("strategy"),
+        why=_why(dag, job) if dag.needrun(job) else None,
+        seconds=record.endtime - record.starttime if ran else None,
+        run=run,
+    )
+
+
+def _why(dag: Any, job: Any) -> str:
+    """What makes a job run, in words; "" when it only follows others."""
+    reason, records = dag.reason(job), dag.workflow.persistence
+    words = []
+    if missing := reason.missing_output:
+        # Deleted, or of a job that failed: Snakemake's records do not tell.
+        gone = [file for file in missing if records.metadata(file)]
+        words.append(f"{_some(gone)} missing" if gone else "not made yet")
+    if reason.incomplete_output:
+        words.append("interrupted")
+    if changed := reason.updated_input - reason.updated_input_run:
+        words.append(f"{_some(changed)} changed")
+    if reason.code_changed:
+        words.append("its command in workflow/rules changed")
+    if reason.params_changed:
+        words += _params_words(reason.params_changed)
+    elif reason.input_changed:
+        words.append("other input files than before")
+    if reason.forced:
+        words.append("forced")
+    return "; ".join(dict.fromkeys(words))
+
+
+def _some(names: Iterable[str]) -> str:
+    names = sorted(map(str, names))
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+# ----------------------------------------------------------------------------- what changed
+def _params_words(change: Any) -> Iterator[str]:
+    """What changed in the parameters of a job.
+
+    Snakemake knows those from before as sets of texts (of Python literals): the code is a list of
+    fingerprint, stage and plugins, settings are JSON.
+    """
+    before, now = ([_read(text) for text in texts] for texts in (change.only_old, change.only_new))
+    for code in filter(_is_code, now):
+        earlier = [other for other in before if _is_code(other)]
+        yield from _code_words(earlier[0] if earlier else [""], code)
+    old, new = ([each for each in params if not _is_code(each)] for params in (before, now))
+    if len(old) == len(new) == 1:
+        yield _some(_differences(old[0], new[0], ""))
+    elif old or new:
+        yield "other parameters than before"
+
+
+def _read(text: str) -> Any:
+    value = ast.literal_eval(text)
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except json.JSONDecodeError:
+        return value
+
+
+def _is_code(param: Any) -> bool:
+    return isinstance(param, list) and len(param) > 1 and ":" in str(param[1])
+
+
+def _code_words(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
+    """Which definitions changed between two fingerprints of a stage."""
+    old, new = read_code(before[0])["parts"], explain(now[1], now[2:])
+    if not old:
+        yield "the code changed"
+        return
+    words = []
+    for part in sorted(old.keys() | new.keys()):
+        if old.get(part) != new.get(part):
+            module, _, name = part.partition(":")
+            if not name:  # a package and its pins
+                words.append(f"{old.get(part, 'nothing')} -> {new.get(part, 'nothing')}")
+                continue
+            file = f"{module.removeprefix('weakneg.').replace('.', '/')}.py"
+            words.append(file if name == "<module>" else f"{file}:{name}")
+    # A definition that came or went is followed by one that uses it, which says more.
+    changed = [f"{word} changed" if "->" not in word else word for word in words]
+    yield _some(changed)
+
+
+def _differences(old: Any, new: Any, key: str) -> Iterator[str]:
+    """ "training.epochs 25 -> 26" for each place in which two values from JSON differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in [*old, *(name for name in new if name not in old)]:
+            if old.get(name) != new.get(name):
+                inner = f"{key}.{name}" if key else name
+                yield from _differences(old.get(name), new.get(name), inner)
+    elif isinstance(old, list) and isinstance(new, list):
+        gone = [each for each in old if each not in new]
+        more = [each for each in new if each not in old]
+        words = [f"without {_some(gone)}"] * bool(gone) + [f"with {_some(more)}"] * bool(more)
+        yield f"{key} {' and '.join(words) or 'in another order'}".strip()
+    else:
+        yield f"{key} {old} -> {new}".strip()
+
+
+# ----------------------------------------------------------------------------- times, machines
+class _Times:
+    """How long jobs take, from how long they and their like took."""
+
+    def __init__(self, jobs: Iterable[Job]):
+        self._known = defaultdict(list)
+        for job in jobs:
+            if job.seconds is not None:
+                for key in self._keys(job):
+                    self._known[key].append(job.seconds)
+
+    @staticmethod
+    def _keys(job: Job) -> list[tuple]:
+        return [
+            (job.study, job.rule, job.strategy),
+            (job.study, job.rule),
+            (job.rule, job.strategy),
+            (job.rule,),
+        ]
+
+    def of(self, jobs: Sequence[Job]) -> str:
+        """ ", about 12 min" of one job after the other; or nothing where it cannot be known."""
+        total = 0.0
+        for job in jobs:
+            known = next((self._known[key] for key in self._keys(job) if self._known[key]), None)
+            if known is None:
+                return ""
+            total += job.seconds if job.seconds is not None else sum(known) / len(known)
+        return f", about {_duration(total)}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _made_with(runs: Iterable[Path]) -> Iterator[str]:
+    """What finished runs were trained with, most of them first."""
+    made = Counter()
+    for run in runs:
+        try:
+            record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError):
+            continue
+        commit = read_code(record["fingerprint"])["commit"]
+        for each in {(e["torch"], e["device"]) for e in record["made_with"].values()}:
+            made[(*each, f", commit {commit}" if commit else "")] += 1
+    for (torch, device, commit), number in made.most_common():
+        yield f"  {_count(number, 'run')} trained with torch {torch} on {device}{commit}"
