@@ -32,10 +32,11 @@ lock: .venv/requirements-dev.txt
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --custom-compile-command "make lock" $$name.in --output-file $$name.txt || exit 1; done
 
-# The environment, from a lock; the copy of the lock in it says that it is complete.
+# The environment: the packages of a lock, then the library of this clone, built by the setuptools of
+# the lock. The copy of the lock in it says that it is complete.
 .venv/%.txt: envs/%.txt | .venv
 	$(BIN)/python -m pip install --require-hashes --requirement $<
-	echo "$(CURDIR)/workflow" > "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')/weakneg.pth"
+	$(BIN)/python -m pip install --no-deps --no-build-isolation --editable .
 	cp $< $@
 
 .venv:
