@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -57,6 +58,12 @@ def test_an_editable_install_is_a_plain_path_so_that_PYTHONPATH_takes_precedence
     [wheel] = map(ZipFile, tmp_path.glob("*.whl"))
     [code] = [name for name in wheel.namelist() if name.endswith((".pth", ".py"))]
     assert wheel.read(code).decode().strip() == str(ROOT / "workflow")
+
+
+def test_the_citation_and_the_changelog_have_the_version_of_the_package():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    assert f"\n## {version} - " in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_rules_draw_the_figures_that_the_library_has():
