@@ -6,6 +6,10 @@
 #
 # Results of a study: results/<study>/{metrics.csv,tables,figures}.
 
+from snakemake.utils import min_version
+
+min_version("9.27")
+
 
 configfile: "config.yaml"
 
