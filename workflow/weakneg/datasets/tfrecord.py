@@ -1,4 +1,4 @@
-"""Reads the TFRecord files of AudioSet's features, without TensorFlow and without protobuf.
+"""Reads the TFRecord files of AudioSet's features, without TensorFlow.
 
 A TFRecord file is a sequence of records: length (uint64), masked CRC32C of the length (uint32), the
 content, masked CRC32C of the content (uint32), all little endian. Each content here is a
@@ -13,20 +13,34 @@ download page (names of the features).
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import google_crc32c
 
 MAX_RECORD_BYTES = 1 << 20
-"""Of a record to be parsed: a clip of AudioSet has 1.5 kB."""
+"""Size of the largest record that is parsed: a clip of AudioSet has 1.5 kB."""
 
 _MASK_DELTA = 0xA282EAD8
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
-_FLOAT = struct.Struct("<f")
 
-# Wire types, the lowest three bits of a field's key; the bits above are the field's number.
-_VARINT, _I64, _LEN, _I32 = 0, 1, 2, 5
+# Message -> its fields, numbered from 1, as in example.proto and feature.proto, with two
+# differences. Maps are written as repeated entries, which is what they are on the wire, with bytes
+# as keys: a name that is not UTF-8 is then skipped like any other name that is not asked for. And
+# the three kinds of a Feature are not a `oneof`: the kind that is asked for is read.
+_MESSAGES = {
+    "SequenceExample": {"context": "Features", "feature_lists": "FeatureLists"},
+    "Features": {"feature": "repeated FeatureEntry"},
+    "FeatureEntry": {"key": "bytes", "value": "Feature"},
+    "FeatureLists": {"feature_list": "repeated FeatureListEntry"},
+    "FeatureListEntry": {"key": "bytes", "value": "FeatureList"},
+    "FeatureList": {"feature": "repeated Feature"},
+    "Feature": {"bytes_list": "BytesList", "float_list": "FloatList", "int64_list": "Int64List"},
+    "BytesList": {"value": "repeated bytes"},
+    "FloatList": {"value": "repeated float"},
+    "Int64List": {"value": "repeated int64"},
+}
 
 
 class BadRecord(ValueError):
@@ -36,10 +50,16 @@ class BadRecord(ValueError):
 class ClipRecord(NamedTuple):
     """What a record says about its clip.
 
-    id : as in the file, any text of ASCII characters
-    start, end : seconds; any float, NaN included
-    labels : in the file's order, any integers
-    frames : one per second; 128 bytes each, if all is well
+    Attributes
+    ----------
+    id : str
+        As in the file: any text of ASCII characters.
+    start, end : float
+        Seconds; any float, NaN included.
+    labels : tuple of int
+        In the file's order; any integers of 64 bits.
+    frames : list of bytes
+        One per second; 128 bytes each in a sound file.
     """
 
     id: str
@@ -51,10 +71,23 @@ class ClipRecord(NamedTuple):
 
 # ----------------------------------------------------------------------------- framing
 def split_records(data: bytes) -> Iterator[bytes | None]:
-    """The contents of the records of a file, in order; None for one whose checksum is wrong.
+    """Split a TFRecord file into its records.
 
-    Raises BadRecord where the length of a record is damaged or reaches beyond the end of the file:
-    where the next record starts is unknown then.
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+
+    Yields
+    ------
+    bytes or None
+        The content of each record, in order; None if its checksum is wrong.
+
+    Raises
+    ------
+    BadRecord
+        If the length of a record is damaged or reaches beyond the end of the file: where the next
+        record starts is then unknown.
     """
     position, end = 0, len(data)
     while position < end:
@@ -74,158 +107,109 @@ def split_records(data: bytes) -> Iterator[bytes | None]:
 
 
 def masked_crc(data: bytes) -> int:
-    """The CRC32C of `data`, rotated and shifted as TFRecord stores it."""
+    """Compute the checksum of `data` as TFRecord stores it: a rotated and shifted CRC32C.
+
+    Parameters
+    ----------
+    data : bytes
+
+    Returns
+    -------
+    int
+        32 bits, unsigned.
+    """
     crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 # ----------------------------------------------------------------------------- one record
 def parse_clip(record: bytes) -> ClipRecord:
-    """The clip that a record holds: a SequenceExample with AudioSet's features.
+    """Parse a SequenceExample with AudioSet's features.
 
     These are `video_id` (bytes), `start_time_seconds`, `end_time_seconds` (float) and `labels`
     (int64) in the context, and the feature list `audio_embedding` (bytes). Others are skipped.
 
-    Raises BadRecord when the message is malformed, a feature of the context is missing or has
-    another type or number of values, or the record has more than MAX_RECORD_BYTES.
+    Parameters
+    ----------
+    record : bytes
+        The content of a record, as `split_records` yields it.
+
+    Returns
+    -------
+    ClipRecord
+        The clip; without frames if the record has no `audio_embedding`.
+
+    Raises
+    ------
+    BadRecord
+        If the message is malformed, a feature of the context is missing or has another type or
+        number of values, or the record has more than MAX_RECORD_BYTES.
     """
+    from google.protobuf.message import DecodeError  # slow to import, so not at the top
+
     if len(record) > MAX_RECORD_BYTES:
         raise BadRecord(f"it has {len(record)} bytes, more than {MAX_RECORD_BYTES}")
-    context: dict[bytes, tuple[int, int]] = {}
-    frames: list[bytes] = []
-    for key, begin, end in _fields(record, 0, len(record)):
-        if key == _key(1):  # SequenceExample.context
-            context |= _entries(record, begin, end)
-        elif key == _key(2):  # SequenceExample.feature_lists
-            value = _entries(record, begin, end).get(b"audio_embedding")
-            if value:
-                frames = _frames(record, *value)
+    try:
+        example = _sequence_example().FromString(record)
+    except DecodeError as error:
+        raise BadRecord("it is not a valid SequenceExample message") from error
+    # The last of several entries with the same key counts, as in any map of protocol buffers.
+    context = {entry.key: entry.value for entry in example.context.feature}
+    lists = {entry.key: entry.value for entry in example.feature_lists.feature_list}
+    frames = lists[b"audio_embedding"].feature if b"audio_embedding" in lists else ()
     return ClipRecord(
-        id=_id(_bytes_values(record, *_feature(context, b"video_id"))),
-        start=_float(record, context, b"start_time_seconds"),
-        end=_float(record, context, b"end_time_seconds"),
-        labels=_int64_values(record, *_feature(context, b"labels")),
-        frames=frames,
+        id=_id(context),
+        start=_float(context, "start_time_seconds"),
+        end=_float(context, "end_time_seconds"),
+        labels=tuple(_feature(context, "labels").int64_list.value),
+        frames=[_frame(each) for each in frames],
     )
 
 
-def _feature(context: dict[bytes, tuple[int, int]], name: bytes) -> tuple[int, int]:
-    if name not in context:
-        raise BadRecord(f"it has no {name.decode()}")
-    return context[name]
+@cache
+def _sequence_example() -> Any:
+    """The class of SequenceExample messages, built from `_MESSAGES`."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    field_types = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="sequence_example.proto", syntax="proto3")
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for number, (field_name, declared) in enumerate(fields.items(), start=1):
+            *repeated, kind = declared.split()
+            field = message.field.add(name=field_name, number=number)
+            field.label = field_types.LABEL_REPEATED if repeated else field_types.LABEL_OPTIONAL
+            if kind in _MESSAGES:
+                field.type, field.type_name = field_types.TYPE_MESSAGE, kind
+            else:
+                field.type = field_types.Type.Value(f"TYPE_{kind.upper()}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("SequenceExample"))
 
 
-def _id(values: list[bytes]) -> str:
+def _feature(context: dict[bytes, Any], name: str) -> Any:
+    if name.encode() not in context:
+        raise BadRecord(f"it has no {name}")
+    return context[name.encode()]
+
+
+def _id(context: dict[bytes, Any]) -> str:
+    values = _feature(context, "video_id").bytes_list.value
     if len(values) != 1 or not values[0].isascii():
         raise BadRecord("its video_id is not one text of ASCII characters")
     return values[0].decode("ascii")
 
 
-def _float(data: bytes, context: dict[bytes, tuple[int, int]], name: bytes) -> float:
-    """The one value of a Feature that holds a FloatList, packed or not."""
-    found = []
-    for values in _messages(data, *_feature(context, name), 2):  # Feature.float_list
-        for key, a, b in _fields(data, *values):
-            if key in (_key(1), _key(1, _I32)):
-                found.append((a, b))
-    if len(found) != 1 or found[0][1] - found[0][0] != _FLOAT.size:
-        raise BadRecord(f"its {name.decode()} is not one float")
-    return _FLOAT.unpack_from(data, found[0][0])[0]
+def _float(context: dict[bytes, Any], name: str) -> float:
+    values = _feature(context, name).float_list.value
+    if len(values) != 1:
+        raise BadRecord(f"its {name} is not one float")
+    return values[0]
 
 
-def _int64_values(data: bytes, begin: int, end: int) -> tuple[int, ...]:
-    """The values of a Feature that holds an Int64List, packed or not."""
-    found = []
-    for values in _messages(data, begin, end, 3):  # Feature.int64_list
-        for key, a, b in _fields(data, *values):
-            if key in (_key(1), _key(1, _VARINT)):
-                while a < b:
-                    value, a = _varint(data, a, b)
-                    found.append(value - (1 << 64) if value >> 63 else value)
-    return tuple(found)
-
-
-def _bytes_values(data: bytes, begin: int, end: int) -> list[bytes]:
-    """The values of a Feature that holds a BytesList."""
-    return [
-        data[a:b]
-        for values in _messages(data, begin, end, 1)  # Feature.bytes_list
-        for a, b in _messages(data, *values, 1)
-    ]
-
-
-def _frames(data: bytes, begin: int, end: int) -> list[bytes]:
-    """The values of a FeatureList, whose Features hold a BytesList of one value each."""
-    frames = []
-    for a, b in _messages(data, begin, end, 1):  # FeatureList.feature
-        values = _bytes_values(data, a, b)
-        if len(values) != 1:
-            raise BadRecord("a frame of its audio_embedding is not one string of bytes")
-        frames += values
-    return frames
-
-
-# ----------------------------------------------------------------------------- the wire format
-def _key(number: int, wire_type: int = _LEN) -> int:
-    return number << 3 | wire_type
-
-
-def _entries(data: bytes, begin: int, end: int) -> dict[bytes, tuple[int, int]]:
-    """Name -> bounds of the message, for Features and FeatureLists: both are a map in field 1."""
-    found = {}
-    for entry in _messages(data, begin, end, 1):
-        name, value = b"", (end, end)  # what an entry leaves out is empty
-        for key, a, b in _fields(data, *entry):
-            if key == _key(1):
-                name = data[a:b]
-            elif key == _key(2):
-                value = a, b
-        found[name] = value
-    return found
-
-
-def _messages(data: bytes, begin: int, end: int, number: int) -> Iterator[tuple[int, int]]:
-    """Bounds of the values of the fields with that number; those of other wire types skipped."""
-    wanted = _key(number)
-    for key, a, b in _fields(data, begin, end):
-        if key == wanted:
-            yield a, b
-
-
-def _fields(data: bytes, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Key and bounds of the value of each field of the message data[begin:end].
-
-    Raises BadRecord when one is cut short or reaches beyond `end`.
-    """
-    while begin < end:
-        key, begin = _varint(data, begin, end)
-        wire_type = key & 7
-        if wire_type == _LEN:
-            length, begin = _varint(data, begin, end)
-            stop = begin + length
-        elif wire_type == _VARINT:
-            stop = _varint(data, begin, end)[1]
-        elif wire_type in (_I32, _I64):
-            stop = begin + (4 if wire_type == _I32 else 8)
-        else:
-            raise BadRecord(f"a field has the wire type {wire_type}")
-        if stop > end:
-            raise BadRecord("a field reaches beyond the end of its message")
-        yield key, begin, stop
-        begin = stop
-
-
-def _varint(data: bytes, begin: int, end: int) -> tuple[int, int]:
-    """The unsigned number at data[begin:end], at most 64 bits, and where it ends."""
-    if begin < end and data[begin] < 0x80:  # nearly all of them, and much of the time goes here
-        return data[begin], begin + 1
-    value = 0
-    for shift in range(0, 70, 7):
-        if begin >= end:
-            raise BadRecord("a number is cut short")
-        byte = data[begin]
-        begin += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, begin
-    raise BadRecord("a number has more than 10 bytes")
+def _frame(feature: Any) -> bytes:
+    values = feature.bytes_list.value
+    if len(values) != 1:
+        raise BadRecord("a frame of its audio_embedding is not one string of bytes")
+    return values[0]
