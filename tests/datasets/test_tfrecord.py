@@ -40,7 +40,7 @@ from weakneg.datasets.tfrecord import (
     split_records,
 )
 
-WORKFLOW = Path(__file__).parents[1] / "workflow"
+WORKFLOW = Path(__file__).parents[2] / "workflow"
 
 
 def _printed(code: str, stdin: bytes = b"") -> str:
