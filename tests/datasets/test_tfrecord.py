@@ -55,7 +55,7 @@ def _printed(code: str, stdin: bytes = b"") -> str:
 
 
 def test_protobuf_is_only_imported_to_parse():
-    code = "import sys, weakneg.tfrecord; print('google.protobuf' in sys.modules)"
+    code = "import sys, weakneg.datasets.tfrecord; print('google.protobuf' in sys.modules)"
     assert _printed(code) == "False\n"
 
 
@@ -261,7 +261,7 @@ def test_a_record_of_a_million_fields_takes_bounded_memory():
     # Seen from outside: tracemalloc knows nothing of the memory that protobuf takes.
     code = """if True:
         import sys
-        from weakneg.tfrecord import parse_clip, split_records
+        from weakneg.datasets.tfrecord import parse_clip, split_records
 
         def peak_bytes():
             (kilobytes,) = (s for s in open("/proc/self/status") if s.startswith("VmHWM:"))
