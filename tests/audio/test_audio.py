@@ -16,19 +16,20 @@ import pytest
 import soundfile
 import torch
 import torchaudio
+from by_position import compute_shard
 from workspace import ROOT
 
 from weakneg.audio import decode
 from weakneg.audio.clips import _PIECE, clips_of, cut, in_order
 from weakneg.audio.decode import AudioError, find_ffmpeg, open_recording, resample
-from weakneg.audio.join import PSLA_MEAN, PSLA_STD, join_features
 from weakneg.audio.mel import WINDOWS, LogMel
 from weakneg.audio.recordings import LIST_COLUMNS
-from weakneg.audio.shards import shard_features
 from weakneg.audio.status_table import STATUS_COLUMNS
 from weakneg.bags.manifest import list_clips, read_bags
 from weakneg.config.sections import AudioSettings
 from weakneg.errors import UserError
+from weakneg.features.from_shards import PSLA_MEAN, PSLA_STD
+from weakneg.features.from_shards import join as join_features
 from weakneg.features.store import open_store, read_store
 from weakneg.io.hdf5 import content_digest
 from weakneg.training.data import BagData
@@ -368,7 +369,7 @@ def test_a_full_disk_is_no_fault_of_the_recording(tmp_path, monkeypatch):
     monkeypatch.setattr(decode, "_NO_ROOM_BYTES", math.inf)
     status = write_status(tmp_path / "s.csv", [ok("a", tmp_path / "a.m4a")])
     with pytest.raises(UserError, match=r"no room for temporary files in .*: make room"):
-        shard_features(status, SETTINGS, tmp_path / "s.h5", 1)
+        compute_shard(status, SETTINGS, tmp_path / "s.h5", 1)
 
 
 def test_conversions_leave_nothing_behind(tmp_path, monkeypatch):
@@ -569,7 +570,7 @@ def shard(tmp_path_factory) -> Path:
     ]
     output = folder / "000.h5"
     status = write_status(folder / "status.csv", rows)
-    shard_features(status, SETTINGS | {"waveform": True}, output, threads=2)
+    compute_shard(status, SETTINGS | {"waveform": True}, output, threads=2)
     return output
 
 
@@ -641,14 +642,14 @@ def test_waveforms_are_kept_in_16_bits(shard):
 def test_the_same_sound_gives_the_same_bytes(shard, tmp_path):
     time.sleep(1.1)  # another second
     again = tmp_path / "again.h5"
-    shard_features(shard.parent / "status.csv", SETTINGS | {"waveform": True}, again, threads=1)
+    compute_shard(shard.parent / "status.csv", SETTINGS | {"waveform": True}, again, threads=1)
     assert again.read_bytes() == shard.read_bytes()
 
 
 def test_clips_are_padded_or_cut_to_the_frames_asked_for(tmp_path):
     status = write_status(tmp_path / "s.csv", [ok("a", write(tmp_path / "a.wav", noise(12.0)))])
     for frames, length in ((1056, 998), (500, 500), (None, 998)):
-        shard_features(status, TEN_SECONDS | {"frames": frames}, tmp_path / "s.h5", 1)
+        compute_shard(status, TEN_SECONDS | {"frames": frames}, tmp_path / "s.h5", 1)
         with h5py.File(tmp_path / "s.h5") as file:
             assert file["x"].shape == (1, frames or 998, 128)
             assert file["length"][...].tolist() == [length]
@@ -676,19 +677,20 @@ def test_no_more_is_computed_than_is_soon_written():
 
 def test_progress_is_reported(tmp_path, capsys):
     sounds = [ok("a", write(tmp_path / "a.wav", noise())), ok("b", tmp_path / "a.wav")]
-    shard_features(write_status(tmp_path / "s.csv", sounds), SETTINGS, tmp_path / "s.h5", 1)
+    compute_shard(write_status(tmp_path / "s.csv", sounds), SETTINGS, tmp_path / "s.h5", 1)
     assert "s.h5: 2 of 2 recordings" in capsys.readouterr().err
 
 
 FULL_DISK = """
 import resource, signal, sys
-from weakneg.audio.shards import shard_features
+from weakneg.audio.shards import compute_shard
+from weakneg.config.stages import ShardSettings
 from weakneg.errors import UserError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 limit = int(sys.argv[3])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    shard_features(sys.argv[1], {settings}, sys.argv[2], 2)
+    compute_shard(sys.argv[1], ShardSettings(**{settings}), sys.argv[2], 2)
 except UserError as error:
     print(error)
 """
@@ -722,7 +724,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(tmp_path, limit):
 def test_a_status_table_that_is_not_one_is_an_error(tmp_path, text, message):
     (tmp_path / "s.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=message):
-        shard_features(tmp_path / "s.csv", SETTINGS, tmp_path / "s.h5", 1)
+        compute_shard(tmp_path / "s.csv", SETTINGS, tmp_path / "s.h5", 1)
     assert [path.name for path in tmp_path.iterdir()] == ["s.csv"]
 
 
@@ -759,7 +761,7 @@ def results(tmp_path_factory) -> Path:
             ]
             status = write_status(folder / "status.csv", rows)
             output = folder / "features" / "shards" / split / f"{number:03}.h5"
-            shard_features(status, SETTINGS | {"waveform": True}, output, 1)
+            compute_shard(status, SETTINGS | {"waveform": True}, output, 1)
     join(folder)
     return folder
 
@@ -817,7 +819,7 @@ def test_the_digest_of_a_store_is_that_of_what_its_shards_hold(results, tmp_path
     shards = copied / "features" / "shards" / "train"
     write(copied / "a.wav", noise(0.8, seed=99))  # as long as it was
     status = write_status(copied / "s.csv", [ok(name, copied / f"{name}.wav") for name in "ab"])
-    shard_features(status, SETTINGS | {"waveform": True}, shards / "000.h5", 1)
+    compute_shard(status, SETTINGS | {"waveform": True}, shards / "000.h5", 1)
     assert not set(digests(copied)) & set(before)
     (shards / "002.h5").unlink()
     with pytest.raises(UserError, match=r"train/002\.h5 is missing"):

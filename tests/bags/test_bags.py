@@ -5,15 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from by_position import build_features, draw_manifests
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from weakneg.bags.draw import Bags, draw_bags
-from weakneg.bags.manifest import build_manifests, read_manifest, write_manifest
+from weakneg.bags.draw import Bags
+from weakneg.bags.draw import draw as draw_bags
+from weakneg.bags.manifest import read_manifest, write_manifest
 from weakneg.bags.split import split_validation
 from weakneg.errors import UserError
-from weakneg.features.build import build_features, one_hot
+from weakneg.features.from_files import one_hot
 from weakneg.features.store import Store, read_store, write_store
 
 densities = st.one_of(st.just("uniform"), st.floats(0.01, 1.0))
@@ -247,7 +249,7 @@ def digits(tmp_path_factory) -> Path:
 
 
 def _build(stores: Path, target: Path, class_name: str = "3", **changes) -> dict[str, dict]:
-    build_manifests(
+    draw_manifests(
         stores / "train.h5",
         stores / "test.h5",
         class_name,

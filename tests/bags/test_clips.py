@@ -3,23 +3,21 @@
 import csv
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from by_position import score_run, train_run
 
 from weakneg.bags.manifest import list_clips, read_bags
-from weakneg.config.stages import RunSettings, ScoreSettings
+from weakneg.config.stages import ClassesSettings, RunSettings, ScoreSettings
 from weakneg.datasets import Clips, Problem
 from weakneg.errors import UserError
-from weakneg.features import build as features
-from weakneg.features import classes
-from weakneg.features.build import build_features
+from weakneg.features import classes, from_files
 from weakneg.features.store import Store, open_store, read_store, write_store
 from weakneg.training.data import BagData
-from weakneg.training.run import train_run
-from weakneg.training.scoring import score_run
 
 NAMES = ("Hum", "Hiss, loud", "Click")
 FILES = ("train.h5", "test.h5", "problems.csv")
@@ -56,8 +54,10 @@ def clips(tmp_path_factory) -> Path:
     """A folder with the stores, the manifests and the problems."""
     folder = tmp_path_factory.mktemp("clips")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features.datasets, "module", lambda name: Published)
-        build_features("made_up", None, *(folder / name for name in FILES))
+        patch.setattr(from_files.datasets, "module", lambda name: Published)
+        dataset = SimpleNamespace(name="made_up", list=None, test_split="test")
+        settings = SimpleNamespace(dataset=dataset, audio=None)
+        from_files.make(settings, None, [], *(folder / name for name in FILES))
     for split in ("train", "test"):
         list_clips(folder / f"{split}.h5", folder / f"{split}.csv")
     return folder
@@ -153,7 +153,8 @@ def test_a_class_that_the_store_lacks_is_named(clips):
 # ----------------------------------------------------------------------------- list of classes
 def _list(clips: Path, output: Path, names, monkeypatch) -> list[dict]:
     monkeypatch.setattr(classes.datasets, "module", lambda name: Published)
-    classes.list_classes(clips / "train.h5", clips / "test.h5", names, "made_up", output)
+    settings = ClassesSettings(classes=list(names), dataset="made_up")
+    classes.list_classes(clips / "train.h5", clips / "test.h5", settings, output)
     return list(csv.DictReader(output.open()))
 
 

@@ -35,9 +35,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow"))
 
 from weakneg.audio.decode import open_recording
 from weakneg.audio.mel import LogMel
-from weakneg.audio.shards import shard_features
+from weakneg.audio.shards import compute_shard
 from weakneg.audio.status_table import STATUS_COLUMNS
 from weakneg.config.sections import AudioSettings
+from weakneg.config.stages import ShardSettings
 
 SETTINGS = AudioSettings().model_dump(exclude={"statistics"})
 RATE, SECONDS = 16_000, 10.0
@@ -117,7 +118,7 @@ def decode(files: list[Path]) -> None:
 def write_shard(status: Path, folder: Path) -> None:
     shard = folder / "shard.h5"
     shard.unlink(missing_ok=True)
-    shard_features(status, SETTINGS, shard, 1)
+    compute_shard(status, ShardSettings(**SETTINGS), shard, 1)
 
 
 def seconds(call: Callable) -> float:
@@ -185,10 +186,12 @@ def compare_compressions(folder: Path, shard: Path, rounds: int) -> None:
 JOB = """
 import resource, sys, time
 import weakneg.config.load
-from weakneg.audio.shards import shard_features
+from weakneg.audio.shards import compute_shard
+from weakneg.config.stages import ShardSettings
+settings = ShardSettings(**{settings})
 begun = time.monotonic()
 imported = time.process_time()
-shard_features(sys.argv[1], {settings}, sys.argv[2], 1)
+compute_shard(sys.argv[1], settings, sys.argv[2], 1)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(imported, time.monotonic() - begun, peak / 1024)
 """

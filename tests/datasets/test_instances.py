@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from by_position import build_features, score_run, train_run
 from sklearn.metrics import roc_auc_score
 
 from weakneg.bags.manifest import list_clips, read_bags
@@ -15,10 +16,7 @@ from weakneg.config.load import load_study
 from weakneg.config.stages import RunSettings, ScoreSettings
 from weakneg.datasets import instances
 from weakneg.errors import UserError
-from weakneg.features.build import build_features
 from weakneg.features.store import read_store
-from weakneg.training.run import train_run
-from weakneg.training.scoring import score_run
 
 FORMATS = ("csv", "parquet", "h5")
 

@@ -12,22 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from by_position import compute_shard
 from workspace import ROOT
 
 from weakneg.analysis.selections import read_clips
-from weakneg.audio.acquire import acquire_shard
-from weakneg.audio.join import join_features
+from weakneg.audio.acquire import acquire as acquire_shard
 from weakneg.audio.recordings import list_recordings
-from weakneg.audio.shards import shard_features
 from weakneg.bags.manifest import list_clips, read_bags
 from weakneg.bags.split import split_validation
 from weakneg.config import load as config
 from weakneg.config.classes import class_names, class_slug
 from weakneg.config.source import SHARD_SIZE
-from weakneg.config.stages import FeaturesSettings
+from weakneg.config.stages import FeaturesSettings, ListSettings
 from weakneg.config.study import Study
 from weakneg.datasets import recordings
 from weakneg.errors import UserError
+from weakneg.features.from_shards import join as join_features
 from weakneg.features.store import read_store
 
 RATE = 16_000
@@ -334,7 +334,7 @@ def features(mine: Study, folder: str = "sounds") -> dict:
     """The stages from the list to the stores, as the workflow runs them; split -> its store."""
     settings = mine.features_settings()
     dataset = FeaturesSettings.model_validate(settings).dataset
-    list_recordings(dataset.name, dataset.list, dataset.test_split, folder, "recordings.csv")
+    list_recordings(ListSettings(dataset=dataset), folder, "recordings.csv")
     shards: dict[str, list[str]] = {}
     for split, names in mine.shards.items():
         for name in names:
@@ -343,7 +343,7 @@ def features(mine: Study, folder: str = "sounds") -> dict:
             acquire_shard(
                 "recordings.csv", split, int(name), SHARD_SIZE, source, folder, "no", status
             )
-            shard_features(status, mine.shard_settings(), shard, 1)
+            compute_shard(status, mine.shard_settings(), shard, 1)
             shards.setdefault(split, []).append(shard)
     outputs = ("train.h5", "test.h5", "problems.csv")
     join_features(

@@ -6,12 +6,13 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+from by_position import build_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weakneg.datasets import digits
 from weakneg.errors import UserError
-from weakneg.features.build import build_features, channel_statistics, one_hot
+from weakneg.features.from_files import channel_statistics, one_hot
 from weakneg.features.store import Store, open_store, read_store, write_store
 
 FILES = ("train.h5", "test.h5", "problems.csv")

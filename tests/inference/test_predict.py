@@ -11,18 +11,16 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from by_position import compute_shard, score_run, train_run
 
 from weakneg.__main__ import main
-from weakneg.audio.join import join_features
 from weakneg.audio.recordings import write_recordings
-from weakneg.audio.shards import shard_features
 from weakneg.bags.manifest import list_clips
 from weakneg.config.sections import AudioSettings
 from weakneg.config.stages import RunSettings, ScoreSettings
+from weakneg.features.from_shards import join as join_features
 from weakneg.inference import export as exporting
 from weakneg.models.pooling import POOLINGS
-from weakneg.training.run import train_run
-from weakneg.training.scoring import score_run
 
 RATE = 16_000
 AUDIO = AudioSettings(clip_seconds=1.0, mel_bins=16, frame_shift_ms=5.0)
@@ -79,7 +77,7 @@ def study(tmp_path_factory) -> Path:
             writer.writerow(("id", "path", "start", "end", "status", "message"))
             writer.writerows((name, folder / split / name, "", "", "ok", "") for name in of_split)
         shards[split] = [folder / split / "000.h5"]
-        shard_features(folder / "status.csv", settings, shards[split][0], 1)
+        compute_shard(folder / "status.csv", settings, shards[split][0], 1)
     write_recordings(rows, folder / "recordings.csv")
     stores = {split: folder / f"{split}.h5" for split in shards}
     settings |= {"statistics": "training"}

@@ -18,12 +18,13 @@ from weakneg import datasets
 from weakneg.__main__ import main
 from weakneg.analysis.selection_measures import MEASURES, expected_jaccard, jaccard, turnover
 from weakneg.analysis.selections import read_clips
-from weakneg.bags.draw import Bags, draw_bags
+from weakneg.bags.draw import Bags
+from weakneg.bags.draw import draw as draw_bags
 from weakneg.bags.manifest import write_manifest
 from weakneg.bags.split import split_validation
 from weakneg.errors import UserError
 from weakneg.report import audit
-from weakneg.report.audit import write_audit
+from weakneg.report.audit import audit_selections
 from weakneg.report.figures.selection import RANDOM, draw_selection, selection
 from weakneg.report.figures.style import STYLES, house_style
 from weakneg.report.formatting import number
@@ -201,7 +202,7 @@ class Made:
     def audit(self, dataset="digits"):
         """Name -> table, and "markdown"."""
         output = self.folder / "tables"
-        write_audit(self.pairs, self.manifests, self.study, dataset, self.folder, output)
+        audit_selections(self.pairs, self.manifests, self.study, dataset, self.folder, output)
         assert {path.name for path in output.iterdir()} == {
             "selection_overlap.csv",
             "selection_turnover.csv",
@@ -721,7 +722,7 @@ def test_the_figure_fits_any_number_of_strategies(tmp_path, n):
 def test_the_figure_is_drawn_by_its_stage_with_the_same_bytes_each_time(made):
     made.audit()
     tables = made.folder / "tables"
-    arguments = ["audit_figure", "--settings", json.dumps(made.study)]
+    arguments = ["draw_selection", "--settings", json.dumps(made.study)]
     arguments += ["--overlap", str(tables / "selection_overlap.csv")]
     arguments += ["--turnover", str(tables / "selection_turnover.csv")]
     for name in ("one", "two"):
@@ -739,10 +740,10 @@ def test_the_figure_is_drawn_by_its_stage_with_the_same_bytes_each_time(made):
 # ----------------------------------------------------------------------------- real selections
 def test_it_reads_what_training_writes(tmp_path):
     import torch  # the audit itself does without
+    from by_position import train_run
 
     from weakneg.config.stages import RunSettings
     from weakneg.features.store import Store, write_store
-    from weakneg.training.run import train_run
 
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
@@ -788,11 +789,11 @@ def test_it_reads_what_training_writes(tmp_path):
     }
     status = main(
         [
-            "audit",
+            "audit_selections",
             *("--runs", *(f"{name}={tmp_path / name}" for name in study["strategies"])),
             *("--manifests", str(tmp_path / "train.csv"), "--settings", json.dumps(study)),
             *("--dataset", "digits", "--data-folder", "none"),
-            *("--output-folder", str(tmp_path / "tables")),
+            *("--folder", str(tmp_path / "tables")),
         ]
     )
     assert status == 0
@@ -882,7 +883,9 @@ def test_a_run_that_is_not_named_is_missed(made):
     with pytest.raises(
         UserError, match=r"^Study made: no run .* class 'a' and strategy 'svm_margin'"
     ):
-        write_audit(pairs, made.manifests, made.study, "digits", "none", made.folder / "tables")
+        audit_selections(
+            pairs, made.manifests, made.study, "digits", "none", made.folder / "tables"
+        )
 
 
 def test_a_record_without_settings_is_named(made):

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 from workspace import Workspace
 
-from weakneg.analysis.difference import diff
+from weakneg.analysis.difference import differences
 
 COMMAND = [
     *("--config", "studies=digits", "classes=[3]", "strategies=[badge]", "seeds=2"),
@@ -83,7 +83,7 @@ class Crashes:
         found, expected = contents(self._results), contents(self._undisturbed)
         assert found.keys() == expected.keys(), found.keys() ^ expected.keys()
         assert not [name for name in found if found[name] != expected[name]]
-        assert diff(self._undisturbed / "digits", self._results / "digits") == ""
+        assert differences(self._undisturbed / "digits", self._results / "digits") == ""
         return f"{made} of {len(expected)} files, {'locked' if locked else 'not locked'}"
 
 

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from by_position import train_run
 
 from weakneg.bags.draw import Bags
 from weakneg.bags.manifest import list_clips
@@ -20,7 +21,6 @@ from weakneg.training import data as data_module
 from weakneg.training import rows as rows_module
 from weakneg.training.data import BagData, score_bags
 from weakneg.training.rows import StreamedRows
-from weakneg.training.run import train_run
 
 N, SHAPE, SAMPLES = 60, (24, 8), 320
 CPU = torch.device("cpu")

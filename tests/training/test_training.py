@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from by_position import build_features, draw_manifests, score_run, train_run
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -25,12 +26,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 import weakneg
 from weakneg import strategies
-from weakneg.bags.draw import draw_bags
-from weakneg.bags.manifest import build_manifests, read_manifest, write_manifest
+from weakneg.bags.draw import draw as draw_bags
+from weakneg.bags.manifest import read_manifest, write_manifest
 from weakneg.bags.split import split_validation
 from weakneg.config.stages import RunSettings, ScoreSettings
 from weakneg.errors import UserError
-from weakneg.features.build import build_features, channel_statistics, one_hot
+from weakneg.features.from_files import channel_statistics, one_hot
 from weakneg.features.store import Store, read_store, write_store
 from weakneg.jobs.device import prepare
 from weakneg.models import bag_classifier
@@ -38,8 +39,7 @@ from weakneg.training import loop
 from weakneg.training.data import BagData, score_bags
 from weakneg.training.loop import random_generator, train_seed
 from weakneg.training.ranking import best_thresholds, ranking_metrics
-from weakneg.training.run import _key, train_run
-from weakneg.training.scoring import score_run
+from weakneg.training.run import _key
 
 DETERMINISTIC = ("model.pt", "history.parquet", "selection.h5", "run.json")
 IDENTITY = {"study": "made_up", "class": "bright", "strategy": "mine", "fingerprint": "f00d"}
@@ -319,7 +319,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(train, data, tmp_path
     epochs = 40
     whole = train("whole", "badge", seeds=(0, 1), epochs=epochs)
     killed = tmp_path / "killed"
-    command = [sys.executable, "-m", "weakneg", "train"]
+    command = [sys.executable, "-m", "weakneg", "train_run"]
     arguments = {
         "store": data / "train.h5",
         "manifest": data / "train.csv",
@@ -907,7 +907,7 @@ def drawn(data, tmp_path) -> Path:
         "seeds": [0, 1, 2],
     }
     files = [folder / name for name in ("train.h5", "test.h5", "train.csv", "test.csv")]
-    build_manifests(*files[:2], "bright", settings, *files[2:])
+    draw_manifests(*files[:2], "bright", settings, *files[2:])
     return folder
 
 
@@ -968,7 +968,7 @@ def test_it_learns_to_read_digits(train, tmp_path):
     files = [source / name for name in ("train.h5", "test.h5", "train.csv", "test.csv")]
     build_features("digits", None, *files[:2], tmp_path / "problems.csv")
     settings = {"bag_size": 5, "label_density": "uniform", "draw_per_seed": False}
-    build_manifests(*files[:2], "0", settings, *files[2:])
+    draw_manifests(*files[:2], "0", settings, *files[2:])
     run = train("run", "random", source=source, epochs=15, validation_fraction=0.1)
     scores = score(run, source, tmp_path / "scores.parquet")
     assert scores.label.mean() < 0.25

@@ -16,7 +16,7 @@ rule list_recordings:
         folder=data_folder,
         code=list_code,
     shell:
-        "python -m weakneg recordings --settings {params.settings:q} --folder {params.folder:q}"
+        "python -m weakneg list_recordings --settings {params.settings:q} --folder {params.folder:q}"
         " --output {output} --code {params.code} 2> {log}"
 
 
@@ -44,7 +44,7 @@ rule acquire_shard:
         audio_folder=audio_folder,
         code=acquire_code,
     shell:
-        "python -m weakneg acquire --settings {params.settings:q}"
+        "python -m weakneg acquire_shard --settings {params.settings:q}"
         " --data-folder {params.data_folder:q} --source {params.source:q} --folder {params.folder:q}"
         " --split {wildcards.split} --shard {wildcards.shard}"
         " --shard-size {params.shard_size} --audio-folder {params.audio_folder:q}"
@@ -65,9 +65,9 @@ rule count_acquired:
         "../../envs/weakneg.yaml"
     params:
         title=lambda wildcards: study_of(wildcards).title,
-        code=code_of("weakneg.report.acquired:write_acquired"),
+        code=code_of("count_acquired"),
     shell:
-        "python -m weakneg acquired --recordings {input.recordings} --status {input.status}"
+        "python -m weakneg count_acquired --recordings {input.recordings} --status {input.status}"
         " --study {wildcards.study} --title {params.title:q} --table {output.table} --text {output.text}"
         " --code {params.code} 2> {log}"
 
@@ -86,9 +86,9 @@ rule compute_shard:
     params:
         settings=settings_of("shard"),
         sound=sound_of_shard,
-        code=code_of("weakneg.audio.shards:shard_features"),
+        code=code_of("compute_shard"),
     shell:
-        "python -m weakneg shard --settings {params.settings:q} --status {input}"
+        "python -m weakneg compute_shard --settings {params.settings:q} --status {input}"
         " --output {output} --threads {threads} --code {params.code} 2> {log}"
 
 
@@ -116,8 +116,8 @@ rule draw_sound:
     params:
         figures=lambda _, output: [file for file in output if file != output.table],
         settings=settings_of("report"),
-        code=code_of("weakneg.report.figures.sound:draw_sound"),
+        code=code_of("draw_sound"),
     shell:
-        "python -m weakneg sound_figure --recordings {input.recordings} --problems {input.problems}"
+        "python -m weakneg draw_sound --recordings {input.recordings} --problems {input.problems}"
         " --train-store {input.train} --test-store {input.test} --settings {params.settings:q}"
         " --table {output.table} --outputs {params.figures} --code {params.code} 2> {log}"

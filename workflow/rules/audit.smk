@@ -21,9 +21,9 @@ rule audit_selections:
         folder=subpath(output[0], parent=True),
         code=audit_code,
     shell:
-        "python -m weakneg audit --runs {params.runs} --manifests {input.manifests}"
+        "python -m weakneg audit_selections --runs {params.runs} --manifests {input.manifests}"
         " --settings {params.settings:q} --dataset {params.dataset}"
-        " --data-folder {params.data_folder:q} --output-folder {params.folder}"
+        " --data-folder {params.data_folder:q} --folder {params.folder}"
         " --code {params.code} 2> {log}"
 
 
@@ -48,7 +48,7 @@ rule draw_selection:
         "../../envs/weakneg.yaml"
     params:
         settings=settings_of("report"),
-        code=code_of("weakneg.report.figures.selection:draw_selection"),
+        code=code_of("draw_selection"),
     shell:
-        "python -m weakneg audit_figure --overlap {input.overlap} --turnover {input.turnover}"
+        "python -m weakneg draw_selection --overlap {input.overlap} --turnover {input.turnover}"
         " --settings {params.settings:q} --outputs {output} --code {params.code} 2> {log}"

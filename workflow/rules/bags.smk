@@ -21,7 +21,7 @@ for dataset in datasets.names():
             folder=subpath(output[0], ancestor=len(Path(files[0]).parts)),
             code=fetch_code(dataset),
         shell:
-            "python -m weakneg fetch --dataset {params.dataset} --folder {params.folder}"
+            "python -m weakneg fetch_dataset --dataset {params.dataset} --folder {params.folder}"
             " --code {params.code} 2> {log}"
 
 
@@ -41,7 +41,7 @@ rule build_features:
         folder=data_folder,
         code=features_code,
     shell:
-        "python -m weakneg features --settings {params.settings:q} --folder {params.folder:q}"
+        "python -m weakneg build_features --settings {params.settings:q} --folder {params.folder:q}"
         " --inputs {input:q} --train-store {output.train} --test-store {output.test}"
         " --problems {output.problems} --code {params.code} 2> {log}"
 
@@ -63,9 +63,9 @@ rule draw_bags:
     params:
         class_name=class_name,
         settings=settings_of("bag"),
-        code=code_of("weakneg.bags.manifest:build_manifests"),
+        code=code_of("draw_bags"),
     shell:
-        "python -m weakneg bags --class-name {params.class_name:q} --settings {params.settings:q}"
+        "python -m weakneg draw_bags --class-name {params.class_name:q} --settings {params.settings:q}"
         " --train-store {input.train} --test-store {input.test}"
         " --train-manifest {output.train} --test-manifest {output.test}"
         " --code {params.code} 2> {log}"
@@ -84,9 +84,9 @@ rule list_clips:
         "../../envs/weakneg.yaml"
     params:
         split=lambda wildcards: wildcards.split,
-        code=code_of("weakneg.bags.manifest:list_clips"),
+        code=code_of("list_clips"),
     shell:
-        "python -m weakneg clips --store {input} --manifest {output}"
+        "python -m weakneg list_clips --store {input} --manifest {output}"
         " --code {params.code} 2> {log}"
 
 
@@ -102,10 +102,9 @@ rule list_classes:
     conda:
         "../../envs/weakneg.yaml"
     params:
-        classes=class_names,
-        dataset=dataset_name,
+        settings=settings_of("classes"),
         code=classes_code,
     shell:
-        "python -m weakneg classes --train-store {input.train} --test-store {input.test}"
-        " --classes {params.classes:q} --dataset {params.dataset} --output {output}"
+        "python -m weakneg list_classes --train-store {input.train} --test-store {input.test}"
+        " --settings {params.settings:q} --output {output}"
         " --code {params.code} 2> {log}"

@@ -26,6 +26,7 @@ from weakneg.estimate.cost import cost_text
 from weakneg.io.files import check_room, check_writable
 from weakneg.jobs.slurm import check_cluster, missing_python, refusals
 from weakneg.report.figures import OF_CLIPS, READING_RUNS
+from weakneg.stages import entry
 from weakneg.workspace import lock
 from weakneg.workspace.fingerprint import fingerprint
 from weakneg.workspace.provenance import keep_with_results, record_code
@@ -289,11 +290,7 @@ def dataset_name(wildcards):
 
 
 def classes_code(wildcards):
-    return code_of("weakneg.features.classes:list_classes", f"datasets.{dataset_name(wildcards)}")
-
-
-def class_names(wildcards):
-    return canonical(study_of(wildcards).classes)
+    return code_of("list_classes", f"datasets.{dataset_name(wildcards)}")
 
 
 def class_name(wildcards):
@@ -302,7 +299,7 @@ def class_name(wildcards):
 
 def code_of(stage, *plugins):
     """The fingerprint of a stage's code, and what it is of: its function and the files it loads."""
-    return [checked(fingerprint, stage, plugins), stage, *plugins]
+    return [checked(fingerprint, entry(stage), plugins), stage, *plugins]
 
 
 def is_downloaded(dataset):
@@ -314,7 +311,7 @@ def is_downloaded(dataset):
 def fetch_code(dataset):
     """Of a data set that is made here. What was downloaded and checked stays, whatever the code."""
     if hasattr(datasets.module(dataset), "MADE_HERE"):
-        return code_of(f"weakneg.datasets.{dataset}:fetch")
+        return code_of("fetch_dataset", f"datasets.{dataset}")
     return ["untracked"]
 
 
@@ -331,8 +328,8 @@ def manifest(split):
 def features_code(wildcards):
     study = study_of(wildcards)
     if study.audio is not None:
-        return code_of("weakneg.audio.join:join_features")
-    return code_of("weakneg.features.build:build_features", f"datasets.{study.dataset.name}")
+        return code_of("build_features", "features.from_shards")
+    return code_of("build_features", "features.from_files", f"datasets.{study.dataset.name}")
 
 
 def listed(wildcards):
@@ -349,7 +346,7 @@ def sound_of_shard(wildcards, input):
 def acquire_code(wildcards):
     study = study_of(wildcards)
     return code_of(
-        "weakneg.audio.acquire:acquire_listed",
+        "acquire_shard",
         f"acquire.{study.source.type}",
         f"datasets.{study.dataset.name}",
     )
@@ -385,7 +382,7 @@ def n_downloads(wildcards):
 
 def list_code(wildcards):
     return code_of(
-        "weakneg.audio.recordings:list_recordings",
+        "list_recordings",
         f"datasets.{study_of(wildcards).dataset.name}",
     )
 
@@ -402,7 +399,7 @@ def train_code(wildcards):
 
 
 def score_code(wildcards):
-    return code_of("weakneg.training.scoring:score_run", f"models.{study_of(wildcards).model.name}")
+    return code_of("score_run", f"models.{study_of(wildcards).model.name}")
 
 
 def audit_results(study):
@@ -427,9 +424,7 @@ def ontology_files(wildcards):
 
 
 def audit_code(wildcards):
-    return code_of(
-        "weakneg.report.audit:write_audit", f"datasets.{study_of(wildcards).dataset.name}"
-    )
+    return code_of("audit_selections", f"datasets.{study_of(wildcards).dataset.name}")
 
 
 def results_summary():

@@ -13,9 +13,9 @@ rule collect_metrics:
         "../../envs/weakneg.yaml"
     params:
         runs=run_pairs,
-        code=code_of("weakneg.analysis.metrics:collect_metrics"),
+        code=code_of("collect_metrics"),
     shell:
-        "python -m weakneg metrics --runs {params.runs} --output {output}"
+        "python -m weakneg collect_metrics --runs {params.runs} --output {output}"
         " --code {params.code} 2> {log}"
 
 
@@ -32,9 +32,9 @@ rule write_tables:
     params:
         folder=subpath(output[0], parent=True),
         settings=settings_of("report"),
-        code=code_of("weakneg.report.tables:write_tables"),
+        code=code_of("write_tables"),
     shell:
-        "python -m weakneg tables --metrics {input} --settings {params.settings:q}"
+        "python -m weakneg write_tables --metrics {input} --settings {params.settings:q}"
         " --folder {params.folder} --code {params.code} 2> {log}"
 
 
@@ -68,8 +68,8 @@ for figure in FIGURES:
             figure=figure,
             runs=run_pairs if figure in READING_RUNS else [],
             settings=settings_of("report"),
-            code=code_of("weakneg.report.figures:draw", f"figures.{figure}"),
+            code=code_of("draw_figure", f"figures.{figure}"),
         shell:
-            "python -m weakneg figure --name {params.figure} --metrics {input.metrics}"
+            "python -m weakneg draw_figure --name {params.figure} --metrics {input.metrics}"
             " --runs {params.runs} --settings {params.settings:q} --outputs {output}"
             " --code {params.code} 2> {log}"

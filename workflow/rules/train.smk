@@ -13,7 +13,7 @@ rule fetch_imagenet:
     params:
         model=lambda wildcards: wildcards.model,
     shell:
-        "python -m weakneg imagenet --model {params.model} --output {output} 2> {log}"
+        "python -m weakneg fetch_imagenet --model {params.model} --output {output} 2> {log}"
 
 
 rule train_run:
@@ -45,7 +45,7 @@ rule train_run:
         settings=run_settings,
         code=train_code,
     shell:
-        "python -m weakneg train --study {wildcards.study} --class-name {params.class_name:q}"
+        "python -m weakneg train_run --study {wildcards.study} --class-name {params.class_name:q}"
         " --strategy {wildcards.strategy} --settings {params.settings:q}"
         " --store {input.store} --manifest {input.manifest} --weights {input.weights}"
         " --run {params.run}"
@@ -73,7 +73,7 @@ rule score_run:
         settings=settings_of("score"),
         code=score_code,
     shell:
-        "python -m weakneg score --class-name {params.class_name:q} --settings {params.settings:q}"
+        "python -m weakneg score_run --class-name {params.class_name:q} --settings {params.settings:q}"
         " --store {input.store} --manifest {input.manifest} --model {input.model}"
         " --output {output} --threads {threads}"
         " --code {params.code} 2> {log}"

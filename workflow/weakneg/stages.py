@@ -5,11 +5,14 @@ its rule and of its command, `python -m weakneg <name>`; its parameters are the 
 annotations the types, its docstring the help. A `command` is the same without a rule.
 """
 
+import difflib
 import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from pydantic import BeforeValidator
 
 from weakneg.errors import UserError
 
@@ -17,6 +20,29 @@ _PACKAGE = Path(__file__).parent
 _MARKED = re.compile(r"^@(stage|command)\ndef (\w+)\(", re.MULTILINE)
 
 _Function = TypeVar("_Function", bound=Callable)
+
+
+def _at_least_one(text: object) -> object:
+    if isinstance(text, str) and not (text.isdecimal() and int(text) >= 1):
+        raise ValueError(f"must be a whole number from 1, not {text!r}")
+    return text
+
+
+def _strategy_and_folder(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    strategy, separator, folder = text.partition("=")
+    if not separator:
+        raise ValueError(f"must be STRATEGY=FOLDER, not {text!r}")
+    return strategy, folder
+
+
+Threads = Annotated[int, BeforeValidator(_at_least_one)]
+"""CPU threads."""
+
+StrategyRun = Annotated[tuple[str, Path], BeforeValidator(_strategy_and_folder)]
+"""A strategy and the folder of its run, "badge=results/digits/runs/3/badge"; strategies that choose
+the same bags share a folder."""
 
 
 def stage(function: _Function) -> _Function:
@@ -49,5 +75,7 @@ def entries() -> dict[str, tuple[str, str]]:
 def entry(name: str) -> str:
     """Where a stage or command is. Raises UserError when there is none of that name."""
     if name not in entries():
-        raise UserError(f"there is no stage {name}: see `python -m weakneg --help`.")
+        near = difflib.get_close_matches(name, entries(), n=1)
+        guess = f"did you mean {near[0]!r}? " if near else ""
+        raise UserError(f"{name!r} is not a stage: {guess}`python -m weakneg --help` lists them.")
     return entries()[name][0]

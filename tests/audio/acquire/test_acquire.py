@@ -32,13 +32,14 @@ from servers import (
 )
 from workspace import ROOT
 
-from weakneg.audio.acquire import OK, acquire_shard, clip_name, youtube
+from weakneg.audio.acquire import OK, clip_name, youtube
+from weakneg.audio.acquire import acquire as acquire_shard
 from weakneg.audio.ffmpeg import find_ffmpeg
 from weakneg.audio.outcome import Outcome, one_line
 from weakneg.audio.recordings import Recording, read_recordings
 from weakneg.config.source import YoutubeSource, parse
 from weakneg.errors import UserError
-from weakneg.report.acquired import write_acquired
+from weakneg.report.acquired import count_acquired
 
 NASTY_IDS = ["-dash", "--help", "../up", "/etc/passwd", ".", "..", ".hidden", "a b", "ü/é", "x@3-5"]
 
@@ -255,7 +256,7 @@ def test_listed_and_available_recordings_of_each_class_are_counted(tmp_path):
     shards[0].write_text(f"{columns}\na,a.flac,,,ok,\nb,,,,private,no | <b>\nd,d.flac,,,ok,\n")
     shards[1].write_text(f"{columns}\nc,,,,private,\n")
     table, text = tmp_path / "acquired.csv", tmp_path / "acquired.md"
-    write_acquired(recordings, shards, "dogs", "Dogs", table, text)
+    count_acquired(recordings, shards, "dogs", "Dogs", table, text)
     assert table.read_text() == (
         'class,split,listed,ok,share\n"Bark, loud",train,1,1,1.0000\n'
         "Dog,train,2,1,0.5000\nDog,test,1,0,0.0000\n"
@@ -762,7 +763,7 @@ def test_a_killed_shard_goes_on_with_what_is_there(from_site, serve, video, tmp_
     )
     source = _source(address, concurrency=1)
     arguments = (str(recordings), "train", 0, 500, source, ".", str(from_site.audio), "x.csv")
-    code = f"from weakneg.audio.acquire import acquire_shard; acquire_shard(*{arguments!r})"
+    code = f"from weakneg.audio.acquire import acquire; acquire(*{arguments!r})"
     workflow = ROOT / "workflow"
     job = subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(workflow)}

@@ -19,7 +19,7 @@ from weakneg.analysis.comparison import compare, costs, paired_differences, size
 from weakneg.analysis.metrics import collect_metrics, read_metrics, select_study
 from weakneg.errors import UserError
 from weakneg.report import figures
-from weakneg.report.figures import draw, learning_curves, win_count
+from weakneg.report.figures import draw_figure, learning_curves, win_count
 from weakneg.report.figures.critical_difference import groups_within
 from weakneg.report.figures.learning_curves import read_curves
 from weakneg.report.figures.style import house_style, styles
@@ -110,11 +110,11 @@ def test_bytes_are_the_same_in_another_process(toy, tmp_path):
     script = tmp_path / "draw.py"
     script.write_text(
         "import json, sys\n"
-        "from weakneg.report.figures import draw, names\n"
+        "from weakneg.report.figures import draw_figure, names\n"
         "metrics, runs, study, output = json.loads(sys.argv[1])\n"
         "for name in names():\n"
         "    files = [f'{output}/{name}.{kind}' for kind in ('pdf', 'png', 'svg')]\n"
-        "    draw(name, metrics, runs, study, files)\n"
+        "    draw_figure(name, metrics, study, files, runs)\n"
     )
     for output, hash_seed in ((tmp_path / "one", "1"), (tmp_path / "two", "2")):
         arguments = json.dumps(
@@ -142,7 +142,7 @@ def test_bytes_are_the_same_in_another_process(toy, tmp_path):
 def test_importing_and_drawing_leave_matplotlib_alone(toy, tmp_path):
     metrics, runs, study = toy
     before = dict(matplotlib.rcParams)
-    draw("win_count", metrics, runs, study, [tmp_path / "figure.png"])
+    draw_figure("win_count", metrics, study, [tmp_path / "figure.png"], runs)
     assert dict(matplotlib.rcParams) == before
     check = (
         "import sys, weakneg.report.figures\n"
@@ -498,16 +498,16 @@ class TestLearningCurves:
         with pytest.raises(
             UserError, match=r"Study toy.*class 'a\|b_c', strategy 'my_own', seed 0"
         ):
-            draw("learning_curves", metrics, runs[:-1], study, [tmp_path / "a.png"])
+            draw_figure("learning_curves", metrics, study, [tmp_path / "a.png"], runs[:-1])
         assert not (tmp_path / "a.png").exists()
 
 
 def test_unknown_figures_and_formats_are_refused(toy, tmp_path):
     metrics, runs, study = toy
     with pytest.raises(UserError, match=r"no figure 'pie'; choose one of .*learning_curves"):
-        draw("pie", metrics, runs, study, [tmp_path / "a.png"])
+        draw_figure("pie", metrics, study, [tmp_path / "a.png"], runs)
     with pytest.raises(UserError, match=r"a\.gif: a figure is written as one of \.pdf"):
-        draw("win_count", metrics, runs, study, [tmp_path / "a.gif"])
+        draw_figure("win_count", metrics, study, [tmp_path / "a.gif"], runs)
 
 
 def test_published_values_stand_beside_ours(toy):

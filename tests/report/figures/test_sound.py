@@ -213,13 +213,19 @@ def test_bytes_are_the_same_in_another_process(made, tmp_path):
         "from weakneg.report.figures.sound import draw_sound\n"
         "made, study, folder = json.loads(sys.argv[1])\n"
         "files = [f'{folder}/sound.{kind}' for kind in ('pdf', 'png', 'svg')]\n"
-        "draw_sound(**made, study=study, table=f'{folder}/sound.csv', outputs=files)\n"
+        "stores = {f'{split}_store': path for split, path in made.pop('stores').items()}\n"
+        "draw_sound(**made, **stores, settings=study, table=f'{folder}/sound.csv', outputs=files)\n"
     )
     arguments = json.dumps([made, study(names(12)[:2]), str(tmp_path / "one")])
     subprocess.run([sys.executable, "-c", script, arguments], check=True)
     files = [tmp_path / "two" / f"sound.{kind}" for kind in ("pdf", "png", "svg")]
+    stores = {f"{split}_store": path for split, path in made["stores"].items()}
+    files_read = {name: path for name, path in made.items() if name != "stores"} | stores
     draw_sound(
-        **made, study=study(names(12)[:2]), table=tmp_path / "two" / "sound.csv", outputs=files
+        **files_read,
+        settings=study(names(12)[:2]),
+        table=tmp_path / "two" / "sound.csv",
+        outputs=files,
     )
     for file in (*files, tmp_path / "two" / "sound.csv"):
         assert file.read_bytes() == (tmp_path / "one" / file.name).read_bytes()

@@ -1,6 +1,5 @@
 """What differs between two folders of results: `python -m weakneg diff`."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pandas as pd
 
 from weakneg.analysis.metrics import METRICS, MORE_METRICS, read_metrics
 from weakneg.errors import UserError
+from weakneg.stages import command
 
 _KEY = ["class", "strategy", "seed"]
 _COUNTS = [
@@ -19,18 +19,49 @@ _COMPARED = [*METRICS, *MORE_METRICS, *_COUNTS]
 _MOST_SHOWN = 10
 
 
-def diff(before: str | os.PathLike, now: str | os.PathLike, tolerance: float = 0.0) -> str:
-    """What to say of the metrics that differ; "" when none does.
+class Incomparable(UserError):
+    """Results that cannot be read; as `diff` of Unix, the program then ends with 2."""
 
-    before, now : folders of results (each study's metrics.csv, whose names are those of the
-        folders below), folders of one study, or metrics.csv
-    tolerance : two metrics that are no further apart are the same; counts (of bags, of epochs) are
-        the same or not
+    status = 2
+
+
+@command
+def diff(before: Path, now: Path, /, tolerance: float = 0.0) -> int:
+    """Say which metrics differ between two results; exits with 1 if any does, 2 for bad input.
 
     Times, device and fingerprint differ between two machines or commits, and are not compared.
-    Raises UserError for what cannot be read, or a key that comes twice.
+
+    Parameters
+    ----------
+    before, now : Path
+        A folder of results (each study's metrics.csv, whose names are those of the folders below),
+        a folder of one study, or a metrics.csv.
+    tolerance : float
+        Two metrics that are no further apart are the same; counts (of bags, of epochs) are the same
+        or not.
+
+    Returns
+    -------
+    int
+        1 if a metric differs, else 0.
+
+    Raises
+    ------
+    Incomparable
+        For what cannot be read, or a key that comes twice.
     """
-    files = [_metrics_files(Path(path)) for path in (before, now)]
+    try:
+        text = differences(before, now, tolerance)
+    except UserError as error:
+        raise Incomparable(str(error)) from error
+    if text:
+        print(text)
+    return int(bool(text))
+
+
+def differences(before: Path, now: Path, tolerance: float = 0.0) -> str:
+    """What `diff` prints; "" when no metric differs."""
+    files = [_metrics_files(path) for path in (before, now)]
     if all(len(found) == 1 for found in files):  # of one study, whatever its folder is called
         files = [{"": path} for found in files for path in found.values()]
     lines = []
@@ -39,7 +70,7 @@ def diff(before: str | os.PathLike, now: str | os.PathLike, tolerance: float = 0
         if None in sides:
             lines.append(f"{study}: only in {(now, before)[sides[1] is None]}")
             continue
-        found = _differences(*map(_read, sides), sides, tolerance)
+        found = _of_study(*map(_read, sides), sides, tolerance)
         lines += [f"{study}:", *found] if study and found else found
     return "\n".join(lines)
 
@@ -70,7 +101,7 @@ def _row(key: Iterable) -> str:
     return f"{class_name}, {strategy}, seed {seed}"
 
 
-def _differences(
+def _of_study(
     before: pd.DataFrame, now: pd.DataFrame, names: list[Path], tolerance: float
 ) -> list[str]:
     lines = []

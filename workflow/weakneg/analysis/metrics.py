@@ -14,6 +14,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from weakneg.analysis.runs import BY_SEED, COUNTS, SECONDS, read_epochs, read_parquet, read_run
 from weakneg.errors import UserError
 from weakneg.io.files import replace_when_whole
+from weakneg.stages import StrategyRun, stage
 
 COLUMNS = [
     "class",
@@ -138,12 +139,21 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def collect_metrics(runs: Sequence[tuple[str, str | Path]], output: str | Path) -> None:
-    """Write the metrics of `runs` as one CSV, in the order of the runs, then by seed.
+@stage
+def collect_metrics(runs: list[StrategyRun], output: Path) -> None:
+    """Compute the metrics of every run of a study.
 
-    runs : (strategy, run folder) pairs; strategies that choose the same bags share a folder
+    Parameters
+    ----------
+    runs : list of (str, Path)
+        Strategy and run folder of each; strategies that choose the same bags share a folder.
+    output : Path
+        A CSV file in the order of the runs, then by seed.
 
-    Raises UserError as `run_metrics` does, and when two pairs give the same rows.
+    Raises
+    ------
+    UserError
+        As `run_metrics` does, and when two pairs give the same rows.
     """
     if not runs:
         raise UserError(f"{output}: there is no run to take metrics from; name at least one.")

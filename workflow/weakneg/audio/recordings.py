@@ -20,27 +20,41 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from weakneg import datasets
+from weakneg.config.sections import DatasetSettings
+from weakneg.config.stages import ListSettings
 from weakneg.errors import UserError
 from weakneg.io.csv import read_table
 from weakneg.io.files import replace_when_whole
+from weakneg.stages import stage
 
 COLUMNS = ("id", "split", "file", "start", "end", "labels", "events", "group")
 LABEL_SEPARATOR = ";"
 
 
-def list_recordings(
-    dataset: str,
-    list_file: str | None,
-    test_split: str,
-    folder: str | os.PathLike,
-    output: str | os.PathLike,
-) -> None:
-    """Write the list of a data set, whose files are in `folder`, or of a person's own list."""
-    source = (folder,) if list_file is None else (list_file, test_split)
-    write_recordings(datasets.module(dataset).recordings(*source), output)
+@stage
+def list_recordings(settings: ListSettings, folder: Path, output: Path) -> None:
+    """Write the list of the recordings of a data set of sound.
+
+    Parameters
+    ----------
+    settings : ListSettings
+        The data set, or a person's own list.
+    folder : Path
+        Folder of the files of the data set.
+    output : Path
+        The list, a CSV file.
+    """
+    write_recordings(recordings_of(settings.dataset, folder), output)
+
+
+def recordings_of(dataset: DatasetSettings, folder: Path) -> Iterable[Mapping]:
+    """The recordings of a data set whose files are in `folder`, or of a person's own list."""
+    source = (folder,) if dataset.list is None else (dataset.list, dataset.test_split)
+    return datasets.module(dataset.name).recordings(*source)
 
 
 def write_recordings(rows: Iterable[Mapping], path: str | os.PathLike) -> None:

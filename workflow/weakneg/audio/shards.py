@@ -19,7 +19,6 @@ included; of `x` and `waveform`, `digest` (see `weakneg.io.hdf5`).
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,8 +31,10 @@ from weakneg.audio.clips import Clip, clips_of, in_order
 from weakneg.audio.decode import CLIPPED_SHARE, AudioError, n_samples
 from weakneg.audio.mel import LogMel
 from weakneg.audio.status_table import Listed, read_status
+from weakneg.config.stages import ShardSettings
 from weakneg.io.hdf5 import Digest, encoded, new_file, reserve
 from weakneg.io.progress import Progress
+from weakneg.stages import Threads, stage
 
 FORMAT_VERSION = 2
 
@@ -56,28 +57,36 @@ class ShardProblem(NamedTuple):
     consequence: str
 
 
-# ----------------------------------------------------------------------------- shards
-def shard_features(
-    status: str | os.PathLike, settings: Mapping[str, Any], output: str | os.PathLike, threads: int
-) -> None:
-    """Compute the features of the recordings in the status table `status`; writes `output`.
+@stage
+def compute_shard(status: Path, settings: ShardSettings, output: Path, threads: Threads) -> None:
+    """Compute the log-mel spectrograms of a shard of recordings.
 
     A recording without sound, or a clip whose sound cannot be used, becomes a row of the shard's
     problems. Clips are written as they come, so that memory does not grow with their number.
 
-    settings : `sample_rate`, `clip_seconds`, `hop_seconds` (None: that of `clip_seconds`),
-        `mel_bins`, `frame_length_ms`, `frame_shift_ms`, `window`, `frames` (None: those that a clip
-        gives) and `waveform` (whether to keep it)
-    threads : clips that are computed at a time
+    Parameters
+    ----------
+    status : Path
+        The status table of the shard.
+    settings : ShardSettings
+        How sound becomes spectrograms.
+    output : Path
+        The shard.
+    threads : int
+        Clips that are computed at a time.
 
-    Raises UserError when the table cannot be read, or the shard not be written.
+    Raises
+    ------
+    UserError
+        When the table cannot be read, or the shard cannot be written.
     """
+    parameters = settings.model_dump()
     listed = read_status(status)
     torch.set_num_threads(1)  # each of the threads is one
     progress = Progress(Path(output).name, len(listed))
-    items = in_order((_items(row, settings, progress) for row in listed), threads)
+    items = in_order((_items(row, parameters, progress) for row in listed), threads)
     with new_file(output) as file:
-        _write_shard(file, items, settings)
+        _write_shard(file, items, parameters)
         file.attrs["n_recordings"] = len(listed)
 
 

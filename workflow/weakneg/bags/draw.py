@@ -37,7 +37,7 @@ class Bags:
         return len(self.bag)
 
 
-def draw_bags(
+def draw(
     positive: np.ndarray,
     bag_size: int,
     label_density: str | float,

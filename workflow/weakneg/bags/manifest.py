@@ -29,10 +29,12 @@ from pathlib import Path
 
 import numpy as np
 
-from weakneg.bags.draw import PADDING, Bags, draw_bags
+from weakneg.bags.draw import PADDING, Bags, draw
+from weakneg.config.stages import ManifestSettings
 from weakneg.errors import UserError
 from weakneg.features.store import Store, open_store
 from weakneg.io.files import replace_when_whole
+from weakneg.stages import stage
 
 COLUMNS = ("draw", "bag", "label", "density", "instances")
 CLIP_COLUMNS = ("bag", "id", "start", "instances", "labels")
@@ -199,44 +201,66 @@ def _bags(rows: list[tuple]) -> Bags:
     )
 
 
-def build_manifests(
-    train_store: str | os.PathLike,
-    test_store: str | os.PathLike,
+@stage
+def draw_bags(
     class_name: str,
-    settings: Mapping,
-    train_manifest: str | os.PathLike,
-    test_manifest: str | os.PathLike,
+    settings: ManifestSettings,
+    train_store: Path,
+    test_store: Path,
+    train_manifest: Path,
+    test_manifest: Path,
 ) -> None:
-    """Stage: draw the bags of one class and write the manifests of both splits.
-
-    settings : `bag_size`, `label_density`, and `draw_per_seed` with `seeds`: False makes one draw,
-        number 0, for all seeds; True makes one draw for each seed, numbered by it.
+    """Draw the bags of a class and write the manifests of both splits.
 
     Draw, class and split each have random numbers of their own: the bags of a class do not depend
     on which other classes or seeds are asked for.
 
-    Raises UserError, naming class and split, when the store has not the instances for such bags.
+    Parameters
+    ----------
+    class_name : str
+        The class whose instances are positive.
+    settings : ManifestSettings
+        How instances are put into bags. With `draw_per_seed` there is one draw for each of
+        `seeds`, numbered by it; otherwise one draw, number 0, for all seeds.
+    train_store, test_store : Path
+        The feature stores.
+    train_manifest, test_manifest : Path
+        The manifests.
+
+    Raises
+    ------
+    UserError
+        Naming class and split, when the store has not enough instances for such bags.
     """
-    draws = settings["seeds"] if settings["draw_per_seed"] else [0]
+    draws = (settings.seeds or []) if settings.draw_per_seed else [0]
     splits = (("train", train_store, train_manifest), ("test", test_store, test_manifest))
     for number, (split, store_path, manifest) in enumerate(splits):
         with open_store(store_path) as store:
             positive = store.positive(class_name)
         bags = {}
-        for draw in draws:
+        for number_of_draw in draws:
             # The name and not its number in the store: a subset of classes leaves the bags alone.
-            seed = (draw, zlib.crc32(class_name.encode()), number)
+            seed = (number_of_draw, zlib.crc32(class_name.encode()), number)
             try:
-                bags[draw] = draw_bags(
-                    positive, settings["bag_size"], settings["label_density"], seed
+                bags[number_of_draw] = draw(
+                    positive, settings.bag_size, settings.label_density, seed
                 )
             except UserError as error:
                 raise UserError(f"class {class_name}, {split} split: {error}") from error
         write_manifest(manifest, bags)
 
 
-def list_clips(store: str | os.PathLike, manifest: str | os.PathLike) -> None:
-    """Stage: write the manifest of the clips of a split, all of them, in the order of the store."""
+@stage
+def list_clips(store: Path, manifest: Path) -> None:
+    """Write the manifest of the clips of a split, which are bags as they are.
+
+    Parameters
+    ----------
+    store : Path
+        The feature store of the split.
+    manifest : Path
+        The manifest: all clips, in the order of the store.
+    """
     with open_store(store) as clips:
         rows = [
             (

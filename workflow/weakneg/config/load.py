@@ -23,11 +23,12 @@ from pydantic import (
 
 from weakneg import datasets
 from weakneg.config.classes import ClassChoice
-from weakneg.config.files import STUDIES, _Loader, find_study, read_config, read_study
+from weakneg.config.files import SCHEMAS, STUDIES, _Loader, find_study, read_config, read_study
 from weakneg.config.messages import no_such, problem, shown, user_error
 from weakneg.config.study import Study
 from weakneg.config.values import NAME, Names, Section, Seeds
 from weakneg.errors import UserError
+from weakneg.stages import command
 
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 
@@ -169,6 +170,13 @@ def load_study(study: str | Path, studies_folder: str | Path = STUDIES) -> Study
     """The study of a name in `studies_folder` or of a path. Raises UserError."""
     folder = Path(studies_folder)
     return read_study(find_study(str(study), folder, Path(), "study"), folder)
+
+
+@command
+def schema() -> None:
+    """Write the JSON schemas of the configuration into workflow/schemas."""
+    for name, text in schemas().items():
+        (SCHEMAS / name).write_text(text, encoding="utf-8")
 
 
 def schemas() -> dict[str, str]:

@@ -16,8 +16,35 @@ from weakneg.config.values import Section
 
 
 # ----------------------------------------------------------------------------- what stages read
+class ListSettings(Section):
+    """What the stages that list and acquire recordings read."""
+
+    dataset: DatasetSettings
+
+
+class ShardSettings(Section):
+    """What the stage that computes spectrograms reads: `AudioSettings` without `statistics`."""
+
+    sample_rate: int
+    clip_seconds: float
+    hop_seconds: float | None
+    mel_bins: int
+    frame_length_ms: float
+    frame_shift_ms: float
+    window: str
+    frames: int | None
+    waveform: bool
+
+
+class ClassesSettings(Section):
+    """What the stage that lists the classes of a study of clips reads."""
+
+    classes: list[str]
+    dataset: str  # its name
+
+
 class FeaturesSettings(Section):
-    """What the stage that makes the feature stores reads, and the one that lists recordings."""
+    """What the stage that makes the feature stores reads."""
 
     dataset: DatasetSettings
     audio: AudioSettings | None = None  # of sound
@@ -57,12 +84,12 @@ def canonical(settings: object) -> str:
 
 
 def code_of_run(settings: Mapping) -> list[str]:
-    """Entry and plugins of the stage that trains a run, for `fingerprint`.
+    """The stage that trains a run, and its plugins.
 
     settings : what `weakneg.config.study.Study.run_settings` gives
     """
     code = [
-        "weakneg.training.run:train_run",
+        "train_run",
         f"models.{settings['model']['name']}",
         f"strategies.{settings['strategy']}",
         f"batches.{'augmented' if settings.get('augmentation') else 'plain'}",

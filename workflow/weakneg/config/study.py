@@ -42,7 +42,14 @@ from weakneg.config.source import (
     Source,
     checked_source,
 )
-from weakneg.config.stages import FeaturesSettings, ManifestSettings, RunSettings, ScoreSettings
+from weakneg.config.stages import (
+    ClassesSettings,
+    FeaturesSettings,
+    ListSettings,
+    ManifestSettings,
+    RunSettings,
+    ScoreSettings,
+)
 from weakneg.config.strategy import Strategies, StrategyChoice, strategy_files
 from weakneg.config.values import Section, Seeds, as_list, distinct
 from weakneg.errors import UserError
@@ -325,8 +332,12 @@ class Study(Section):
         return settings.model_dump()
 
     def list_settings(self) -> dict:
-        """For the stage that lists recordings; read back by `FeaturesSettings`."""
-        return FeaturesSettings(dataset=self.dataset).model_dump()
+        """For the stages that list and acquire recordings; read back by `ListSettings`."""
+        return ListSettings(dataset=self.dataset).model_dump()
+
+    def classes_settings(self) -> dict:
+        """For the stage that lists the classes; read back by `ClassesSettings`."""
+        return ClassesSettings(classes=self.classes, dataset=self.dataset.name).model_dump()
 
     def source_settings(self) -> dict:
         """For the stage that acquires a shard: what is asked of which source."""

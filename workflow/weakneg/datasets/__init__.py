@@ -27,6 +27,8 @@ Importing one costs nothing: heavy libraries are imported inside the functions.
 
 import ast
 import importlib
+import json
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -34,6 +36,8 @@ from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
+
+from weakneg.stages import stage
 
 
 @dataclass(frozen=True)
@@ -96,3 +100,24 @@ def _defines_unit(path: Path) -> bool:
         isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "UNIT"
         for node in ast.parse(path.read_text(encoding="utf-8")).body
     )
+
+
+@stage
+def fetch_dataset(dataset: str, folder: Path) -> None:
+    """Put the files of a data set into a folder, checked, from a local copy or by download.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the data set.
+    folder : Path
+        Folder of its files. The environment variable WEAKNEG_LOCAL_COPIES holds the folders of
+        local copies as JSON, data set -> folder.
+
+    Raises
+    ------
+    UserError
+        When a file is missing or is not the published one, or the download fails.
+    """
+    local_copies = json.loads(os.environ.get("WEAKNEG_LOCAL_COPIES", "{}"))
+    module(dataset).fetch(folder, local_copies.get(dataset))

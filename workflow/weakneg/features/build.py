@@ -1,89 +1,40 @@
-"""Stage: from the files of a data set to the feature store of each split."""
+"""Feature stores of both splits, from published files or from shards of sound."""
 
-import csv
-import os
-from collections.abc import Sequence
+from pathlib import Path
 
-import numpy as np
-
-from weakneg import datasets
-from weakneg.datasets import Clips, Images, Problem
-from weakneg.features.store import Store, write_store
-from weakneg.io.files import replace_when_whole
+from weakneg import features
+from weakneg.config.stages import FeaturesSettings
+from weakneg.stages import stage
 
 
+@stage
 def build_features(
-    dataset: str,
-    folder: str | os.PathLike,
-    train_store: str | os.PathLike,
-    test_store: str | os.PathLike,
-    problems: str | os.PathLike,
-    list_file: str | None = None,
-    test_split: str = "test",
+    settings: FeaturesSettings,
+    folder: Path,
+    train_store: Path,
+    test_store: Path,
+    problems: Path,
+    inputs: list[Path] | None = None,
 ) -> None:
-    """Write the stores of a data set, whose files are in `folder`, and the list of its problems.
+    """Write the feature stores of a data set, one per split, and the list of its problems.
 
-    list_file, test_split : of a person's own data, in place of `folder`
+    Parameters
+    ----------
+    settings : FeaturesSettings
+        The data set; of sound, how it became spectrograms, and the names of all classes.
+    folder : Path
+        Folder of the files of the data set.
+    train_store, test_store : Path
+        The feature stores.
+    problems : Path
+        A CSV file with the fields of `weakneg.datasets.Problem`.
+    inputs : list of Path
+        The list of recordings and the shards of features, where the data set is sound.
 
-    Images and frames are stored as published, unscaled; both stores carry the statistics of the
-    training split. `problems` becomes a CSV file with the fields of `Problem`.
-
-    Raises UserError when a file of the data set cannot be used.
+    Raises
+    ------
+    UserError
+        When a file of the data set cannot be used, and when a split has no clip.
     """
-    data = datasets.module(dataset)
-    classes = data.CLASSES if list_file is None else data.classes(list_file)
-    if data.UNIT == "clip":
-        own = (folder,) if list_file is None else (list_file, test_split)
-        splits, found = data.load_clips(*own)
-    else:
-        splits, found = {split: data.load(split, folder) for split in ("train", "test")}, []
-    mean, std = _statistics(splits["train"])
-    for split, path in (("train", train_store), ("test", test_store)):
-        rows = splits[split]
-        of_clips = {"length": rows.length, "start": rows.start} if data.UNIT == "clip" else {}
-        write_store(
-            path,
-            Store(
-                x=rows.x,
-                id=rows.id,
-                y=rows.y if data.UNIT == "clip" else one_hot(rows.y, len(classes)),
-                class_names=classes,
-                mean=mean,
-                std=std,
-                kind=f"{data.UNIT}s",
-                parameters={"dataset": dataset, "split": split},
-                **of_clips,
-            ),
-        )
-    with (
-        replace_when_whole(problems) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Problem._fields)
-        writer.writerows(found)
-
-
-def one_hot(y: Sequence[int] | np.ndarray, n_classes: int) -> np.ndarray:
-    """(N,) class numbers -> (N, n_classes) uint8."""
-    return np.eye(n_classes, dtype=np.uint8)[y]
-
-
-def _statistics(rows: Images | Clips) -> tuple[np.ndarray, np.ndarray]:
-    if isinstance(rows, Images):
-        return channel_statistics(rows.x)
-    return channel_statistics(rows.x[np.arange(rows.x.shape[1]) < rows.length[:, None]])
-
-
-def channel_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation per channel of (N, channels, ...), each (channels,) float64.
-
-    The deviation is 1 where a channel is always the same, so that one can divide by it.
-    """
-    # Channel by channel: a float64 copy of all of it would be eight times the size of the images.
-    channels = [x[:, c] for c in range(x.shape[1])]
-    mean = [values.mean(dtype=np.float64) for values in channels]
-    std = [
-        values.std(dtype=np.float64) if values.min() < values.max() else 1.0 for values in channels
-    ]
-    return np.array(mean), np.array(std)
+    make = features.way("from_files" if settings.audio is None else "from_shards")
+    make(settings, folder, inputs or [], train_store, test_store, problems)

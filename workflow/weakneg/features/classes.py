@@ -1,35 +1,44 @@
-"""Stage: list the classes of a study of clips, with the number of clips of each."""
+"""The list of the classes of a study of clips, with the number of clips of each."""
 
 import csv
-import os
-from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from weakneg import datasets
+from weakneg.config.stages import ClassesSettings
 from weakneg.errors import UserError
 from weakneg.features.store import open_store
 from weakneg.io.files import replace_when_whole
+from weakneg.stages import stage
 
 COLUMNS = ("class", "number", "published_training_clips", "training_clips", "test_clips")
 
 
+@stage
 def list_classes(
-    train_store: str | os.PathLike,
-    test_store: str | os.PathLike,
-    classes: Sequence[str],
-    dataset: str,
-    output: str | os.PathLike,
+    train_store: Path, test_store: Path, settings: ClassesSettings, output: Path
 ) -> None:
-    """Write a CSV of the `classes`, one row each in their order.
+    """Write the list of a study's classes, with the number of clips of each.
 
-    number : of the class in the data set
-    published_training_clips : in the published list of the data set, by which {top: n} chooses
-        classes; empty where there is none
-    training_clips, test_clips : those of them that have features
+    Parameters
+    ----------
+    train_store, test_store : Path
+        The feature stores.
+    settings : ClassesSettings
+        The classes, and the name of the data set.
+    output : Path
+        A CSV file of one row per class, in their order, with its `number` in the data set,
+        `published_training_clips` (in the published list of the data set, by which {top: n} chooses
+        classes; empty where there is none), `training_clips` and `test_clips` (those of them that
+        have features).
 
-    Raises UserError, naming class and split, when too few clips carry the label, or do not.
+    Raises
+    ------
+    UserError
+        Naming class and split, when too few clips carry the label, or do not.
     """
+    classes, dataset = settings.classes, settings.dataset
     counts = {}
     # Of the training clips, some of each are for validation.
     for split, path, least in (("training", train_store, 2), ("test", test_store, 1)):

@@ -8,7 +8,6 @@ and `models`, JSON of study, class, strategy and seeds of each column.
 """
 
 import json
-import os
 import sys
 import tempfile
 import warnings
@@ -27,6 +26,7 @@ from weakneg.errors import UserError
 from weakneg.inference.predict import find_recordings, pieces_of
 from weakneg.inference.trained import FrontEnd, Scores, TrainedModel, read_models
 from weakneg.io.files import replace_when_whole
+from weakneg.stages import command
 
 INPUT, OUTPUT = "waveform", "score"
 
@@ -39,22 +39,37 @@ TOLERANCE = 1e-4
 two libraries differs in the last bit of 32, one of the 16 may flip."""
 
 
+@command
 def export(
-    models: Sequence[str | os.PathLike],
-    recordings: Sequence[str | os.PathLike],
-    output: str | os.PathLike,
-    seeds: Sequence[int] | None,
+    recordings: list[Path] | None = None,
+    /,
+    *,
+    models: list[Path],
+    output: Path,
+    seeds: list[int] | None = None,
 ) -> None:
-    """Write models to the ONNX file `output`, from waveforms to the scores that `predict` gives.
+    """Write trained models as one ONNX file, from waveforms to the scores that `predict` gives.
 
     Before it gets its name, ONNX Runtime applies it to noise, to synthesised soundscapes and to
-    `recordings` (audio files, or folders of them), and the scores are compared with `predict`'s.
+    recordings, and the scores are compared with those of `predict`.
 
-    models, seeds : as `weakneg.inference.predict.predict` takes them
+    Parameters
+    ----------
+    recordings : list of Path
+        Audio files, or folders of them, for the check.
+    models : list of Path
+        Folders of runs, or their model.pt.
+    output : Path
+        The ONNX file.
+    seeds : list of int
+        The score is the mean over these; by default over all seeds of a run.
 
-    Raises UserError when a model or a recording is missing or cannot be used, when the weights are
-    more than `MOST_BYTES`, when scores differ by more than `TOLERANCE`, and when the file cannot be
-    written.
+    Raises
+    ------
+    UserError
+        When a model or a recording is missing or cannot be used, when the weights are more than
+        `MOST_BYTES`, when scores differ by more than `TOLERANCE`, and when the file cannot be
+        written.
     """
     loaded = read_models(models, seeds, torch.device("cpu"))
     size = sum(_n_bytes(network) for model in loaded for network in model.networks.values())
@@ -63,7 +78,7 @@ def export(
             f"{len(loaded)} models have {size >> 20} MiB of weights, and one ONNX file holds "
             f"{MOST_BYTES >> 20}: export fewer models, or fewer seeds of them (--seeds)."
         )
-    paths = find_recordings(recordings)
+    paths = find_recordings(recordings or [])
     print(f"{output}: exporting {len(loaded)} models, half a minute or so", file=sys.stderr)
     program = _program(loaded)
     try:

@@ -17,6 +17,8 @@ from weakneg.errors import UserError
 from weakneg.inference.trained import Scores, TrainedModel, read_models
 from weakneg.io.files import replace_when_whole
 from weakneg.jobs.device import prepare
+from weakneg.jobs.gpus import Device
+from weakneg.stages import Threads, command
 
 _CLIP = ("recording", "start", "end")
 _MODEL = ("study", "class", "strategy", "seeds")
@@ -42,14 +44,16 @@ class Piece(NamedTuple):
     problem: str
 
 
+@command
 def predict(
-    models: Sequence[str | os.PathLike],
-    recordings: Sequence[str | os.PathLike],
-    output: str | os.PathLike,
-    frames: str | os.PathLike | None,
-    seeds: Sequence[int] | None,
-    device: str,
-    threads: int,
+    recordings: list[Path],
+    /,
+    models: list[Path],
+    output: Path,
+    frames: Path | None = None,
+    seeds: list[int] | None = None,
+    device: Device = "",
+    threads: Threads | None = None,
 ) -> None:
     """Score recordings with models; writes a CSV file of a row for each clip and model.
 
@@ -58,17 +62,33 @@ def predict(
     problem. Recordings longer than a clip are cut as those of the study. A clip or a recording that
     cannot be used is one row with the problem, and without score.
 
-    models : run folders or model files, of one study or of others with the same spectrograms
-    recordings : audio files, or folders; all audio files in these are scored
-    frames : a CSV file of `FRAME_COLUMNS` gets a row for each frame that a model scores, those of
-        padding left out: time of its centre (seconds in the recording), and its `Scores`
-    seeds : seeds of the models to use, all if None
-    threads : CPU threads
+    Parameters
+    ----------
+    recordings : list of Path
+        Audio files, or folders of them; all audio files in these are scored.
+    models : list of Path
+        Folders of runs, or their model.pt, of one study or of others with the same spectrograms.
+    output : Path
+        The CSV file.
+    frames : Path
+        Another CSV file, with the columns `FRAME_COLUMNS`, for the scores of frames: a row for each
+        frame that a model scores, those of padding left out, with the time of its centre (seconds
+        in the recording).
+    seeds : list of int
+        The score is the mean over these; by default over all seeds of a run.
+    device : str
+        auto, cpu, cuda or cuda:N; by default what WEAKNEG_DEVICE says, or auto.
+    threads : int
+        CPU threads; by default all.
 
-    Raises UserError when a model or a file is missing or cannot be used, when no clip could be
-    scored (the file is then written nevertheless, with the problems), when it cannot be written,
-    and when both files are one.
+    Raises
+    ------
+    UserError
+        When a model or a file is missing or cannot be used, when no clip could be scored (the file
+        is then written nevertheless, with the problems), when it cannot be written, and when both
+        files are one.
     """
+    threads = threads or os.cpu_count() or 1
     for path in filter(None, (output, frames)):
         if os.path.isdir(path):
             raise UserError(f"{path} is a folder: name a file to write.")

@@ -17,9 +17,19 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 def prepare(device: str, threads: int) -> torch.device:
     """The device named auto, cpu, cuda or cuda:N, set up for reproducible training.
 
-    threads: CPU threads that PyTorch may use: those that the workflow gave to the job.
-    Raises UserError when there is no such device.
+    Parameters
+    ----------
+    device : str
+        An empty name means auto.
+    threads : int
+        CPU threads that PyTorch may use: those that the workflow gave to the job.
+
+    Raises
+    ------
+    UserError
+        When there is no such device.
     """
+    device = device or "auto"
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False  # its 10 bits blur the ranking of a pool

@@ -7,8 +7,10 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Annotated, TextIO
 from urllib.parse import quote
+
+from pydantic import AfterValidator
 
 from weakneg.errors import UserError
 
@@ -70,3 +72,14 @@ def _first_free(files: Mapping[str, TextIO]) -> str:
             print("waiting for a free GPU", file=sys.stderr, flush=True)
             waiting = True
         time.sleep(_PATIENCE)
+
+
+def _given(device: str) -> str:
+    name = device or os.environ.get("WEAKNEG_DEVICE") or "auto"
+    take_gpu(name)
+    return name
+
+
+Device = Annotated[str, AfterValidator(_given)]
+"""The device of a job: auto, cpu, cuda or cuda:N, by default what the environment variable
+WEAKNEG_DEVICE says. Where jobs share GPUs, the command line takes one when it reads the option."""

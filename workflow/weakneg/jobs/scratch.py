@@ -9,7 +9,9 @@ import time
 from collections.abc import Iterable
 from errno import EIO, ENOSPC, EXDEV
 from pathlib import Path
-from typing import TextIO
+from typing import Annotated, TextIO
+
+from pydantic import AfterValidator
 
 from weakneg.errors import UserError
 
@@ -121,3 +123,7 @@ def _make(copy: Path, source: Path, names: Iterable[str]) -> None:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     print(f"copied to {copy} in {time.perf_counter() - begun:.1f} s", file=sys.stderr, flush=True)
+
+
+Staged = Annotated[Path, AfterValidator(staged)]
+"""A feature store; the command line copies it to the scratch disk when it reads the option."""

@@ -1,19 +1,30 @@
-"""Stage: get the weights that a model starts from, where it does not start from random ones."""
+"""The weights that a model starts from, where it does not start from random ones."""
 
-import os
 from pathlib import Path
 
 from torchvision.models import get_model_weights
 
 from weakneg.io.download import download
+from weakneg.stages import stage
 
 
-def fetch_imagenet(model: str, path: str | os.PathLike) -> None:
-    """Download torchvision's weights for ImageNet of the model of a name, checked, to `path`.
+@stage
+def fetch_imagenet(model: str, output: Path) -> None:
+    """Download a model's weights for ImageNet, to start from.
 
-    Raises UserError when they cannot be had.
+    Parameters
+    ----------
+    model : str
+        Name of the model in torchvision.
+    output : Path
+        The file of weights, checked by the first digits of its SHA-256.
+
+    Raises
+    ------
+    UserError
+        When the download fails or gives another file.
     """
     url = get_model_weights(model).DEFAULT.url
     # The first digits of the file's SHA-256 are published as a part of its name.
     digits = Path(url).stem.rpartition("-")[2]
-    download(url, path, sha256=digits, instead="run again, or set model.weights to random")
+    download(url, output, sha256=digits, instead="run again, or set model.weights to random")

@@ -1,4 +1,4 @@
-"""Stage: of how many recordings the sound could be had, and why not of the others."""
+"""Of how many recordings the sound could be had, and why not of the others."""
 
 import os
 from collections import Counter, defaultdict
@@ -12,6 +12,7 @@ from weakneg.audio.status_table import STATUS_COLUMNS
 from weakneg.io.csv import read_table, write_table
 from weakneg.io.files import replace_when_whole
 from weakneg.report.markdown import escape
+from weakneg.stages import stage
 
 COLUMNS = ("class", "split", "listed", "ok", "share")
 SPLITS = ("train", "test")
@@ -33,23 +34,33 @@ class Survivors(NamedTuple):
         return self.ok / self.listed
 
 
-def write_acquired(
-    recordings_csv: str | os.PathLike,
-    status_csvs: Iterable[str | os.PathLike],
-    study: str,
-    title: str,
-    table: str | os.PathLike,
-    text: str | os.PathLike,
+@stage
+def count_acquired(
+    recordings: Path, status: list[Path], study: str, title: str, table: Path, text: Path
 ) -> None:
-    """Write the survivors of each class to the CSV file `table`, and a summary to `text`.
+    """Write how many recordings of each class are available, and why the others are not.
 
-    study, title : name of the study, and what people read
+    Parameters
+    ----------
+    recordings : Path
+        The list of recordings.
+    status : list of Path
+        The status tables of the shards.
+    study, title : str
+        Name of the study, and what people read.
+    table : Path
+        A CSV file of the available recordings of each class and split.
+    text : Path
+        A summary in Markdown.
 
-    Raises UserError when the list or a table of a shard cannot be read.
+    Raises
+    ------
+    UserError
+        When the list or the table of a shard cannot be read.
     """
-    rows = [row for path in status_csvs for _, row in read_table(path, STATUS_COLUMNS)]
-    split_of = {each.id: each.split for each in read_recordings(recordings_csv)}
-    found = survivors(recordings_csv, (row["id"] for row in rows if row["status"] == OK))
+    rows = [row for path in status for _, row in read_table(path, STATUS_COLUMNS)]
+    split_of = {each.id: each.split for each in read_recordings(recordings)}
+    found = survivors(recordings, (row["id"] for row in rows if row["status"] == OK))
     write_table(table, COLUMNS, ((*each, f"{each.share:.4f}") for each in found))
     with replace_when_whole(text) as temporary:
         Path(temporary).write_text(_summary(rows, split_of, found, study, title), encoding="utf-8")

@@ -20,9 +20,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import Json
 
 from weakneg import datasets
 from weakneg.analysis.most_selected import TOP, Counts
@@ -33,6 +35,7 @@ from weakneg.analysis.study import distinct_strategies
 from weakneg.bags.manifest import LABEL_SEPARATOR
 from weakneg.io.files import replace_when_whole
 from weakneg.report.audit_text import audit_text, class_section, identity
+from weakneg.stages import StrategyRun, stage
 
 OVERLAP_COLUMNS = ["strategy_a", "strategy_b", "epoch", "jaccard", "expected_jaccard", "n"]
 TURNOVER_COLUMNS = [
@@ -59,24 +62,35 @@ MOST_SELECTED_COLUMNS = [
 ]
 
 
-def write_audit(
-    runs: Sequence[tuple[str, str | Path]],
-    manifests: Sequence[str | Path],
-    study: Mapping,
+@stage
+def audit_selections(
+    runs: list[StrategyRun],
+    manifests: list[Path],
+    settings: Json[dict[str, Any]],
     dataset: str,
-    data_folder: str | Path,
-    output_folder: str | Path,
+    data_folder: Path,
+    folder: Path,
 ) -> None:
-    """Stage: write selection_overlap.csv, selection_turnover.csv, most_selected.csv, selection.md.
+    """Write the audit of a study's selections: tables, and a text for people.
 
-    runs : (strategy, run folder) pairs; strategies that choose the same bags share a folder
-    manifests : of the training bags, one for each class of the study, in its order; one for all
-        classes where the study's unit is the clip
-    study : as `weakneg.report.formatting` describes it, with `runs` (strategy -> name of its run)
-    and `unit` dataset, data_folder : name of the data set, whose file may define `link(id, start)`
-    and
-        `related_classes(folder)`, and the folder of its files
+    Parameters
+    ----------
+    runs : list of (str, Path)
+        Strategy and folder of each run; strategies that choose the same bags share a folder.
+    manifests : list of Path
+        Those of the training bags, one for each class of the study, in its order; one for all
+        classes where a bag is a clip.
+    settings : dict
+        The study as it is reported.
+    dataset : str
+        Name of the data set, which may know a link to a clip and which classes are related.
+    data_folder : Path
+        Folder of the files of the data set.
+    folder : Path
+        Gets selection_overlap.csv, selection_turnover.csv, most_selected.csv and selection.md.
 
+    Notes
+    -----
     `n` in the first two tables is the number of (class, seed) pairs that a mean is over: seeds may
     stop at different epochs. most_selected.csv holds only strategies that score the bags they
     choose, since a choice at random or of all says nothing about a bag. `selections` counts those
@@ -85,9 +99,13 @@ def write_audit(
     (first) to 1. The rank is by `times` / `selections`, then by
     `times`, then by `mean_place`, which unlike scores can be compared between epochs.
 
-    Raises UserError when a run, a file of it or a manifest is missing or damaged, and when the
-    selections are not of the manifest's bags.
+    Raises
+    ------
+    UserError
+        When a run, a file of it or a manifest is missing or damaged, and when the selections are
+        not of the manifest's bags.
     """
+    study = settings
     module = datasets.module(dataset)
     overlaps, turnovers, candidates, sections = [], [], [], []
     classes = zip(
@@ -122,7 +140,6 @@ def write_audit(
         "selection_turnover": _means(by_strategy, TURNOVER_COLUMNS),
         "most_selected": pd.DataFrame(candidates, columns=MOST_SELECTED_COLUMNS),
     }
-    folder = Path(output_folder)
     for name, table in tables.items():
         with replace_when_whole(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")

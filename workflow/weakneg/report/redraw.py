@@ -1,7 +1,6 @@
 """Tables and figures again, from what is published of a study."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -11,11 +10,13 @@ from weakneg.errors import UserError
 from weakneg.report import figures
 from weakneg.report.figures.selection import draw_selection
 from weakneg.report.tables import write_tables
+from weakneg.stages import command
 
 _FORMATS = ("pdf", "png", "svg")
 
 
-def redraw(published: str | os.PathLike, target: str | os.PathLike) -> None:
+@command
+def redraw(published: Path, target: Path) -> None:
     """Write `tables/` and `figures/` into `target` from metrics.csv and provenance.json.
 
     The study is that of the name in provenance.json, as it is in workflow/studies now, with the
@@ -23,9 +24,18 @@ def redraw(published: str | os.PathLike, target: str | os.PathLike) -> None:
     selection_overlap.csv and selection_turnover.csv too, and is left out where there are none. What
     is made from runs (learning curves, sound, the tables of selections) is not written.
 
-    Raises UserError when a file is missing, or the metrics lack what the tables need.
+    Parameters
+    ----------
+    published : Path
+        A folder that holds metrics.csv and provenance.json.
+    target : Path
+        Folder that gets tables/ and figures/.
+
+    Raises
+    ------
+    UserError
+        When a file is missing, or the metrics lack what the tables need.
     """
-    published, target = Path(published), Path(target)
     try:
         provenance = json.loads((published / "provenance.json").read_text(encoding="utf-8"))
     except OSError as error:
@@ -49,7 +59,7 @@ def redraw(published: str | os.PathLike, target: str | os.PathLike) -> None:
     for name in figures.names():
         if name in figures.READING_RUNS or (name in figures.OF_CLIPS and study.unit != "clip"):
             continue
-        figures.draw(name, published / "metrics.csv", [], settings, outputs(name))
+        figures.draw_figure(name, published / "metrics.csv", settings, outputs(name))
     tables = [published / "tables" / f"selection_{part}.csv" for part in ("overlap", "turnover")]
     if all(table.exists() for table in tables):
         draw_selection(*tables, settings, outputs("selection"))

@@ -7,8 +7,10 @@ describes.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from pydantic import Json
 
 from weakneg.analysis.comparison import (
     average_ranks,
@@ -44,17 +46,32 @@ from weakneg.report.formatting import (
     signed_number,
 )
 from weakneg.report.markdown import escape, markdown_table
+from weakneg.stages import stage
 
 CLASSES_PER_BLOCK = 4
 MOST_CLASSES_IN_BLOCKS = 12  # more of them are the rows of one table of APs
 
 
-def write_tables(metrics_csv: str | Path, study: dict, output_folder: str | Path) -> None:
-    """Write table1, win_counts and cost as .csv and .md; ranks, differences, class_size as .csv.
+@stage
+def write_tables(metrics: Path, settings: Json[dict[str, Any]], folder: Path) -> None:
+    """Write the tables of a study.
 
-    Raises UserError when the metrics lack a class, strategy or seed of the study.
+    Parameters
+    ----------
+    metrics : Path
+        The metrics of all runs.
+    settings : dict
+        The study as it is reported.
+    folder : Path
+        Gets table1, win_counts and cost as .csv and .md; ranks, differences, class_size as .csv.
+
+    Raises
+    ------
+    UserError
+        When the metrics lack a class, strategy or seed of the study.
     """
-    metrics = select_study(read_metrics(metrics_csv), study)
+    study = settings
+    metrics = select_study(read_metrics(metrics), study)
     n_seeds = metrics["seed"].nunique()
     cells = pd.concat(
         [intervals(metrics, metric) for metric in (*METRICS, *MORE_METRICS)], ignore_index=True
@@ -83,7 +100,6 @@ def write_tables(metrics_csv: str | Path, study: dict, output_folder: str | Path
         "win_counts": [*_win_counts(comparisons, study, n_seeds), *_ranks(ranks, study)],
         "cost": _cost(cost, study, n_seeds),
     }
-    folder = Path(output_folder)
     for name, table in tables.items():
         with replace_when_whole(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")

@@ -1,14 +1,13 @@
-"""Stage: train the seeds of one (class, strategy) pair."""
+"""Training of the seeds of one (class, strategy) pair."""
 
 import hashlib
 import io
 import json
-import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,63 +17,90 @@ from torch import Tensor
 
 from weakneg.bags.draw import Bags
 from weakneg.bags.manifest import read_bags
+from weakneg.config.stages import RunSettings
 from weakneg.features.store import Store, open_store
 from weakneg.io.files import replace_when_whole
 from weakneg.io.hdf5 import content_digest
 from weakneg.io.parquet import write_table
 from weakneg.jobs.device import describe, prepare
+from weakneg.jobs.gpus import Device
+from weakneg.jobs.scratch import Staged
+from weakneg.stages import Threads, stage
 from weakneg.training.data import BagData, draw_of
 from weakneg.training.loop import State, train_seed
 
-if TYPE_CHECKING:
-    from weakneg.config.stages import RunSettings
 
-
+@stage
 def train_run(
-    store: str | os.PathLike,
-    manifest: str | os.PathLike,
-    folder: str | os.PathLike,
-    settings: "RunSettings",
-    identity: Mapping[str, str],
-    device: str,
-    threads: int,
-    weights: str | os.PathLike | None = None,
+    study: str,
+    class_name: str,
+    strategy: str,
+    settings: RunSettings,
+    store: Staged,
+    manifest: Path,
+    run: Path,
+    threads: Threads,
+    weights: Path | None = None,
+    device: Device = "",
+    fingerprint: str = "",
 ) -> None:
-    """Stage: train every seed of a run and write the files of its folder.
+    """Train the seeds of a (class, strategy) pair.
 
-    store, manifest: the training split's features and bags
-    folder: of the run; gets model.pt, history.parquet, timing.parquet, selection.h5 and run.json,
-        and in `seeds/` the state of each seed after its last finished epoch. A killed job goes on
-        from there and ends with the same files; a seed added later leaves the others as they are.
-    identity: study, class, strategy and fingerprint, for the record; a seed starts anew when the
-        fingerprint has changed
-    weights: torchvision's for ImageNet, where the model starts from them
+    Parameters
+    ----------
+    study, class_name, strategy : str
+        Which run it is, for the record.
+    settings : RunSettings
+        Model, sampling, training, augmentation, strategy and seeds.
+    store, manifest : Path
+        The training split's features and bags.
+    run : Path
+        Folder of the run. It gets model.pt, history.parquet, timing.parquet, selection.h5 and
+        run.json, and in `seeds/` the state of each seed after its last finished epoch. A killed job
+        goes on from there and ends with the same files; a seed added later leaves the others as
+        they are.
+    threads : int
+        CPU threads.
+    weights : Path
+        torchvision's weights for ImageNet, where the encoder starts from them.
+    device : str
+        auto, cpu, cuda or cuda:N; by default what WEAKNEG_DEVICE says, or auto.
+    fingerprint : str
+        Of the code, for the record; a seed starts from the beginning when it has changed.
 
-    Raises UserError for unusable inputs or when training diverges.
+    Raises
+    ------
+    UserError
+        For unusable inputs, or when training diverges.
     """
-    device = prepare(device, threads)
-    folder = Path(folder)
+    identity = {
+        "study": study,
+        "class": class_name,
+        "strategy": strategy,
+        "fingerprint": fingerprint,
+    }
+    on_device = prepare(device, threads)
     imagenet = None if weights is None else torch.load(weights, weights_only=True)
     states: dict[int, State] = {}
     with open_store(store) as features:
-        draws = read_bags(manifest, features, identity["class"])
+        draws = read_bags(manifest, features, class_name)
         inputs = _digest_of(features)
         data, drawn = None, None
         for seed in settings.seeds:
             bags = draw_of(draws, seed, settings.draw_per_seed, manifest)
             if bags is not drawn:
-                data, drawn = BagData(features, bags, device), bags
-            key = _key(settings, seed, identity["fingerprint"], inputs, bags)
-            path = folder / "seeds" / f"{seed}.pt"
+                data, drawn = BagData(features, bags, on_device), bags
+            key = _key(settings, seed, fingerprint, inputs, bags)
+            path = run / "seeds" / f"{seed}.pt"
             states[seed] = _train_seed(path, key, data, settings, seed, imagenet)
-        _write_run(folder, states, settings, identity, features, data.instance_shape)
+        _write_run(run, states, settings, identity, features, data.instance_shape)
 
 
 def _train_seed(
     path: Path,
     key: str,
     data: BagData,
-    settings: "RunSettings",
+    settings: RunSettings,
     seed: int,
     imagenet: dict[str, Tensor] | None,
 ) -> State:
@@ -120,7 +146,7 @@ def _saved_state(path: Path, key: str) -> State | None:
     return state if isinstance(state, dict) and state.pop("key", None) == key else None
 
 
-def _key(settings: "RunSettings", seed: int, fingerprint: str, inputs: str, bags: Bags) -> str:
+def _key(settings: RunSettings, seed: int, fingerprint: str, inputs: str, bags: Bags) -> str:
     """Hash of all that decides what the training of a seed gives."""
     decisive = settings.model_dump(exclude={"seeds", "draw_per_seed"})
     text = json.dumps([decisive, seed, fingerprint, inputs], sort_keys=True)
@@ -144,7 +170,7 @@ def _digest(*arrays: np.ndarray) -> str:
 def _write_run(
     folder: Path,
     states: Mapping[int, State],
-    settings: "RunSettings",
+    settings: RunSettings,
     identity: Mapping[str, str],
     features: Store,
     instance_shape: Sequence[int],

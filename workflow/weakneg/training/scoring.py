@@ -1,46 +1,66 @@
-"""Stage: score the test bags of a run, once, with the weights that validation chose."""
+"""Scores of the test bags of a run."""
 
-import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
 from weakneg.bags.manifest import read_bags
+from weakneg.config.stages import ScoreSettings
 from weakneg.errors import UserError
 from weakneg.features.store import open_store
 from weakneg.io.parquet import write_table
 from weakneg.jobs.device import prepare
+from weakneg.jobs.gpus import Device
+from weakneg.jobs.scratch import Staged
 from weakneg.models import bag_classifier
+from weakneg.stages import Threads, stage
 from weakneg.training.data import BagData, draw_of, score_bags
 
-if TYPE_CHECKING:
-    from weakneg.config.stages import ScoreSettings
 
-
+@stage
 def score_run(
-    store: str | os.PathLike,
-    manifest: str | os.PathLike,
-    model: str | os.PathLike,
     class_name: str,
-    output: str | os.PathLike,
-    settings: "ScoreSettings",
-    device: str,
-    threads: int,
+    settings: ScoreSettings,
+    store: Staged,
+    manifest: Path,
+    model: Path,
+    output: Path,
+    threads: Threads,
+    device: Device = "",
 ) -> None:
-    """Score the test bags with the model of every seed; writes scores.parquet.
+    """Score the test bags of a run, once, with the weights that validation chose.
 
-    store, manifest: the test split's features and bags; model: the run's model.pt
+    Parameters
+    ----------
+    class_name : str
+        The class of the run.
+    settings : ScoreSettings
+        The model, and how many bags are scored at a time.
+    store, manifest : Path
+        The test split's features and bags.
+    model : Path
+        The run's model.pt.
+    output : Path
+        The scores of every seed and test bag, a Parquet file.
+    threads : int
+        CPU threads.
+    device : str
+        auto, cpu, cuda or cuda:N; by default what WEAKNEG_DEVICE says, or auto.
 
-    Raises UserError for unusable inputs or when a score is not a number.
+    Raises
+    ------
+    UserError
+        For unusable inputs, or when a score is not a number.
     """
-    device = prepare(device, threads)
+    on_device = prepare(device, threads)
     columns: dict[str, list[Any]] = {"seed": [], "bag": [], "label": [], "score": []}
     with open_store(store) as features:
         draws = read_bags(manifest, features, class_name)
         try:
-            saved = torch.load(model, map_location=device, weights_only=True)
+            saved = torch.load(model, map_location=on_device, weights_only=True)
         except Exception as error:  # torch.load raises whatever damage makes it stumble over
             reason = type(error).__name__
             raise UserError(
@@ -59,12 +79,12 @@ def score_run(
                     "was trained for."
                 )
         shape = tuple(saved["instance_shape"])
-        classifier = bag_classifier.load(settings.model, shape).to(device)
+        classifier = bag_classifier.load(settings.model, shape).to(on_device)
         data, drawn = None, None
         for seed, weights in saved["weights"].items():
             bags = draw_of(draws, seed, settings.draw_per_seed, manifest)
             if bags is not drawn:
-                data, drawn = BagData(features, bags, device), bags
+                data, drawn = BagData(features, bags, on_device), bags
             classifier.load_state_dict(weights)
             logits = score_bags(
                 classifier, data, data.rows(np.arange(len(bags))), settings.score_batch_size

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from weakneg.errors import UserError
 from weakneg.io.files import check_writable, replace_when_whole
+from weakneg.stages import command, entry
 from weakneg.workspace.fingerprint import explain
 
 FOLDER = Path("results/.provenance")
@@ -48,7 +49,7 @@ def record_code(codes: Iterable[Sequence[str]]) -> None:
     for fingerprint, stage, *plugins in {tuple(code) for code in codes if len(code) > 1}:
         path = CODE / f"{fingerprint}.json"
         if not path.exists():
-            record = {"commit": commit, "parts": explain(stage, plugins)}
+            record = {"commit": commit, "parts": explain(entry(stage), plugins)}
             with replace_when_whole(path) as temporary:
                 temporary.write_text(json.dumps(record, indent=0), encoding="utf-8")
 
@@ -61,11 +62,17 @@ def read_code(fingerprint: str) -> dict:
         return {"commit": None, "parts": {}}
 
 
-def restore_times() -> int:
-    """Give copied results the times at which they were made; returns the number of files.
+@command
+def settle() -> None:
+    """Give results that were copied here the times at which they were made.
 
     Snakemake runs a job again whose input is newer than its output, and a copy made without
-    `--preserve` has the times of copying. Raises UserError when no record came with the results.
+    `--preserve` has the times of copying.
+
+    Raises
+    ------
+    UserError
+        When no record came with the results.
     """
     records = [path for path in METADATA.rglob("*") if path.is_file()]
     if not records:
@@ -82,7 +89,7 @@ def restore_times() -> int:
         except (FileNotFoundError, json.JSONDecodeError, KeyError):
             continue  # not copied, or never finished
         restored += 1
-    return restored
+    print(f"{restored} files have the times of their making.")
 
 
 def _commit() -> str | None:

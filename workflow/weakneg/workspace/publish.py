@@ -14,24 +14,35 @@ from weakneg.analysis.runs import read_run
 from weakneg.config.stages import code_of_run
 from weakneg.errors import UserError
 from weakneg.io.files import replace_when_whole
+from weakneg.stages import command, entry
 from weakneg.workspace.fingerprint import fingerprint
 
 
-def publish(
-    results: str | os.PathLike, target: str | os.PathLike, command: str, wall_time: str
-) -> None:
-    """Copy metrics, tables and figures of the study in `results` to `target`, add provenance.json.
+@command
+def publish(results: Path, target: Path, command: str, wall_time: str) -> None:
+    """Copy a finished study's metrics, tables and figures, with the record of their making.
 
-    command : the command that made the results; wall_time : how long it took, in words
+    That record, provenance.json, names the command, the time, the commit (that of the repository in
+    the working directory, whose code must be that of the runs), the versions, machine kind and code
+    fingerprints of the runs, their training time in all, and the SHA-256 of the feature stores (of
+    sound: followed by their shards), whose bytes depend on the data alone.
 
-    provenance.json names both, the commit (that of the repository in the working directory, whose
-    code must be that of the runs), the versions, machine kind and code fingerprints of the runs,
-    their training time in all, and the SHA-256 of the feature stores (of sound: followed by their
-    shards), whose bytes depend on the data alone.
+    Parameters
+    ----------
+    results : Path
+        Folder of the finished study, results/<study>.
+    target : Path
+        Folder for the copy and its provenance.json.
+    command : str
+        The command that made the results.
+    wall_time : str
+        How long it took, in words.
 
-    Raises UserError when the study is not finished, or other code than this commit's made it.
+    Raises
+    ------
+    UserError
+        When the study is not finished, or other code than this commit's made it.
     """
-    results, target = Path(results), Path(target)
     if results.resolve() == target.resolve():
         raise UserError(f"{target} holds the results themselves: publish to another folder.")
     for part in ("metrics.csv", "tables", "figures"):
@@ -86,8 +97,8 @@ def _versions(results: Path, fingerprints: set[str]) -> list[dict]:
         run = read_run(path.parent)
         if run["fingerprint"] not in fingerprints:
             continue  # left over from a larger grid
-        entry, *plugins = code_of_run(run["settings"])
-        if run["fingerprint"] != fingerprint(entry, plugins):
+        stage, *plugins = code_of_run(run["settings"])
+        if run["fingerprint"] != fingerprint(entry(stage), plugins):
             raise UserError(
                 f"{path} was made by other code than this commit's: run the study again."
             )

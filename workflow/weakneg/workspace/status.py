@@ -6,15 +6,18 @@ about its jobs is put into words here.
 
 import ast
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from weakneg.errors import UserError
+from weakneg.stages import command, entry
 from weakneg.workspace.fingerprint import explain
 from weakneg.workspace.provenance import read_code
 
+_HASH = re.compile("[0-9a-f]{16}")
 _MOST_NAMED = 3  # changes that a line names; of more it says how many
 
 
@@ -35,14 +38,31 @@ class Job(NamedTuple):
     run: Path | None
 
 
-def status(studies: Sequence[str], settings: Sequence[str]) -> str:
-    """What `python -m weakneg status` prints.
+@command
+def status(
+    studies: list[str] | None = None,
+    /,
+    config: list[str] | None = None,
+) -> None:
+    """Say what is done in each study, what would run and why, and how long that takes.
 
-    studies : their names; none: those of config.yaml
-    settings : "key=value" each, as behind Snakemake's `--config`
+    Parameters
+    ----------
+    studies : list of str
+        Their names; by default those of config.yaml.
+    config : list of str
+        KEY=VALUE, as of snakemake.
 
-    Raises UserError when Snakemake cannot plan what it is asked for.
+    Raises
+    ------
+    UserError
+        When Snakemake cannot plan what it is asked for.
     """
+    print(status_text(studies or [], config or []))
+
+
+def status_text(studies: Sequence[str], settings: Sequence[str]) -> str:
+    """What `status` prints."""
     jobs = _plan(studies, settings)
     of_study = defaultdict(list)
     for job in jobs:
@@ -203,12 +223,12 @@ def _read(text: str) -> Any:
 
 
 def _is_code(param: Any) -> bool:
-    return isinstance(param, list) and len(param) > 1 and ":" in str(param[1])
+    return isinstance(param, list) and len(param) > 1 and bool(_HASH.fullmatch(str(param[0])))
 
 
 def _code_words(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
     """Which definitions changed between two fingerprints of a stage."""
-    old, new = read_code(before[0])["parts"], explain(now[1], now[2:])
+    old, new = read_code(before[0])["parts"], explain(entry(now[1]), now[2:])
     if not old:
         yield "the code changed"
         return

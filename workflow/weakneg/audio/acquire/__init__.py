@@ -23,15 +23,20 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
+
+from pydantic import Json
 
 from weakneg.audio.acquire.journal import Journal
 from weakneg.audio.outcome import OK, Outcome
-from weakneg.audio.recordings import Recording, list_recordings, read_recordings
+from weakneg.audio.recordings import Recording, read_recordings, recordings_of, write_recordings
 from weakneg.audio.status_table import STATUS_COLUMNS, status_row
 from weakneg.config.source import DownloadSource, parse
+from weakneg.config.stages import ListSettings
 from weakneg.errors import UserError
 from weakneg.io.csv import write_table
+from weakneg.stages import stage
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".webm", ".mka"}
@@ -41,25 +46,66 @@ _REPORT_SECONDS = 30
 _LONGEST_NAME = 150  # of a file, in bytes; file systems allow 255
 
 
-def acquire_listed(
-    dataset: str,
-    list_file: str | None,
-    test_split: str,
-    data_folder: str | os.PathLike,
-    *shard: object,
-) -> None:
-    """Stage: `acquire_shard` of a data set, whose files are in `data_folder`, or of one's own list.
-
-    The list is read anew, and not from the file of the stage before: all shards would have to
-    follow when that is written again, and not only those whose part of it is new.
-    """
-    with tempfile.TemporaryDirectory(prefix="weakneg-") as folder:
-        recordings_csv = Path(folder, "recordings.csv")
-        list_recordings(dataset, list_file, test_split, data_folder, recordings_csv)
-        acquire_shard(recordings_csv, *shard)
-
-
+@stage
 def acquire_shard(
+    settings: ListSettings,
+    data_folder: Path,
+    split: str,
+    shard: int,
+    shard_size: int,
+    source: Json[dict[str, Any]],
+    folder: Path,
+    audio_folder: Path,
+    output: Path,
+    politeness: Json[dict[str, Any]] | None = None,
+) -> None:
+    """Get the sound of a shard of recordings; writes what became of each of them.
+
+    The list is read again, and not from the file of the stage before: all shards would have to
+    follow when that is written again, and not only those whose part of it is new.
+
+    Parameters
+    ----------
+    settings : ListSettings
+        The data set, or a person's own list.
+    data_folder : Path
+        Folder of the files of the data set.
+    split : str
+        "train" or "test".
+    shard, shard_size : int
+        The recordings from number `shard` x `shard_size` on are acquired, `shard_size` of them.
+    source : dict
+        Settings of the source, with the key `type`.
+    folder : Path
+        Folder of the sound, for the source `folder`.
+    audio_folder : Path
+        Where downloads go, and the record of what is not available.
+    output : Path
+        The status table.
+    politeness : dict
+        Settings of the source that change no sound.
+
+    Raises
+    ------
+    UserError
+        When the list or the settings are wrong, or the source cannot be used at all.
+    """
+    with tempfile.TemporaryDirectory(prefix="weakneg-") as temporary:
+        recordings_csv = Path(temporary, "recordings.csv")
+        write_recordings(recordings_of(settings.dataset, data_folder), recordings_csv)
+        acquire(
+            recordings_csv,
+            split,
+            shard,
+            shard_size,
+            source | (politeness or {}),
+            folder,
+            audio_folder,
+            output,
+        )
+
+
+def acquire(
     recordings_csv: str | os.PathLike,
     split: str,
     shard: int,
@@ -69,14 +115,7 @@ def acquire_shard(
     audio_folder: str | os.PathLike,
     status_csv: str | os.PathLike,
 ) -> None:
-    """Get the recordings number `shard` x `shard_size` and following of a split of the list.
-
-    source : settings, with the key `type`
-    folder : of the data, for the source `folder`
-    audio_folder : where downloads go, and the record of what could not be had
-
-    Raises UserError when the list or the settings are wrong, or the source cannot be used at all.
-    """
+    """As `acquire_shard`, of a list of recordings that is a file."""
     settings = parse(source)
     recordings = [row for row in read_recordings(recordings_csv) if row.split == split]
     recordings = recordings[shard * shard_size : (shard + 1) * shard_size]

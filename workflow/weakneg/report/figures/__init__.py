@@ -16,9 +16,12 @@ import ast
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Json
 
 from weakneg.errors import UserError
+from weakneg.stages import StrategyRun, stage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,26 +36,44 @@ def names() -> list[str]:
     return [file.stem for file in files if _defines_draw(file)]
 
 
-def draw(
+@stage
+def draw_figure(
     name: str,
-    metrics_csv: str | Path,
-    runs: Sequence[tuple[str, str | Path]],
-    study: dict,
-    outputs: Sequence[str | Path],
+    metrics: Path,
+    settings: Json[dict[str, Any]],
+    outputs: list[Path],
+    runs: list[StrategyRun] | None = None,
 ) -> None:
     """Draw the figure `name` into each of `outputs` (.pdf, .png, .svg).
 
-    Raises UserError for a figure or a format that does not exist, and for metrics or runs that lack
-    a part of the study.
+    Parameters
+    ----------
+    name : str
+        Of the figure.
+    metrics : Path
+        The metrics of all runs.
+    settings : dict
+        The study as it is reported.
+    outputs : list of Path
+        The files of the figure.
+    runs : list of (str, Path)
+        Strategy and folder of each run, for the figures that read them.
+
+    Raises
+    ------
+    UserError
+        For a figure or a format that does not exist, and for metrics or runs that lack a part of
+        the study.
     """
     # Imported here: asking for the names must not load matplotlib.
     from weakneg.analysis.metrics import read_metrics, select_study
 
     if name not in names():
         raise UserError(f"There is no figure {name!r}; choose one of {', '.join(names())}.")
-    metrics = select_study(read_metrics(metrics_csv), study)
+    study = settings
+    rows = select_study(read_metrics(metrics), study)
     module = importlib.import_module(f"{__name__}.{name}")
-    write_figure(lambda: module.draw(metrics, runs, study), outputs)
+    write_figure(lambda: module.draw(rows, runs or [], study), outputs)
 
 
 def write_figure(make: "Callable[[], Figure]", outputs: Sequence[str | Path]) -> None:

@@ -9,6 +9,7 @@ give. A curve ends with the first of its trainings, so that each point averages 
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from pydantic import Json
 
 from weakneg.analysis.study import distinct_strategies, upper_bound
 from weakneg.errors import UserError
@@ -32,21 +34,35 @@ from weakneg.report.figures.style import (
     styles,
 )
 from weakneg.report.formatting import classes_phrase, number, seeds_phrase
+from weakneg.stages import stage
 
 AGREEMENT = LinearSegmentedColormap.from_list("agreement", ["#FFFFFF", "#A9CDEB", "#0B4F8A"])
 RANDOM = {"color": FAINT, "linewidth": 4, "solid_capstyle": "butt", "zorder": 0}
 PANELS = {"turnover": "new in a selection", "used": "share of the pool used"}
 
 
+@stage
 def draw_selection(
-    overlap_csv: str | Path, turnover_csv: str | Path, study: dict, outputs: Sequence[str | Path]
+    overlap: Path, turnover: Path, settings: Json[dict[str, Any]], outputs: list[Path]
 ) -> None:
     """Draw the figure into each of `outputs` (.pdf, .png, .svg), from two tables of the audit.
 
-    Raises UserError for a table that is missing or a format that does not exist.
+    Parameters
+    ----------
+    overlap, turnover : Path
+        Tables of the audit.
+    settings : dict
+        The study as it is reported.
+    outputs : list of Path
+        The files of the figure.
+
+    Raises
+    ------
+    UserError
+        For a table that is missing or a format that does not exist.
     """
-    overlap, turnover = map(_read, (overlap_csv, turnover_csv))
-    write_figure(lambda: selection(overlap, turnover, study), outputs)
+    tables = [_read(path) for path in (overlap, turnover)]
+    write_figure(lambda: selection(*tables, settings), outputs)
 
 
 def selection(overlap: pd.DataFrame, turnover: pd.DataFrame, study: dict) -> Figure:

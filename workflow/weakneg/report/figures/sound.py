@@ -16,7 +16,8 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from pydantic import Json
 
 from weakneg.audio.mel import LogMel
 from weakneg.audio.recordings import SPLITS, Listed, read_list
@@ -35,6 +37,7 @@ from weakneg.features.store import Store, open_store
 from weakneg.io.files import replace_when_whole
 from weakneg.report.figures import write_figure
 from weakneg.report.figures.style import FAINT, INK, MUTED, canvas, legend_below, shorten, thousands
+from weakneg.stages import stage
 
 ALL_CLIPS = "(all clips)"
 QUANTILES = {"5": 0.05, "25": 0.25, "50": 0.5, "75": 0.75, "95": 0.95}
@@ -82,22 +85,39 @@ class Sound(NamedTuple):
     settings: Mapping
 
 
+@stage
 def draw_sound(
-    recordings: str | os.PathLike,
-    stores: Mapping[str, str | os.PathLike],
-    problems: str | os.PathLike,
-    study: dict,
-    table: str | os.PathLike,
-    outputs: Sequence[str | os.PathLike],
+    recordings: Path,
+    train_store: Path,
+    test_store: Path,
+    problems: Path,
+    settings: Json[dict[str, Any]],
+    table: Path,
+    outputs: list[Path],
 ) -> None:
-    """Stage: draw the figure into each of `outputs` (.pdf, .png, .svg), and write its table.
+    """Draw the figure into each of `outputs` (.pdf, .png, .svg), and write its table.
 
-    recordings : the list of recordings
-    stores : split -> its feature store
-    problems : the list of problems beside the stores
+    Parameters
+    ----------
+    recordings : Path
+        The list of recordings.
+    train_store, test_store : Path
+        The feature stores.
+    problems : Path
+        The list of problems beside the stores.
+    settings : dict
+        The study as it is reported.
+    table : Path
+        The table of the figure, a CSV file.
+    outputs : list of Path
+        The files of the figure.
 
-    Raises UserError when a file is missing or damaged, or a store lacks a class of the study.
+    Raises
+    ------
+    UserError
+        When a file is missing or damaged, or a store lacks a class of the study.
     """
+    study, stores = settings, {"train": train_store, "test": test_store}
     sound = read_sound(recordings, stores, problems, study["classes"])
     with replace_when_whole(table) as temporary:
         sound.table.to_csv(temporary, index=False, float_format="%.3f", lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Stage: from shards of features to the feature stores of both splits.
+"""From shards of features to the feature stores of both splits.
 
 A store (see `weakneg.features.store`) of the kind "spectrograms" holds no spectrogram itself: its
 `x` is an HDF5 virtual data set over the shards, which it names by their path from the store's own
@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -26,13 +26,43 @@ from weakneg.features import store
 from weakneg.io.files import replace_when_whole
 from weakneg.io.hdf5 import encoded, new_file, reserve
 
+if TYPE_CHECKING:
+    from weakneg.config.stages import FeaturesSettings
+
 PSLA_MEAN, PSLA_STD = -4.6476, 4.5699
 """Of AudioSet's log-mels, as in the recipes of PSLA (it subtracts the mean, divides by the std)."""
 
 _AGAIN = "delete it, so that the next run makes it again"
 
 
-def join_features(
+def make(
+    settings: "FeaturesSettings",
+    folder: Path,
+    inputs: Sequence[Path],
+    train_store: Path,
+    test_store: Path,
+    problems: Path,
+) -> None:
+    """Write the stores of sound, see `weakneg.features.build`; nothing in `folder` is read.
+
+    inputs : the list of recordings, then the shards, each in a folder called as its split
+    """
+    recordings, *files = inputs
+    shards = {split: [file for file in files if file.parent.name == split] for split in SPLITS}
+    assert settings.audio is not None
+    assert settings.class_names is not None
+    join(
+        recordings,
+        shards,
+        settings.class_names,
+        settings.audio.model_dump(),
+        train_store,
+        test_store,
+        problems,
+    )
+
+
+def join(
     recordings: str | os.PathLike,
     shards: Mapping[str, Sequence[str | os.PathLike]],
     classes: Sequence[str],

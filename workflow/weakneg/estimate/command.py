@@ -1,0 +1,62 @@
+"""What a study costs: `python -m weakneg estimate`."""
+
+from pathlib import Path
+
+from weakneg.errors import UserError
+from weakneg.jobs.gpus import Device
+from weakneg.stages import Threads, command
+
+
+@command
+def estimate(
+    study: str,
+    /,
+    config: list[str] | None = None,
+    device: Device = "",
+    threads: Threads = 1,
+) -> None:
+    """Say what a study of sound costs, and how long that takes on a device like this one.
+
+    Parameters
+    ----------
+    study : str
+        A file of workflow/studies, or the path of one.
+    config : list of str
+        KEY=VALUE, as of snakemake.
+    device : str
+        auto, cpu, cuda or cuda:N; by default what WEAKNEG_DEVICE says, or auto.
+    threads : int
+        CPU threads.
+
+    Raises
+    ------
+    UserError
+        When the configuration has a mistake, or the sizes of the study's classes are not known.
+    """
+    from snakemake.cli import parse_config
+
+    from weakneg.config.files import read_config
+    from weakneg.config.load import load
+    from weakneg.config.stages import RunSettings
+    from weakneg.estimate.cost import cost_text, study_cost
+
+    try:
+        settings = parse_config(config or [])
+    except ValueError as error:
+        raise UserError(f"--config: {error}") from error
+    loaded = load(read_config() | settings | {"studies": [study]}).study(Path(study).stem)
+    print(cost_text(loaded), flush=True)
+
+    # What follows loads PyTorch, which takes seconds.
+    from weakneg.estimate.speed import measure_speed
+    from weakneg.jobs.device import describe, prepare
+
+    on_device = prepare(device, threads)
+    run = RunSettings.model_validate(loaded.run_settings(loaded.baseline))
+    run = run.model_copy(update={"strategy": "gradient_embedding", "options": {}})
+    speed = measure_speed(run, loaded.shard_settings(), on_device)
+    hours = study_cost(loaded).hours(*speed)
+    print(
+        f"{describe(on_device)}: {speed.trained:,.0f} clips/s trained, {speed.scored:,.0f} scored; "
+        f"about {hours:,.1f} hours, on 8 such devices {hours / 8:,.1f}"
+    )
