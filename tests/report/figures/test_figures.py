@@ -504,7 +504,9 @@ class TestLearningCurves:
 
 def test_unknown_figures_and_formats_are_refused(toy, tmp_path):
     metrics, runs, study = toy
-    with pytest.raises(UserError, match=r"no figure 'pie'; choose one of .*learning_curves"):
+    with pytest.raises(
+        UserError, match=r"no figure is called 'pie': choose one of .*learning_curves"
+    ):
         draw("pie", metrics, runs, study, [tmp_path / "a.png"])
     with pytest.raises(UserError, match=r"a\.gif: a figure is written as one of \.pdf"):
         draw("win_count", metrics, runs, study, [tmp_path / "a.gif"])

@@ -1,6 +1,5 @@
 """The sections of a study."""
 
-import ast
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -14,9 +13,11 @@ from pydantic import (
     field_validator,
 )
 
-from weakneg import datasets
+from weakneg import datasets, plugins
 from weakneg.config.messages import no_such, problem
 from weakneg.config.values import Section, number_as_text
+
+_MODELS = Path(__file__).parent.parent / "models"
 
 
 @lru_cache
@@ -26,12 +27,9 @@ def models(constant: str = "UNIT") -> dict[str, Any]:
     UNIT, which every model defines, is the unit of the data of its bags. IMAGENET is true where
     there are weights for ImageNet to start from.
     """
-    found = {}
-    for file in sorted((Path(__file__).parent.parent / "models").glob("*.py")):
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == constant:
-                found[file.stem] = ast.literal_eval(node.value)
-    return found
+    return {
+        name: plugins.constant(_MODELS, name, constant) for name in plugins.names(_MODELS, constant)
+    }
 
 
 def _keys(info: ValidationInfo) -> tuple[str, ...]:

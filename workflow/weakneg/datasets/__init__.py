@@ -25,15 +25,15 @@ and have what depends on their list as functions of that list: `classes`, `class
 Importing one costs nothing: heavy libraries are imported inside the functions.
 """
 
-import ast
 import importlib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
+
+from weakneg import plugins
 
 
 @dataclass(frozen=True)
@@ -82,17 +82,9 @@ class Problem(NamedTuple):
 
 def names() -> list[str]:
     """Names of the data sets: the files of this folder that define `UNIT`, sorted."""
-    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if _defines_unit(p))
+    return plugins.names(Path(__file__).parent, "UNIT")
 
 
 def module(name: str) -> ModuleType:
     """The data set's module. Imported by name, so that one data set does not depend on another."""
     return importlib.import_module(f"{__name__}.{name}")
-
-
-@cache
-def _defines_unit(path: Path) -> bool:
-    return any(
-        isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "UNIT"
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-    )
