@@ -11,7 +11,7 @@ import torch
 
 from weakneg.bags.manifest import list_clips, read_bags
 from weakneg.config.stages import RunSettings, ScoreSettings
-from weakneg.datasets import Clips, Problem
+from weakneg.datasets import Clips, Dataset, Problem
 from weakneg.errors import UserError
 from weakneg.features import build as features
 from weakneg.features import classes
@@ -38,17 +38,14 @@ def made_up_clips(n: int, seed: int) -> Clips:
     return Clips(x=x, length=length, id=ids, start=10.0 * np.arange(n), y=y)
 
 
-class Published:
-    """A data set of clips."""
+def load_clips(folder):
+    splits = {"train": made_up_clips(400, 0), "test": made_up_clips(200, 1)}
+    return splits, [Problem("train", "--", "no features, but a list entry", "excluded")]
 
-    UNIT = "clip"
-    CLASSES = NAMES
-    TRAINING_COUNTS = (80, 200, 40)
 
-    @staticmethod
-    def load_clips(folder):
-        splits = {"train": made_up_clips(400, 0), "test": made_up_clips(200, 1)}
-        return splits, [Problem("train", "--", "no features, but a list entry", "excluded")]
+PUBLISHED = Dataset(
+    kind="clips", class_names=NAMES, training_counts=(80, 200, 40), load_clips=load_clips
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +53,7 @@ def clips(tmp_path_factory) -> Path:
     """A folder with the stores, the manifests and the problems."""
     folder = tmp_path_factory.mktemp("clips")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features.datasets, "module", lambda name: Published)
+        patch.setattr(features.datasets, "load", lambda name: PUBLISHED)
         build_features("made_up", None, *(folder / name for name in FILES))
     for split in ("train", "test"):
         list_clips(folder / f"{split}.h5", folder / f"{split}.csv")
@@ -152,7 +149,7 @@ def test_a_class_that_the_store_lacks_is_named(clips):
 
 # ----------------------------------------------------------------------------- list of classes
 def _list(clips: Path, output: Path, names, monkeypatch) -> list[dict]:
-    monkeypatch.setattr(classes.datasets, "module", lambda name: Published)
+    monkeypatch.setattr(classes.datasets, "load", lambda name: PUBLISHED)
     classes.list_classes(clips / "train.h5", clips / "test.h5", names, "made_up", output)
     return list(csv.DictReader(output.open()))
 

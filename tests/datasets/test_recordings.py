@@ -82,7 +82,7 @@ def test_labels_are_separated_by_semicolons_and_may_hold_anything_else(listed):
         "b.wav": ['Speech, "male"', "Café ねこ"],
         "c.wav": [],
     }
-    assert recordings.classes(file) == ("Café ねこ", "Dog", "Rain", 'Speech, "male"')
+    assert recordings.read_classes(file) == ("Café ねこ", "Dog", "Rain", 'Speech, "male"')
 
 
 def test_a_list_of_a_spreadsheet_is_read(listed):

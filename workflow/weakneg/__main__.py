@@ -21,7 +21,10 @@ def fetch(args: argparse.Namespace) -> None:
     from weakneg import datasets
 
     local_copies = json.loads(os.environ.get("WEAKNEG_LOCAL_COPIES", "{}"))
-    datasets.module(args.dataset).fetch(args.folder, local_copies.get(args.dataset))
+    dataset = datasets.load(args.dataset)
+    assert isinstance(dataset, datasets.Dataset)
+    assert dataset.fetch is not None
+    dataset.fetch(args.folder, local_copies.get(args.dataset))
 
 
 def features(args: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from weakneg import datasets
+from weakneg.datasets import OwnDataset
 from weakneg.errors import UserError
 from weakneg.io.csv import read_table
 from weakneg.io.files import replace_when_whole
@@ -39,8 +40,14 @@ def list_recordings(
     output: str | os.PathLike,
 ) -> None:
     """Write the list of a data set, whose files are in `folder`, or of a person's own list."""
-    source = (folder,) if list_file is None else (list_file, test_split)
-    write_recordings(datasets.module(dataset).recordings(*source), output)
+    data = datasets.load(dataset)
+    assert data.recordings is not None
+    if isinstance(data, OwnDataset):
+        assert list_file is not None
+        rows = data.recordings(list_file, test_split)
+    else:
+        rows = data.recordings(folder)
+    write_recordings(rows, output)
 
 
 def write_recordings(rows: Iterable[Mapping], path: str | os.PathLike) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,15 +15,16 @@ from pydantic import (
 from weakneg import datasets, plugins
 from weakneg.config.messages import no_such, problem
 from weakneg.config.values import Section, number_as_text
+from weakneg.datasets import Dataset, OwnDataset
 
 _MODELS = Path(__file__).parent.parent / "models"
 
 
 @lru_cache
-def models(constant: str = "UNIT") -> dict[str, Any]:
+def models(constant: str = "KIND") -> dict[str, Any]:
     """The files of weakneg/models that define a constant: name -> its value.
 
-    UNIT, which every model defines, is the unit of the data of its bags. IMAGENET is true where
+    KIND, which every model defines, is that of the data of its bags. IMAGENET is true where
     there are weights for ImageNet to start from.
     """
     return {
@@ -34,7 +34,8 @@ def models(constant: str = "UNIT") -> dict[str, Any]:
 
 def _keys(info: ValidationInfo) -> tuple[str, ...]:
     """The keys with which a study says where a person's own data are."""
-    return getattr(datasets.module(info.data["name"]), "KEYS", ())
+    data = datasets.load(info.data["name"])
+    return data.study_keys if isinstance(data, OwnDataset) else ()
 
 
 class DatasetSettings(Section):
@@ -87,16 +88,24 @@ class DatasetSettings(Section):
         return split
 
     @property
-    def module(self) -> ModuleType:
-        return datasets.module(self.name)
+    def definition(self) -> Dataset | OwnDataset:
+        """The data set, as its file defines it."""
+        return datasets.load(self.name)
+
+    @property
+    def own_list(self) -> tuple[str, str]:
+        """One's own list and its split to test on, as the functions of an `OwnDataset` take."""
+        assert self.list is not None
+        return self.list, self.test_split
 
     @property
     def training_counts(self) -> Mapping[str, int] | None:
         """Class name -> number of clips in the published list for training, or in one's own."""
-        if self.list is not None:
-            return self.module.class_sizes(self.list, self.test_split)["train"]
-        counts = getattr(self.module, "TRAINING_COUNTS", None)
-        return counts and dict(zip(self.module.CLASSES, counts, strict=True))
+        data = self.definition
+        if isinstance(data, OwnDataset):
+            return data.class_sizes(*self.own_list)["train"]
+        counts = data.training_counts
+        return None if counts is None else dict(zip(data.class_names, counts, strict=True))
 
 
 def _density(value: object) -> object:

@@ -17,9 +17,8 @@ of the warm-up are left out, since they are random whatever the strategy.
 import itertools
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -31,6 +30,7 @@ from weakneg.analysis.selection_measures import MEASURES, jaccard, turnover
 from weakneg.analysis.selections import ClassBags, Selections, bags_of_classes, selections_of_seeds
 from weakneg.analysis.study import distinct_strategies
 from weakneg.bags.manifest import LABEL_SEPARATOR
+from weakneg.datasets import Dataset
 from weakneg.io.files import replace_when_whole
 from weakneg.report.audit_text import audit_text, class_section, identity
 
@@ -71,11 +71,11 @@ def write_audit(
 
     runs : (strategy, run folder) pairs; strategies that choose the same bags share a folder
     manifests : of the training bags, one for each class of the study, in its order; one for all
-        classes where the study's unit is the clip
+        classes where bags are clips
     study : as `weakneg.report.formatting` describes it, with `runs` (strategy -> name of its run)
-    and `unit` dataset, data_folder : name of the data set, whose file may define `link(id, start)`
-    and
-        `related_classes(folder)`, and the folder of its files
+        and `kind`
+    dataset, data_folder : name of the data set, whose `link` and `related_classes` are used, and
+        the folder of its files
 
     `n` in the first two tables is the number of (class, seed) pairs that a mean is over: seeds may
     stop at different epochs. most_selected.csv holds only strategies that score the bags they
@@ -88,11 +88,14 @@ def write_audit(
     Raises UserError when a run, a file of it or a manifest is missing or damaged, and when the
     selections are not of the manifest's bags.
     """
-    module = datasets.module(dataset)
+    data = datasets.load(dataset)
+    link = data.link if isinstance(data, Dataset) else None
+    find_related = data.related_classes if isinstance(data, Dataset) else None
+    related = None if find_related is None else find_related(data_folder)
     overlaps, turnovers, candidates, sections = [], [], [], []
     classes = zip(
         runs_of_classes(runs, study).items(),
-        bags_of_classes(manifests, study, module, data_folder),
+        bags_of_classes(manifests, study, related),
         strict=True,
     )
     for position, ((class_name, of_class), bags) in enumerate(classes, start=1):
@@ -104,7 +107,7 @@ def write_audit(
             turnovers += [of_seed | each for each in _turnovers(selections, bags)]
             for strategy, chosen in selections.items():
                 counts[strategy].add(chosen)
-        rows, section = _most_selected(class_name, bags, counts, module)
+        rows, section = _most_selected(class_name, bags, counts, link)
         candidates += rows
         sections.append(section)
         print(
@@ -154,10 +157,12 @@ def _turnovers(selections: Mapping[str, Selections], bags: ClassBags) -> Iterato
 
 
 def _most_selected(
-    class_name: str, bags: ClassBags, counts: Mapping[str, Counts], module: ModuleType
+    class_name: str,
+    bags: ClassBags,
+    counts: Mapping[str, Counts],
+    link: Callable[[str, float], str] | None,
 ) -> tuple[list[dict], str]:
     """Rows of most_selected.csv of a class, and its section of selection.md."""
-    link = getattr(module, "link", None)
     scored = {strategy: each for strategy, each in counts.items() if each.scored}
     rows = []
     for strategy, each in scored.items():

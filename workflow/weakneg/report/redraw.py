@@ -47,7 +47,7 @@ def redraw(published: str | os.PathLike, target: str | os.PathLike) -> None:
         return files
 
     for name in figures.names():
-        if name in figures.READING_RUNS or (name in figures.OF_CLIPS and study.unit != "clip"):
+        if name in figures.READING_RUNS or (name in figures.OF_CLIPS and study.kind == "images"):
             continue
         figures.draw(name, published / "metrics.csv", [], settings, outputs(name))
     tables = [published / "tables" / f"selection_{part}.csv" for part in ("overlap", "turnover")]
