@@ -13,7 +13,7 @@ from by_position import score_run, train_run
 
 from weakneg.bags.manifest import list_clips, read_bags
 from weakneg.config.stages import ClassesSettings, RunSettings, ScoreSettings
-from weakneg.datasets import Clips, Problem
+from weakneg.datasets import Clips, Dataset, Problem
 from weakneg.errors import UserError
 from weakneg.features import classes, from_files
 from weakneg.features.store import Store, open_store, read_store, write_store
@@ -36,17 +36,14 @@ def made_up_clips(n: int, seed: int) -> Clips:
     return Clips(x=x, length=length, id=ids, start=10.0 * np.arange(n), y=y)
 
 
-class Published:
-    """A data set of clips."""
+def load_clips(folder):
+    splits = {"train": made_up_clips(400, 0), "test": made_up_clips(200, 1)}
+    return splits, [Problem("train", "--", "no features, but a list entry", "excluded")]
 
-    UNIT = "clip"
-    CLASSES = NAMES
-    TRAINING_COUNTS = (80, 200, 40)
 
-    @staticmethod
-    def load_clips(folder):
-        splits = {"train": made_up_clips(400, 0), "test": made_up_clips(200, 1)}
-        return splits, [Problem("train", "--", "no features, but a list entry", "excluded")]
+PUBLISHED = Dataset(
+    kind="clips", class_names=NAMES, training_counts=(80, 200, 40), load_clips=load_clips
+)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +51,7 @@ def clips(tmp_path_factory) -> Path:
     """A folder with the stores, the manifests and the problems."""
     folder = tmp_path_factory.mktemp("clips")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(from_files.datasets, "module", lambda name: Published)
+        patch.setattr(from_files.datasets, "load", lambda name: PUBLISHED)
         dataset = SimpleNamespace(name="made_up", list=None, test_split="test")
         settings = SimpleNamespace(dataset=dataset, audio=None)
         from_files.make(settings, None, [], *(folder / name for name in FILES))
@@ -152,7 +149,7 @@ def test_a_class_that_the_store_lacks_is_named(clips):
 
 # ----------------------------------------------------------------------------- list of classes
 def _list(clips: Path, output: Path, names, monkeypatch) -> list[dict]:
-    monkeypatch.setattr(classes.datasets, "module", lambda name: Published)
+    monkeypatch.setattr(classes.datasets, "load", lambda name: PUBLISHED)
     settings = ClassesSettings(classes=list(names), dataset="made_up")
     classes.list_classes(clips / "train.h5", clips / "test.h5", settings, output)
     return list(csv.DictReader(output.open()))

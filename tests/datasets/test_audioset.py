@@ -54,10 +54,12 @@ def _refusal(function, *arguments) -> str:
 
 
 def test_classes_are_numbered_as_published():
-    assert len(CLASSES) == len(audioset_vggish.TRAINING_COUNTS) == 527
+    assert len(CLASSES) == len(audioset_vggish.DATASET.training_counts) == 527
     assert (CLASSES[0], CLASSES[137], CLASSES[526]) == ("Speech", "Music", "Field recording")
-    assert audioset_vggish.ALIASES["/m/04rlf"] == 137
-    assert audioset_vggish.TRAINING_COUNTS[137] == max(audioset_vggish.TRAINING_COUNTS[1:])
+    assert audioset_vggish.DATASET.aliases["/m/04rlf"] == 137
+    assert audioset_vggish.DATASET.training_counts[137] == max(
+        audioset_vggish.DATASET.training_counts[1:]
+    )
 
 
 @needs_audioset
@@ -774,9 +776,11 @@ def test_the_real_labels_are_those_of_the_lists(real):
         assert each.start.tolist() == [starts[clip_id] for clip_id in each.id]
         for clip_id, y in zip(each.id, each.y, strict=True):
             assert {mids[c] for c in np.flatnonzero(y)} == listed[clip_id]
-    assert clips["train"].y.sum(axis=0).tolist() == list(audioset_vggish.TRAINING_COUNTS)
+    assert clips["train"].y.sum(axis=0).tolist() == list(audioset_vggish.DATASET.training_counts)
 
 
 def test_a_clip_can_be_heard_where_its_link_leads():
-    assert audioset_vggish.link("--PJHxphWEs", 30.0) == "https://youtu.be/--PJHxphWEs?t=30"
-    assert audioset_vggish.link("a&b/c?d e", 0.0) == "https://youtu.be/a%26b%2Fc%3Fd%20e?t=0"
+    assert audioset_vggish.DATASET.link("--PJHxphWEs", 30.0) == "https://youtu.be/--PJHxphWEs?t=30"
+    assert (
+        audioset_vggish.DATASET.link("a&b/c?d e", 0.0) == "https://youtu.be/a%26b%2Fc%3Fd%20e?t=0"
+    )

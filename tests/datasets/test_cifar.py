@@ -22,7 +22,7 @@ from workspace import ROOT
 
 from weakneg import datasets
 from weakneg.config.classes import class_slug
-from weakneg.datasets import cifar10, cifar100, digits
+from weakneg.datasets import Dataset, cifar10, cifar100, digits
 from weakneg.datasets.cifar import Cifar
 from weakneg.datasets.local_copy import check_named
 from weakneg.errors import UserError
@@ -138,12 +138,12 @@ def test_a_data_set_is_found_by_its_file():
 
 
 # All but a person's own, whose classes are those of a list.
-PUBLISHED = [name for name in datasets.names() if name not in ("instances", "recordings")]
+PUBLISHED = [name for name in datasets.names() if isinstance(datasets.load(name), Dataset)]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_classes_have_distinct_folder_names(name):
-    folders = [class_slug(class_name) for class_name in datasets.module(name).CLASSES]
+    folders = [class_slug(class_name) for class_name in datasets.load(name).class_names]
     assert len(set(folders)) == len(folders)
     assert all(re.fullmatch("[a-z0-9_]+", folder) for folder in folders)
 
@@ -151,7 +151,7 @@ def test_classes_have_distinct_folder_names(name):
 def test_looking_up_classes_loads_no_heavy_library():
     code = (
         "import sys; from weakneg import datasets; "
-        f"[datasets.module(name).CLASSES for name in {PUBLISHED}]; "
+        f"[datasets.load(name).class_names for name in {PUBLISHED}]; "
         "print([m for m in ('torch', 'torchvision', 'sklearn', 'pandas') if m in sys.modules])"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
@@ -163,7 +163,7 @@ def test_looking_up_classes_loads_no_heavy_library():
 
 
 def test_digits_splits_share_no_image_and_lose_none():
-    train, test = digits.load("train"), digits.load("test")
+    train, test = digits.load_images("train"), digits.load_images("test")
     assert sorted([*train.id, *test.id]) == list(range(1797))
     assert (len(train.x), len(test.x)) == (1198, 599)
     share = np.bincount(test.y) / (np.bincount(train.y) + np.bincount(test.y))
@@ -174,7 +174,7 @@ def test_digits_are_the_images_of_scikit_learn_as_they_are():
     from sklearn.datasets import load_digits
 
     original = load_digits()
-    test = digits.load("test")
+    test = digits.load_images("test")
     assert test.x.dtype == np.uint8
     assert np.array_equal(test.x[:, 0], original.images[test.id])
     assert np.array_equal(test.y, original.target[test.id])
@@ -403,10 +403,10 @@ def test_cifar100_has_100_classes_in_alphabetical_order():
 def test_the_real_cifar10_is_read_as_torchvision_reads_it(tmp_path):
     import torchvision.datasets
 
-    cifar10.fetch(tmp_path, DATA)
-    assert all((tmp_path / file).is_file() for file in cifar10.FILES)
+    cifar10.DATASET.fetch(tmp_path, DATA)
+    assert all((tmp_path / file).is_file() for file in cifar10.DATASET.files)
     for split, n in (("train", 50_000), ("test", 10_000)):
-        images = cifar10.load(split, tmp_path)
+        images = cifar10.DATASET.load_images(split, tmp_path)
         theirs = torchvision.datasets.CIFAR10(DATA, train=split == "train")
         assert images.x.shape == (n, 3, 32, 32)
         assert np.array_equal(images.x, theirs.data.transpose(0, 3, 1, 2))

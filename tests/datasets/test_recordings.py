@@ -82,7 +82,7 @@ def test_labels_are_separated_by_semicolons_and_may_hold_anything_else(listed):
         "b.wav": ['Speech, "male"', "Café ねこ"],
         "c.wav": [],
     }
-    assert recordings.classes(file) == ("Café ねこ", "Dog", "Rain", 'Speech, "male"')
+    assert recordings.read_classes(file) == ("Café ねこ", "Dog", "Rain", 'Speech, "male"')
 
 
 def test_a_list_of_a_spreadsheet_is_read(listed):
@@ -516,7 +516,15 @@ sys.exit(main())
 def test_a_full_disk_is_one_line_and_leaves_no_half_list(listed, tmp_path):
     listed([f"{number}.wav,Dog" for number in range(1000)])
     settings = json.dumps(study().list_settings())
-    stage = ["recordings", "--settings", settings, "--folder", "sounds", "--output", "out/a.csv"]
+    stage = [
+        "list_recordings",
+        "--settings",
+        settings,
+        "--folder",
+        "sounds",
+        "--output",
+        "out/a.csv",
+    ]
     done = subprocess.run(
         [sys.executable, "-c", SMALL_DISK, *stage],
         env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")},

@@ -134,7 +134,7 @@ def test_features_of_digits_are_its_images_with_the_statistics_of_training(tmp_p
     build_features("digits", tmp_path, *(tmp_path / name for name in FILES))
     train, test = read_store(tmp_path / "train.h5"), read_store(tmp_path / "test.h5")
     for split, store in (("train", train), ("test", test)):
-        images = digits.load(split)
+        images = digits.load_images(split)
         assert np.array_equal(store.x, images.x)
         assert np.array_equal(store.y.argmax(axis=1), images.y)
         assert (store.y.sum(axis=1) == 1).all()

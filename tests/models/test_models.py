@@ -331,20 +331,20 @@ def test_resnet18_has_the_stem_for_small_images():
     assert maps == [(2, 512, 4, 4)], "32 x 32 images keep 4 x 4 positions"
 
 
-SHAPES = {"image": (1, 8, 8), "clip": (6,), "spectrogram": (24, 16)}  # of an instance
-every_model = pytest.mark.parametrize(("name", "unit"), models().items())
+SHAPES = {"images": (1, 8, 8), "clips": (6,), "spectrograms": (24, 16)}  # of an instance
+every_model = pytest.mark.parametrize(("name", "kind"), models().items())
 
 
 @every_model
 @every_pooling
-def test_every_model_file_makes_a_classifier_of_bags(name, unit, pooling):
+def test_every_model_file_makes_a_classifier_of_bags(name, kind, pooling):
     settings = ModelSettings(name=name, pooling=pooling)
-    model = bag_classifier.load(settings, SHAPES[unit]).eval()
+    model = bag_classifier.load(settings, SHAPES[kind]).eval()
     assert model.head.in_features == model.encoder.embedding_size
-    if unit == "spectrogram":  # one in a bag, of which the encoder makes the instances
-        x, mask = torch.randn(3, 1, *SHAPES[unit]), None
+    if kind == "spectrograms":  # one in a bag, of which the encoder makes the instances
+        x, mask = torch.randn(3, 1, *SHAPES[kind]), None
     else:
-        x = torch.randn(3, 2, *SHAPES[unit])
+        x = torch.randn(3, 2, *SHAPES[kind])
         mask = torch.tensor([[True, True], [True, False], [True, True]])
     with torch.inference_mode():
         scores = model.score(x, mask)
@@ -356,13 +356,13 @@ def test_every_model_file_makes_a_classifier_of_bags(name, unit, pooling):
 
 
 @pytest.mark.parametrize(
-    ("name", "unit"), [each for each in models().items() if each[1] != "spectrogram"]
+    ("name", "kind"), [each for each in models().items() if each[1] != "spectrograms"]
 )
-def test_padding_does_not_reach_the_training_of_any_model(name, unit):
+def test_padding_does_not_reach_the_training_of_any_model(name, kind):
     """Not even through the statistics of a batch normalisation."""
     torch.manual_seed(0)
-    model = bag_classifier.load(ModelSettings(name=name), SHAPES[unit]).train()
-    x = torch.randn(4, 3, *SHAPES[unit])
+    model = bag_classifier.load(ModelSettings(name=name), SHAPES[kind]).train()
+    x = torch.randn(4, 3, *SHAPES[kind])
     mask = torch.tensor([[True, True, False], [False, True, False], [True] * 3, [True] * 3])
     torch.manual_seed(1)  # for dropout
     before = model(x, mask)

@@ -5,7 +5,6 @@ import itertools
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import matplotlib
@@ -119,7 +118,7 @@ class Made:
     labels : class -> (B,) 0 or 1, of the manifest's bags; the bags of images are of two images
     """
 
-    def __init__(self, folder: Path, strategies, labels, shared=None, unit="image"):
+    def __init__(self, folder: Path, strategies, labels, shared=None, kind="images"):
         self.folder, self.labels = folder, {c: np.array(label) for c, label in labels.items()}
         runs = {strategy: strategy for strategy in strategies} | (shared or {})
         self.study = {
@@ -128,14 +127,14 @@ class Made:
             "classes": list(labels),
             "strategies": list(strategies),
             "runs": runs,
-            "unit": unit,
+            "kind": kind,
             "baseline": "random",
             "upper_bound": "full",
             "reference": None,
             "note": "",
         }
         self.manifests = [folder / "bags" / f"{c}.csv" for c in labels]
-        if unit == "image":
+        if kind == "images":
             for label, path in zip(self.labels.values(), self.manifests, strict=True):
                 write_manifest(path, {0: image_bags(label)})
 
@@ -504,17 +503,18 @@ def clips(tmp_path, monkeypatch) -> Made:
         tmp_path,
         ["random", "badge"],
         {name: [name in of_clip for of_clip in labels] for name in ("Animal", "Car")},
-        unit="clip",
+        kind="clips",
     )
     made.manifests = [tmp_path / "bags" / "train.csv"]
     write_clips(made.manifests[0], labels)
     made.dogs = [6, 7]
-    module = SimpleNamespace(
+    published = datasets.Dataset(
+        kind="clips",
+        class_names=(),
         link=lambda name, start: f"https://example.org/{name}?t={int(start)}",
         related_classes=lambda folder: RELATED,
     )
-    monkeypatch.setattr(datasets, "module", lambda name: module)
-    made.module = module
+    monkeypatch.setattr(datasets, "load", lambda name: published)
     return made
 
 
@@ -591,9 +591,10 @@ def test_the_enrichment_has_an_interval_over_seeds(clips):
     assert f"{ratios.mean():.2f} ± {half:.2f} |" in clips.audit()["markdown"]
 
 
-def test_a_data_set_without_links_and_relations(clips):
+def test_a_data_set_without_links_and_relations(clips, monkeypatch):
     choose_dogs(clips)
-    del clips.module.link, clips.module.related_classes
+    published = datasets.Dataset(kind="clips", class_names=())
+    monkeypatch.setattr(datasets, "load", lambda name: published)
     tables = clips.audit()
     assert (tables["most_selected"]["link"] == "").all()
     assert (tables["most_selected"]["related_labels"] == "").all()
@@ -783,7 +784,7 @@ def test_it_reads_what_training_writes(tmp_path):
         "classes": ["bright"],
         "strategies": ["full", "random", "margin"],
         "runs": {name: name for name in ("full", "random", "margin")},
-        "unit": "image",
+        "kind": "images",
         "baseline": "random",
         "upper_bound": "full",
     }

@@ -286,7 +286,6 @@ def test_a_strategy_says_that_it_ignores_the_budget_with_or_without_a_type(
     tmp_path, monkeypatch, line
 ):
     monkeypatch.setattr(strategies, "_FOLDER", tmp_path)
-    strategies._constants.cache_clear()
     (tmp_path / "mine.py").write_text(f"{line}\n\ndef select(pool, k, generator):\n    pass\n")
     assert strategies.ignores_budget("mine")
 

@@ -72,7 +72,7 @@ def study_of(classes, strategies, **more):
         "classes": classes,
         "strategies": strategies,
         "runs": {strategy: strategy for strategy in strategies},
-        "unit": "image",
+        "kind": "images",
         "baseline": "random",
         "reference": None,
         "note": "",

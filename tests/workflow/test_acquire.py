@@ -32,10 +32,9 @@ DATASET = '''
     import shutil
     from pathlib import Path
 
+    from weakneg.datasets import Dataset
     from weakneg.datasets.audioset_lists import read_segments
 
-    UNIT = "spectrogram"
-    SOUND_ELSEWHERE = True
     CLASSES = ("Dog", "Cat")
     SPLIT_SIZES = {"train": 5, "test": 3}
     FILES = ("train.csv", "test.csv")
@@ -61,6 +60,17 @@ DATASET = '''
                 Path(folder, f"{split}.csv"), {"/m/dog": 0, "/m/cat": 1}
             ).items()
         ]
+
+
+    DATASET = Dataset(
+        kind="spectrograms",
+        class_names=CLASSES,
+        files=FILES,
+        fetch=fetch,
+        recordings=recordings,
+        split_sizes=SPLIT_SIZES,
+        sound_elsewhere=True,
+    )
 '''
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from weakneg.config.stages import code_of_run
 from weakneg.errors import UserError
+from weakneg.stages import entry
 from weakneg.workspace import fingerprint as module
 from weakneg.workspace import source_code
 from weakneg.workspace.fingerprint import explain, fingerprint
@@ -668,8 +669,9 @@ def test_only_a_study_with_augmentation_depends_on_it(lock):
             "sampling": {"warmup_epochs": 0},
             "augmentation": augmentation,
         }
-        entry, *plugins = code_of_run(settings)
-        return {part.partition(":")[0] for part in explain(entry, plugins, lock=lock)}
+        stage, *plugins = code_of_run(settings)
+        parts = explain(entry(stage), plugins, lock=lock)
+        return {part.partition(":")[0] for part in parts}
 
     of_augmentation = {"weakneg.training.batches.augmented", "weakneg.audio.mel"}
     assert of_augmentation <= parts({"mixup_rate": 0.5})

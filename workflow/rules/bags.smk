@@ -1,7 +1,7 @@
 # From a published data set to bags.
 
 for dataset in datasets.names():
-    files = datasets.module(dataset).FILES
+    files = published_files(dataset)
     if not files:
         continue
 

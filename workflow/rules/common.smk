@@ -20,6 +20,7 @@ from weakneg.audio.status_table import digest_of_sound
 from weakneg.config.load import load
 from weakneg.config.source import SHARD_SIZE
 from weakneg.config.stages import canonical, code_of_run
+from weakneg.datasets import Dataset
 from weakneg.datasets.local_copy import DATA_VARIABLE, check_named
 from weakneg.errors import UserError
 from weakneg.estimate.cost import cost_text
@@ -164,19 +165,30 @@ def audio_folder(wildcards):
     return f"resources/{study_of(wildcards).dataset.name}/audio"
 
 
+def published_files(dataset):
+    """The files that are fetched of a data set; none of a person's own."""
+    data = datasets.load(dataset)
+    return data.files if isinstance(data, Dataset) else ()
+
+
+def is_made_here(dataset):
+    data = datasets.load(dataset)
+    return isinstance(data, Dataset) and data.made_here
+
+
 def data_files(wildcards):
     """The published files that the study's data set is made of, or a person's own list."""
     dataset = study_of(wildcards).dataset
     if dataset.list:
         return [dataset.list]
-    return [f"{data_folder(wildcards)}/{file}" for file in dataset.module.FILES]
+    return [f"{data_folder(wildcards)}/{file}" for file in published_files(dataset.name)]
 
 
 def published_lists(wildcards):
     """What says which sound there is. Of sound that is not made here, what the lists say of a shard
     is a parameter, so that a list that grows leaves the shards before its end alone."""
     files = data_files(wildcards)
-    if hasattr(study_of(wildcards).dataset.module, "MADE_HERE"):
+    if is_made_here(study_of(wildcards).dataset.name):
         return files
     return [ancient(file) for file in files]
 
@@ -258,7 +270,7 @@ def warn_of_sources(study):
 
 def study_results(study):
     """What people read of a study."""
-    of_clips = CONFIG.study(study).unit == "clip"
+    of_clips = CONFIG.study(study).kind != "images"
     of_sound = CONFIG.study(study).audio is not None
     figures = [figure for figure in FIGURES if of_clips or figure not in OF_CLIPS]
     return [
@@ -305,12 +317,12 @@ def code_of(stage, *plugins):
 def is_downloaded(dataset):
     """Local copies may be linked to, and are no files to share; what is made here has no list."""
     has_copy = CONFIG.data.get(dataset) or os.environ.get(DATA_VARIABLE)
-    return not has_copy and not hasattr(datasets.module(dataset), "MADE_HERE")
+    return not has_copy and not is_made_here(dataset)
 
 
 def fetch_code(dataset):
     """Of a data set that is made here. What was downloaded and checked stays, whatever the code."""
-    if hasattr(datasets.module(dataset), "MADE_HERE"):
+    if is_made_here(dataset):
         return code_of("fetch_dataset", f"datasets.{dataset}")
     return ["untracked"]
 
@@ -319,7 +331,7 @@ def manifest(split):
     """An input function: the bags of a split, of the class where they differ between classes."""
 
     def file(wildcards):
-        of_class = "" if study_of(wildcards).unit == "clip" else f"{wildcards.label}/"
+        of_class = f"{wildcards.label}/" if study_of(wildcards).kind == "images" else ""
         return f"results/{wildcards.study}/bags/{of_class}{split}.csv"
 
     return file
@@ -413,14 +425,15 @@ def audit_results(study):
 def training_manifests(wildcards):
     """The training bags of each class, in the study's order; of clips, all classes have the same."""
     study = study_of(wildcards)
-    folders = ["bags"] if study.unit == "clip" else [f"bags/{label}" for label in study.class_slugs]
+    folders = [f"bags/{slug}" for slug in study.class_slugs] if study.kind == "images" else ["bags"]
     return [f"results/{study.name}/{folder}/train.csv" for folder in folders]
 
 
 def ontology_files(wildcards):
     """The files from which the data set knows which classes are related, if it does."""
-    dataset = datasets.module(study_of(wildcards).dataset.name)
-    return data_files(wildcards) if hasattr(dataset, "related_classes") else []
+    data = study_of(wildcards).dataset.definition
+    known = isinstance(data, Dataset) and data.related_classes is not None
+    return data_files(wildcards) if known else []
 
 
 def audit_code(wildcards):

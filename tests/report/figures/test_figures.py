@@ -79,7 +79,7 @@ def make_study(root, classes, strategies, n_seeds, n_epochs=4):
         "classes": list(classes),
         "strategies": list(strategies),
         "runs": {s: "margin" if s in SAME_BAGS else s for s in strategies},
-        "unit": "image",
+        "kind": "images",
         "baseline": "random",
         "reference": None,
         "note": "",
@@ -252,7 +252,7 @@ def many_classes(n_seeds=3):
     columns = ["bags_trained", "seconds_training", "seconds_scoring"]
     metrics.loc[shared, columns] = metrics.loc[metrics["strategy"] == "margin", columns].to_numpy()
     runs = {s: "margin" if s == "entropy" else s for s in strategies}
-    return metrics, study_of(classes, strategies, runs=runs, unit="clip")
+    return metrics, study_of(classes, strategies, runs=runs, kind="clips")
 
 
 def drawn(name, metrics, study):
@@ -504,7 +504,9 @@ class TestLearningCurves:
 
 def test_unknown_figures_and_formats_are_refused(toy, tmp_path):
     metrics, runs, study = toy
-    with pytest.raises(UserError, match=r"no figure 'pie'; choose one of .*learning_curves"):
+    with pytest.raises(
+        UserError, match=r"no figure is called 'pie': choose one of .*learning_curves"
+    ):
         draw_figure("pie", metrics, study, [tmp_path / "a.png"], runs)
     with pytest.raises(UserError, match=r"a\.gif: a figure is written as one of \.pdf"):
         draw_figure("win_count", metrics, study, [tmp_path / "a.gif"], runs)

@@ -1,10 +1,9 @@
 """What the strategies of a study chose: the selections of its runs, and the bags they are of."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 import h5py
@@ -44,7 +43,7 @@ class ClassBags:
     label: np.ndarray
     group: np.ndarray | None = None
     clips: pd.DataFrame | None = None
-    related_classes: set[str] | None = None
+    related_classes: Set[str] | None = None
     related: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -72,10 +71,15 @@ class Selections(NamedTuple):
 
 
 def bags_of_classes(
-    manifests: Sequence[str | Path], study: Mapping, module: ModuleType, data_folder: str | Path
+    manifests: Sequence[str | Path],
+    study: Mapping,
+    related_classes: Mapping[str, Set[str]] | None = None,
 ) -> Iterator[ClassBags]:
-    """The bags of each class of the study, in its order."""
-    of_clips = study["unit"] == "clip"
+    """The bags of each class of the study, in its order.
+
+    related_classes : those of a data set that knows them, see `weakneg.datasets.Dataset`
+    """
+    of_clips = study["kind"] != "images"
     wanted = 1 if of_clips else len(study["classes"])
     if len(manifests) != wanted:
         raise UserError(
@@ -83,7 +87,7 @@ def bags_of_classes(
             f" name the training manifest of {'all clips' if of_clips else 'each of its classes'}."
         )
     if of_clips:
-        yield from _clip_bags(Path(manifests[0]), study, module, data_folder)
+        yield from _clip_bags(Path(manifests[0]), study, related_classes)
         return
     for path in map(Path, manifests):
         # Which images are in a bag does not matter here.
@@ -97,7 +101,7 @@ def bags_of_classes(
 
 
 def _clip_bags(
-    path: Path, study: Mapping, module: ModuleType, data_folder: str | Path
+    path: Path, study: Mapping, related_classes: Mapping[str, Set[str]] | None
 ) -> Iterator[ClassBags]:
     """As `bags_of_classes`, from the manifest at `path`, which serves all classes."""
     clips = read_clips(path)
@@ -106,20 +110,18 @@ def _clip_bags(
         for label in labels:
             rows.setdefault(label, []).append(row)
 
-    def with_label(names: set[str]) -> np.ndarray:
+    def with_label(names: Set[str]) -> np.ndarray:
         found = np.zeros(len(clips), dtype=bool)
         for name in names:
             found[rows.get(name, [])] = True
         return found
 
-    knows_relations = hasattr(module, "related_classes")
-    related_classes = module.related_classes(data_folder) if knows_relations else {}
     for class_name in study["classes"]:
         if class_name not in rows:
             raise UserError(
                 f"{path} has no clip of the class {class_name!r}: list the clips again."
             )
-        related = related_classes.get(class_name, set()) if knows_relations else None
+        related = None if related_classes is None else related_classes.get(class_name, set())
         yield ClassBags(
             manifest=path,
             draw=np.zeros(len(clips), dtype=np.int64),

@@ -26,6 +26,7 @@ from typing import NamedTuple
 from weakneg import datasets
 from weakneg.config.sections import DatasetSettings
 from weakneg.config.stages import ListSettings
+from weakneg.datasets import OwnDataset
 from weakneg.errors import UserError
 from weakneg.io.csv import read_table
 from weakneg.io.files import replace_when_whole
@@ -53,8 +54,12 @@ def list_recordings(settings: ListSettings, folder: Path, output: Path) -> None:
 
 def recordings_of(dataset: DatasetSettings, folder: Path) -> Iterable[Mapping]:
     """The recordings of a data set whose files are in `folder`, or of a person's own list."""
-    source = (folder,) if dataset.list is None else (dataset.list, dataset.test_split)
-    return datasets.module(dataset.name).recordings(*source)
+    data = datasets.load(dataset.name)
+    assert data.recordings is not None
+    if isinstance(data, OwnDataset):
+        assert dataset.list is not None
+        return data.recordings(dataset.list, dataset.test_split)
+    return data.recordings(folder)
 
 
 def write_recordings(rows: Iterable[Mapping], path: str | os.PathLike) -> None:

@@ -12,18 +12,19 @@ from pydantic import (
     Field,
 )
 
-from weakneg import datasets
 from weakneg.config.messages import no_such, problem
 from weakneg.config.sections import DatasetSettings
 from weakneg.config.values import Section, as_list, text_as_number
+from weakneg.datasets import Dataset, OwnDataset
 
 
 # ----------------------------------------------------------------------------- what there is
 @lru_cache
 def class_names(dataset: "DatasetSettings") -> tuple[str, ...]:
-    if dataset.list is None:
-        return datasets.module(dataset.name).CLASSES
-    return datasets.module(dataset.name).classes(dataset.list)
+    data = dataset.definition
+    if isinstance(data, OwnDataset):
+        return data.read_classes(dataset.own_list[0])
+    return data.class_names
 
 
 class Top(Section):
@@ -78,15 +79,18 @@ def most_frequent(classes: Iterable[str], n: int, dataset: DatasetSettings) -> l
 
 def learnable(dataset: DatasetSettings) -> list[str]:
     """The classes that both splits have: of others nothing could be learnt, or measured."""
-    if dataset.list is None:
+    data = dataset.definition
+    if not isinstance(data, OwnDataset):
         return list(class_names(dataset))
-    sizes = dataset.module.class_sizes(dataset.list, dataset.test_split)
+    sizes = data.class_sizes(*dataset.own_list)
     return [name for name in class_names(dataset) if sizes["train"][name] and sizes["test"][name]]
 
 
 def check_sizes(classes: Iterable[str], dataset: DatasetSettings) -> None:
     """Refuse classes of one's own list that are not `learnable`."""
-    sizes = dataset.module.class_sizes(dataset.list, dataset.test_split)
+    data = dataset.definition
+    assert isinstance(data, OwnDataset)
+    sizes = data.class_sizes(*dataset.own_list)
     wanted = learnable(dataset)
     lacking = [
         f"{name} ({sizes['train'][name]} for training, {sizes['test'][name]} for testing)"
@@ -95,7 +99,7 @@ def check_sizes(classes: Iterable[str], dataset: DatasetSettings) -> None:
     ]
     if lacking:
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
-        what = "recordings" if dataset.module.UNIT == "spectrogram" else "bags"
+        what = "recordings" if data.kind == "spectrograms" else "bags"
         raise problem(
             f"too few {what} of {', '.join(lacking[:5])}{more}: name the other classes, take "
             f"{{top: n}}, or move {what} with the column split of {dataset.list}"
@@ -110,9 +114,9 @@ def class_name(value: str | int, dataset: DatasetSettings) -> str:
     value = text_as_number(value)
     if isinstance(value, int) and 0 <= value < len(names):
         return names[value]
-    aliases = getattr(dataset.module, "ALIASES", {})
-    if value in aliases:
-        return names[aliases[value]]
+    data = dataset.definition
+    if isinstance(data, Dataset) and str(value) in data.aliases:
+        return names[data.aliases[str(value)]]
     same = [name for name in names if class_slug(name) == str(value).lower()]
     if len(same) == 1:
         return same[0]

@@ -1,10 +1,8 @@
 """The sections of a study."""
 
-import ast
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -14,29 +12,30 @@ from pydantic import (
     field_validator,
 )
 
-from weakneg import datasets
+from weakneg import datasets, plugins
 from weakneg.config.messages import no_such, problem
 from weakneg.config.values import Section, number_as_text
+from weakneg.datasets import Dataset, OwnDataset
+
+_MODELS = Path(__file__).parent.parent / "models"
 
 
 @lru_cache
-def models(constant: str = "UNIT") -> dict[str, Any]:
+def models(constant: str = "KIND") -> dict[str, Any]:
     """The files of weakneg/models that define a constant: name -> its value.
 
-    UNIT, which every model defines, is the unit of the data of its bags. IMAGENET is true where
+    KIND, which every model defines, is that of the data of its bags. IMAGENET is true where
     there are weights for ImageNet to start from.
     """
-    found = {}
-    for file in sorted((Path(__file__).parent.parent / "models").glob("*.py")):
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == constant:
-                found[file.stem] = ast.literal_eval(node.value)
-    return found
+    return {
+        name: plugins.constant(_MODELS, name, constant) for name in plugins.names(_MODELS, constant)
+    }
 
 
 def _keys(info: ValidationInfo) -> tuple[str, ...]:
     """The keys with which a study says where a person's own data are."""
-    return getattr(datasets.module(info.data["name"]), "KEYS", ())
+    data = datasets.load(info.data["name"])
+    return data.study_keys if isinstance(data, OwnDataset) else ()
 
 
 class DatasetSettings(Section):
@@ -89,16 +88,24 @@ class DatasetSettings(Section):
         return split
 
     @property
-    def module(self) -> ModuleType:
-        return datasets.module(self.name)
+    def definition(self) -> Dataset | OwnDataset:
+        """The data set, as its file defines it."""
+        return datasets.load(self.name)
+
+    @property
+    def own_list(self) -> tuple[str, str]:
+        """One's own list and its split to test on, as the functions of an `OwnDataset` take."""
+        assert self.list is not None
+        return self.list, self.test_split
 
     @property
     def training_counts(self) -> Mapping[str, int] | None:
         """Class name -> number of clips in the published list for training, or in one's own."""
-        if self.list is not None:
-            return self.module.class_sizes(self.list, self.test_split)["train"]
-        counts = getattr(self.module, "TRAINING_COUNTS", None)
-        return counts and dict(zip(self.module.CLASSES, counts, strict=True))
+        data = self.definition
+        if isinstance(data, OwnDataset):
+            return data.class_sizes(*self.own_list)["train"]
+        counts = data.training_counts
+        return None if counts is None else dict(zip(data.class_names, counts, strict=True))
 
 
 def _density(value: object) -> object:

@@ -1,6 +1,7 @@
 """A study: one experiment grid."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -52,6 +53,7 @@ from weakneg.config.stages import (
 )
 from weakneg.config.strategy import Strategies, StrategyChoice, strategy_files
 from weakneg.config.values import Section, Seeds, as_list, distinct
+from weakneg.datasets import DataKind, Dataset, OwnDataset
 from weakneg.errors import UserError
 
 
@@ -123,9 +125,9 @@ class Study(Section):
     def _of_images(cls, bags: BagSettings | None, info: ValidationInfo) -> BagSettings | None:
         if "dataset" in info.data:
             dataset = info.data["dataset"]
-            if dataset.module.UNIT != "image" and bags is not None:
+            if dataset.definition.kind != "images" and bags is not None:
                 raise problem(f"{dataset.name} consists of bags: remove the key")
-            if dataset.module.UNIT == "image" and bags is None:
+            if dataset.definition.kind == "images" and bags is None:
                 return BagSettings()
         return bags
 
@@ -134,9 +136,9 @@ class Study(Section):
     def _of_sound(cls, audio: AudioSettings | None, info: ValidationInfo) -> AudioSettings | None:
         if "dataset" in info.data:
             dataset = info.data["dataset"]
-            if dataset.module.UNIT != "spectrogram" and audio is not None:
+            if dataset.definition.kind != "spectrograms" and audio is not None:
                 raise problem(f"{dataset.name} is no sound: remove the key")
-            if dataset.module.UNIT == "spectrogram" and audio is None:
+            if dataset.definition.kind == "spectrograms" and audio is None:
                 return AudioSettings()
         return audio
 
@@ -146,12 +148,13 @@ class Study(Section):
         if "dataset" not in info.data:
             return None
         dataset = info.data["dataset"]
-        if dataset.module.UNIT != "spectrogram":
+        if dataset.definition.kind != "spectrograms":
             if source is not None:
                 raise problem(f"{dataset.name} is no sound: remove the key")
             return None
         source = FolderSource() if source is None else checked_source(source)
-        elsewhere = getattr(dataset.module, "SOUND_ELSEWHERE", False)
+        data = dataset.definition
+        elsewhere = isinstance(data, Dataset) and data.sound_elsewhere
         folder = getattr(source, "folder", None)
         if elsewhere and folder is None and isinstance(source, FolderSource):
             text = f"is missing: name the folder of the clips, which {dataset.name} does not bring"
@@ -165,10 +168,10 @@ class Study(Section):
     def _fits_the_data(cls, model: ModelSettings, info: ValidationInfo) -> ModelSettings:
         if "dataset" in info.data:
             dataset = info.data["dataset"]
-            unit = dataset.module.UNIT
-            if models()[model.name] != unit:
-                fitting = [name for name, of in models().items() if of == unit]
-                text = f"{model.name!r} is no model of {unit}s, which {dataset.name} consists of"
+            kind = dataset.definition.kind
+            if models()[model.name] != kind:
+                fitting = [name for name, of in models().items() if of == kind]
+                text = f"{model.name!r} is no model of {kind}, which {dataset.name} consists of"
                 raise problem(f"{text}. Allowed: {', '.join(fitting)}", "name")
         return model
 
@@ -316,9 +319,9 @@ class Study(Section):
         return self.class_slugs[slug]
 
     @property
-    def unit(self) -> str:
-        """What bags are: of "image"s that are put into them, or a "clip" each."""
-        return "image" if self.dataset.module.UNIT == "image" else "clip"
+    def kind(self) -> DataKind:
+        """What the data set consists of. Images are put into bags, each clip is a bag."""
+        return self.dataset.definition.kind
 
     @property
     def _draw_per_seed(self) -> bool:
@@ -357,11 +360,13 @@ class Study(Section):
         return self.audio.model_dump(exclude={"statistics"})
 
     @property
-    def split_sizes(self) -> dict[str, int]:
+    def split_sizes(self) -> Mapping[str, int]:
         """Recordings of each split, of a data set of sound."""
-        if self.dataset.list is None:
-            return self.dataset.module.SPLIT_SIZES
-        return self.dataset.module.split_sizes(self.dataset.list, self.dataset.test_split)
+        data = self.dataset.definition
+        assert data.split_sizes is not None
+        if isinstance(data, OwnDataset):
+            return data.split_sizes(*self.dataset.own_list)
+        return data.split_sizes
 
     @property
     def shards(self) -> dict[str, list[str]]:
@@ -376,10 +381,11 @@ class Study(Section):
 
         Labels and events are left out, since their sound does not depend on them.
         """
-        if self.dataset.list is None:
+        data = self.dataset.definition
+        if not isinstance(data, OwnDataset):
             return None
-        rows = self.dataset.module.recordings(self.dataset.list, self.dataset.test_split)
-        rows = [row for row in rows if row["split"] == split]
+        assert data.recordings is not None
+        rows = [row for row in data.recordings(*self.dataset.own_list) if row["split"] == split]
         first = int(shard) * SHARD_SIZE
         keys = ("id", "file", "start", "end")
         return [{key: row.get(key) for key in keys} for row in rows[first : first + SHARD_SIZE]]
@@ -419,7 +425,7 @@ class Study(Section):
             "classes": self.classes,
             "strategies": self.strategy_names,
             "runs": self.runs,
-            "unit": self.unit,
+            "kind": self.kind,
             "baseline": self.baseline,
             "reference": self.reference.model_dump() if self.reference else None,
             "note": self.note,

@@ -1,43 +1,31 @@
-"""The data sets: one file each, found by looking into this folder.
+"""Data sets: one file each, which defines `DATASET`, a `Dataset` or an `OwnDataset`.
 
-A data set file defines
-
-- `CLASSES`: tuple of class names; class number c is `CLASSES[c]`;
-- `UNIT`: "image", when its instances are images that are put into bags; "clip", when each clip is
-  a bag of its own and its frames, feature vectors, are the instances; "spectrogram", when each clip
-  is a bag of its own and a model makes the instances from its spectrogram;
-- `FILES`: the files that `fetch` leaves in the data set's folder (empty when nothing is fetched);
-- `fetch(folder, local_copy=None)`: puts `FILES` there, checked (absent when `FILES` is empty);
-- `MADE_HERE = True`, if `fetch` computes them: then they are made again when its code changes;
-- of images: `load(split, folder)`, `Images` of "train" or "test";
-- of clips: `load_clips(folder)`, a `Clips` for each split, and the list of problems met with;
-  `ALIASES`, other names of classes -> class number; `TRAINING_COUNTS`, the number of clips of each
-  class in the published training list; `related_classes(folder)`, class name -> names of the
-  classes that imply it or that it implies;
-- of spectrograms: `recordings(folder)`, a dictionary per recording with the fields of
-  `weakneg.audio.recordings`, and `SPLIT_SIZES`, the number of recordings of each split;
-  `SOUND_ELSEWHERE`, true when the sound comes from the `source` that a study names.
-
-A person's own data, `recordings` and `instances`, name in `KEYS` what a study must say about them,
-and have what depends on their list as functions of that list: `classes`, `class_sizes`, and
-`split_sizes` with `recordings`, or `load_clips`.
-
-Importing one costs nothing: heavy libraries are imported inside the functions.
+A new file is found by itself. Importing one costs little: its functions import heavy libraries.
+`DATASET` is made in one call, by keywords alone, so that a stage depends on those keywords that it
+uses, and not on how the files are fetched (see `weakneg.workspace.fingerprint`).
 """
 
-import ast
 import importlib
 import json
 import os
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from weakneg import plugins
 from weakneg.stages import stage
+
+DataKind = Literal["images", "clips", "spectrograms"]
+"""What a data set, a feature store and the bags of a model hold.
+
+Images are put into bags. A clip is a bag of its own: its frames, feature vectors, are the
+instances, or a model makes the instances from its spectrogram.
+"""
+
+Folder = str | os.PathLike
 
 
 @dataclass(frozen=True)
@@ -84,22 +72,99 @@ class Problem(NamedTuple):
     consequence: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A published data set, or one that is made here.
+
+    Attributes
+    ----------
+    kind : {"images", "clips", "spectrograms"}
+        What it consists of.
+    class_names : tuple of str
+        Class number c is `class_names[c]`.
+    files : tuple of str
+        Files that `fetch` leaves in the folder of the data set, as paths in it.
+    fetch : callable, optional
+        `fetch(folder, local_copy)` puts `files` into the folder, checked; None if there are none.
+    made_here : bool
+        Whether `fetch` computes the files: then they are made again when its code changes.
+    load_images : callable, optional
+        Of images: `load_images(split, folder)` for the split "train" or "test".
+    load_clips : callable, optional
+        Of clips: `load_clips(folder)` gives the `Clips` of each split, and the problems found.
+    recordings : callable, optional
+        Of spectrograms: `recordings(folder)` gives a dictionary per recording, with the columns of
+        `weakneg.audio.recordings`.
+    split_sizes : mapping of str to int, optional
+        Of spectrograms: number of recordings of each split.
+    sound_elsewhere : bool
+        Of spectrograms: whether the sound comes from the `source` that a study names.
+    training_counts : tuple of int, optional
+        Number of clips of each class in the published training list.
+    aliases : mapping of str to int
+        Other names of classes, and their class numbers.
+    related_classes : callable, optional
+        `related_classes(folder)` gives, for each class name, the names of the classes that imply it
+        or that it implies; None if they are not known.
+    link : callable, optional
+        `link(id, start)` is a web address at which to hear a clip; None if there is none.
+    """
+
+    kind: DataKind
+    class_names: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    fetch: Callable[[Folder, Folder | None], None] | None = None
+    made_here: bool = False
+    load_images: Callable[[str, Folder], Images] | None = None
+    load_clips: Callable[[Folder], tuple[dict[str, Clips], list[Problem]]] | None = None
+    recordings: Callable[[Folder], Sequence[dict]] | None = None
+    split_sizes: Mapping[str, int] | None = None
+    sound_elsewhere: bool = False
+    training_counts: tuple[int, ...] | None = None
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    related_classes: Callable[[Folder], Mapping[str, frozenset[str]]] | None = None
+    link: Callable[[str, float], str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnDataset:
+    """A person's own data: what they are depends on a list, which a study names.
+
+    Attributes
+    ----------
+    kind : {"clips", "spectrograms"}
+        What they consist of.
+    study_keys : tuple of str
+        Keys of the section `dataset` that a study must give: "list", "folder".
+    read_classes : callable
+        `read_classes(list_file)` gives the names of the classes, in the order of their numbers.
+    class_sizes : callable
+        `class_sizes(list_file, test_split)` gives, for each split, the number of bags or recordings
+        of each class name.
+    load_clips : callable, optional
+        Of clips: `load_clips(list_file, test_split)`, as that of a `Dataset`.
+    recordings, split_sizes : callable, optional
+        Of spectrograms: functions of the list and the test split, with the values of a `Dataset`.
+    """
+
+    kind: DataKind
+    study_keys: tuple[str, ...]
+    read_classes: Callable[[str], tuple[str, ...]]
+    class_sizes: Callable[[str, str], Mapping[str, Mapping[str, int]]]
+    load_clips: Callable[[str, str], tuple[dict[str, Clips], list[Problem]]] | None = None
+    recordings: Callable[[str, str], Sequence[dict]] | None = None
+    split_sizes: Callable[[str, str], Mapping[str, int]] | None = None
+
+
 def names() -> list[str]:
-    """Names of the data sets: the files of this folder that define `UNIT`, sorted."""
-    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if _defines_unit(p))
+    """Names of the data sets, in alphabetical order."""
+    return plugins.names(Path(__file__).parent, "DATASET")
 
 
-def module(name: str) -> ModuleType:
-    """The data set's module. Imported by name, so that one data set does not depend on another."""
-    return importlib.import_module(f"{__name__}.{name}")
-
-
-@cache
-def _defines_unit(path: Path) -> bool:
-    return any(
-        isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "UNIT"
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-    )
+def load(name: str) -> Dataset | OwnDataset:
+    """The data set of that name. One data set does not depend on the file of another."""
+    dataset: Dataset | OwnDataset = importlib.import_module(f"{__name__}.{name}").DATASET
+    return dataset
 
 
 @stage
@@ -120,4 +185,7 @@ def fetch_dataset(dataset: str, folder: Path) -> None:
         When a file is missing or is not the published one, or the download fails.
     """
     local_copies = json.loads(os.environ.get("WEAKNEG_LOCAL_COPIES", "{}"))
-    module(dataset).fetch(folder, local_copies.get(dataset))
+    data = load(dataset)
+    assert isinstance(data, Dataset)
+    assert data.fetch is not None
+    data.fetch(folder, local_copies.get(dataset))

@@ -8,20 +8,11 @@ any more is missing from the study, and counted in its table of what was acquire
 import os
 from pathlib import Path
 
-from weakneg.datasets import audioset_lists
+from weakneg.datasets import Dataset, audioset_lists
 from weakneg.datasets.local_copy import find_local_copy, how_to_name_one
 
-UNIT = "spectrogram"
-SOUND_ELSEWHERE = True
-
 CLASSES: tuple[str, ...] = tuple(each.name for each in audioset_lists.classes())
-ALIASES = audioset_lists.class_numbers()
-TRAINING_COUNTS: tuple[int, ...] = tuple(each.training_clips for each in audioset_lists.classes())
-SPLIT_SIZES = {"train": 22_160, "test": 20_371}
-
 FILES: tuple[str, ...] = tuple(audioset_lists.LISTS)
-
-link = audioset_lists.link
 
 _NAME = "audioset"
 _LIST_OF = {"train": audioset_lists.TRAIN_LIST, "test": audioset_lists.EVAL_LIST}
@@ -68,3 +59,18 @@ def related_classes(folder: str | os.PathLike) -> dict[str, frozenset[str]]:
     Raises UserError when the ontology in `folder` is missing or damaged.
     """
     return audioset_lists.related_classes(Path(folder) / audioset_lists.ONTOLOGY)
+
+
+DATASET = Dataset(
+    kind="spectrograms",
+    class_names=CLASSES,
+    files=FILES,
+    fetch=fetch,
+    recordings=recordings,
+    split_sizes={"train": 22_160, "test": 20_371},
+    sound_elsewhere=True,
+    training_counts=tuple(each.training_clips for each in audioset_lists.classes()),
+    aliases=audioset_lists.class_numbers(),
+    related_classes=related_classes,
+    link=audioset_lists.link,
+)

@@ -21,19 +21,14 @@ from typing import BinaryIO
 
 import numpy as np
 
-from weakneg.datasets import Clips, Problem, audioset_lists
+from weakneg.datasets import Clips, Dataset, Problem, audioset_lists
 from weakneg.datasets.local_copy import find_local_copy, how_to_name_one
 from weakneg.datasets.tfrecord import BadRecord, ClipRecord, parse_clip, split_records
 from weakneg.errors import UserError
 from weakneg.io.download import download
 from weakneg.io.files import replace_when_whole
 
-UNIT = "clip"
-
 CLASSES: tuple[str, ...] = tuple(each.name for each in audioset_lists.classes())
-ALIASES = audioset_lists.class_numbers()
-TRAINING_COUNTS: tuple[int, ...] = tuple(each.training_clips for each in audioset_lists.classes())
-link = audioset_lists.link
 
 ARCHIVE = "features.tar.gz"
 FILES: tuple[str, ...] = (*audioset_lists.LISTS, ARCHIVE)
@@ -288,3 +283,16 @@ class _Progress:
             self._reported = time.monotonic()
             share = self._file.tell() / self._size
             print(f"{ARCHIVE}: {share:.0%} read", file=sys.stderr)
+
+
+DATASET = Dataset(
+    kind="clips",
+    class_names=CLASSES,
+    files=FILES,
+    fetch=fetch,
+    load_clips=load_clips,
+    training_counts=tuple(each.training_clips for each in audioset_lists.classes()),
+    aliases=audioset_lists.class_numbers(),
+    related_classes=related_classes,
+    link=audioset_lists.link,
+)

@@ -1,10 +1,7 @@
 """CIFAR-100: 50,000 training and 10,000 test images of 32 x 32 in colour, 100 ("fine") classes."""
 
-from weakneg.datasets.cifar import IMAGE_SHAPE, Cifar
-
-__all__ = ["CLASSES", "FILES", "IMAGE_SHAPE", "UNIT", "fetch", "load"]
-
-UNIT = "image"
+from weakneg.datasets import Dataset
+from weakneg.datasets.cifar import Cifar
 
 # fmt: off
 CLASSES: tuple[str, ...] = (
@@ -33,6 +30,10 @@ _PUBLISHED = Cifar(
     label_key="fine_labels",
 )
 
-FILES = _PUBLISHED.files
-fetch = _PUBLISHED.fetch
-load = _PUBLISHED.load
+DATASET = Dataset(
+    kind="images",
+    class_names=CLASSES,
+    files=_PUBLISHED.files,
+    fetch=_PUBLISHED.fetch,
+    load_images=_PUBLISHED.load,
+)

@@ -8,17 +8,14 @@ images, made before any bag is drawn.
 
 import numpy as np
 
-from weakneg.datasets import Images
+from weakneg.datasets import Dataset, Images
 
-UNIT = "image"
 CLASSES: tuple[str, ...] = tuple(str(digit) for digit in range(10))
-IMAGE_SHAPE = (1, 8, 8)
-FILES: tuple[str, ...] = ()
 
 _SPLIT_SEED = 0
 
 
-def load(split: str, folder=None) -> Images:
+def load_images(split: str, folder=None) -> Images:
     """Images of `split`, "train" (1,198) or "test" (599), values 0..16. No `folder` is read."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -36,3 +33,6 @@ def load(split: str, folder=None) -> Images:
         y=digits.target[rows].astype(np.int64),
         id=rows.astype(np.int64),
     )
+
+
+DATASET = Dataset(kind="images", class_names=CLASSES, load_images=load_images)

@@ -25,16 +25,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from weakneg.datasets import Clips, Problem
+from weakneg.datasets import Clips, OwnDataset, Problem
 from weakneg.datasets.own_lists import SPLITS, count_labels, label_names, name_splits
 from weakneg.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-UNIT = "clip"
-FILES: tuple[str, ...] = ()
-KEYS = ("list",)
 
 COLUMNS = ("bag", "labels", "split")
 
@@ -51,7 +47,7 @@ class Bag(NamedTuple):
     size: int
 
 
-def classes(list_file: str) -> tuple[str, ...]:
+def read_classes(list_file: str) -> tuple[str, ...]:
     """The names of all classes in the file, in alphabetical order."""
     return tuple(sorted({label for bag in _bags(list_file).values() for label in bag.labels}))
 
@@ -89,7 +85,7 @@ def load_clips(list_file: str, test_split: str) -> tuple[dict[str, Clips], list[
             here = splits[bag] == split
             x[split][row[bag[here]], place[here]] = features[here]
         filled += np.bincount(bag, minlength=len(bags))
-    numbers = {name: number for number, name in enumerate(classes(list_file))}
+    numbers = {name: number for number, name in enumerate(read_classes(list_file))}
     return {
         name: _clips(
             {bag_id: bag for bag_id, bag in bags.items() if bag.split == name}, values, numbers
@@ -139,9 +135,11 @@ def _bags(list_file: str) -> dict[str, Bag]:
             found = Bag(group["split"], tuple(label_names(group["labels"])), group["count_all"])
             before = bags.get(group["bag"], found._replace(size=0))
             # Labels may be in any order.
-            for field, name, kind in (("split", "in the splits", str), ("labels", "labelled", set)):
-                values = [getattr(each, field) for each in (before, found)]
-                if kind(values[0]) != kind(values[1]):
+            for name, compared, values in (
+                ("in the splits", str, (before.split, found.split)),
+                ("labelled", set, (before.labels, found.labels)),
+            ):
+                if compared(values[0]) != compared(values[1]):
                     both = " and ".join(
                         repr(value if isinstance(value, str) else "; ".join(value))
                         for value in values
@@ -338,3 +336,12 @@ def _check_finite(list_file: str, piece: _Piece, bag: "pa.Array", first_row: int
             f"{bag[row].as_py()!r}, is missing or beyond float32: fill in a number, or leave the "
             "row out."
         )
+
+
+DATASET = OwnDataset(
+    kind="clips",
+    study_keys=("list",),
+    read_classes=read_classes,
+    class_sizes=class_sizes,
+    load_clips=load_clips,
+)

@@ -21,17 +21,14 @@ from collections import Counter
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from weakneg.datasets import OwnDataset
 from weakneg.datasets.own_lists import SPLITS, count_labels, label_names, name_splits
 from weakneg.errors import UserError
-
-UNIT = "spectrogram"
-FILES: tuple[str, ...] = ()
-KEYS = ("list", "folder")
 
 COLUMNS = ("file", "labels", "split", "group", "onset", "offset")
 
 
-def classes(list_file: str) -> tuple[str, ...]:
+def read_classes(list_file: str) -> tuple[str, ...]:
     """The names of all classes in the list, in alphabetical order."""
     return tuple(sorted({label for row in _rows(list_file) for label in row["labels"]}))
 
@@ -178,3 +175,13 @@ def _times(where: str, values: dict[str, str]) -> tuple[float, float] | None:
             "the first below the second."
         )
     return onset, offset
+
+
+DATASET = OwnDataset(
+    kind="spectrograms",
+    study_keys=("list", "folder"),
+    read_classes=read_classes,
+    class_sizes=class_sizes,
+    recordings=recordings,
+    split_sizes=split_sizes,
+)

@@ -25,12 +25,10 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from weakneg.datasets import Dataset
 from weakneg.datasets.audioset_lists import FETCH_AGAIN, read_segments
 from weakneg.errors import UserError
 from weakneg.io.files import replace_when_whole
-
-UNIT = "spectrogram"
-MADE_HERE = True
 
 Events = dict[str, list[tuple[str, float, float]]]
 """Clip id -> its events: class name, onset and offset in seconds."""
@@ -196,3 +194,14 @@ def _read_strong(path: Path) -> Events:
     except (OSError, ValueError, KeyError, AttributeError, TypeError, csv.Error) as error:
         raise UserError(f"{path} is missing or damaged ({error}): {FETCH_AGAIN}.") from error
     return events
+
+
+DATASET = Dataset(
+    kind="spectrograms",
+    class_names=CLASSES,
+    files=FILES,
+    fetch=fetch,
+    made_here=True,
+    recordings=recordings,
+    split_sizes=SPLIT_SIZES,
+)

@@ -7,6 +7,7 @@ import numpy as np
 
 from weakneg import datasets
 from weakneg.config.stages import ClassesSettings
+from weakneg.datasets import Dataset
 from weakneg.errors import UserError
 from weakneg.features.store import open_store
 from weakneg.io.files import replace_when_whole
@@ -52,7 +53,8 @@ def list_classes(
                         "the class out of the study."
                     )
             numbers = {name: number for number, name in enumerate(store.class_names)}
-    published = getattr(datasets.module(dataset), "TRAINING_COUNTS", None)
+    data = datasets.load(dataset)
+    published = data.training_counts if isinstance(data, Dataset) else None
     with (
         replace_when_whole(output) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,

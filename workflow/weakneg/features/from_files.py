@@ -1,14 +1,14 @@
 """From the files of a data set to the feature store of each split."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from weakneg import datasets
-from weakneg.datasets import Clips, Images, Problem
+from weakneg.datasets import Clips, Images, OwnDataset, Problem
 from weakneg.features.store import Store, write_store
 from weakneg.io.files import replace_when_whole
 
@@ -31,27 +31,35 @@ def make(
     """
     dataset, list_file = settings.dataset.name, settings.dataset.list
     test_split = settings.dataset.test_split
-    data = datasets.module(dataset)
-    classes = data.CLASSES if list_file is None else data.classes(list_file)
-    if data.UNIT == "clip":
-        own = (folder,) if list_file is None else (list_file, test_split)
-        splits, found = data.load_clips(*own)
+    data = datasets.load(dataset)
+    splits: Mapping[str, Images | Clips]
+    found: list[Problem] = []
+    if isinstance(data, OwnDataset):
+        assert data.load_clips is not None
+        assert list_file is not None
+        classes = data.read_classes(list_file)
+        splits, found = data.load_clips(list_file, test_split)
     else:
-        splits, found = {split: data.load(split, folder) for split in ("train", "test")}, []
+        classes = data.class_names
+        if data.load_clips is not None:
+            splits, found = data.load_clips(folder)
+        else:
+            assert data.load_images is not None
+            splits = {split: data.load_images(split, folder) for split in ("train", "test")}
     mean, std = _statistics(splits["train"])
     for split, path in (("train", train_store), ("test", test_store)):
         rows = splits[split]
-        of_clips = {"length": rows.length, "start": rows.start} if data.UNIT == "clip" else {}
+        of_clips = {"length": rows.length, "start": rows.start} if isinstance(rows, Clips) else {}
         write_store(
             path,
             Store(
                 x=rows.x,
                 id=rows.id,
-                y=rows.y if data.UNIT == "clip" else one_hot(rows.y, len(classes)),
+                y=rows.y if isinstance(rows, Clips) else one_hot(rows.y, len(classes)),
                 class_names=classes,
                 mean=mean,
                 std=std,
-                kind=f"{data.UNIT}s",
+                kind=data.kind,
                 parameters={"dataset": dataset, "split": split},
                 **of_clips,
             ),

@@ -8,7 +8,7 @@ to be trained many times on a CPU.
 import torch
 from torch import Tensor, nn
 
-UNIT = "spectrogram"
+KIND = "spectrograms"
 
 _CHANNELS = (8, 16, 32, 64)
 _STRIDES = ((2, 2), (2, 2), (2, 2), (1, 2))  # in time, in frequency

@@ -4,7 +4,7 @@ from torchvision.models import efficientnet_b0
 
 from weakneg.models.efficientnet import EfficientNet
 
-UNIT = "spectrogram"
+KIND = "spectrograms"
 IMAGENET = True  # may start from `load_imagenet`
 
 

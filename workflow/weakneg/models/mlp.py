@@ -7,7 +7,7 @@ says what was tried.
 
 from torch import nn
 
-UNIT = "clip"
+KIND = "clips"
 
 
 class MLP(nn.Sequential):

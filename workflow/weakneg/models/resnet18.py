@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-UNIT = "image"
+KIND = "images"
 
 
 def build(shape: tuple[int, int, int]) -> nn.Module:

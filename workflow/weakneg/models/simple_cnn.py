@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, max_pool2d, pad
 
-UNIT = "image"
+KIND = "images"
 
 # Two different activations are further apart than this, unless they are next to nothing.
 _NOTHING = torch.finfo(torch.float32).tiny

@@ -17,9 +17,8 @@ of the warm-up are left out, since they are random whatever the strategy.
 import itertools
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,7 @@ from weakneg.analysis.selection_measures import MEASURES, jaccard, turnover
 from weakneg.analysis.selections import ClassBags, Selections, bags_of_classes, selections_of_seeds
 from weakneg.analysis.study import distinct_strategies
 from weakneg.bags.manifest import LABEL_SEPARATOR
+from weakneg.datasets import Dataset
 from weakneg.io.files import replace_when_whole
 from weakneg.report.audit_text import audit_text, class_section, identity
 from weakneg.stages import StrategyRun, stage
@@ -106,11 +106,14 @@ def audit_selections(
         not of the manifest's bags.
     """
     study = settings
-    module = datasets.module(dataset)
+    data = datasets.load(dataset)
+    link = data.link if isinstance(data, Dataset) else None
+    find_related = data.related_classes if isinstance(data, Dataset) else None
+    related = None if find_related is None else find_related(data_folder)
     overlaps, turnovers, candidates, sections = [], [], [], []
     classes = zip(
         runs_of_classes(runs, study).items(),
-        bags_of_classes(manifests, study, module, data_folder),
+        bags_of_classes(manifests, study, related),
         strict=True,
     )
     for position, ((class_name, of_class), bags) in enumerate(classes, start=1):
@@ -122,7 +125,7 @@ def audit_selections(
             turnovers += [of_seed | each for each in _turnovers(selections, bags)]
             for strategy, chosen in selections.items():
                 counts[strategy].add(chosen)
-        rows, section = _most_selected(class_name, bags, counts, module)
+        rows, section = _most_selected(class_name, bags, counts, link)
         candidates += rows
         sections.append(section)
         print(
@@ -171,10 +174,12 @@ def _turnovers(selections: Mapping[str, Selections], bags: ClassBags) -> Iterato
 
 
 def _most_selected(
-    class_name: str, bags: ClassBags, counts: Mapping[str, Counts], module: ModuleType
+    class_name: str,
+    bags: ClassBags,
+    counts: Mapping[str, Counts],
+    link: Callable[[str, float], str] | None,
 ) -> tuple[list[dict], str]:
     """Rows of most_selected.csv of a class, and its section of selection.md."""
-    link = getattr(module, "link", None)
     scored = {strategy: each for strategy, each in counts.items() if each.scored}
     rows = []
     for strategy, each in scored.items():

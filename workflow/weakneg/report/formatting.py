@@ -7,7 +7,7 @@ A study is a plain dictionary:
     classes     in the order to show
     strategies  in the order to show
     runs        {strategy: name of its run}; strategies of one run always choose the same bags
-    unit        what a bag is made of: "image", or "clip" where a bag is a whole clip
+    kind        of the data: "images", "clips" or "spectrograms"
     baseline    the strategy the others are compared with
     upper_bound the strategy that is no competitor because it has no budget (default "full")
     reference   None, or {"source": ..., "values": {strategy: {class: {"ap": .., "roc_auc": ..}}}}

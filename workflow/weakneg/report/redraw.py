@@ -57,7 +57,7 @@ def redraw(published: Path, target: Path) -> None:
         return files
 
     for name in figures.names():
-        if name in figures.READING_RUNS or (name in figures.OF_CLIPS and study.unit != "clip"):
+        if name in figures.READING_RUNS or (name in figures.OF_CLIPS and study.kind == "images"):
             continue
         figures.draw_figure(name, published / "metrics.csv", settings, outputs(name))
     tables = [published / "tables" / f"selection_{part}.csv" for part in ("overlap", "turnover")]

@@ -18,14 +18,12 @@ configuration is quick.
 """
 
 import ast
-import difflib
 import importlib
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from weakneg.errors import UserError
+from weakneg import plugins
 
 _FOLDER = Path(__file__).parent
 _TYPES = {kind.__name__: kind for kind in (bool, int, float, str)}
@@ -40,12 +38,12 @@ class Option(NamedTuple):
 
 def names() -> list[str]:
     """The names of all strategies, in alphabetical order."""
-    return sorted(path.stem for path in _FOLDER.glob("*.py") if _select_of(path) is not None)
+    return plugins.names(_FOLDER, "select")
 
 
 def load(name: str) -> Callable:
     """The `select` function of the strategy called `name`; UserError if there is none."""
-    _definition(name)
+    _check(name)
     return importlib.import_module(f"{__name__}.{name}").select
 
 
@@ -55,7 +53,8 @@ def options(name: str) -> dict[str, Option]:
     >>> options("badge")["label"]
     Option(allowed=('hypothesised', 'known'), default='hypothesised')
     """
-    arguments = _definition(name).args
+    _check(name)
+    arguments = plugins.function(_FOLDER, name, "select").args
     found = {}
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         if default is None:
@@ -66,45 +65,20 @@ def options(name: str) -> dict[str, Option]:
 
 def same_choice_as(name: str) -> str | None:
     """The strategy that always chooses the bags that `name` chooses, as its file says, or None."""
-    return _constants(name).get("SAME_CHOICE_AS")
+    _check(name)
+    other: str | None = plugins.constant(_FOLDER, name, "SAME_CHOICE_AS")
+    return other
 
 
 def ignores_budget(name: str) -> bool:
     """Whether the strategy takes the whole pool, as its file says: then it is no competitor."""
-    return _constants(name).get("IGNORES_BUDGET", False)
+    _check(name)
+    ignores: bool = plugins.constant(_FOLDER, name, "IGNORES_BUDGET", False)
+    return ignores
 
 
-@cache
-def _constants(name: str) -> dict[str, object]:
-    """The literals that the strategy's file assigns, by name."""
-    _definition(name)
-    body = ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8")).body
-    found = {}
-    for node in body:
-        match node:
-            case (
-                ast.Assign(targets=[ast.Name(target)], value=ast.Constant(value))
-                | ast.AnnAssign(target=ast.Name(target), value=ast.Constant(value))
-            ):
-                found[target] = value
-    return found
-
-
-def _definition(name: str) -> ast.FunctionDef:
-    path = _FOLDER / f"{name}.py"
-    if path in _FOLDER.glob("*.py") and (select := _select_of(path)):
-        return select
-    known = names()
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    raise UserError(f"no strategy is called {name!r}: {hint}choose one of {', '.join(known)}.")
-
-
-def _select_of(path: Path) -> ast.FunctionDef | None:
-    for node in ast.parse(path.read_text(encoding="utf-8"), filename=str(path)).body:
-        if isinstance(node, ast.FunctionDef) and node.name == "select":
-            return node
-    return None
+def _check(name: str) -> None:
+    plugins.check_name(name, names(), "strategy")
 
 
 def _allowed(argument: ast.arg, name: str) -> tuple | type:

@@ -12,7 +12,6 @@ fixed salt, and the fonts are matplotlib's own.
 `selection` is drawn from the tables of the audit, by a stage of its own.
 """
 
-import ast
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Json
 
+from weakneg import plugins
 from weakneg.errors import UserError
 from weakneg.stages import StrategyRun, stage
 
@@ -32,8 +32,7 @@ OF_CLIPS = ["class_size"]  # of images, all classes have about as many bags
 
 def names() -> list[str]:
     """The names of all figures, in alphabetical order: the files here that define `draw`."""
-    files = sorted(Path(__file__).parent.glob("[!_]*.py"))
-    return [file.stem for file in files if _defines_draw(file)]
+    return plugins.names(Path(__file__).parent, "draw")
 
 
 @stage
@@ -68,8 +67,7 @@ def draw_figure(
     # Imported here: asking for the names must not load matplotlib.
     from weakneg.analysis.metrics import read_metrics, select_study
 
-    if name not in names():
-        raise UserError(f"There is no figure {name!r}; choose one of {', '.join(names())}.")
+    plugins.check_name(name, names(), "figure")
     study = settings
     rows = select_study(read_metrics(metrics), study)
     module = importlib.import_module(f"{__name__}.{name}")
@@ -93,8 +91,3 @@ def write_figure(make: "Callable[[], Figure]", outputs: Sequence[str | Path]) ->
         for output in outputs:
             with replace_when_whole(output) as temporary:
                 figure.savefig(temporary, metadata=METADATA[temporary.suffix])
-
-
-def _defines_draw(file: Path) -> bool:
-    body = ast.parse(file.read_text(encoding="utf-8")).body
-    return any(isinstance(node, ast.FunctionDef) and node.name == "draw" for node in body)
