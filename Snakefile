@@ -22,7 +22,6 @@ include: "workflow/rules/audio.smk"
 include: "workflow/rules/bags.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/report.smk"
-include: "workflow/rules/audit.smk"
 
 
 rule all:
@@ -46,7 +45,11 @@ for study in CONFIG.study_names:
 
 onstart:
     check_executor()
-    checked(check_sources, workflow.dag.needrun_jobs())
+    acquiring = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "acquire_shard"]
+    checked(
+        start.check_sources,
+        [results_of(study) for study in {job.wildcards.study for job in acquiring}],
+    )
     checked(
         check_writable,
         {
@@ -59,9 +62,10 @@ onstart:
 
 
 onsuccess:
-    if summary := results_summary():
-        print(f"\nFinished. Figures and tables:\n{summary}")
+    highlights = [file for study in REQUESTED for file in results_of(study).highlights]
+    if highlights:
+        print("\nFinished. Figures and tables:", *highlights, sep="\n  ")
 
 
 onerror:
-    print(f"\n{failure(log)}")
+    print(f"\n{start.failure(log)}")

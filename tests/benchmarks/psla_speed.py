@@ -46,7 +46,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow"))
 from weakneg.audio.mel import LogMel
 from weakneg.bags.manifest import list_clips, read_bags
 from weakneg.config.load import load_study
-from weakneg.config.stages import RunSettings
+from weakneg.config.stages import RunSettings, ShardSettings
 from weakneg.datasets import audioset
 from weakneg.estimate.cost import study_cost
 from weakneg.features.store import FORMAT_VERSION, Store, open_store
@@ -575,7 +575,7 @@ def measure_together(
 def study_settings(args: argparse.Namespace) -> tuple[RunSettings, dict, int]:
     """Settings of a run of a few epochs, those of the features, and the epochs of the study."""
     study = load_study("audioset")
-    settings = study.run_settings(args.strategy)
+    settings = RunSettings.of(study, args.strategy).model_dump()
     settings["model"]["name"] = args.model
     for entry in args.set:
         key, _, value = entry.partition("=")
@@ -583,7 +583,7 @@ def study_settings(args: argparse.Namespace) -> tuple[RunSettings, dict, int]:
         settings[section][name] = yaml.safe_load(value)
     epochs = settings["training"]["epochs"]
     settings["training"] |= {"epochs": args.epochs, "patience": None}
-    audio = study.shard_settings()
+    audio = ShardSettings.of(study).model_dump()
     if args.small:
         settings["training"] |= {"batch_size": 8, "score_batch_size": 16}
         settings["augmentation"] |= {"frequency_mask": 8, "time_mask": 8}

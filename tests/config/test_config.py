@@ -14,15 +14,19 @@ from weakneg.config import load as config
 from weakneg.config.classes import class_slug
 from weakneg.config.files import SCHEMAS, STUDIES, WORKFLOW
 from weakneg.config.stages import (
+    AcquireSettings,
     FeaturesSettings,
     ManifestSettings,
+    ReportSettings,
     RunSettings,
     ScoreSettings,
     canonical,
 )
 from weakneg.config.study import Study
+from weakneg.config.subset import subset
 from weakneg.datasets import Dataset
 from weakneg.errors import UserError
+from weakneg.workspace.results import Results
 
 STUDY = "title: Mine\ndataset: {name: cifar10}\nstrategies: [full, random, badge]\n"
 CIFAR10 = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"
@@ -266,7 +270,7 @@ def test_class_slug_is_safe_in_paths(name, slug):
 
 def test_classes_that_would_share_a_folder_are_refused(study, monkeypatch):
     names = ("Dog bark", "Dog, bark", "?")
-    for module in ("classes", "study"):
+    for module in ("classes", "checks"):
         monkeypatch.setattr(f"weakneg.config.{module}.class_names", lambda dataset: names)
     assert message(study) == (
         "mine.yaml: classes[1]: 'Dog, bark' and 'Dog bark' would share a folder"
@@ -486,10 +490,14 @@ OF_SOUNDSCAPES = OF_AUDIOSET.replace("audioset", "soundscapes").replace("Dog", "
             for lines in ("", "source: {type: folder}")
         ),
         *(
-            (OF_SOUNDSCAPES, lines, "source: soundscapes brings its sound: remove the key")
+            (OF_SOUNDSCAPES, lines, "source: soundscapes includes its sound: remove this key")
             for lines in ("source: {type: youtube}", "source: {type: folder, folder: x}")
         ),
-        (STUDY, "source: {type: folder, folder: x}", "source: cifar10 is no sound: remove the key"),
+        (
+            STUDY,
+            "source: {type: folder, folder: x}",
+            "source: cifar10 is not an audio data set: remove this key",
+        ),
     ],
 )
 def test_mistake_in_a_source_is_one_line(study, start, lines, expected):
@@ -499,7 +507,11 @@ def test_mistake_in_a_source_is_one_line(study, start, lines, expected):
 @pytest.mark.parametrize(
     ("start", "lines", "expected"),
     [
-        (STUDY, "augmentation: {}", "augmentation: cifar10 is no sound: remove the key"),
+        (
+            STUDY,
+            "augmentation: {}",
+            "augmentation: cifar10 is not an audio data set: remove this key",
+        ),
         (
             OF_SOUNDSCAPES,
             "augmentation: {frequency_mask: 0}",
@@ -544,9 +556,9 @@ def test_what_needs_no_waveforms_does_not_ask_for_them(study):
 
 
 def test_how_politely_a_source_is_asked_is_no_parameter_of_what_is_asked(study):
-    def settings(more: str = "") -> tuple[dict, dict]:
-        source = study(f"source: {{type: youtube{more}}}", OF_AUDIOSET)
-        return source.source_settings(), source.politeness_settings()
+    def settings(more: str = "") -> tuple[dict, str]:
+        made = study(f"source: {{type: youtube{more}}}", OF_AUDIOSET)
+        return AcquireSettings.of(made, "train", "000").source, Results(made).politeness
 
     for more in (", clips_per_minute: 1.0", ", retry_failed: true", ", cookies: c", ", retries: 0"):
         assert settings(more)[0] == settings()[0]
@@ -557,13 +569,13 @@ def test_how_politely_a_source_is_asked_is_no_parameter_of_what_is_asked(study):
 
 
 # ----------------------------------------------------------------------------- what stages read
-def slices(study: Study) -> dict[str, dict]:
+def slices(study: Study) -> dict[str, str]:
     return {
-        "features": study.features_settings(),
-        "bags": study.bag_settings(),
-        "run": study.run_settings("badge"),
-        "score": study.score_settings(),
-        "report": study.report_settings(),
+        "features": FeaturesSettings.of(study).text(),
+        "bags": ManifestSettings.of(study).text(),
+        "run": RunSettings.of(study, "badge").text(),
+        "score": ScoreSettings.of(study).text(),
+        "report": ReportSettings.of(study).text(),
     }
 
 
@@ -596,46 +608,42 @@ def test_a_change_reaches_the_stages_that_read_it_and_no_other(study, lines, rea
 
 
 def test_seeds_reach_the_bags_when_each_seed_draws_its_own(study):
-    assert study("seeds: 2").bag_settings()["seeds"] is None
+    assert ManifestSettings.of(study("seeds: 2")).seeds is None
     own = study("seeds: 2\nbags: {draw_per_seed: true}")
-    assert own.bag_settings()["seeds"] == [0, 1]
+    assert ManifestSettings.of(own).seeds == [0, 1]
 
 
 def test_default_said_or_left_out_is_the_same_run(study):
     strategies = "[random, {name: badge, strategy: badge, label: hypothesised}]"
     said = study("training: {epochs: 15}", STUDY.replace("[full, random, badge]", strategies))
-    assert said.run_settings("badge") == study().run_settings("badge")
+    assert RunSettings.of(said, "badge") == RunSettings.of(study(), "badge")
 
 
 def test_option_reaches_its_own_run_only(study):
     strategies = "[random, badge, {name: known, strategy: badge, label: known}]"
     mine = study("", STUDY.replace("[full, random, badge]", strategies))
-    assert mine.run_settings("badge") == study().run_settings("badge")
-    assert mine.run_settings("known")["options"] == {"label": "known"}
+    assert RunSettings.of(mine, "badge") == RunSettings.of(study(), "badge")
+    assert RunSettings.of(mine, "known").options == {"label": "known"}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in STUDIES.glob("*.yaml")))
 def test_stages_read_back_what_a_study_hands_them(name):
     study = config.load_study(name)
-    pairs = [
-        (FeaturesSettings, study.features_settings()),
-        (ScoreSettings, study.score_settings()),
-        *((RunSettings, study.run_settings(each)) for each in study.strategy_names),
-    ]
+    read = [FeaturesSettings.of(study), ScoreSettings.of(study), ReportSettings.of(study)]
+    read += [RunSettings.of(study, each) for each in study.strategy_names]
     if study.kind == "images":
-        pairs.append((ManifestSettings, study.bag_settings()))
-    for model, settings in pairs:
-        assert model.model_validate_json(canonical(settings)).model_dump() == settings
-    assert json.loads(canonical(study.report_settings())) == study.report_settings()
+        read.append(ManifestSettings.of(study))
+    for settings in read:
+        assert type(settings).model_validate_json(settings.text()) == settings
 
 
 def test_strategies_that_choose_the_same_bags_share_a_run_in_every_grid():
     digits = config.load_study("digits")
     shared = {"entropy": "margin", "least_confidence": "margin"}
     assert digits.runs == {name: shared.get(name, name) for name in digits.strategy_names}
-    alone = digits.shrunk(None, ["entropy"], None)
+    alone = subset(digits, None, ["entropy"], None)
     assert alone.runs == {"random": "random", "entropy": "margin"}
-    assert alone.run_settings("margin") == digits.run_settings("margin")
+    assert RunSettings.of(alone, "margin") == RunSettings.of(digits, "margin")
 
 
 def test_one_strategy_under_two_names_has_one_run(here):
@@ -715,5 +723,5 @@ def test_a_file_of_no_class_or_strategy_of_the_study_is_a_clear_line():
 
 def test_the_upper_bound_is_the_strategy_without_a_budget():
     digits = config.load_study("digits")
-    assert digits.report_settings()["upper_bound"] == "full"
-    assert digits.shrunk(None, ["badge"], None).report_settings()["upper_bound"] is None
+    assert ReportSettings.of(digits).upper_bound == "full"
+    assert ReportSettings.of(subset(digits, None, ["badge"], None)).upper_bound is None

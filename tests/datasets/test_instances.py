@@ -302,12 +302,12 @@ def test_a_trained_model_is_far_better_than_chance(built, tmp_path, strategy):
     study = study_of(built, STUDY)
     folder = built / "parquet"
     identity = {"study": "s", "class": "musk", "strategy": strategy, "fingerprint": "f"}
-    run = RunSettings.model_validate(study.run_settings(strategy))
+    run = RunSettings.model_validate(RunSettings.of(study, strategy).model_dump())
     train_run(folder / "train.h5", folder / "train.csv", tmp_path, run, identity, "cpu", 1)
     score_run(
         *(folder / "test.h5", folder / "test.csv", tmp_path / "model.pt", "musk"),
         tmp_path / "scores.parquet",
-        ScoreSettings.model_validate(study.score_settings()),
+        ScoreSettings.model_validate(ScoreSettings.of(study).model_dump()),
         "cpu",
         1,
     )
@@ -323,7 +323,7 @@ def test_a_trained_model_is_far_better_than_chance(built, tmp_path, strategy):
         ("[musk]", "[musk, roar]", "classes.1.: 'roar' is not a class of instances"),
         (", list: drugs.csv", "", "dataset.list: is missing"),
         ("list: drugs.csv", "list: drugs.csv, folder: x", "dataset.folder: instances has its own"),
-        ("name: mlp", "name: simple_cnn", "'simple_cnn' is no model of clips.*Allowed: mlp"),
+        ("name: mlp", "name: simple_cnn", "'simple_cnn' is not a model of clips.*Allowed: mlp"),
         (
             "classes: [musk]",
             "classes: all\nbags: {bag_size: 3}",

@@ -23,7 +23,7 @@ from weakneg.bags.split import split_validation
 from weakneg.config import load as config
 from weakneg.config.classes import class_names, class_slug
 from weakneg.config.source import SHARD_SIZE
-from weakneg.config.stages import FeaturesSettings, ListSettings
+from weakneg.config.stages import FeaturesSettings, ListSettings, ShardSettings
 from weakneg.config.study import Study
 from weakneg.datasets import recordings
 from weakneg.errors import UserError
@@ -242,14 +242,14 @@ def test_a_study_has_the_classes_and_shards_of_its_list(listed):
 def test_a_fold_is_named_in_the_study(listed):
     listed([row.replace(",a", ",1") for row in FOLDS], "file,labels,split")
     mine = study(", test_split: 1")
-    settings = FeaturesSettings.model_validate(mine.list_settings())
+    settings = FeaturesSettings.model_validate(ListSettings.of(mine).model_dump())
     assert settings.dataset.test_split == "1"
     assert message(study).startswith("mine.yaml: list.csv: 'a")
     text = STUDY.replace("list: list.csv, folder: sounds", "test_split: a").replace(
         "recordings", "soundscapes"
     )
     Path("mine.yaml").write_text(text)
-    expected = "mine.yaml: dataset.test_split: soundscapes has its own: remove the key"
+    expected = "mine.yaml: dataset.test_split: soundscapes has its own: remove this key"
     assert message(config.load_study, "mine.yaml") == expected
 
 
@@ -332,7 +332,7 @@ def write(path: Path, samples: np.ndarray, rate: int = RATE, **how: str) -> None
 
 def features(mine: Study, folder: str = "sounds") -> dict:
     """The stages from the list to the stores, as the workflow runs them; split -> its store."""
-    settings = mine.features_settings()
+    settings = FeaturesSettings.of(mine).model_dump()
     dataset = FeaturesSettings.model_validate(settings).dataset
     list_recordings(ListSettings(dataset=dataset), folder, "recordings.csv")
     shards: dict[str, list[str]] = {}
@@ -343,7 +343,7 @@ def features(mine: Study, folder: str = "sounds") -> dict:
             acquire_shard(
                 "recordings.csv", split, int(name), SHARD_SIZE, source, folder, "no", status
             )
-            compute_shard(status, mine.shard_settings(), shard, 1)
+            compute_shard(status, ShardSettings.of(mine).model_dump(), shard, 1)
             shards.setdefault(split, []).append(shard)
     outputs = ("train.h5", "test.h5", "problems.csv")
     join_features(
@@ -515,7 +515,7 @@ sys.exit(main())
 
 def test_a_full_disk_is_one_line_and_leaves_no_half_list(listed, tmp_path):
     listed([f"{number}.wav,Dog" for number in range(1000)])
-    settings = json.dumps(study().list_settings())
+    settings = ListSettings.of(study()).text()
     stage = [
         "list_recordings",
         "--settings",

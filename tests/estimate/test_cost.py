@@ -15,6 +15,7 @@ from weakneg.__main__ import main
 from weakneg.bags.draw import Bags
 from weakneg.config.load import load_study
 from weakneg.config.stages import RunSettings
+from weakneg.config.subset import subset
 from weakneg.errors import UserError
 from weakneg.estimate.cost import model_cost, study_cost
 from weakneg.features.store import Store
@@ -77,7 +78,7 @@ def test_the_study_of_the_paper_is_counted_run_by_run():
     # Margin, entropy and least confidence choose alike, and are one run.
     assert cost.models == 40 * (len(study.strategies) - 2) * 5
     one = study.model_copy(update={"classes": ["Music"], "strategies": study.strategies[:1]})
-    settings = RunSettings.model_validate(study.run_settings(one.strategy_names[0]))
+    settings = RunSettings.model_validate(RunSettings.of(study, one.strategy_names[0]).model_dump())
     of_music = model_cost(settings, 6244, 22_160 - 6244, 20_371)
     assert study_cost(one) == tuple(5 * number for number in of_music)
     assert cost.hours(1e9, cost.scored / 7200) == pytest.approx(2, abs=0.1)
@@ -101,7 +102,7 @@ def test_the_command_says_counts_and_hours(capsys, monkeypatch):
     arguments = ["estimate", "esc10", "--device", "cpu", "--config", "classes=[Rooster]"]
     assert main(arguments) == 0
     counts, hours = capsys.readouterr().out.splitlines()
-    cost = study_cost(load_study("esc10").shrunk(["Rooster"], None, [0, 1]))
+    cost = study_cost(subset(load_study("esc10"), ["Rooster"], None, [0, 1]))
     assert f"{cost.models:,} models" in counts
     assert f"{cost.steps:,} steps" in counts
     pattern = r"([\d,]+) clips/s trained, ([\d,]+) scored; about ([\d,.]+) hours, .* ([\d,.]+)$"

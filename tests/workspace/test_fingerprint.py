@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from weakneg.config.stages import code_of_run
+from weakneg.config.stages import RunSettings
 from weakneg.errors import UserError
 from weakneg.stages import entry
 from weakneg.workspace import fingerprint as module
@@ -663,15 +663,20 @@ def test_only_a_study_with_augmentation_depends_on_it(lock):
     """And with it on the spectrograms that it makes."""
 
     def parts(augmentation: dict | None) -> set[str]:
-        settings = {
-            "model": {"name": "cnn"},
-            "strategy": "random",
-            "sampling": {"warmup_epochs": 0},
-            "augmentation": augmentation,
-        }
-        stage, *plugins = code_of_run(settings)
-        parts = explain(entry(stage), plugins, lock=lock)
-        return {part.partition(":")[0] for part in parts}
+        settings = RunSettings.model_validate(
+            {
+                "model": {"name": "cnn"},
+                "strategy": "random",
+                "options": {},
+                "sampling": {},
+                "training": {},
+                "augmentation": augmentation,
+                "seeds": [0],
+                "draw_per_seed": False,
+            }
+        )
+        found = explain(entry(settings.stage), settings.plugins, lock=lock)
+        return {part.partition(":")[0] for part in found}
 
     of_augmentation = {"weakneg.training.batches.augmented", "weakneg.audio.mel"}
     assert of_augmentation <= parts({"mixup_rate": 0.5})

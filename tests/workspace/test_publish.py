@@ -76,6 +76,10 @@ def write_run(folder, code):
             "model": {"name": "simple_cnn"},
             "strategy": "margin",
             "sampling": {"warmup_epochs": 0},
+            "training": {},
+            "options": {},
+            "seeds": [0],
+            "draw_per_seed": False,
         },
         "made_with": {"0": {"device": "cpu: A", "torch": "2"}},
         **{name: {"0": 3} for name in ("n_positive", "n_pool", "budget")},
@@ -85,7 +89,7 @@ def write_run(folder, code):
 
 
 def test_provenance_counts_a_shared_run_once_and_leaves_out_what_is_not_in_the_tables(results):
-    publish(results, "published", "snakemake toy", "1 h")
+    publish(Path(results), Path("published"), "snakemake toy", "1 h")
     provenance = json.loads(Path("published/provenance.json").read_text())
     assert provenance["trained_models"] == 1
     assert provenance["training_hours"] == 1.0
@@ -101,16 +105,16 @@ def test_the_features_are_told_apart_by_what_is_in_their_shards(results):
     found = []
     for value in (0, 0, 1):
         write_features(results / "features", value)
-        publish(results, "published", "snakemake toy", "1 h")
+        publish(Path(results), Path("published"), "snakemake toy", "1 h")
         found.append(json.loads(Path("published/provenance.json").read_text())["features_sha256"])
     assert found[0]["train"] != found[2]["train"]
     assert found[0]["test"] != found[2]["test"]
 
 
 def test_results_of_other_code_than_the_commit_are_not_published(results, monkeypatch):
-    monkeypatch.setattr(module, "fingerprint", lambda *_: "another")
+    monkeypatch.setattr(module, "code_of", lambda _: ["another"])
     with pytest.raises(UserError, match="was made by other code than this commit's"):
-        publish(results, "published", "snakemake toy", "1 h")
+        publish(Path(results), Path("published"), "snakemake toy", "1 h")
 
 
 def test_nothing_is_published_from_changed_files(results, tmp_path):
@@ -118,17 +122,17 @@ def test_nothing_is_published_from_changed_files(results, tmp_path):
     file.write_text("a")
     subprocess.run(["git", "add", "file"], check=True)
     with pytest.raises(UserError, match="commit them"):
-        publish(results, "published", "snakemake toy", "1 h")
+        publish(Path(results), Path("published"), "snakemake toy", "1 h")
 
 
 def test_a_study_is_not_published_onto_itself(results):
     with pytest.raises(UserError, match="publish to another folder"):
-        publish(results, results.parent / "." / results.name, "snakemake toy", "1 h")
+        publish(Path(results), Path(results.parent / "." / results.name), "snakemake toy", "1 h")
     assert (results / "tables/table1.md").exists()
 
 
 def test_what_was_published_stays_where_publishing_fails(results, monkeypatch):
-    publish(results, "published", "snakemake toy", "1 h")
+    publish(Path(results), Path("published"), "snakemake toy", "1 h")
     (results / "figures/b.svg").write_text("b")
 
     def full(*_):
@@ -136,7 +140,7 @@ def test_what_was_published_stays_where_publishing_fails(results, monkeypatch):
 
     monkeypatch.setattr(module.shutil, "copy", full)
     with pytest.raises(OSError, match="space"):
-        publish(results, "published", "snakemake toy, again", "1 h")
+        publish(Path(results), Path("published"), "snakemake toy, again", "1 h")
     assert not Path("published/figures/b.svg").exists()
     assert Path("published/tables/table1.md").exists()
     assert "again" not in Path("published/provenance.json").read_text()
@@ -146,4 +150,4 @@ def test_what_was_published_stays_where_publishing_fails(results, monkeypatch):
 def test_an_unfinished_study_is_not_published(results):
     (results / "metrics.csv").unlink()
     with pytest.raises(UserError, match=r"metrics.csv does not exist: finish the study"):
-        publish(results, "published", "snakemake toy", "1 h")
+        publish(Path(results), Path("published"), "snakemake toy", "1 h")

@@ -1,9 +1,18 @@
 # From recordings to spectrograms, in shards: `build_features` joins them.
 
 
+def published_lists(wildcards):
+    """The files that list the recordings. Of sound that is not made here, what the lists say of a
+    shard is a parameter, so that a list that grows leaves the shards before its end alone."""
+    files = results_of(wildcards.study).data_files
+    if results.is_made_here(results_of(wildcards.study).study.dataset.name):
+        return files
+    return [ancient(file) for file in files]
+
+
 rule list_recordings:
     input:
-        data_files,
+        of_results("data_files"),
     output:
         "results/{study}/audio/recordings.csv",
     log:
@@ -12,9 +21,9 @@ rule list_recordings:
     conda:
         "../../envs/weakneg.yaml"
     params:
-        settings=settings_of("list"),
-        folder=data_folder,
-        code=list_code,
+        settings=settings_of(stages.ListSettings),
+        folder=of_results("data_folder"),
+        code=code_for(stages.ListSettings),
     shell:
         "python -m weakneg list_recordings --settings {params.settings:q} --folder {params.folder:q}"
         " --output {output} --code {params.code} 2> {log}"
@@ -31,31 +40,27 @@ rule acquire_shard:
         "../../envs/weakneg.yaml"
     # Parameters make a job run again when they change; how politely a source is asked must not.
     resources:
-        downloads=n_downloads,
-        runtime=acquire_minutes,
-        politeness=settings_of("politeness"),
+        downloads=lambda wildcards: int(results_of(wildcards.study).study.downloads),
+        runtime=lambda wildcards, attempt: results_of(wildcards.study).acquire_minutes(attempt),
+        politeness=of_results("politeness"),
     params:
-        settings=settings_of("list"),
-        listed=listed,
-        data_folder=data_folder,
-        source=settings_of("source"),
-        shard_size=SHARD_SIZE,
-        folder=sound_folder,
-        audio_folder=audio_folder,
-        code=acquire_code,
+        settings=settings_of(stages.AcquireSettings, "split", "shard"),
+        data_folder=of_results("data_folder"),
+        folder=of_results("sound_folder"),
+        audio_folder=of_results("audio_folder"),
+        code=code_for(stages.AcquireSettings, "split", "shard"),
     shell:
         "python -m weakneg acquire_shard --settings {params.settings:q}"
-        " --data-folder {params.data_folder:q} --source {params.source:q} --folder {params.folder:q}"
-        " --split {wildcards.split} --shard {wildcards.shard}"
-        " --shard-size {params.shard_size} --audio-folder {params.audio_folder:q}"
+        " --data-folder {params.data_folder:q} --folder {params.folder:q}"
+        " --split {wildcards.split} --shard {wildcards.shard} --audio-folder {params.audio_folder:q}"
         " --politeness {resources.politeness:q} --output {output} --code {params.code} 2> {log}"
 
 
-# How many recordings of each class could be had.
+# How many recordings of each class are available.
 rule count_acquired:
     input:
         recordings="results/{study}/audio/recordings.csv",
-        status=status_files,
+        status=of_results("status_tables"),
     output:
         table="results/{study}/tables/acquired.csv",
         text="results/{study}/tables/acquired.md",
@@ -64,8 +69,8 @@ rule count_acquired:
     conda:
         "../../envs/weakneg.yaml"
     params:
-        title=lambda wildcards: study_of(wildcards).title,
-        code=code_of("count_acquired"),
+        title=of_study("title"),
+        code=checked(code, "count_acquired"),
     shell:
         "python -m weakneg count_acquired --recordings {input.recordings} --status {input.status}"
         " --study {wildcards.study} --title {params.title:q} --table {output.table} --text {output.text}"
@@ -84,40 +89,11 @@ rule compute_shard:
         "../../envs/weakneg.yaml"
     threads: 1
     params:
-        settings=settings_of("shard"),
-        sound=sound_of_shard,
-        code=code_of("compute_shard"),
+        settings=settings_of(stages.ShardSettings),
+        sound=lambda wildcards, input: (
+            results.sound_of_shard(wildcards.split, wildcards.shard, input[0]) if SHARED else []
+        ),
+        code=code_for(stages.ShardSettings),
     shell:
         "python -m weakneg compute_shard --settings {params.settings:q} --status {input}"
         " --output {output} --threads {threads} --code {params.code} 2> {log}"
-
-
-rule draw_sound:
-    input:
-        recordings="results/{study}/audio/recordings.csv",
-        train="results/{study}/features/train.h5",
-        test="results/{study}/features/test.h5",
-        problems="results/{study}/features/problems.csv",
-    output:
-        report(
-            "results/{study}/figures/sound.png",
-            category="{study}",
-            caption="../report/sound.rst",
-        ),
-        expand(
-            "results/{{study}}/figures/sound.{ext}",
-            ext=[ext for ext in FORMATS if ext != "png"],
-        ),
-        table="results/{study}/tables/sound.csv",
-    log:
-        "results/{study}/logs/draw_sound.log",
-    conda:
-        "../../envs/weakneg.yaml"
-    params:
-        figures=lambda _, output: [file for file in output if file != output.table],
-        settings=settings_of("report"),
-        code=code_of("draw_sound"),
-    shell:
-        "python -m weakneg draw_sound --recordings {input.recordings} --problems {input.problems}"
-        " --train-store {input.train} --test-store {input.test} --settings {params.settings:q}"
-        " --table {output.table} --outputs {params.figures} --code {params.code} 2> {log}"

@@ -1,7 +1,7 @@
 # From a published data set to bags.
 
 for dataset in datasets.names():
-    files = published_files(dataset)
+    files = results.published_files(dataset)
     if not files:
         continue
 
@@ -12,14 +12,14 @@ for dataset in datasets.names():
             **{re.sub(r"\W", "_", file): f"resources/{dataset}/{file}" for file in files},
         log:
             f"resources/{dataset}/fetch.log",
-        cache: SHARED and is_downloaded(dataset)
+        cache: SHARED and start.may_be_shared(CONFIG, dataset)
         localrule: True
         conda:
             "../../envs/weakneg.yaml"
         params:
             dataset=dataset,
             folder=subpath(output[0], ancestor=len(Path(files[0]).parts)),
-            code=fetch_code(dataset),
+            code=checked(results.fetch_code, dataset),
         shell:
             "python -m weakneg fetch_dataset --dataset {params.dataset} --folder {params.folder}"
             " --code {params.code} 2> {log}"
@@ -27,7 +27,7 @@ for dataset in datasets.names():
 
 rule build_features:
     input:
-        features_files,
+        of_results("feature_inputs"),
     output:
         train="results/{study}/features/train.h5",
         test="results/{study}/features/test.h5",
@@ -37,9 +37,9 @@ rule build_features:
     conda:
         "../../envs/weakneg.yaml"
     params:
-        settings=settings_of("features"),
-        folder=data_folder,
-        code=features_code,
+        settings=settings_of(stages.FeaturesSettings),
+        folder=of_results("data_folder"),
+        code=code_for(stages.FeaturesSettings),
     shell:
         "python -m weakneg build_features --settings {params.settings:q} --folder {params.folder:q}"
         " --inputs {input:q} --train-store {output.train} --test-store {output.test}"
@@ -52,18 +52,18 @@ rule draw_bags:
         train="results/{study}/features/train.h5",
         test="results/{study}/features/test.h5",
     output:
-        train="results/{study}/bags/{label}/train.csv",
-        test="results/{study}/bags/{label}/test.csv",
+        train="results/{study}/bags/{class_slug}/train.csv",
+        test="results/{study}/bags/{class_slug}/test.csv",
     log:
-        "results/{study}/logs/draw_bags/{label}.log",
+        "results/{study}/logs/draw_bags/{class_slug}.log",
     cache: SHARED
     localrule: True
     conda:
         "../../envs/weakneg.yaml"
     params:
         class_name=class_name,
-        settings=settings_of("bag"),
-        code=code_of("draw_bags"),
+        settings=settings_of(stages.ManifestSettings),
+        code=code_for(stages.ManifestSettings),
     shell:
         "python -m weakneg draw_bags --class-name {params.class_name:q} --settings {params.settings:q}"
         " --train-store {input.train} --test-store {input.test}"
@@ -84,7 +84,7 @@ rule list_clips:
         "../../envs/weakneg.yaml"
     params:
         split=lambda wildcards: wildcards.split,
-        code=code_of("list_clips"),
+        code=checked(code, "list_clips"),
     shell:
         "python -m weakneg list_clips --store {input} --manifest {output}"
         " --code {params.code} 2> {log}"
@@ -102,8 +102,8 @@ rule list_classes:
     conda:
         "../../envs/weakneg.yaml"
     params:
-        settings=settings_of("classes"),
-        code=classes_code,
+        settings=settings_of(stages.ClassesSettings),
+        code=code_for(stages.ClassesSettings),
     shell:
         "python -m weakneg list_classes --train-store {input.train} --test-store {input.test}"
         " --settings {params.settings:q} --output {output}"

@@ -1,9 +1,12 @@
-# From the scores of all runs to metrics, tables and figures.
+# From the scores and selections of all runs to metrics, tables and figures.
 
 
 rule collect_metrics:
     input:
-        run_files("scores.parquet", "history.parquet", "timing.parquet", "run.json"),
+        of_results(
+            "run_files",
+            ["scores.parquet", "history.parquet", "timing.parquet", "run.json"],
+        ),
     output:
         "results/{study}/metrics.csv",
     log:
@@ -12,8 +15,8 @@ rule collect_metrics:
     conda:
         "../../envs/weakneg.yaml"
     params:
-        runs=run_pairs,
-        code=code_of("collect_metrics"),
+        runs=of_results("run_pairs"),
+        code=checked(code, "collect_metrics"),
     shell:
         "python -m weakneg collect_metrics --runs {params.runs} --output {output}"
         " --code {params.code} 2> {log}"
@@ -31,23 +34,54 @@ rule write_tables:
         "../../envs/weakneg.yaml"
     params:
         folder=subpath(output[0], parent=True),
-        settings=settings_of("report"),
-        code=code_of("write_tables"),
+        settings=of_results("report"),
+        code=checked(code, "write_tables"),
     shell:
         "python -m weakneg write_tables --metrics {input} --settings {params.settings:q}"
         " --folder {params.folder} --code {params.code} 2> {log}"
 
 
-for figure in FIGURES:
+# Which bags the strategies chose, what the selections have in common, and which negatives come back.
+rule audit_selections:
+    input:
+        of_results("run_files", ["selection.h5", "run.json"]),
+        of_results("ontology_files"),
+        manifests=of_results("training_manifests"),
+    output:
+        expand("results/{{study}}/tables/{table}", table=AUDIT_TABLES),
+    log:
+        "results/{study}/logs/audit_selections.log",
+    localrule: True
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        runs=of_results("run_pairs"),
+        settings=of_results("report"),
+        dataset=lambda wildcards: results_of(wildcards.study).study.dataset.name,
+        data_folder=of_results("data_folder"),
+        folder=subpath(output[0], parent=True),
+        code=lambda wildcards: checked(lambda: results_of(wildcards.study).audit_code),
+    shell:
+        "python -m weakneg audit_selections --runs {params.runs} --manifests {input.manifests}"
+        " --settings {params.settings:q} --dataset {params.dataset}"
+        " --data-folder {params.data_folder:q} --folder {params.folder}"
+        " --code {params.code} 2> {log}"
+
+
+for figure in figures.names():
+    wanted = figures.inputs(figure)
+    files = {name: results.FIGURE_INPUTS[name] for name in wanted if name != "runs"}
 
     rule:
         name:
             f"draw_{figure}"
         input:
-            run_files("history.parquet", "timing.parquet", "run.json")
-            if figure in READING_RUNS
-            else [],
-            metrics="results/{study}/metrics.csv",
+            (
+                of_results("run_files", ["history.parquet", "timing.parquet", "run.json"])
+                if "runs" in wanted
+                else []
+            ),
+            **files,
         output:
             report(
                 f"results/{{study}}/figures/{figure}.png",
@@ -59,17 +93,25 @@ for figure in FIGURES:
                 figure=figure,
                 ext=[ext for ext in FORMATS if ext != "png"],
             ),
+            results.figure_tables(figure),
         log:
             f"results/{{study}}/logs/draw_{figure}.log",
-        localrule: True
+        localrule: "train_store" not in wanted
         conda:
             "../../envs/weakneg.yaml"
         params:
             figure=figure,
-            runs=run_pairs if figure in READING_RUNS else [],
-            settings=settings_of("report"),
-            code=code_of("draw_figure", f"figures.{figure}"),
+            inputs=lambda _, input, files=files: [
+                word
+                for name in files
+                for word in (f"--{name.replace('_', '-')}", input[name])
+            ],
+            runs=of_results("run_pairs") if "runs" in wanted else [],
+            outputs=lambda _, output: [file for file in output if not file.endswith(".csv")],
+            table=lambda _, output: [file for file in output if file.endswith(".csv")],
+            settings=of_results("report"),
+            code=checked(code, "draw_figure", [f"figures.{figure}"]),
         shell:
-            "python -m weakneg draw_figure --name {params.figure} --metrics {input.metrics}"
-            " --runs {params.runs} --settings {params.settings:q} --outputs {output}"
-            " --code {params.code} 2> {log}"
+            "python -m weakneg draw_figure --name {params.figure} {params.inputs}"
+            " --runs {params.runs} --settings {params.settings:q} --outputs {params.outputs}"
+            " --table {params.table} --code {params.code} 2> {log}"

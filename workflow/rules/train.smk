@@ -20,15 +20,15 @@ rule train_run:
     input:
         store="results/{study}/features/train.h5",
         manifest=manifest("train"),
-        weights=initial_weights,
+        weights=of_results("initial_weights"),
     output:
-        model="results/{study}/runs/{label}/{strategy}/model.pt",
-        history="results/{study}/runs/{label}/{strategy}/history.parquet",
-        timing="results/{study}/runs/{label}/{strategy}/timing.parquet",
-        selection="results/{study}/runs/{label}/{strategy}/selection.h5",
-        record="results/{study}/runs/{label}/{strategy}/run.json",
+        model="results/{study}/runs/{class_slug}/{run}/model.pt",
+        history="results/{study}/runs/{class_slug}/{run}/history.parquet",
+        timing="results/{study}/runs/{class_slug}/{run}/timing.parquet",
+        selection="results/{study}/runs/{class_slug}/{run}/selection.h5",
+        record="results/{study}/runs/{class_slug}/{run}/run.json",
     log:
-        "results/{study}/logs/train_run/{label}/{strategy}.log",
+        "results/{study}/logs/train_run/{class_slug}/{run}.log",
     conda:
         "../../envs/weakneg.yaml"
     # Two jobs of one thread are faster than one job of two.
@@ -42,11 +42,11 @@ rule train_run:
     params:
         run=subpath(output.model, parent=True),
         class_name=class_name,
-        settings=run_settings,
-        code=train_code,
+        settings=settings_of(stages.RunSettings, "run"),
+        code=code_for(stages.RunSettings, "run"),
     shell:
         "python -m weakneg train_run --study {wildcards.study} --class-name {params.class_name:q}"
-        " --strategy {wildcards.strategy} --settings {params.settings:q}"
+        " --strategy {wildcards.run} --settings {params.settings:q}"
         " --store {input.store} --manifest {input.manifest} --weights {input.weights}"
         " --run {params.run}"
         " --threads {threads} --code {params.code} 2> {log}"
@@ -56,11 +56,11 @@ rule score_run:
     input:
         store="results/{study}/features/test.h5",
         manifest=manifest("test"),
-        model="results/{study}/runs/{label}/{strategy}/model.pt",
+        model="results/{study}/runs/{class_slug}/{run}/model.pt",
     output:
-        "results/{study}/runs/{label}/{strategy}/scores.parquet",
+        "results/{study}/runs/{class_slug}/{run}/scores.parquet",
     log:
-        "results/{study}/logs/score_run/{label}/{strategy}.log",
+        "results/{study}/logs/score_run/{class_slug}/{run}.log",
     conda:
         "../../envs/weakneg.yaml"
     threads: 1
@@ -70,8 +70,8 @@ rule score_run:
         runtime=grows_from(20),
     params:
         class_name=class_name,
-        settings=settings_of("score"),
-        code=score_code,
+        settings=settings_of(stages.ScoreSettings),
+        code=code_for(stages.ScoreSettings),
     shell:
         "python -m weakneg score_run --class-name {params.class_name:q} --settings {params.settings:q}"
         " --store {input.store} --manifest {input.manifest} --model {input.model}"

@@ -18,9 +18,9 @@ from weakneg.config.values import Section, as_list, text_as_number
 from weakneg.datasets import Dataset, OwnDataset
 
 
-# ----------------------------------------------------------------------------- what there is
 @lru_cache
 def class_names(dataset: "DatasetSettings") -> tuple[str, ...]:
+    """The names of all classes of a data set, in the order of their numbers."""
     data = dataset.definition
     if isinstance(data, OwnDataset):
         return data.read_classes(dataset.own_list[0])
@@ -55,6 +55,11 @@ def class_choice(value: object) -> object:
     return values
 
 
+def wanted_classes(value: object) -> object:
+    """As `class_choice`; "all" stays for the study to say which these are."""
+    return value if value == "all" else class_choice(value)
+
+
 ClassChoice = Annotated[
     Any,  # Top, or a list of names and numbers
     BeforeValidator(class_choice, Top | str | int | list[str | int]),
@@ -69,7 +74,7 @@ def most_frequent(classes: Iterable[str], n: int, dataset: DatasetSettings) -> l
     """
     counts = dataset.training_counts
     if counts is None:
-        raise ValueError(f"'top' needs a list of clips, which {dataset.name} has not")
+        raise ValueError(f"'top' needs clip counts, and {dataset.name} has none")
     numbers = {name: number for number, name in enumerate(class_names(dataset))}
     classes = sorted(classes, key=lambda name: (-counts[name], numbers[name]))
     if n > len(classes):
@@ -102,7 +107,8 @@ def check_sizes(classes: Iterable[str], dataset: DatasetSettings) -> None:
         what = "recordings" if data.kind == "spectrograms" else "bags"
         raise problem(
             f"too few {what} of {', '.join(lacking[:5])}{more}: name the other classes, take "
-            f"{{top: n}}, or move {what} with the column split of {dataset.list}"
+            f"{{top: n}}, or move {what} with the column split of {dataset.list}",
+            "classes",
         )
 
 

@@ -1,10 +1,8 @@
-"""The configuration: what config.yaml and a study file may say, checked before any job starts.
+"""The configuration, checked before any job starts: config.yaml, `--config`, and studies.
 
 `load` reads what Snakemake hands over (config.yaml merged with `--config`), `Config.study` a study
 of it. Every mistake is a `UserError` of one line that names the file, the key, the value and what
-is allowed. A study hands each stage the part of the configuration that the stage reads, and nothing
-else (`Study.run_settings` and its like): Snakemake runs a stage again when that part changes. The
-models of these parts read it back for the stage: `RunSettings.model_validate_json(text)`.
+is allowed.
 """
 
 import json
@@ -26,6 +24,7 @@ from weakneg.config.classes import ClassChoice
 from weakneg.config.files import SCHEMAS, STUDIES, _Loader, find_study, read_config, read_study
 from weakneg.config.messages import no_such, problem, shown, user_error
 from weakneg.config.study import Study
+from weakneg.config.subset import subset
 from weakneg.config.values import NAME, Names, Section, Seeds
 from weakneg.errors import UserError
 from weakneg.stages import command
@@ -116,7 +115,7 @@ class Config(Section):
         if name not in self._loaded:
             study = read_study(self._paths.get(name, self._folder / f"{name}.yaml"), self._folder)
             try:
-                self._loaded[name] = study.shrunk(self.classes, self.strategies, self.seeds)
+                self._loaded[name] = subset(study, self.classes, self.strategies, self.seeds)
             except ValueError as error:
                 key = str(error).split(":", 1)[0]
                 raise UserError(f"{self._sources[key]}: {error}") from None

@@ -77,14 +77,14 @@ class DatasetSettings(Section):
     def _of_own_data(cls, path: str | None, info: ValidationInfo) -> str | None:
         if "name" in info.data and (info.field_name in _keys(info)) != (path is not None):
             name = info.data["name"]
-            raise problem("is missing" if path is None else f"{name} has its own: remove the key")
+            raise problem("is missing" if path is None else f"{name} has its own: remove this key")
         return path
 
     @field_validator("test_split")
     @classmethod
     def _of_a_list(cls, split: str, info: ValidationInfo) -> str:
         if "name" in info.data and "list" not in _keys(info):
-            raise problem(f"{info.data['name']} has its own: remove the key")
+            raise problem(f"{info.data['name']} has its own: remove this key")
         return split
 
     @property

@@ -22,7 +22,7 @@ SHARD_SIZE = 500  # recordings; a shard is one job, of seconds, or of hours wher
 
 def checked_source(value: object) -> object:
     """The source of sound that a study names, checked."""
-    if isinstance(value, tuple(SOURCES.values())):
+    if value is None or isinstance(value, tuple(SOURCES.values())):
         return value
     if not isinstance(value, Mapping):
         raise problem(f"must be a mapping of keys to values, not {value!r}")

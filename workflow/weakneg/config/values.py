@@ -27,15 +27,17 @@ def as_list(value: object) -> object:
     return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
 
 
-def distinct(values: list) -> list:
+def distinct(values: list, *key: str) -> list:
+    """The values. Raises the mistake, at the key and the place, where one is there twice."""
     for index, value in enumerate(values):
         if value in values[:index]:
-            raise problem(f"{value!r} is listed twice", index)
+            raise problem(f"{value!r} is listed twice", *key, index)
     return values
 
 
-# ----------------------------------------------------------------------------- sections of a study
 class Section(BaseModel):
+    """A mapping of keys to values, of which none may be unknown."""
+
     # strict: without it pydantic reads `true` as 1 and "5" as 5.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -50,7 +52,6 @@ class Section(BaseModel):
         return value
 
 
-# ----------------------------------------------------------------------------- a study
 MOST_SEEDS = 10_000
 
 

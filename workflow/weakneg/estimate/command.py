@@ -37,7 +37,7 @@ def estimate(
 
     from weakneg.config.files import read_config
     from weakneg.config.load import load
-    from weakneg.config.stages import RunSettings
+    from weakneg.config.stages import RunSettings, ShardSettings
     from weakneg.estimate.cost import cost_text, study_cost
 
     try:
@@ -52,9 +52,9 @@ def estimate(
     from weakneg.jobs.device import describe, prepare
 
     on_device = prepare(device, threads)
-    run = RunSettings.model_validate(loaded.run_settings(loaded.baseline))
+    run = RunSettings.of(loaded, loaded.runs[loaded.baseline])
     run = run.model_copy(update={"strategy": "gradient_embedding", "options": {}})
-    speed = measure_speed(run, loaded.shard_settings(), on_device)
+    speed = measure_speed(run, ShardSettings.of(loaded).model_dump(), on_device)
     hours = study_cost(loaded).hours(*speed)
     print(
         f"{describe(on_device)}: {speed.trained:,.0f} clips/s trained, {speed.scored:,.0f} scored; "

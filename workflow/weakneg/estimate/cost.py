@@ -62,10 +62,10 @@ def study_cost(study: Study) -> Cost:
             "not say how many clips its classes have."
         )
     n_train, n_test = study.split_sizes["train"], study.split_sizes["test"]
-    runs = [study.run_settings(strategy) for strategy in set(study.runs.values())]
+    runs = [RunSettings.of(study, run) for run in set(study.runs.values())]
     costs = [
         model_cost(settings, counts[name], n_train - counts[name], n_test)
-        for settings in map(RunSettings.model_validate, runs)
+        for settings in runs
         for name in study.classes
     ]
     return Cost(*(len(study.seeds) * sum(column) for column in zip(*costs, strict=True)))

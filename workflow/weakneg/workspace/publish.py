@@ -8,14 +8,15 @@ import subprocess
 from pathlib import Path
 
 import h5py
+from pydantic import ValidationError
 
 from weakneg.analysis.metrics import read_metrics
 from weakneg.analysis.runs import read_run
-from weakneg.config.stages import code_of_run
+from weakneg.config.stages import RunSettings
 from weakneg.errors import UserError
 from weakneg.io.files import replace_when_whole
-from weakneg.stages import command, entry
-from weakneg.workspace.fingerprint import fingerprint
+from weakneg.stages import command
+from weakneg.workspace.results import code_of
 
 
 @command
@@ -97,14 +98,21 @@ def _versions(results: Path, fingerprints: set[str]) -> list[dict]:
         run = read_run(path.parent)
         if run["fingerprint"] not in fingerprints:
             continue  # left over from a larger grid
-        stage, *plugins = code_of_run(run["settings"])
-        if run["fingerprint"] != fingerprint(entry(stage), plugins):
+        if run["fingerprint"] != _current_fingerprint(run["settings"]):
             raise UserError(
                 f"{path} was made by other code than this commit's: run the study again."
             )
         for made_with in run["made_with"].values():
             versions.add(json.dumps({k: v for k, v in made_with.items() if k != "device"}))
     return [json.loads(text) for text in sorted(versions)]
+
+
+def _current_fingerprint(settings: dict) -> str | None:
+    """That of the code that would train such a run; None where it knows no such settings."""
+    try:
+        return code_of(RunSettings.model_validate(settings))[0]
+    except ValidationError:
+        return None
 
 
 def _commit() -> str:

@@ -33,7 +33,7 @@ from weakneg.audio.outcome import OK, Outcome
 from weakneg.audio.recordings import Recording, read_recordings, recordings_of, write_recordings
 from weakneg.audio.status_table import STATUS_COLUMNS, status_row
 from weakneg.config.source import DownloadSource, parse
-from weakneg.config.stages import ListSettings
+from weakneg.config.stages import AcquireSettings
 from weakneg.errors import UserError
 from weakneg.io.csv import write_table
 from weakneg.stages import stage
@@ -48,12 +48,10 @@ _LONGEST_NAME = 150  # of a file, in bytes; file systems allow 255
 
 @stage
 def acquire_shard(
-    settings: ListSettings,
+    settings: AcquireSettings,
     data_folder: Path,
     split: str,
     shard: int,
-    shard_size: int,
-    source: Json[dict[str, Any]],
     folder: Path,
     audio_folder: Path,
     output: Path,
@@ -66,16 +64,15 @@ def acquire_shard(
 
     Parameters
     ----------
-    settings : ListSettings
-        The data set, or a person's own list.
+    settings : AcquireSettings
+        The data set or a person's own list, the source, and how many recordings are a shard: those
+        from number `shard` x `shard_size` on are acquired.
     data_folder : Path
         Folder of the files of the data set.
     split : str
         "train" or "test".
-    shard, shard_size : int
-        The recordings from number `shard` x `shard_size` on are acquired, `shard_size` of them.
-    source : dict
-        Settings of the source, with the key `type`.
+    shard : int
+        Number of the shard in its split, from 0 on.
     folder : Path
         Folder of the sound, for the source `folder`.
     audio_folder : Path
@@ -97,8 +94,8 @@ def acquire_shard(
             recordings_csv,
             split,
             shard,
-            shard_size,
-            source | (politeness or {}),
+            settings.shard_size,
+            settings.source | (politeness or {}),
             folder,
             audio_folder,
             output,

@@ -1,0 +1,175 @@
+"""What the sections of a study must be to each other.
+
+A check sees the study once each section is right by itself. It returns what is completed, by the
+name of the field, or raises the mistake with the keys that lead to it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from weakneg.config.classes import (
+    Top,
+    check_sizes,
+    class_name,
+    class_names,
+    class_slug,
+    learnable,
+    most_frequent,
+)
+from weakneg.config.messages import no_such, problem
+from weakneg.config.sections import AudioSettings, BagSettings, models
+from weakneg.config.source import DownloadSource, FolderSource
+from weakneg.config.strategy import strategy_files
+from weakneg.config.values import distinct
+from weakneg.datasets import Dataset
+
+if TYPE_CHECKING:
+    from weakneg.config.study import Study
+
+Completed = Mapping[str, Any]
+
+
+def bags_are_of_images(study: "Study") -> Completed:
+    """Images are put into bags; anything else consists of bags."""
+    if study.kind == "images":
+        return {"bags": study.bags or BagSettings()}
+    if study.bags is not None:
+        raise problem(f"{study.dataset.name} consists of bags: remove this key", "bags")
+    return {}
+
+
+def spectrograms_are_of_sound(study: "Study") -> Completed:
+    """Only sound becomes spectrograms, and is acquired from a source."""
+    if study.kind == "spectrograms":
+        return {"audio": study.audio or AudioSettings()}
+    for key in ("audio", "source", "augmentation"):
+        if getattr(study, key) is not None:
+            text = f"{study.dataset.name} is not an audio data set: remove this key"
+            raise problem(text, key)
+    return {}
+
+
+def sound_has_one_source(study: "Study") -> Completed:
+    """A data set that publishes lists needs a source; one that brings its sound has no other."""
+    if study.kind != "spectrograms":
+        return {}
+    source = study.source or FolderSource()
+    data = study.dataset.definition
+    elsewhere = isinstance(data, Dataset) and data.sound_elsewhere
+    if elsewhere and isinstance(source, FolderSource) and source.folder is None:
+        name = study.dataset.name
+        text = f"is missing: name the folder of the clips, which {name} does not include"
+        raise problem(text, "source", "folder")
+    named = isinstance(source, DownloadSource) or source.folder is not None
+    if named and not elsewhere:
+        raise problem(f"{study.dataset.name} includes its sound: remove this key", "source")
+    return {"source": source}
+
+
+def model_fits_the_data(study: "Study") -> Completed:
+    """A model is made for one kind of data."""
+    if models()[study.model.name] != study.kind:
+        fitting = [name for name, kind in models().items() if kind == study.kind]
+        text = f"{study.model.name!r} is not a model of {study.kind}, as {study.dataset.name} has"
+        raise problem(f"{text}. Allowed: {', '.join(fitting)}", "model", "name")
+    return {}
+
+
+def augmentation_can_be_made(study: "Study") -> Completed:
+    """Masks fit into the spectrogram, and waveforms that are mixed are kept."""
+    if study.augmentation is None or study.audio is None:
+        return {}
+    widest, bins = study.augmentation.frequency_mask, study.audio.mel_bins
+    if widest > bins:
+        text = f"{widest} is more than audio.mel_bins ({bins})"
+        raise problem(text, "augmentation", "frequency_mask")
+    mixes = study.augmentation.mixup_rate > 0 and study.augmentation.mixup_domain == "waveform"
+    if mixes and not study.audio.waveform:
+        text = (
+            "waveforms are mixed only where they are kept: set audio.waveform to true, or"
+            " mixup_domain to 'spectrogram'"
+        )
+        raise problem(text, "augmentation", "mixup_domain")
+    return {}
+
+
+def training_leaves_selections(study: "Study") -> Completed:
+    """Some epoch trains on chosen bags, and there is more than one selection to make."""
+    epochs, sampling = study.training.epochs, study.sampling
+    if sampling.warmup_epochs >= epochs:
+        text = (
+            f"{sampling.warmup_epochs} must be less than training.epochs ({epochs}), or no epoch is"
+            " left to choose for"
+        )
+        raise problem(text, "sampling", "warmup_epochs")
+    if sampling.resample_every > epochs:
+        text = f"{sampling.resample_every} must be at most training.epochs ({epochs})"
+        raise problem(text, "sampling", "resample_every")
+    return {}
+
+
+def classes_exist(study: "Study") -> Completed:
+    """The names of the classes that the study asks for."""
+    dataset, wanted = study.dataset, study.classes
+    if wanted == "all":
+        wanted = list(class_names(dataset))
+    if isinstance(wanted, Top):
+        try:
+            wanted = most_frequent(learnable(dataset), wanted.top, dataset)
+        except ValueError as error:
+            raise problem(str(error), "classes") from None
+    names: list[str] = []
+    for index, value in enumerate(wanted):
+        try:
+            names.append(class_name(value, dataset))
+        except ValueError as error:
+            raise problem(str(error), "classes", index) from None
+    slugs: dict[str, str] = {}
+    for index, name in enumerate(distinct(names, "classes")):
+        slug = class_slug(name)
+        if not slug:
+            raise problem(f"{name!r} has nothing to name a folder with", "classes", index)
+        if slug in slugs:
+            text = f"{name!r} and {slugs[slug]!r} would share a folder"
+            raise problem(text, "classes", index)
+        slugs[slug] = name
+    if dataset.list is not None:
+        check_sizes(names, dataset)
+    return {"classes": names}
+
+
+def strategies_are_distinct(study: "Study") -> Completed:
+    """Each strategy has a name of its own, and the baseline is one of them."""
+    distinct(study.strategy_names, "strategies")
+    if study.baseline not in study.strategy_names:
+        what = "among the strategies of the study"
+        raise problem(no_such(study.baseline, what, study.strategy_names), "baseline")
+    return {}
+
+
+def reference_is_about_the_data(study: "Study") -> Completed:
+    """Published numbers are of strategies and classes that there are."""
+    known = [*strategy_files(), *study.strategy_names]
+    for strategy, values in study.reference.values.items() if study.reference else ():
+        if strategy not in known:
+            text = no_such(strategy, "a strategy", known)
+            raise problem(text, "reference", "values", strategy)
+        for name in values:
+            if name not in class_names(study.dataset):
+                what = f"a class of {study.dataset.name}"
+                text = no_such(name, what, class_names(study.dataset))
+                raise problem(text, "reference", "values", strategy, name)
+    return {}
+
+
+CHECKS: tuple[Callable[["Study"], Completed], ...] = (
+    bags_are_of_images,
+    spectrograms_are_of_sound,
+    sound_has_one_source,
+    model_fits_the_data,
+    augmentation_can_be_made,
+    training_leaves_selections,
+    classes_exist,
+    strategies_are_distinct,
+    reference_is_about_the_data,
+)

@@ -1,0 +1,60 @@
+"""A study with fewer classes, strategies or seeds, as the command line asks for."""
+
+from typing import Any
+
+from weakneg.config.classes import Top, class_name, most_frequent
+from weakneg.config.messages import no_such
+from weakneg.config.study import Study
+
+
+def subset(
+    study: Study, classes: list | Top | None, names: list | None, seeds: list | None
+) -> Study:
+    """A study with only the named classes, strategies and seeds, in the study's order.
+
+    The baseline stays whatever is named, since every comparison needs it.
+
+    Parameters
+    ----------
+    study : Study
+        The whole study.
+    classes : list or Top, optional
+        Names and numbers of classes, or the number of those with the most clips.
+    names : list of str, optional
+        Names of strategies in the study.
+    seeds : list of int, optional
+        The seeds.
+
+    Raises
+    ------
+    ValueError
+        With the key and the mistake, where the study has no such class or strategy.
+    """
+    chosen: dict[str, Any] = {}
+    if isinstance(classes, Top):
+        try:
+            chosen["classes"] = most_frequent(study.classes, classes.top, study.dataset)
+        except ValueError as error:
+            raise ValueError(f"classes: {error}") from None
+    elif classes is not None:
+        wanted = set()
+        for value in classes:
+            try:
+                name = class_name(value, study.dataset)
+            except ValueError:
+                name = str(value)
+            if name not in study.classes:
+                what = f"a class of the study {study.name}"
+                raise ValueError(f"classes: {no_such(name, what, study.classes)}")
+            wanted.add(name)
+        chosen["classes"] = [name for name in study.classes if name in wanted]
+    if names is not None:
+        for name in names:
+            if name not in study.strategy_names:
+                what = f"a strategy of the study {study.name}"
+                raise ValueError(f"strategies: {no_such(name, what, study.strategy_names)}")
+        kept = {*names, study.baseline}
+        chosen["strategies"] = [choice for choice in study.strategies if choice.name in kept]
+    if seeds is not None:
+        chosen["seeds"] = seeds
+    return study.model_copy(update=chosen)

@@ -1,0 +1,243 @@
+"""The files that a study makes, and what the rules of the workflow hand to its stages.
+
+Paths are relative to the working directory, which is that of Snakemake.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from weakneg import datasets
+from weakneg.audio.status_table import digest_of_sound
+from weakneg.config.source import POLITENESS, SHARD_SIZE
+from weakneg.config.stages import ReportSettings, StageSettings, canonical
+from weakneg.config.study import Study
+from weakneg.datasets import Dataset
+from weakneg.report import figures
+from weakneg.stages import entry
+from weakneg.workspace.fingerprint import fingerprint
+
+TABLES = [
+    *("table1.csv", "table1.md", "win_counts.csv", "win_counts.md", "cost.csv", "cost.md"),
+    *("ranks.csv", "differences.csv", "class_size.csv"),
+]
+AUDIT_TABLES = [
+    *("selection_overlap.csv", "selection_turnover.csv", "most_selected.csv", "selection.md"),
+]
+FORMATS = ["pdf", "png", "svg"]
+
+# What a figure may read -> the file, but for the folders of runs.
+FIGURE_INPUTS = {
+    "metrics": "results/{study}/metrics.csv",
+    "overlap": "results/{study}/tables/selection_overlap.csv",
+    "turnover": "results/{study}/tables/selection_turnover.csv",
+    "recordings": "results/{study}/audio/recordings.csv",
+    "train_store": "results/{study}/features/train.h5",
+    "test_store": "results/{study}/features/test.h5",
+    "problems": "results/{study}/features/problems.csv",
+}
+
+
+def code(stage: str, plugins: Iterable[str] = ()) -> list[str]:
+    """The fingerprint of a stage, and what it is of: the parameter `code` of its rule."""
+    names = list(plugins)
+    return [fingerprint(entry(stage), names), stage, *names]
+
+
+def code_of(settings: StageSettings) -> list[str]:
+    """As `code`, of the stage that reads the settings."""
+    return code(settings.stage, settings.plugins)
+
+
+def published_files(dataset: str) -> tuple[str, ...]:
+    """What is fetched for a data set: files in its folder."""
+    data = datasets.load(dataset)
+    return data.files if isinstance(data, Dataset) else ()
+
+
+def is_made_here(dataset: str) -> bool:
+    """Whether the files of a data set are computed and not downloaded."""
+    data = datasets.load(dataset)
+    return isinstance(data, Dataset) and data.made_here
+
+
+def figure_tables(figure: str) -> list[str]:
+    """The table of a figure, if it has one."""
+    return [f"results/{{study}}/tables/{figure}.csv"] if figures.has_table(figure) else []
+
+
+def fetch_code(dataset: str) -> list[str]:
+    """Of a data set that is made here. What was downloaded and checked stays, whatever the code."""
+    return (
+        code("fetch_dataset", [f"datasets.{dataset}"]) if is_made_here(dataset) else ["untracked"]
+    )
+
+
+@dataclass(frozen=True)
+class Results:
+    """The files of a study, and the settings of its stages."""
+
+    study: Study
+
+    @property
+    def folder(self) -> str:
+        return f"results/{self.study.name}"
+
+    @property
+    def is_sound(self) -> bool:
+        return self.study.audio is not None
+
+    @property
+    def bags_are_clips(self) -> bool:
+        """Whether a bag is a clip, so that one manifest serves all classes."""
+        return self.study.kind != "images"
+
+    # ------------------------------------------------------------------------- data
+    @property
+    def data_folder(self) -> str:
+        """Where the files of the data set are."""
+        return self.study.dataset.folder or f"resources/{self.study.dataset.name}"
+
+    @property
+    def audio_folder(self) -> str:
+        """Where downloads of sound go."""
+        return f"resources/{self.study.dataset.name}/audio"
+
+    @property
+    def named_folder(self) -> str | None:
+        """The folder in which a person says that the sound is, if any is named."""
+        return getattr(self.study.source, "folder", None) or self.study.dataset.folder
+
+    @property
+    def sound_folder(self) -> str:
+        """Where the source `folder` finds the clips."""
+        return self.named_folder or self.data_folder
+
+    @property
+    def data_files(self) -> list[str]:
+        """The published files of the data set, or a person's own list."""
+        dataset = self.study.dataset
+        if dataset.list:
+            return [dataset.list]
+        return [f"{self.data_folder}/{file}" for file in published_files(dataset.name)]
+
+    @property
+    def ontology_files(self) -> list[str]:
+        """The files that say which classes are related, if the data set knows."""
+        data = self.study.dataset.definition
+        knows = isinstance(data, Dataset) and data.related_classes is not None
+        return self.data_files if knows else []
+
+    @property
+    def feature_inputs(self) -> list[str]:
+        """What the feature stores are made of: published files, or the shards of sound."""
+        if not self.is_sound:
+            return self.data_files
+        return [f"{self.folder}/audio/recordings.csv", *self.shards("features/shards", "h5")]
+
+    @property
+    def status_tables(self) -> list[str]:
+        """What became of the recordings of a study of sound, shard by shard."""
+        return self.shards("audio", "csv")
+
+    def shards(self, folder: str, ending: str) -> list[str]:
+        """A file of each shard of a study of sound."""
+        return [
+            f"{self.folder}/{folder}/{split}/{shard}.{ending}"
+            for split, names in self.study.shards.items()
+            for shard in names
+        ]
+
+    @property
+    def politeness(self) -> str:
+        """How the source is asked, as JSON."""
+        assert self.study.source is not None
+        return canonical(self.study.source.model_dump(include=POLITENESS))
+
+    def acquire_minutes(self, attempt: int) -> int:
+        """How long a shard may take, as politely as its source is asked. Tries again count, too."""
+        per_minute = getattr(self.study.source, "clips_per_minute", None)
+        return attempt * (60 + (math.ceil(SHARD_SIZE / per_minute) if per_minute else 0))
+
+    # ------------------------------------------------------------------------- bags and runs
+    def manifest(self, split: str, class_slug: str) -> str:
+        """The bags of a split, of the class where they differ between classes."""
+        of_class = "" if self.bags_are_clips else f"{class_slug}/"
+        return f"{self.folder}/bags/{of_class}{split}.csv"
+
+    @property
+    def training_manifests(self) -> list[str]:
+        """The training bags of each class, in its order; one file where bags are clips."""
+        slugs = [""] if self.bags_are_clips else list(self.study.class_slugs)
+        return [self.manifest("train", slug) for slug in slugs]
+
+    @property
+    def initial_weights(self) -> list[str]:
+        """The weights that a run starts from, where they are not random."""
+        model = self.study.model
+        return [f"resources/imagenet/{model.name}.pth"] if model.weights == "imagenet" else []
+
+    @cached_property
+    def runs(self) -> list[tuple[str, str]]:
+        """(strategy, folder of its run), class by class."""
+        return [
+            (strategy, f"{self.folder}/runs/{slug}/{run}")
+            for slug in self.study.class_slugs
+            for strategy, run in self.study.runs.items()
+        ]
+
+    @property
+    def run_pairs(self) -> list[str]:
+        """`runs` for the command line."""
+        return [f"{strategy}={folder}" for strategy, folder in self.runs]
+
+    def run_files(self, names: Sequence[str]) -> list[str]:
+        """The named files of every run, each once."""
+        folders = dict.fromkeys(folder for _, folder in self.runs)
+        return [f"{folder}/{name}" for folder in folders for name in names]
+
+    # ------------------------------------------------------------------------- report
+    @cached_property
+    def report(self) -> str:
+        """The study as the report reads it, as JSON."""
+        return ReportSettings.of(self.study).text()
+
+    @property
+    def audit_code(self) -> list[str]:
+        return code("audit_selections", [f"datasets.{self.study.dataset.name}"])
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables that people read."""
+        names = [*TABLES, *AUDIT_TABLES]
+        names += ["classes.csv"] if self.bags_are_clips else []
+        names += ["acquired.csv", "acquired.md"] if self.is_sound else []
+        names += [f"{figure}.csv" for figure in self._figures if figures.has_table(figure)]
+        return [f"{self.folder}/tables/{name}" for name in names]
+
+    @property
+    def figures(self) -> list[str]:
+        """The figures of such a study, in all formats."""
+        return [f"{self.folder}/figures/{name}.{ext}" for name in self._figures for ext in FORMATS]
+
+    @property
+    def _figures(self) -> list[str]:
+        return figures.for_kind(self.study.kind)
+
+    @property
+    def all(self) -> list[str]:
+        """What people read of the study."""
+        return [f"{self.folder}/metrics.csv", *self.tables, *self.figures]
+
+    @property
+    def highlights(self) -> list[str]:
+        """What to look at first; nothing of what `--until` left out."""
+        shown = (file for file in self.all if file.endswith((".png", ".md")))
+        return [file for file in shown if Path(file).exists()]
+
+
+def sound_of_shard(split: str, shard: str, status: str) -> list[str]:
+    """What a shared cache knows a shard by: the list may be the same, and the sound another."""
+    return [split, shard, digest_of_sound(status)]
