@@ -21,10 +21,10 @@ from workspace import ROOT
 
 from weakneg.audio import decode
 from weakneg.audio.clips import _PIECE, clips_of, cut, in_order
-from weakneg.audio.decode import AudioError, find_ffmpeg, open_recording, resample
+from weakneg.audio.decode import AudioError, find_ffmpeg, open_audio, resample
 from weakneg.audio.mel import WINDOWS, LogMel
-from weakneg.audio.recordings import LIST_COLUMNS
-from weakneg.audio.status_table import STATUS_COLUMNS
+from weakneg.audio.recordings import Recording
+from weakneg.audio.status_table import StatusRow
 from weakneg.bags.manifest import list_clips, read_bags
 from weakneg.config.sections import AudioSettings
 from weakneg.errors import UserError
@@ -57,7 +57,7 @@ def write(path: Path, samples: np.ndarray, rate: int = RATE, **how: str) -> Path
 
 def read(path: str | os.PathLike, start=None, end=None) -> decode.Sound:
     """The whole of a file, or of its part."""
-    with open_recording(path, RATE, start, end) as recording:
+    with open_audio(path, RATE, start, end) as recording:
         return recording.read(0.0, recording.seconds)
 
 
@@ -236,7 +236,7 @@ def test_a_part_is_the_same_wherever_it_is(tmp_path, container):
 def test_flac_decodes_to_the_numbers_of_libsndfile(tmp_path, subtype):
     samples = np.stack([noise(), tone()], 1)
     path = write(tmp_path / "a.flac", samples, subtype=subtype)
-    with open_recording(path, RATE) as recording:
+    with open_audio(path, RATE) as recording:
         got = recording._samples(0, RATE)
         part = recording._samples(100, RATE - 200)
     expected = soundfile.read(path, dtype="float32")[0]
@@ -251,7 +251,7 @@ def test_damaged_flac_gives_what_libsndfile_reads_of_it(tmp_path, monkeypatch):
 
     def outcome() -> np.ndarray | str:
         try:
-            with open_recording(path, RATE) as recording:
+            with open_audio(path, RATE) as recording:
                 return recording.read(0.0, 1.0).waveform
         except AudioError as error:
             return str(error)
@@ -539,7 +539,7 @@ def test_clips_at_odd_times_are_whole(tmp_path, rate):
 def write_status(path: Path, rows: list[tuple]) -> Path:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(STATUS_COLUMNS)
+        writer.writerow(StatusRow._fields)
         writer.writerows(rows)
     return path
 
@@ -732,12 +732,12 @@ def test_a_status_table_that_is_not_one_is_an_error(tmp_path, text, message):
 
 CLASSES = ("Bark, loud", "Hum", "Rain")
 LISTED = [
-    ("a", "train", "a.wav", "", "", "Hum;Rain", ""),
-    ("b", "train", "b.wav", "", "", "Hum", ""),
-    ("c", "train", "c.wav", "100", "103.7", "Bark, loud;Rain", "EVENTS"),
-    ("gone", "train", "", "", "", "Hum", ""),
-    ("d", "test", "d.wav", "", "", "", ""),
-    ("e", "test", "e.wav", "", "", "Rain", ""),
+    ("a", "train", "a.wav", "", "", "Hum;Rain", "", ""),
+    ("b", "train", "b.wav", "", "", "Hum", "", ""),
+    ("c", "train", "c.wav", "100", "103.7", "Bark, loud;Rain", "EVENTS", ""),
+    ("gone", "train", "", "", "", "Hum", "", ""),
+    ("d", "test", "d.wav", "", "", "", "", ""),
+    ("e", "test", "e.wav", "", "", "Rain", "", ""),
 ]
 EVENTS = [["Bark, loud", 100.2, 100.9], ["Rain", 100.95, 102.0], ["Bark, loud", 103.1, 103.1]]
 
@@ -769,7 +769,7 @@ def results(tmp_path_factory) -> Path:
 def write_list(path: Path, rows: list[tuple]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(LIST_COLUMNS)
+        writer.writerow(Recording._fields)
         for row in rows:
             writer.writerow([json.dumps(EVENTS) if cell == "EVENTS" else cell for cell in row])
 
@@ -906,7 +906,7 @@ def test_what_does_not_belong_together_is_an_error(results, tmp_path):
             join(folder, **changes)
         return str(error.value).replace(str(tmp_path), "")
 
-    def listed(change, header=LIST_COLUMNS) -> Path:
+    def listed(change) -> Path:
         write_list(tmp_path / "list.csv", change(LISTED))
         return tmp_path / "list.csv"
 
@@ -920,8 +920,8 @@ def test_what_does_not_belong_together_is_an_error(results, tmp_path):
     )
     other = listed(lambda rows: [("z", *rows[0][1:]), *rows[1:]])
     assert "are not the 4 of its list" in message(recordings=other)
-    wrong = listed(lambda rows: [(*rows[0][:6], '[["Hum", "x"]]')])
-    assert "line 2: start or events cannot be read" in message(recordings=wrong)
+    wrong = listed(lambda rows: [(*rows[0][:6], '[["Hum", "x"]]', "")])
+    assert "line 2: events cannot be read" in message(recordings=wrong)
     (tmp_path / "list.csv").write_text("id,split\n")
     assert "has no column file" in message(recordings=tmp_path / "list.csv")
     (train / "001.h5").write_bytes(b"x")

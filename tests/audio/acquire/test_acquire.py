@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -32,10 +33,11 @@ from servers import (
 )
 from workspace import ROOT
 
-from weakneg.audio.acquire import OK, clip_name, youtube
-from weakneg.audio.acquire import acquire as acquire_shard
+from weakneg.audio.acquire import acquire as acquire_from
+from weakneg.audio.acquire import youtube
 from weakneg.audio.ffmpeg import find_ffmpeg
-from weakneg.audio.outcome import Outcome, one_line
+from weakneg.audio.files import clip_name
+from weakneg.audio.outcome import OK, Outcome, one_line
 from weakneg.audio.recordings import Recording, read_recordings
 from weakneg.config.source import YoutubeSource, parse
 from weakneg.errors import UserError
@@ -46,7 +48,7 @@ NASTY_IDS = ["-dash", "--help", "../up", "/etc/passwd", ".", "..", ".hidden", "a
 
 def _write_list(path: Path, rows: list[dict]) -> Path:
     """A list of recordings; what a row does not say is empty, its split is train."""
-    columns = ("id", "split", "file", "start", "end", "labels", "events")
+    columns = ("id", "split", "file", "start", "end", "labels", "events", "group")
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         writer.writeheader()
@@ -76,7 +78,16 @@ def in_folder(tmp_path):
         recordings = _write_list(tmp_path / "recordings.csv", rows)
         status = tmp_path / "status.csv"
         source = {"type": "folder", **settings}
-        acquire_shard(recordings, split, shard, size, source, data, tmp_path / "audio", status)
+        acquire_from(
+            read_recordings(recordings),
+            split,
+            shard,
+            size,
+            source,
+            data,
+            tmp_path / "audio",
+            status,
+        )
         return _read(status)
 
     acquire.data = data
@@ -94,7 +105,9 @@ def test_shards_are_consecutive_rows_of_a_split_and_stay_so_when_rows_are_added(
 
 
 def test_a_shard_that_the_list_does_not_have_is_an_error(in_folder):
-    with pytest.raises(UserError, match=r"recordings\.csv has no shard 1 of the train split"):
+    with pytest.raises(
+        UserError, match="there is no shard 1 of the train split: the list has 1 recordings"
+    ):
         in_folder([{"id": "a"}], shard=1)
 
 
@@ -107,7 +120,7 @@ def test_a_shard_that_the_list_does_not_have_is_an_error(in_folder):
         ({"id": "b", "start": "nan"}, "line 3: start must be seconds"),
         ({"id": "b", "start": "-1"}, "line 3: start must be seconds"),
         ({"id": "b", "end": "inf"}, "line 3: end must be seconds"),
-        ({"id": "b", "start": "5", "end": "5"}, "line 3: the end, 5 s, is not behind the start"),
+        ({"id": "b", "start": "5", "end": "5"}, "line 3: the end, 5 s, is not after the start"),
     ],
 )
 def test_a_wrong_list_is_one_sentence_with_the_line(in_folder, row, message):
@@ -123,10 +136,13 @@ def test_a_list_without_a_column_is_an_error(tmp_path):
 
 
 def test_a_list_may_have_a_byte_order_mark_and_very_long_events(tmp_path):
-    events = json.dumps([["dog", n, n + 1] for n in range(20_000)])
-    path = _write_list(tmp_path / "list.csv", [{"id": "day", "labels": "a, b;c", "events": events}])
+    events = tuple(("dog", float(n), n + 1.0) for n in range(20_000))
+    row = {"id": "day", "labels": "a, b;c", "events": json.dumps(events)}
+    path = _write_list(tmp_path / "list.csv", [row])
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert read_recordings(path) == [Recording("day", "train", "", None, None, ("a, b", "c"))]
+    assert read_recordings(path) == [
+        Recording("day", "train", "", None, None, ("a, b", "c"), events)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -301,7 +317,9 @@ def from_hub(serve, tmp_path, monkeypatch):
         }
         status = tmp_path / "status.csv"
         status.unlink(missing_ok=True)
-        acquire_shard(recordings, split, shard, size, source, tmp_path, acquire.audio, status)
+        acquire_from(
+            read_recordings(recordings), split, shard, size, source, tmp_path, acquire.audio, status
+        )
         return _read(status)
 
     acquire.audio = tmp_path / "audio"
@@ -600,7 +618,9 @@ def acquired(video, tmp_path_factory):
         source = _source(address, retries=1, cookies=str(cookies))
         status = folder / "status.csv"
         audio = folder / "audio"
-        acquire_shard(recordings, "train", 0, 500, source | settings, folder, audio, status)
+        acquire_from(
+            read_recordings(recordings), "train", 0, 500, source | settings, folder, audio, status
+        )
         rows = _read(status)
         assert [row["id"] for row in rows] == list(CLIPS)
         return {row["id"]: row for row in rows}
@@ -704,7 +724,9 @@ def from_site(serve, tmp_path):
         recordings = _write_list(tmp_path / "recordings.csv", rows)
         source = _source(address or addresses[id(site)], **settings)
         status = tmp_path / "status.csv"
-        acquire_shard(recordings, "train", 0, 500, source, tmp_path, acquire.audio, status)
+        acquire_from(
+            read_recordings(recordings), "train", 0, 500, source, tmp_path, acquire.audio, status
+        )
         return _read(status)
 
     acquire.audio = tmp_path / "audio"
@@ -762,8 +784,12 @@ def test_a_killed_shard_goes_on_with_what_is_there(from_site, serve, video, tmp_
         [{"id": name, "start": "3", "end": "5"} for name in ("a", "gone", "slow")],
     )
     source = _source(address, concurrency=1)
-    arguments = (str(recordings), "train", 0, 500, source, ".", str(from_site.audio), "x.csv")
-    code = f"from weakneg.audio.acquire import acquire; acquire(*{arguments!r})"
+    arguments = ("train", 0, 500, source, ".", str(from_site.audio), "x.csv")
+    code = (
+        "from weakneg.audio.acquire import acquire\n"
+        "from weakneg.audio.recordings import read_recordings\n"
+        f"acquire(read_recordings({str(recordings)!r}), *{arguments!r})\n"
+    )
     workflow = ROOT / "workflow"
     job = subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(workflow)}
@@ -859,7 +885,7 @@ def test_a_disk_that_is_full_for_ffmpeg_is_one_error(from_site, video, monkeypat
 def paced(monkeypatch, serve, tmp_path):
     """Times of the tries of clips, whose outcomes are given: `paced({id: statuses}, **settings)`"""
     monkeypatch.setattr(youtube, "_command", lambda _: [])
-    monkeypatch.setattr(youtube.random, "uniform", lambda low, high: (low + high) / 2)
+    monkeypatch.setattr(random, "uniform", lambda low, high: (low + high) / 2)
     url = f"{serve(SiteHandler, site=Site(b''))}/watch?v={{id}}"
 
     def run(statuses, **settings):
