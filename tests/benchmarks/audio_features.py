@@ -13,7 +13,6 @@ Times are those that a processor spent, so that other work on the machine counts
 """
 
 import argparse
-import csv
 import os
 import statistics
 import subprocess
@@ -33,10 +32,10 @@ import torchaudio
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow"))
 
-from weakneg.audio.decode import open_recording
+from weakneg.audio.decode import open_audio
 from weakneg.audio.mel import LogMel
 from weakneg.audio.shards import compute_shard
-from weakneg.audio.status_table import STATUS_COLUMNS
+from weakneg.audio.status_table import StatusRow, write_status
 from weakneg.config.sections import AudioSettings
 from weakneg.config.stages import ShardSettings
 
@@ -59,7 +58,7 @@ def sounds(clips: int, rate: int) -> list[np.ndarray]:
         return [0.1 * generator.standard_normal(round(rate * SECONDS)) for _ in range(clips)]
     made = []
     for path in files[:: max(1, len(files) // clips)][:clips]:
-        with open_recording(path, rate) as recording:
+        with open_audio(path, rate) as recording:
             waveform = recording.read(0.0, recording.seconds).waveform
         made.append(np.resize(waveform, round(rate * SECONDS)))
     return made
@@ -73,11 +72,9 @@ def write_files(folder: Path, clips: int, container: str, subtype: str, rate: in
     return files
 
 
-def write_status(path: Path, files: list[Path]) -> Path:
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(STATUS_COLUMNS)
-        writer.writerows((number, name, "", "", "ok", "") for number, name in enumerate(files))
+def status_of(path: Path, files: list[Path]) -> Path:
+    rows = (StatusRow(str(n), str(name), None, None, "ok", "") for n, name in enumerate(files))
+    write_status(path, rows)
     return path
 
 
@@ -111,7 +108,7 @@ def libsndfile(files: list[Path]) -> None:
 
 def decode(files: list[Path]) -> None:
     for path in files:
-        with open_recording(path, RATE) as recording:
+        with open_audio(path, RATE) as recording:
             recording.read(0.0, recording.seconds)
 
 
@@ -220,8 +217,7 @@ def measure_jobs(folder: Path, clips: int) -> float:
     """Print memory and scaling of shards of 16 kHz flac; returns a job's seconds of start-up."""
     files = write_files(folder, clips, *FORMATS[0])
     status = {
-        n: write_status(folder / f"{n}.csv", [files[i % clips] for i in range(n)])
-        for n in (50, 500)
+        n: status_of(folder / f"{n}.csv", [files[i % clips] for i in range(n)]) for n in (50, 500)
     }
     (small,), (one,) = (run_jobs(folder, [status[n]]) for n in (50, 500))
     two = run_jobs(folder, 2 * [status[500]])
@@ -242,7 +238,7 @@ def main() -> None:
         folder = Path(name)
         for container, subtype, rate in FORMATS:
             files = TIMES * write_files(folder, args.clips, container, subtype, rate)
-            status = write_status(folder / "status.csv", files)
+            status = status_of(folder / "status.csv", files)
             ways = {
                 "ours, with the shard": lambda status=status: write_shard(status, folder),
                 "of this, decoding and resampling": lambda files=files: decode(files),

@@ -16,8 +16,8 @@ from by_position import compute_shard
 from workspace import ROOT
 
 from weakneg.analysis.selections import read_clips
-from weakneg.audio.acquire import acquire as acquire_shard
-from weakneg.audio.recordings import list_recordings
+from weakneg.audio.acquire import acquire
+from weakneg.audio.recordings import list_recordings, read_recordings
 from weakneg.bags.manifest import list_clips, read_bags
 from weakneg.bags.split import split_validation
 from weakneg.config import load as config
@@ -340,8 +340,15 @@ def features(mine: Study, folder: str = "sounds") -> dict:
         for name in names:
             status, shard = f"{split}{name}.csv", f"shards/{split}/{name}.h5"
             source = {"type": "folder"}
-            acquire_shard(
-                "recordings.csv", split, int(name), SHARD_SIZE, source, folder, "no", status
+            acquire(
+                read_recordings("recordings.csv"),
+                split,
+                int(name),
+                SHARD_SIZE,
+                source,
+                folder,
+                "no",
+                status,
             )
             compute_shard(status, ShardSettings.of(mine).model_dump(), shard, 1)
             shards.setdefault(split, []).append(shard)

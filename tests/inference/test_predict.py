@@ -14,7 +14,7 @@ import torch
 from by_position import compute_shard, score_run, train_run
 
 from weakneg.__main__ import main
-from weakneg.audio.recordings import write_recordings
+from weakneg.audio.recordings import Recording, write_recordings
 from weakneg.bags.manifest import list_clips
 from weakneg.config.sections import AudioSettings
 from weakneg.config.stages import RunSettings, ScoreSettings
@@ -78,7 +78,7 @@ def study(tmp_path_factory) -> Path:
             writer.writerows((name, folder / split / name, "", "", "ok", "") for name in of_split)
         shards[split] = [folder / split / "000.h5"]
         compute_shard(folder / "status.csv", settings, shards[split][0], 1)
-    write_recordings(rows, folder / "recordings.csv")
+    write_recordings(folder / "recordings.csv", map(Recording.of, rows))
     stores = {split: folder / f"{split}.h5" for split in shards}
     settings |= {"statistics": "training"}
     listed = folder / "recordings.csv"

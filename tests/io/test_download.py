@@ -16,6 +16,7 @@ import pytest
 
 from weakneg.errors import UserError
 from weakneg.io import download as module
+from weakneg.io import progress
 from weakneg.io.download import download
 
 BODY = os.urandom(300_000)  # several chunks
@@ -138,7 +139,7 @@ def test_a_file_arrives_whole_and_says_how_fast(serve, tmp_path, capsys):
     _assert_arrived(path)
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert re.fullmatch(r"data\.tar\.gz: 100%, 0\.3 of 0\.3 MB, [\d.]+ MB/s\n", printed.err)
+    assert re.fullmatch(r"data\.tar\.gz: 0\.3 of 0\.3 MB, 100%, [\d.]+ MB/s\n", printed.err)
 
 
 def test_an_empty_file_arrives(serve, tmp_path):
@@ -152,7 +153,7 @@ def test_progress_is_a_line_per_few_seconds_and_not_one_per_chunk(serve, tmp_pat
 
 
 def test_progress_says_how_far_it_is(serve, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(module, "_REPORT_SECONDS", 0)
+    monkeypatch.setattr(progress, "_LINE_SECONDS", 0)
     download(serve().url, tmp_path / "data.tar.gz", instead=INSTEAD)
     shares = [int(share) for share in re.findall(r"(\d+)%", capsys.readouterr().err)]
     assert shares == sorted(shares)

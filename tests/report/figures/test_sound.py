@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from weakneg.audio.mel import LogMel
-from weakneg.audio.recordings import write_recordings
+from weakneg.audio.recordings import Recording, write_recordings
 from weakneg.datasets import Problem
 from weakneg.errors import UserError
 from weakneg.features.store import Store, write_store
@@ -67,7 +67,7 @@ def make_sound(folder: Path, classes: list[str], n_recordings: int) -> dict:
             file["recording"] = np.char.encode(ids, "utf-8")
             file["end"] = length * 0.1
             file["level"] = np.array([-10.0 - numbers[0] for _, numbers in rows], np.float32)
-    write_recordings(listed, folder / "recordings.csv")
+    write_recordings(folder / "recordings.csv", map(Recording.of, listed))
     with (folder / "problems.csv").open("w", newline="") as file:
         csv.writer(file).writerows(problems)
     return {

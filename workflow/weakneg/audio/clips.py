@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from weakneg.audio.decode import TOO_SHORT, AudioError, Recording, Sound, open_recording
+from weakneg.audio.decode import TOO_SHORT, AudioError, AudioFile, Sound, open_audio
 from weakneg.audio.mel import LogMel
 
 _PIECE = 16  # clips that a thread computes before they are written
@@ -31,7 +31,6 @@ class Clip:
     log_mel: np.ndarray
 
 
-# ----------------------------------------------------------------------------- clips
 def cut(seconds: float, clip_seconds: float, hop_seconds: float) -> list[tuple[float, float]]:
     """Start and end of the clips of a recording of that many seconds.
 
@@ -47,11 +46,9 @@ def cut(seconds: float, clip_seconds: float, hop_seconds: float) -> list[tuple[f
     return clips
 
 
-def compute_clip(
-    recording: Recording, start: float, end: float, settings: Mapping[str, Any]
-) -> Clip:
+def compute_clip(audio: AudioFile, start: float, end: float, settings: Mapping[str, Any]) -> Clip:
     """The clip of a recording. Raises AudioError when its sound cannot be used."""
-    sound = recording.read(start, end - start)
+    sound = audio.read(start, end - start)
     log_mel = LogMel.of(settings)
     if not log_mel.n_frames(len(sound.waveform)):
         raise AudioError(TOO_SHORT, f"{end - start:g} s, a frame has {log_mel.frame_length_ms} ms")
@@ -75,13 +72,13 @@ def clips_of(
 
     Raises AudioError when the whole recording cannot be used.
     """
-    with open_recording(path, settings["sample_rate"], start, end) as recording:
+    with open_audio(path, settings["sample_rate"], start, end) as audio:
         clip_seconds = settings["clip_seconds"]
-        parts = cut(recording.seconds, clip_seconds, settings["hop_seconds"] or clip_seconds)
+        parts = cut(audio.seconds, clip_seconds, settings["hop_seconds"] or clip_seconds)
         for part in parts:
             suffix = "" if len(parts) == 1 else f"@{part[0]:g}"
             try:
-                yield suffix, compute_clip(recording, *part, settings)
+                yield suffix, compute_clip(audio, *part, settings)
             except AudioError as error:
                 yield suffix, error
 

@@ -86,8 +86,8 @@ class Sound:
     clipped: float
 
 
-class Recording:
-    """An open audio file, or the part of it that is wanted. Made by `open_recording`.
+class AudioFile:
+    """An open audio file, or the part of it that is wanted. Made by `open_audio`.
 
     seconds : duration of the part
     """
@@ -146,9 +146,9 @@ class Recording:
 
 
 @contextmanager
-def open_recording(
+def open_audio(
     path: str | os.PathLike, sample_rate: int, start: float | None = None, end: float | None = None
-) -> Iterator[Recording]:
+) -> Iterator[AudioFile]:
     """Open an audio file for reading at `sample_rate` (Hz), as a whole or from `start` to `end`.
 
     start, end : seconds in the file
@@ -167,10 +167,10 @@ def open_recording(
             _convert(ffmpeg, path, converted, start, end)
             file = stack.enter_context(_open(converted))
             start, end = None, None
-        recording = Recording(file, sample_rate, start, end)
-        if not recording.seconds:
+        audio = AudioFile(file, sample_rate, start, end)
+        if not audio.seconds:
             raise AudioError(EMPTY, f"no sound from {start or 0:g} s on")
-        yield recording
+        yield audio
 
 
 def _open(path: str | os.PathLike) -> soundfile.SoundFile:

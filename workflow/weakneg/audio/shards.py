@@ -30,7 +30,7 @@ import torch
 from weakneg.audio.clips import Clip, clips_of, in_order
 from weakneg.audio.decode import CLIPPED_SHARE, AudioError, n_samples
 from weakneg.audio.mel import LogMel
-from weakneg.audio.status_table import Listed, read_status
+from weakneg.audio.status_table import StatusRow, read_status
 from weakneg.config.stages import ShardSettings
 from weakneg.io.hdf5 import Digest, encoded, new_file, reserve
 from weakneg.io.progress import Progress
@@ -83,15 +83,17 @@ def compute_shard(status: Path, settings: ShardSettings, output: Path, threads: 
     parameters = settings.model_dump()
     listed = read_status(status)
     torch.set_num_threads(1)  # each of the threads is one
-    progress = Progress(Path(output).name, len(listed))
-    items = in_order((_items(row, parameters, progress) for row in listed), threads)
-    with new_file(output) as file:
+    with (
+        Progress(Path(output).name, len(listed), "recordings") as progress,
+        new_file(output) as file,
+    ):
+        items = in_order((_items(row, parameters, progress) for row in listed), threads)
         _write_shard(file, items, parameters)
         file.attrs["n_recordings"] = len(listed)
 
 
 def _items(
-    row: Listed, settings: Mapping[str, Any], progress: "Progress"
+    row: StatusRow, settings: Mapping[str, Any], progress: Progress
 ) -> Iterator[tuple[str, str, Clip] | ShardProblem]:
     """What a recording contributes: clips, with their id and its, and problems."""
     if row.status != "ok":
@@ -110,7 +112,7 @@ def _items(
                     yield ShardProblem(clip_id, share, "kept")
         except AudioError as error:
             yield ShardProblem(row.id, f"{error.reason}: {error}", "excluded")
-    progress.count()
+    progress.add()
 
 
 def _write_shard(

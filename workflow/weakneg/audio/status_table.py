@@ -1,46 +1,36 @@
 """The status table of a shard: what became of each of its recordings, in their order.
 
-It is a CSV file:
-
-- `id`: of the recording
-- `path`: the audio file, if the status is "ok"
-- `start`, `end`: the part of that file to use, seconds; empty: all of it
-- `status`: "ok", or what kind of failure (see `weakneg.audio.outcome`)
-- `message`: what the source said
+It is a CSV file with the fields of `StatusRow`. Acquiring a shard writes it, and computing its
+spectrograms begins with it.
 """
 
-import csv
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from weakneg.audio.outcome import Outcome
 from weakneg.audio.recordings import Recording
 from weakneg.errors import UserError
+from weakneg.io.csv import MAKE_AGAIN, read_table, write_table
 
 
-def digest_of_sound(status: str | os.PathLike) -> str:
-    """SHA-256 of a table of what became of recordings, and of the audio files that it names.
+class StatusRow(NamedTuple):
+    """A recording, and where its sound is, if it is anywhere.
 
-    Raises FileNotFoundError when there is no such table yet. A file that is gone counts as empty.
+    Attributes
+    ----------
+    id : str
+        Of the recording.
+    path : str
+        The audio file, if the status is "ok", else empty.
+    start, end : float or None
+        The part of that file to use, seconds; None: from its beginning, to its end.
+    status : str
+        "ok", or what kind of failure (see `weakneg.audio.outcome`).
+    message : str
+        What the source said.
     """
-    digest = hashlib.sha256()
-    with open(status, "rb") as file:
-        digest.update(file.read())
-    with open(status, newline="", encoding="utf-8") as file:
-        paths = dict.fromkeys(row["path"] for row in csv.DictReader(file) if row["path"])
-    for path in filter(os.path.isfile, paths):
-        with open(path, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
-STATUS_COLUMNS = ("id", "path", "start", "end", "status", "message")
-
-
-class Listed(NamedTuple):
-    """A row of the status table: a recording, and where its sound is, if it is anywhere."""
 
     id: str
     path: str
@@ -49,31 +39,50 @@ class Listed(NamedTuple):
     status: str
     message: str
 
+    @classmethod
+    def of(cls, recording: Recording, outcome: Outcome) -> "StatusRow":
+        """The row of a recording and what became of it."""
+        path = "" if outcome.path is None else outcome.path.as_posix()
+        return cls(recording.id, path, outcome.start, outcome.end, outcome.status, outcome.message)
 
-def read_status(path: str | os.PathLike) -> list[Listed]:
+
+def write_status(path: str | os.PathLike[str], rows: Iterable[StatusRow]) -> None:
+    """Write a status table."""
+    write_table(path, StatusRow._fields, map(_values, rows))
+
+
+def read_status(path: str | os.PathLike[str]) -> list[StatusRow]:
     """The rows of a status table. Raises UserError, naming the line, when one is not as it must."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in STATUS_COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UserError(f"{path} has no column {missing[0]}: delete it and run again.")
-            return [_listed(row, f"{path}, line {reader.line_num}") for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} cannot be read ({reason}): delete it and run again.") from error
+    return [_row(row, where) for where, row in read_table(path, StatusRow._fields)]
 
 
-def _listed(row: Mapping[str, str | None], where: str) -> Listed:
+def digest_of_sound(status: str | os.PathLike[str]) -> str:
+    """SHA-256 of a status table and of the audio files that it names.
+
+    Raises FileNotFoundError when there is no such table yet. A file that is gone counts as empty.
+    """
+    digest = hashlib.sha256()
+    with open(status, "rb") as file:
+        digest.update(file.read())
+    paths = dict.fromkeys(row.path for row in read_status(status) if row.path)
+    for path in filter(os.path.isfile, paths):
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _row(row: Mapping[str, str], where: str) -> StatusRow:
     try:
-        texts = {name: row[name] or "" for name in STATUS_COLUMNS}
-        times = {name: float(texts[name]) if texts[name] else None for name in ("start", "end")}
+        start, end = (float(row[name]) if row[name] else None for name in ("start", "end"))
     except ValueError as error:
-        raise UserError(f"{where}: {error}; delete the file and run again.") from error
-    return Listed(**(texts | times))
+        raise UserError(f"{where}: {error}; {MAKE_AGAIN}.") from error
+    return StatusRow(row["id"], row["path"], start, end, row["status"], row["message"])
 
 
-def status_row(recording: Recording, outcome: Outcome) -> tuple:
-    path = "" if outcome.path is None else outcome.path.as_posix()
-    times = ("" if time is None else f"{time:.12g}" for time in (outcome.start, outcome.end))
-    return recording.id, path, *times, outcome.status, outcome.message
+def _values(row: StatusRow) -> tuple[str, ...]:
+    """What the columns of the file hold."""
+    return row.id, row.path, _text(row.start), _text(row.end), row.status, row.message
+
+
+def _text(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.12g}"

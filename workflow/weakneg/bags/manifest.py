@@ -21,10 +21,9 @@ Of clips there is one for each split, which serves all classes, since a clip is 
   split.
 """
 
-import csv
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,7 @@ from weakneg.bags.draw import PADDING, Bags, draw
 from weakneg.config.stages import ManifestSettings
 from weakneg.errors import UserError
 from weakneg.features.store import Store, open_store
-from weakneg.io.files import replace_when_whole
+from weakneg.io.csv import read_table, table_writer, write_table
 from weakneg.stages import stage
 
 COLUMNS = ("draw", "bag", "label", "density", "instances")
@@ -41,12 +40,12 @@ CLIP_COLUMNS = ("bag", "id", "start", "instances", "labels")
 GROUP_COLUMN = "group"
 LABEL_SEPARATOR = ";"
 
+_AGAIN = "correct it, or draw the bags again"
+
 
 def write_manifest(path: str | os.PathLike, draws: Mapping[int, Bags]) -> None:
     """Write the draws of one class and split to the CSV file `path`, whole or not at all."""
-    with replace_when_whole(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+    with table_writer(path, COLUMNS) as writer:
         for draw, bags in draws.items():
             for bag, label, density, instances, mask in zip(
                 bags.bag.tolist(),
@@ -142,27 +141,12 @@ def _clip_bags(path: str | os.PathLike, store: Store, class_name: str) -> Bags:
 
 def manifest_lines(
     path: str | os.PathLike, columns: Sequence[str]
-) -> Iterator[tuple[str, dict[str, str]]]:
+) -> list[tuple[str, dict[str, str]]]:
     """Where it stands, and the values by column, of every line of a manifest; at least one."""
-    path = Path(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
-            lines = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} cannot be read ({reason}): draw the bags first.") from error
-    header = lines[0] if lines else []
-    missing = [column for column in columns if column not in header]
-    if missing:
-        raise UserError(f"{path} has no column {missing[0]}; its columns are {', '.join(columns)}.")
-    filled = [(number, line) for number, line in enumerate(lines[1:], start=2) if line]
-    if not filled:
-        raise UserError(f"{path} has no bags: draw them again.")
-    for number, line in filled:
-        where = f"{path}, line {number}"
-        if len(line) != len(header):
-            raise UserError(f"{where} has {len(line)} values, the header has {len(header)}.")
-        yield where, dict(zip(header, line, strict=True))
+    lines = list(read_table(path, columns, _AGAIN))
+    if not lines:
+        raise UserError(f"{path} has no bags: {_AGAIN}.")
+    return lines
 
 
 def _check_row(
@@ -278,10 +262,4 @@ def list_clips(store: Path, manifest: Path) -> None:
         if clips.group is not None:
             columns += (GROUP_COLUMN,)
             rows = [(*row, group) for row, group in zip(rows, clips.group, strict=True)]
-    with (
-        replace_when_whole(manifest) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+    write_table(manifest, columns, rows)

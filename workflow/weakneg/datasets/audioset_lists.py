@@ -9,8 +9,6 @@ The names and counts of the classes are needed before anything was fetched (a st
 or asks for the most frequent ones), so a table of them is part of the package.
 """
 
-import csv
-import io
 import json
 import os
 import re
@@ -22,6 +20,7 @@ from typing import NamedTuple
 
 from weakneg.datasets.local_copy import md5_of, read_checked
 from weakneg.errors import UserError
+from weakneg.io.csv import format_table, read_table
 from weakneg.io.download import download
 from weakneg.io.files import replace_when_whole
 
@@ -81,11 +80,11 @@ class Segment(NamedTuple):
 @cache
 def classes() -> tuple[AudioSetClass, ...]:
     """The classes in the order of their numbers, from the table in the package."""
-    with open(CLASS_TABLE, encoding="utf-8", newline="") as file:
-        return tuple(
-            AudioSetClass(row["mid"], row["display_name"], int(row["training_clips"]))
-            for row in csv.DictReader(file)
-        )
+    columns = ("mid", "display_name", "training_clips")
+    return tuple(
+        AudioSetClass(row["mid"], row["display_name"], int(row["training_clips"]))
+        for _, row in read_table(CLASS_TABLE, columns, "install the package again")
+    )
 
 
 @cache
@@ -100,17 +99,15 @@ def class_table(folder: str | os.PathLike) -> str:
     Made with: python -c "from weakneg.datasets.audioset_lists import *;
     CLASS_TABLE.write_text(class_table('<folder of the lists>'), encoding='utf-8')"
     """
-    with open(Path(folder) / LABEL_LIST, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    columns = ("index", "mid", "display_name")
+    rows = [row for _, row in read_table(Path(folder) / LABEL_LIST, columns, FETCH_AGAIN)]
     numbers = {row["mid"]: int(row["index"]) for row in rows}
     segments = read_segments(Path(folder) / TRAIN_LIST, numbers)
     clips = Counter(label for segment in segments.values() for label in segment.labels)
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("index", "mid", "display_name", "training_clips"))
-    for row in rows:
-        table.writerow((row["index"], row["mid"], row["display_name"], clips[int(row["index"])]))
-    return text.getvalue()
+    return format_table(
+        (*columns, "training_clips"),
+        [(row["index"], row["mid"], row["display_name"], clips[int(row["index"])]) for row in rows],
+    )
 
 
 # ----------------------------------------------------------------------------- lists of clips

@@ -11,13 +11,10 @@ archive, of 2.4 GB, most of it the unbalanced training clips that are not used h
 import gzip
 import os
 import re
-import sys
 import tarfile
-import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -27,6 +24,7 @@ from weakneg.datasets.tfrecord import BadRecord, ClipRecord, parse_clip, split_r
 from weakneg.errors import UserError
 from weakneg.io.download import download
 from weakneg.io.files import replace_when_whole
+from weakneg.io.progress import Progress
 
 CLASSES: tuple[str, ...] = tuple(each.name for each in audioset_lists.classes())
 
@@ -56,7 +54,6 @@ _SPLITS = {
 _MEMBER = re.compile(r"(?:.*/)?(bal_train|eval)/([A-Za-z0-9_-]{1,100}\.tfrecord)")
 _MAX_MEMBER_BYTES = 64 << 20  # of a file that is held in memory: the real ones have 23 kB
 _SAME_TIME_SECONDS = 0.5
-_REPORT_SECONDS = 5  # between lines of progress
 _CHUNK_BYTES = 1 << 20
 
 
@@ -141,15 +138,18 @@ def _members(path: Path) -> Iterator[tuple[str, str, bytes | None]]:
     The contents are None where they are too long to be held in memory.
     """
     try:
-        with open(path, "rb") as compressed, gzip.GzipFile(fileobj=compressed) as stream:
-            progress = _Progress(compressed)
+        with (
+            Progress(f"reading {ARCHIVE}", os.path.getsize(path), "bytes") as progress,
+            open(path, "rb") as compressed,
+            gzip.GzipFile(fileobj=compressed) as stream,
+        ):
             with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK_BYTES) as tar:
                 while (member := tar.next()) is not None:
                     match = _MEMBER.fullmatch(member.name)
                     if match and member.isreg() and not member.issparse():
                         held = member.size <= _MAX_MEMBER_BYTES
                         yield *match.groups(), tar.extractfile(member).read() if held else None
-                    progress.report()
+                    progress.add(compressed.tell() - progress.done)
                 # tarfile takes a damaged header, or no more data, for the end, which is two blocks
                 # of zeros or more. It has read one. And gzip's checksum is behind all of them.
                 zeros = 0
@@ -159,6 +159,7 @@ def _members(path: Path) -> Iterator[tuple[str, str, bytes | None]]:
                     zeros += len(rest)
                 if zeros < tarfile.BLOCKSIZE:
                     raise tarfile.ReadError("its end is missing")
+            progress.add(compressed.tell() - progress.done)
     except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path} is missing or damaged ({reason}): {_FETCH_AGAIN}.") from error
@@ -269,20 +270,6 @@ class _Split:
 
     def _problem(self, clip_id: str, problem: str, consequence: str = "excluded") -> None:
         self.problems.append(Problem(self.name, clip_id, problem, consequence))
-
-
-class _Progress:
-    """Says now and then on stderr how much of a file was read."""
-
-    def __init__(self, file: BinaryIO):
-        self._file, self._size = file, os.fstat(file.fileno()).st_size
-        self._reported = time.monotonic()
-
-    def report(self) -> None:
-        if time.monotonic() - self._reported >= _REPORT_SECONDS:
-            self._reported = time.monotonic()
-            share = self._file.tell() / self._size
-            print(f"{ARCHIVE}: {share:.0%} read", file=sys.stderr)
 
 
 DATASET = Dataset(

@@ -28,6 +28,7 @@ import numpy as np
 from weakneg.datasets import Clips, OwnDataset, Problem
 from weakneg.datasets.own_lists import SPLITS, count_labels, label_names, name_splits
 from weakneg.errors import UserError
+from weakneg.io.csv import read_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -204,8 +205,7 @@ def _read_csv(list_file: str, with_features: bool) -> Iterator[_Piece]:
     import pyarrow.csv
 
     try:
-        with open(list_file, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
-            names = next(csv.reader(file), [])
+        _, names = next(read_lines(list_file), (1, []))
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{list_file} is not text in UTF-8 with a header ({error}).") from None
     features = _feature_names(list_file, names)

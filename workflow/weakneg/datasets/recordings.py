@@ -24,6 +24,7 @@ from pathlib import PurePosixPath
 from weakneg.datasets import OwnDataset
 from weakneg.datasets.own_lists import SPLITS, count_labels, label_names, name_splits
 from weakneg.errors import UserError
+from weakneg.io.csv import read_lines
 
 COLUMNS = ("file", "labels", "split", "group", "onset", "offset")
 
@@ -95,17 +96,15 @@ def _add(recording: dict, row: dict) -> None:
 @lru_cache
 def _rows(list_file: str) -> tuple[dict, ...]:
     """The rows of the list, one by one."""
-    rows = []
-    begun = 1  # line of the row being read: a value in quotes may go over several
     try:
-        with open(list_file, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark
-            reader = csv.reader(file, strict=True)
-            header = _header(list_file, next(reader, []))
-            begun = reader.line_num + 1
-            for line in reader:
-                if any(value.strip() for value in line):
-                    rows.append(_row(f"{list_file}, line {begun}", header, line))
-                begun = reader.line_num + 1
+        lines = read_lines(list_file)
+        _, names = next(lines, (1, []))
+        header = _header(list_file, names)
+        rows = [
+            _row(f"{list_file}, line {number}", header, line)
+            for number, line in lines
+            if any(value.strip() for value in line)
+        ]
     except UnicodeDecodeError:
         raise UserError(f"{list_file} is not text in UTF-8: save it as such.") from None
     except OSError as error:
@@ -115,7 +114,7 @@ def _rows(list_file: str) -> tuple[dict, ...]:
         ) from None
     except csv.Error as error:
         raise UserError(
-            f"{list_file}, line {begun}: {error}: close the quotes, and double those inside."
+            f"{list_file}, {error}: close the quotes, and double those inside."
         ) from None
     if not rows:
         raise UserError(f"{list_file} lists no recordings.")

@@ -18,16 +18,14 @@ The samples are the same on every machine with the same numpy; how flac packs th
 libFLAC that soundfile brings.
 """
 
-import csv
-import io
 import os
 import shutil
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from weakneg.datasets import Dataset
 from weakneg.datasets.audioset_lists import FETCH_AGAIN, read_segments
 from weakneg.errors import UserError
+from weakneg.io.csv import format_table, read_table
 from weakneg.io.files import replace_when_whole
 
 Events = dict[str, list[tuple[str, float, float]]]
@@ -144,7 +142,7 @@ def _make_clips(split: str, folder: Path) -> Events:
 
 def _class_list() -> str:
     rows = ((number, mid, name) for number, (mid, name) in enumerate(_MIDS.items()))
-    return _table([("index", "mid", "display_name"), *rows], ",")
+    return format_table(("index", "mid", "display_name"), rows)
 
 
 def _segments(events: Events) -> str:
@@ -171,28 +169,23 @@ def _strong(events: Events) -> str:
         for clip, of_clip in events.items()
         for label, onset, offset in of_clip
     )
-    return _table([_STRONG_COLUMNS, *rows], "\t")
-
-
-def _table(rows: Iterable[Sequence], delimiter: str) -> str:
-    text = io.StringIO()
-    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    return format_table(_STRONG_COLUMNS, rows, "\t")
 
 
 # ----------------------------------------------------------------------------- reading the lists
 def _read_strong(path: Path) -> Events:
     """The events of a list of strong labels. Raises UserError when it is missing or damaged."""
     events: Events = {}
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                segment, onset, offset, mid = (row[column] for column in _STRONG_COLUMNS)
-                # The segment is the clip and its start, in ms.
-                of_clip = events.setdefault(segment.rsplit("_", 1)[0], [])
-                of_clip.append((_MIDS[mid], float(onset), float(offset)))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, csv.Error) as error:
-        raise UserError(f"{path} is missing or damaged ({error}): {FETCH_AGAIN}.") from error
+    for where, row in read_table(path, _STRONG_COLUMNS, FETCH_AGAIN, "\t"):
+        segment, onset, offset, mid = (row[column] for column in _STRONG_COLUMNS)
+        try:
+            event = (_MIDS[mid], float(onset), float(offset))
+        except (KeyError, ValueError) as error:
+            raise UserError(
+                f"{where}: its label or times cannot be read ({error}); {FETCH_AGAIN}."
+            ) from error
+        # The segment is the clip and its start, in ms.
+        events.setdefault(segment.rsplit("_", 1)[0], []).append(event)
     return events
 
 

@@ -1,6 +1,5 @@
 """The list of the classes of a study of clips, with the number of clips of each."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from weakneg.config.stages import ClassesSettings
 from weakneg.datasets import Dataset
 from weakneg.errors import UserError
 from weakneg.features.store import open_store
-from weakneg.io.files import replace_when_whole
+from weakneg.io.csv import write_table
 from weakneg.stages import stage
 
 COLUMNS = ("class", "number", "published_training_clips", "training_clips", "test_clips")
@@ -55,13 +54,9 @@ def list_classes(
             numbers = {name: number for number, name in enumerate(store.class_names)}
     data = datasets.load(dataset)
     published = data.training_counts if isinstance(data, Dataset) else None
-    with (
-        replace_when_whole(output) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for name in classes:
-            number = numbers[name]
-            count = "" if published is None else published[number]
-            writer.writerow((name, number, count, counts[name, "training"], counts[name, "test"]))
+    rows = []
+    for name in classes:
+        number = numbers[name]
+        count = None if published is None else published[number]
+        rows.append((name, number, count, counts[name, "training"], counts[name, "test"]))
+    write_table(output, COLUMNS, rows)

@@ -1,6 +1,5 @@
 """From the files of a data set to the feature store of each split."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ import numpy as np
 from weakneg import datasets
 from weakneg.datasets import Clips, Images, OwnDataset, Problem
 from weakneg.features.store import Store, write_store
-from weakneg.io.files import replace_when_whole
+from weakneg.io.csv import write_table
 
 if TYPE_CHECKING:
     from weakneg.config.stages import FeaturesSettings
@@ -64,13 +63,7 @@ def make(
                 **of_clips,
             ),
         )
-    with (
-        replace_when_whole(problems) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Problem._fields)
-        writer.writerows(found)
+    write_table(problems, Problem._fields, found)
 
 
 def one_hot(y: Sequence[int] | np.ndarray, n_classes: int) -> np.ndarray:

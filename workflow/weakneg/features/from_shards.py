@@ -6,7 +6,6 @@ folder. So the folder of results can be moved or mounted elsewhere as a whole. W
 missing, `x` is NaN.
 """
 
-import csv
 import json
 import math
 import os
@@ -19,11 +18,11 @@ import h5py
 import numpy as np
 
 from weakneg.audio import shards as features
-from weakneg.audio.recordings import SPLITS, Listed, overlaps, read_list
+from weakneg.audio.recordings import SPLITS, Recording, read_recordings
 from weakneg.datasets import Problem
 from weakneg.errors import UserError
 from weakneg.features import store
-from weakneg.io.files import replace_when_whole
+from weakneg.io.csv import write_table
 from weakneg.io.hdf5 import encoded, new_file, reserve
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def join(
     those of the recording. An event in no clip (its time is beyond the recording, its clip has no
     sound) is a problem.
 
-    recordings : the list of recordings, a CSV file of `LIST_COLUMNS`
+    recordings : the list of recordings
     shards : split -> its shards, in order
     classes : names of the classes, in the order of the columns of `y`
     settings : those that the shards were made with, and `statistics`: "training", the mean and the
@@ -86,7 +85,7 @@ def join(
     Raises UserError when a file is missing or damaged, when list, settings and shards do not belong
     together, when a label is no class, and when a split has no clip.
     """
-    listed = read_list(recordings, classes)
+    listed = {recording.id: recording for recording in read_recordings(recordings, classes)}
     joined = {
         split: _Joined(split, [Path(path) for path in shards[split]], settings, listed)
         for split in SPLITS
@@ -97,14 +96,24 @@ def join(
         mean, std = joined["train"].statistics()
     for split, path in zip(SPLITS, (train_store, test_store), strict=True):
         joined[split].write(path, listed, classes, settings, mean, std)
-    with (
-        replace_when_whole(problems) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Problem._fields)
-        for split in SPLITS:
-            writer.writerows((split, *problem) for problem in joined[split].problems)
+    write_table(
+        problems,
+        Problem._fields,
+        ((split, *problem) for split in SPLITS for problem in joined[split].problems),
+    )
+
+
+def _labels_between(recording: Recording, start: float, end: float) -> list[str]:
+    """Labels of a clip of a recording; `start` and `end` in seconds of the recording."""
+    if not recording.events:
+        return list(recording.labels)
+    return [event[0] for event in recording.events if _overlaps(event, start, end)]
+
+
+def _overlaps(event: tuple[str, float, float], start: Any, end: Any) -> Any:
+    """Whether an event is heard between `start` and `end`, numbers or arrays of them."""
+    _, onset, offset = event
+    return (onset < end) & ((offset > start) | ((onset == offset) & (onset == start)))
 
 
 class _Joined:
@@ -119,7 +128,7 @@ class _Joined:
         split: str,
         shards: Sequence[Path],
         settings: Mapping[str, Any],
-        listed: Mapping[str, Listed],
+        listed: Mapping[str, Recording],
     ):
         self._split, self._shards = split, shards
         self.problems: list[list[str]] = []
@@ -150,7 +159,9 @@ class _Joined:
                 f"the {len(mine)} of its list: delete the shards, so that the next run makes them "
                 "again."
             )
-        begins = np.array([listed[name].start for name in self.columns["recording"].tolist()])
+        begins = np.array(
+            [listed[name].start or 0.0 for name in self.columns["recording"].tolist()]
+        )
         self.columns["start"] += begins
         self.columns["end"] += begins
         self._find_lost_events(listed)
@@ -163,15 +174,15 @@ class _Joined:
         first = next(recording for recording, named, _ in self.problems if named == problem)
         return f"; most often ({count} times, first of {first!r}): {problem}."
 
-    def _find_lost_events(self, listed: Mapping[str, Listed]) -> None:
+    def _find_lost_events(self, listed: Mapping[str, Recording]) -> None:
         """Count the events that are in no clip of their recording among the problems."""
         clips: dict[str, list[int]] = {}
         for number, recording in enumerate(self.columns["recording"].tolist()):
             clips.setdefault(recording, []).append(number)
         for recording, numbers in clips.items():
             start, end = self.columns["start"][numbers], self.columns["end"][numbers]
-            for event in listed[recording].events or ():
-                if not overlaps(event, start, end).any():
+            for event in listed[recording].events:
+                if not _overlaps(event, start, end).any():
                     label, onset, offset = event
                     problem = f"{label} from {onset:g} to {offset:g} s is in none of its clips"
                     self.problems.append([recording, problem, "the event is left out"])
@@ -208,7 +219,7 @@ class _Joined:
     def write(
         self,
         path: str | os.PathLike,
-        listed: Mapping[str, Listed],
+        listed: Mapping[str, Recording],
         classes: Sequence[str],
         settings: Mapping[str, Any],
         mean: float,
@@ -222,9 +233,9 @@ class _Joined:
         for y, row, start, end in zip(
             contents["y"], rows, contents["start"], contents["end"], strict=True
         ):
-            y[[number[label] for label in row.labels_between(start, end)]] = 1
+            y[[number[label] for label in _labels_between(row, start, end)]] = 1
         contents |= {"mean": np.array([mean]), "std": np.array([std])}
-        groups = np.array([row.group for row in rows])
+        groups = np.array([row.group or row.id for row in rows])
         if len(np.unique(groups)) < len(groups):
             contents["group"] = groups
         with new_file(path) as file:

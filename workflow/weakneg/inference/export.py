@@ -24,7 +24,7 @@ from torch.nn.functional import pad
 from weakneg.datasets.synthesis import SAMPLE_RATE, SOUNDS, soundscape
 from weakneg.errors import UserError
 from weakneg.inference.predict import find_recordings, pieces_of
-from weakneg.inference.trained import FrontEnd, Scores, TrainedModel, read_models
+from weakneg.inference.trained import FrontEnd, Predictions, TrainedModel, read_models
 from weakneg.io.files import replace_when_whole
 from weakneg.stages import command
 
@@ -192,7 +192,7 @@ def _compare(
                 (found,) = session.run([OUTPUT], {INPUT: piece.clip.sound.waveform[None]})
                 x = front_end.padded([piece.clip.log_mel])
                 expected = [
-                    Scores.mean([m.score(seed, x, frames=False) for seed in m.networks]).clip
+                    Predictions.mean([m.score(seed, x, frames=False) for seed in m.networks]).clip
                     for m in models
                 ]
                 # A maximum of Python's would pass over a NaN.

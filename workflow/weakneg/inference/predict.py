@@ -1,21 +1,20 @@
 """Scores of recordings by trained models."""
 
-import csv
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from weakneg.audio.acquire import AUDIO_SUFFIXES
 from weakneg.audio.clips import Clip, compute_clip, cut, in_order
-from weakneg.audio.decode import AudioError, open_recording
+from weakneg.audio.decode import AudioError, open_audio
+from weakneg.audio.files import is_audio
 from weakneg.errors import UserError
-from weakneg.inference.trained import Scores, TrainedModel, read_models
-from weakneg.io.files import replace_when_whole
+from weakneg.inference.trained import Predictions, TrainedModel, read_models
+from weakneg.io.csv import table_writer
+from weakneg.io.progress import Progress
 from weakneg.jobs.device import prepare
 from weakneg.jobs.gpus import Device
 from weakneg.stages import Threads, command
@@ -26,8 +25,7 @@ COLUMNS = (*_CLIP, *_MODEL, "score", "problem")
 FRAME_COLUMNS = (*_CLIP, "time", *_MODEL, "score", "part")
 
 _BATCH = 32  # clips
-_BAR = 30  # characters
-_BAR_SECONDS, _LINE_SECONDS = 0.2, 5  # between reports
+_NAMES = "backslashreplace"  # the name of a file need not be text
 
 
 class Piece(NamedTuple):
@@ -102,8 +100,9 @@ def predict(
     try:
         with ExitStack() as stack:
             pool = stack.enter_context(ThreadPoolExecutor(threads))
-            table = stack.enter_context(_table(output, COLUMNS))
-            of_frames = stack.enter_context(_table(frames, FRAME_COLUMNS)) if frames else None
+            table = stack.enter_context(table_writer(output, COLUMNS, _NAMES))
+            if frames:
+                of_frames = stack.enter_context(table_writer(frames, FRAME_COLUMNS, _NAMES))
             for batch in _batches(_with_progress(pieces, len(paths))):
                 scores = _score(loaded, batch, bool(frames), pool)
                 number = 0  # of the clip in the batch
@@ -155,18 +154,18 @@ def _audio_files(folder: str | os.PathLike) -> Iterator[str]:
     for where, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES:
-                yield str(Path(where, name))
+            if not name.startswith(".") and is_audio(path := Path(where, name)):
+                yield str(path)
 
 
 def pieces_of(path: str, settings: Mapping[str, Any]) -> Iterator[Piece]:
     """The clips of a recording, at least one piece."""
     length = settings["clip_seconds"]
     try:
-        with open_recording(path, settings["sample_rate"]) as recording:
-            for part in cut(recording.seconds, length, settings["hop_seconds"] or length):
+        with open_audio(path, settings["sample_rate"]) as audio:
+            for part in cut(audio.seconds, length, settings["hop_seconds"] or length):
                 try:
-                    yield Piece(path, *part, compute_clip(recording, *part, settings), "")
+                    yield Piece(path, *part, compute_clip(audio, *part, settings), "")
                 except AudioError as error:
                     yield Piece(path, *part, None, f"{error.reason}: {error}")
     except AudioError as error:
@@ -188,7 +187,7 @@ def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
 
 def _score(
     models: Sequence[TrainedModel], batch: Sequence[Piece], frames: bool, pool: ThreadPoolExecutor
-) -> list[Scores]:
+) -> list[Predictions]:
     """Of each model, the scores of the clips in the batch; mean over its seeds."""
     clips = [piece.clip.log_mel for piece in batch if piece.clip is not None]
     if not clips:
@@ -197,11 +196,11 @@ def _score(
     jobs = [
         [pool.submit(model.score, seed, x, frames) for seed in model.networks] for model in models
     ]
-    return [Scores.mean([job.result() for job in of_model]) for of_model in jobs]
+    return [Predictions.mean([job.result() for job in of_model]) for of_model in jobs]
 
 
 def _frame_rows(
-    piece: Piece, model: TrainedModel, scores: Scores, number: int
+    piece: Piece, model: TrainedModel, scores: Predictions, number: int
 ) -> Iterator[tuple[str, ...]]:
     """Rows of the frames of a clip, the `number`th of a batch."""
     log_mel, step = model.front_end.log_mel, model.frame_step
@@ -224,43 +223,12 @@ def _decimal(number: float) -> str:
     return f"{number:.9g}"
 
 
-@contextmanager
-def _table(path: str | os.PathLike, columns: Sequence[str]) -> Iterator[Any]:
-    """A writer of rows to a CSV file."""
-    with (
-        replace_when_whole(path) as temporary,
-        # A name need not be text.
-        open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        yield writer
-
-
-def _with_progress(pieces: Iterable[Piece], total: int) -> Iterator[Piece]:
-    """The pieces; how many recordings are done is said on stderr, as a bar if it is a terminal."""
-    on_terminal = sys.stderr.isatty()
-    started = reported = time.monotonic()
-    n_recordings, n_pieces, last = 0, 0, None
-
-    def report() -> None:
-        rate = n_pieces / max(time.monotonic() - started, 1e-9)
-        said = f"{n_recordings} of {total} recordings, {n_pieces} clips, {rate:.0f} per second"
-        if on_terminal:
-            bar = "#" * (_BAR * n_recordings // total)
-            print(f"\r[{bar:.<{_BAR}}] {said}\x1b[K", end="", file=sys.stderr, flush=True)
-        else:
-            print(said, file=sys.stderr)
-
-    for piece in pieces:
-        yield piece
-        n_pieces += 1
-        if piece.recording != last:
-            n_recordings, last = n_recordings + (last is not None), piece.recording
-        if time.monotonic() - reported >= (_BAR_SECONDS if on_terminal else _LINE_SECONDS):
-            reported = time.monotonic()
-            report()
-    n_recordings = total
-    report()
-    if on_terminal:
-        print(file=sys.stderr)
+def _with_progress(pieces: Iterable[Piece], n_recordings: int) -> Iterator[Piece]:
+    """The pieces; how many recordings are done is said on stderr."""
+    with Progress("", n_recordings, "recordings", parts="clips") as progress:
+        last = None
+        for piece in pieces:
+            yield piece
+            progress.add(units=int(last not in (None, piece.recording)), parts=1)
+            last = piece.recording
+        progress.add(units=n_recordings - progress.done)

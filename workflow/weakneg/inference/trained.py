@@ -54,7 +54,7 @@ class FrontEnd(NamedTuple):
         return torch.from_numpy(x)
 
 
-class Scores(NamedTuple):
+class Predictions(NamedTuple):
     """What a model says of B clips of n frames; probabilities, float64.
 
     clip : (B,)
@@ -68,7 +68,7 @@ class Scores(NamedTuple):
     part: np.ndarray | None
 
     @classmethod
-    def mean(cls, scores: Sequence["Scores"]) -> "Scores":
+    def mean(cls, scores: Sequence["Predictions"]) -> "Predictions":
         columns = zip(*scores, strict=True)
         return cls(*(None if c[0] is None else np.mean(c, axis=0) for c in columns))
 
@@ -116,7 +116,7 @@ class TrainedModel:
         return round(_LONG / instances.shape[1])
 
     @torch.inference_mode()
-    def score(self, seed: int, x: Tensor, frames: bool) -> Scores:
+    def score(self, seed: int, x: Tensor, frames: bool) -> Predictions:
         """Scores of the classifier of a seed for spectrograms x (B, T, F), as `padded` gives them.
 
         frames: whether to score frames too; `frame` and `part` are None without
@@ -140,7 +140,7 @@ class TrainedModel:
                 _, attention, positive = network.head._probabilities(h, mask)
                 part = (attention * positive) @ network.head.head_weight
                 part = part.double().cpu().numpy()
-        return Scores(_probability(clip), frame, part)
+        return Predictions(_probability(clip), frame, part)
 
 
 def read_models(

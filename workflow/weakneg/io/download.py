@@ -4,8 +4,6 @@ import base64
 import errno
 import hashlib
 import os
-import sys
-import time
 from email.message import Message
 from http.client import HTTPException
 from pathlib import Path
@@ -14,10 +12,11 @@ from urllib.request import Request, urlopen
 
 from weakneg.errors import UserError
 from weakneg.io.files import NO_ROOM
+from weakneg.io.progress import Progress
+from weakneg.io.retry import retry
 
 _STALLED_SECONDS = 60  # a silent server would hold the job for ever
 _RETRY_SECONDS = (1, 4, 15)  # waited before the second try, the third, ...
-_REPORT_SECONDS = 5  # between lines of progress: a job's log stays short
 _CHUNK_BYTES = 1 << 16
 
 _OF_THE_DISK = {*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -39,7 +38,7 @@ def download(
     instead : what else the user can do when the download fails: the end of the error's sentence
 
     What arrives is kept in `<path>.part`. When the connection drops, the next try, or the next run,
-    goes on behind it (HTTP Range), or starts anew when the server's file is another one by then: by
+    goes on after it (HTTP Range), or starts again when the server's file is another one by then: by
     its ETag or date of modification, kept in `<path>.part.version`. Dropped and stalled connections
     and passing errors of the server are tried again a few times. Progress goes to stderr.
 
@@ -49,17 +48,10 @@ def download(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    for wait in (*_RETRY_SECONDS, None):
-        try:
-            google_md5 = _receive(url, part)
-            break
-        except (OSError, HTTPException) as error:  # OSError: also urllib's errors and timeouts
-            if wait is None or not _may_pass(error):
-                raise UserError(
-                    f"{url} could not be downloaded ({_reason(error)}): {instead}."
-                ) from error
-            print(f"{path.name}: {_reason(error)}; next try in {wait} s", file=sys.stderr)
-            time.sleep(wait)
+    try:
+        google_md5 = retry(lambda: _receive(url, part), _RETRY_SECONDS, _passing, path.name)
+    except (OSError, HTTPException) as error:  # OSError: also urllib's errors and timeouts
+        raise UserError(f"{url} could not be downloaded ({_reason(error)}): {instead}.") from error
     with open(part, "rb") as file:
         digest = hashlib.file_digest(file, "md5").digest()
     in_base64 = base64.b64encode(digest).decode("ascii")
@@ -103,14 +95,14 @@ def _receive(url: str, part: Path) -> str | None:
             _version_file(part).write_text(_version(response.headers), encoding="latin-1")
         length = response.headers.get("Content-Length", "")
         total = start + int(length) if length.isdecimal() else None
-        with open(part, "ab") as file:
-            progress = _Progress(part.stem, start, total)
+        with open(part, "ab") as file, Progress(part.stem, total, "bytes", done=start) as progress:
             while chunk := response.read(_CHUNK_BYTES):
                 file.write(chunk)
                 progress.add(len(chunk))
-        if total not in (None, progress.size):
-            raise ConnectionError(f"the connection ended after {progress.size} of {total} bytes")
-        progress.report()
+            if total not in (None, progress.done):
+                raise ConnectionError(
+                    f"the connection ended after {progress.done} of {total} bytes"
+                )
         return _google_md5(response.headers)
 
 
@@ -147,38 +139,17 @@ def _google_md5(headers: Message) -> str | None:
     return None
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether another try can help."""
+def _passing(error: Exception) -> str | None:
+    """What went wrong, if another try can help."""
     if isinstance(error, HTTPError):
-        return error.code >= 500 or error.code in (408, 429)
-    return getattr(error, "errno", None) not in _OF_THE_DISK
+        may_pass = error.code >= 500 or error.code in (408, 429)
+    else:
+        of_network = isinstance(error, OSError | HTTPException)
+        may_pass = of_network and getattr(error, "errno", None) not in _OF_THE_DISK
+    return _reason(error) if may_pass else None
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, HTTPError):
         return f"{error.code} {error.reason}"
     return str(getattr(error, "reason", error)) or type(error).__name__
-
-
-class _Progress:
-    """Counts bytes, and says now and then on stderr how far the download is."""
-
-    def __init__(self, name: str, start: int, total: int | None):
-        self.size, self._start, self._total, self._name = start, start, total, name
-        self._began = self._reported = time.monotonic()
-
-    def add(self, n: int) -> None:
-        self.size += n
-        if time.monotonic() - self._reported >= _REPORT_SECONDS:
-            self.report()
-
-    def report(self) -> None:
-        self._reported = time.monotonic()
-        seconds = max(self._reported - self._began, 1e-3)
-        of_total = f" of {self._total / 1e6:.1f}" if self._total is not None else ""
-        percent = f"{self.size / self._total:.0%}, " if self._total else ""
-        print(
-            f"{self._name}: {percent}{self.size / 1e6:.1f}{of_total} MB, "
-            f"{(self.size - self._start) / 1e6 / seconds:.1f} MB/s",
-            file=sys.stderr,
-        )

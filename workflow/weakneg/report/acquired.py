@@ -1,21 +1,19 @@
 """Of how many recordings the sound could be had, and why not of the others."""
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from weakneg.audio.outcome import OK
-from weakneg.audio.recordings import read_recordings
-from weakneg.audio.status_table import STATUS_COLUMNS
-from weakneg.io.csv import read_table, write_table
+from weakneg.audio.recordings import SPLITS, Recording, read_recordings
+from weakneg.audio.status_table import StatusRow, read_status
+from weakneg.io.csv import write_table
 from weakneg.io.files import replace_when_whole
 from weakneg.report.markdown import escape
 from weakneg.stages import stage
 
 COLUMNS = ("class", "split", "listed", "ok", "share")
-SPLITS = ("train", "test")
 
 _EXAMPLES = 2  # messages of a status
 _LOSERS = 5  # classes that are named
@@ -58,22 +56,23 @@ def count_acquired(
     UserError
         When the list or the table of a shard cannot be read.
     """
-    rows = [row for path in status for _, row in read_table(path, STATUS_COLUMNS)]
-    split_of = {each.id: each.split for each in read_recordings(recordings)}
-    found = survivors(recordings, (row["id"] for row in rows if row["status"] == OK))
+    listed = read_recordings(recordings)
+    rows = [row for path in status for row in read_status(path)]
+    split_of = {recording.id: recording.split for recording in listed}
+    found = survivors(listed, (row.id for row in rows if row.status == OK))
     write_table(table, COLUMNS, ((*each, f"{each.share:.4f}") for each in found))
     with replace_when_whole(text) as temporary:
         Path(temporary).write_text(_summary(rows, split_of, found, study, title), encoding="utf-8")
 
 
-def survivors(recordings_csv: str | os.PathLike, ok: Iterable[str]) -> list[Survivors]:
+def survivors(recordings: Iterable[Recording], ok: Iterable[str]) -> list[Survivors]:
     """The survivors of every class, sorted by class, the training split first.
 
     ok : ids of the recordings that could be had
     """
     there = set(ok)
     listed, had = Counter(), Counter()
-    for recording in read_recordings(recordings_csv):
+    for recording in recordings:
         for label in recording.labels:
             listed[label, recording.split] += 1
             had[label, recording.split] += recording.id in there
@@ -82,18 +81,18 @@ def survivors(recordings_csv: str | os.PathLike, ok: Iterable[str]) -> list[Surv
 
 
 def _summary(
-    rows: list[dict[str, str]],
+    rows: list[StatusRow],
     split_of: Mapping[str, str],
     found: list[Survivors],
     study: str,
     title: str,
 ) -> str:
-    counts = Counter((row["status"], split_of[row["id"]]) for row in rows)
-    in_all = Counter(row["status"] for row in rows)
+    counts = Counter((row.status, split_of[row.id]) for row in rows)
+    in_all = Counter(row.status for row in rows)
     messages: dict[str, Counter] = defaultdict(Counter)
     for row in rows:
-        if row["message"]:
-            messages[row["status"]][row["message"]] += 1
+        if row.message:
+            messages[row.status][row.message] += 1
     lines = [
         f"# {escape(title)}: what became of the recordings",
         "",

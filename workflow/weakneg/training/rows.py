@@ -5,7 +5,6 @@ Both give the same numbers.
 
 import math
 import sys
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +16,11 @@ import torch
 from torch import Tensor
 
 from weakneg.io.hdf5 import read_rows
+from weakneg.io.progress import Progress
 
 _BLOCK_BYTES = 64 << 20
 _BATCHES_AHEAD = 4
 _SHARE = 0.5  # of the free memory of a card; the rest is for the training, and for other jobs
-_REPORT_SECONDS = 5
 
 
 class ResidentRows:
@@ -100,20 +99,14 @@ def _on_device(data: h5py.Dataset | np.ndarray, rows: np.ndarray, device: torch.
     staging = None
     if device.type == "cuda":
         staging = _empty(data, min(per_block, len(rows)), pinned=True)
-    reported = time.monotonic()
-    for first in range(0, len(rows), per_block):
-        block = x[first : first + per_block]
-        on_host = block if staging is None else staging[: len(block)]
-        read_rows(data, rows[first : first + per_block], on_host.numpy())
-        if staging is not None:
-            block.copy_(on_host)  # and waits, since the next block is read into the same memory
-        if time.monotonic() - reported >= _REPORT_SECONDS:
-            reported = time.monotonic()
-            print(
-                f"features: {first + len(block)} of {len(rows)} clips read",
-                file=sys.stderr,
-                flush=True,
-            )
+    with Progress("reading features", len(rows), "clips", even_if_quick=False) as progress:
+        for first in range(0, len(rows), per_block):
+            block = x[first : first + per_block]
+            on_host = block if staging is None else staging[: len(block)]
+            read_rows(data, rows[first : first + per_block], on_host.numpy())
+            if staging is not None:
+                block.copy_(on_host)  # and waits, since the next block is read into the same memory
+            progress.add(len(block))
     return x
 
 

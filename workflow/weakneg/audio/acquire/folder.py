@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
-from weakneg.audio.acquire import files_by_name
+from weakneg.audio.files import files_by_name
 from weakneg.audio.outcome import ERROR, MISSING, OK, Outcome, one_line
 from weakneg.audio.recordings import Recording
 from weakneg.config.source import ID, FolderSource

@@ -7,33 +7,31 @@ that hold clips of the shard are downloaded to the cache of the hub's client, ea
 checked, and their clips copied out as they are: what they are is seen when they are decoded.
 
 The revision that was found is kept too, so that a branch that moves does not mix two states of the
-mirror; with `retry_failed` it is looked up anew.
+mirror; with `retry_failed` it is looked up again.
 """
 
-import errno
 import hashlib
 import importlib.util
 import json
-import random
 import sys
 import tarfile
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from weakneg.audio.acquire import AUDIO_SUFFIXES, clip_name
+from weakneg.audio.files import AUDIO_SUFFIXES, clip_name, is_audio
 from weakneg.audio.outcome import DECODE_ERROR, MISSING, OK, Outcome, one_line
 from weakneg.audio.recordings import Recording
 from weakneg.config.source import ID, HuggingfaceSource
 from weakneg.errors import UserError
-from weakneg.io.files import replace_when_whole
+from weakneg.io.files import NO_ROOM, replace_when_whole
+from weakneg.io.progress import Progress
+from weakneg.io.retry import doubling, retry
 
 _Result = TypeVar("_Result")
 
-_LONGEST_WAIT = 600.0  # seconds between two tries
 _CHUNK_BYTES = 1 << 22
 
 # How audio files begin.
@@ -45,8 +43,8 @@ def acquire(
 ) -> Iterator[tuple[Recording, Outcome]]:
     """Copy the clips out of the files of the mirror, to `folder`.
 
-    Raises UserError when the mirror, its revision or its files cannot be had, or are not as the
-    settings say.
+    Raises UserError when the mirror, its revision or its files are not available, or are not as
+    the settings say.
     """
     mirror = _Mirror(settings, folder / "mirrors")
     of_file: dict[str, dict[str, Recording]] = defaultdict(dict)
@@ -147,21 +145,22 @@ class _Mirror:
             return known
         files = {
             file.rfilename: file.lfs.sha256 if file.lfs else None
-            for file in info.siblings
+            for file in info.siblings or ()
             if any(fnmatchcase(file.rfilename, pattern) for pattern in settings.pattern)
         }
         if not files:
             patterns = ", ".join(settings.pattern)
-            some = ", ".join(sorted(file.rfilename for file in info.siblings)[:5]) or "none"
+            some = ", ".join(sorted(file.rfilename for file in info.siblings or ())[:5]) or "none"
             raise UserError(
                 f"source.pattern: no file of {self} is called {patterns}; its files are {some}, "
                 "...: correct the pattern."
             )
         self._commit, self._sha256 = info.sha, files
         clips = {}
-        for number, file in enumerate(sorted(files), start=1):
-            print(f"index of {self}: file {number} of {len(files)}", file=sys.stderr)
-            clips[file] = self._names(file, system)
+        with Progress(f"index of {self}", len(files), "files") as progress:
+            for file in sorted(files):
+                clips[file] = self._names(file, system)
+                progress.add()
         known = {"mirror": str(self), "commit": info.sha, "sha256": files, "clips": clips}
         with replace_when_whole(index) as temporary:
             temporary.write_text(json.dumps(known), encoding="utf-8")
@@ -234,45 +233,53 @@ class _Mirror:
         from huggingface_hub.utils import get_session
 
         settings = self._settings
-        wait = settings.backoff_seconds
-        for tries_left in range(settings.retries, -1, -1):
+
+        def ask_in_time() -> _Result:
             get_session().timeout = settings.timeout  # by default it waits for ever
-            try:
-                return ask()
-            except errors.RepositoryNotFoundError as error:  # gated ones too
+            return ask()
+
+        waits = doubling(settings.backoff_seconds, settings.retries)
+        try:
+            return retry(ask_in_time, waits, _passing, str(self))
+        except errors.RepositoryNotFoundError as error:  # gated ones too
+            raise UserError(
+                f"source.repository: there is no data set {settings.repository} that one may "
+                "read: correct the name, or set HF_TOKEN if it is not public."
+            ) from error
+        except errors.RevisionNotFoundError as error:
+            raise UserError(
+                f"source.revision: {settings.repository} has no revision {settings.revision}: "
+                "correct it."
+            ) from error
+        except UserError:
+            raise
+        # The client's own errors, and those of the libraries below it, which differ between its
+        # versions.
+        except Exception as error:
+            if getattr(error, "errno", None) in NO_ROOM:
                 raise UserError(
-                    f"source.repository: there is no data set {settings.repository} that one may "
-                    "read: correct the name, or set HF_TOKEN if it is not public."
+                    f"the cache of Hugging Face's client is full ({_reason(error)}): make room, or "
+                    "set HF_HOME to a folder on another disk."
                 ) from error
-            except errors.RevisionNotFoundError as error:
-                raise UserError(
-                    f"source.revision: {settings.repository} has no revision {settings.revision}: "
-                    "correct it."
-                ) from error
-            except UserError:
-                raise
-            # The client's own errors, and those of the libraries below it, which differ between
-            # its versions.
-            except Exception as error:
-                reason = one_line(str(error)) or type(error).__name__
-                if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-                    raise UserError(
-                        f"the cache of Hugging Face's client is full ({reason}): make room, or set "
-                        "HF_HOME to a folder on another disk."
-                    ) from error
-                if not tries_left or not _may_pass(error):
-                    raise UserError(
-                        f"{self} cannot be downloaded ({reason}): check the network and "
-                        "source.endpoint, then run again (what is there is kept)."
-                    ) from error
-                print(f"{reason}; {tries_left} more tries", file=sys.stderr)
-                time.sleep(min(wait * random.uniform(0.5, 1.5), _LONGEST_WAIT))
-                wait *= 2
+            raise UserError(
+                f"{self} cannot be downloaded ({_reason(error)}): check the network and "
+                "source.endpoint, then run again (what is there is kept)."
+            ) from error
 
 
-def _may_pass(error: Exception) -> bool:
+def _passing(error: Exception) -> str | None:
+    """What went wrong, if another try can help."""
+    if isinstance(error, UserError) or getattr(error, "errno", None) in NO_ROOM:
+        return None
+    # Errors that the hub answers with have a response; those on the way to it have none.
     response = getattr(error, "response", None)
-    return response is None or response.status_code >= 500 or response.status_code in (408, 429)
+    if response is None or response.status_code >= 500 or response.status_code in (408, 429):
+        return _reason(error)
+    return None
+
+
+def _reason(error: Exception) -> str:
+    return one_line(str(error)) or type(error).__name__
 
 
 def _sha256(path: Path) -> str:
@@ -312,7 +319,7 @@ def _clips_of_tar(path: Path, wanted: Mapping) -> Iterator[tuple[str, str, bytes
 
 
 def _is_clip(member: tarfile.TarInfo) -> bool:
-    return member.isfile() and PurePosixPath(member.name).suffix.lower() in AUDIO_SUFFIXES
+    return member.isfile() and is_audio(PurePosixPath(member.name))
 
 
 def _name_of(member: tarfile.TarInfo) -> str:

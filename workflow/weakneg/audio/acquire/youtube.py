@@ -14,7 +14,6 @@ works; when many in a row fail, the source is given up, and they do not count as
 
 import importlib.util
 import os
-import random
 import re
 import shutil
 import signal
@@ -34,8 +33,8 @@ from urllib.request import Request, urlopen
 
 import soundfile
 
-from weakneg.audio.acquire import clip_name
 from weakneg.audio.ffmpeg import find_ffmpeg
+from weakneg.audio.files import clip_name
 from weakneg.audio.outcome import (
     AGE_RESTRICTED,
     DECODE_ERROR,
@@ -57,11 +56,11 @@ from weakneg.audio.outcome import (
 from weakneg.audio.recordings import Recording
 from weakneg.config.source import ID, YoutubeSource
 from weakneg.errors import UserError
+from weakneg.io.retry import doubling
 
 _MAY_PASS = {TIMEOUT, RATE_LIMITED, UNREACHABLE, FORBIDDEN, TRUNCATED, ERROR}
 
 _GIVE_UP_AFTER = 10  # clips in a row of which none got an answer
-_LONGEST_WAIT = 600.0  # seconds between two tries
 _ENOUGH = 0.9  # share of the wanted seconds; lists round the end of short videos
 _STALLED_SECONDS = 20  # of yt-dlp's own requests
 _LEFT_OVER_SECONDS = 86400  # age of the folder of a job that was killed
@@ -200,19 +199,17 @@ class _Downloads:
         return self._pool.submit(self._fetch, recording)
 
     def _fetch(self, recording: Recording) -> Outcome:
-        wait = self._settings.backoff_seconds
-        for tries_left in range(self._settings.retries, -1, -1):
+        waits = doubling(self._settings.backoff_seconds, self._settings.retries)
+        while True:
             self._wait_for_turn()
             outcome = self._try(recording)
-            if outcome.status not in _MAY_PASS or not tries_left:
-                break
-            jittered = min(wait * random.uniform(0.5, 1.5), _LONGEST_WAIT)
-            wait *= 2
+            wait = next(waits, None) if outcome.status in _MAY_PASS else None
+            if wait is None:
+                return outcome
             if outcome.status == RATE_LIMITED:
-                self._delay_all(jittered)  # it is not about this clip
+                self._delay_all(wait)  # it is not about this clip
             else:
-                self._sleep(jittered)
-        return outcome
+                self._sleep(wait)
 
     def _wait_for_turn(self) -> None:
         with self._lock:

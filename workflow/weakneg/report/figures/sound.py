@@ -10,7 +10,6 @@ classes, that with the most training clips first.
 Only the spectrograms that are shown are read.
 """
 
-import csv
 import math
 import os
 import zlib
@@ -30,11 +29,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from pydantic import Json
 
 from weakneg.audio.mel import LogMel
-from weakneg.audio.recordings import SPLITS, Listed, read_list
+from weakneg.audio.recordings import SPLITS, Recording, read_recordings
 from weakneg.datasets import Problem
 from weakneg.errors import UserError
 from weakneg.features.store import Store, open_store
-from weakneg.io.files import replace_when_whole
+from weakneg.io.csv import read_table, write_frame
 from weakneg.report.figures import write_figure
 from weakneg.report.figures.style import FAINT, INK, MUTED, canvas, legend_below, shorten, thousands
 from weakneg.stages import stage
@@ -68,7 +67,7 @@ class Example(NamedTuple):
     heard: list[tuple[float, float]]
 
 
-class Sound(NamedTuple):
+class Overview(NamedTuple):
     """All that the figure shows.
 
     table : see `class_table`
@@ -119,8 +118,7 @@ def draw_sound(
     """
     study, stores = settings, {"train": train_store, "test": test_store}
     sound = read_sound(recordings, stores, problems, study["classes"])
-    with replace_when_whole(table) as temporary:
-        sound.table.to_csv(temporary, index=False, float_format="%.3f", lineterminator="\n")
+    write_frame(table, sound.table, "%.3f")
     write_figure(lambda: draw_overview(sound, study), outputs)
 
 
@@ -130,7 +128,7 @@ def read_sound(
     stores: Mapping[str, str | os.PathLike],
     problems: str | os.PathLike,
     classes: Sequence[str],
-) -> Sound:
+) -> Overview:
     """What the figure shows of `classes`. Raises UserError as `draw_sound` does."""
     parts, n_other, gone = [], 0, set()
     for split in SPLITS:
@@ -138,7 +136,7 @@ def read_sound(
             if store.kind != "spectrograms":
                 raise UserError(f"{stores[split]} holds {store.kind}, not spectrograms.")
             if split == SPLITS[0]:
-                listed = read_list(recordings, store.class_names)
+                listed = {row.id: row for row in read_recordings(recordings, store.class_names)}
             of_split = {name: row for name, row in listed.items() if row.split == split}
             found = set(_column(store, "recording"))
             gone |= of_split.keys() - found
@@ -151,13 +149,13 @@ def read_sound(
         n = _n_examples(len(shown))
         examples = {name: _examples(store, listed, name, n) for name in shown}
         settings = store.parameters
-    return Sound(table, examples, _reasons(problems, gone), n_other, settings)
+    return Overview(table, examples, _reasons(problems, gone), n_other, settings)
 
 
 def class_table(
     store: Store,
     split: str,
-    listed: Mapping[str, Listed],
+    listed: Mapping[str, Recording],
     found: set[str],
     classes: Sequence[str],
 ) -> pd.DataFrame:
@@ -194,8 +192,8 @@ def _column(store: Store, name: str) -> np.ndarray:
     return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
 
 
-def _labels(row: Listed) -> set[str]:
-    return {*row.labels, *(label for label, *_ in row.events or ())}
+def _labels(row: Recording) -> set[str]:
+    return {*row.labels, *(label for label, *_ in row.events)}
 
 
 def _shown(classes: Sequence[str]) -> list[str]:
@@ -209,7 +207,7 @@ def _n_examples(n_shown: int) -> int:
     return 5 if n_shown <= _ONE_PER_ROW else 3
 
 
-def _examples(store: Store, listed: Mapping[str, Listed], name: str, n: int) -> list[Example]:
+def _examples(store: Store, listed: Mapping[str, Recording], name: str, n: int) -> list[Example]:
     """Up to n clips of a class; the choice depends on its name and on how many there are."""
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
     rows = np.flatnonzero(store.positive(name))
@@ -222,7 +220,7 @@ def _examples(store: Store, listed: Mapping[str, Listed], name: str, n: int) -> 
                 f"{store.x.file.filename}: the shard that holds clip {str(store.id[row])!r} is "
                 "missing: delete the store, so that the next run makes both again."
             )
-        events = listed[recordings[row]].events or ()
+        events = listed[recordings[row]].events
         heard = [(a - store.start[row], b - store.start[row]) for e, a, b in events if e == name]
         examples.append(Example(log_mel, heard))
     return examples
@@ -231,21 +229,15 @@ def _examples(store: Store, listed: Mapping[str, Listed], name: str, n: int) -> 
 def _reasons(problems: str | os.PathLike, gone: set[str]) -> Counter:
     """Why the recordings `gone` have no clip; of one that was cut, what its first clip had."""
     reasons: dict[str, str] = {}
-    try:
-        with open(problems, newline="", encoding="utf-8") as file:
-            for row in map(Problem._make, csv.reader(file)):
-                recording = row.id if row.id in gone else row.id.rpartition("@")[0]
-                if recording in gone:
-                    reasons.setdefault(recording, row.problem.split(":")[0].replace("_", " "))
-    except (OSError, UnicodeDecodeError, csv.Error, TypeError) as error:
-        raise UserError(
-            f"{problems} cannot be read ({error}): delete it, so that the next run makes it again."
-        ) from error
+    for _, row in read_table(problems, Problem._fields):
+        recording = row["id"] if row["id"] in gone else row["id"].rpartition("@")[0]
+        if recording in gone:
+            reasons.setdefault(recording, row["problem"].split(":")[0].replace("_", " "))
     return Counter(reasons.values())
 
 
 # ----------------------------------------------------------------------------- drawing
-def draw_overview(sound: Sound, study: dict) -> Figure:
+def draw_overview(sound: Overview, study: dict) -> Figure:
     """The figure."""
     n_shown, n_classes = len(sound.examples), len(study["classes"])
     across = 1 if n_shown <= _ONE_PER_ROW else 2  # classes side by side
@@ -283,7 +275,7 @@ def _look(split: str) -> dict:
     }
 
 
-def _subtitle(sound: Sound, n_classes: int) -> str:
+def _subtitle(sound: Overview, n_classes: int) -> str:
     of_all = sound.table[sound.table["class"] == ALL_CLIPS].set_index("split")
     text = " and ".join(f"{of_all['clips'][split]:,} {_NAMES[split]}" for split in SPLITS)
     text += " clips"
@@ -302,7 +294,7 @@ def _subtitle(sound: Sound, n_classes: int) -> str:
 
 
 def _draw_spectrograms(
-    figure: Figure, place: SubplotSpec, sound: Sound, across: int, down: int
+    figure: Figure, place: SubplotSpec, sound: Overview, across: int, down: int
 ) -> None:
     """For each class a row of clips; `across` classes side by side, read from left to right."""
     n, last = _n_examples(len(sound.examples)), len(sound.examples) - across

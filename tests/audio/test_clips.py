@@ -1,0 +1,82 @@
+"""Clips: long recordings are cut, and nothing is computed long before it is written."""
+
+import math
+
+import numpy as np
+import pytest
+from sounds import RATE, SETTINGS, noise, tone, write
+
+from weakneg.audio.clips import _PIECE, clips_of, cut, in_order
+
+
+@pytest.mark.parametrize(
+    ("seconds", "hop", "clips"),
+    [
+        (10, 10, [(0, 10)]),
+        (0.5, 10, [(0, 0.5)]),  # the only one
+        (14, 10, [(0, 10)]),
+        (15, 10, [(0, 10), (10, 15)]),
+        (20, 10, [(0, 10), (10, 20)]),
+        (20, 5, [(0, 10), (5, 15), (10, 20)]),
+        (13, 5, [(0, 10), (5, 13)]),
+        (35, 20, [(0, 10), (20, 30)]),
+        (46, 20, [(0, 10), (20, 30), (40, 46)]),
+    ],
+)
+def test_long_recordings_are_cut(seconds, hop, clips):
+    assert cut(seconds, 10, hop) == clips
+
+
+def test_a_clip_of_a_long_recording_is_what_the_part_alone_gives(tmp_path):
+    samples = noise(5.7)
+    long = write(tmp_path / "long.wav", samples)
+    settings = SETTINGS | {"hop_seconds": 0.75}
+    clips = dict(clips_of(long, settings, start=0.5, end=5.5))
+    assert list(clips) == ["@0", "@0.75", "@1.5", "@2.25", "@3", "@3.75", "@4.5"]
+    assert [clip.end - clip.start for clip in clips.values()] == [1, 1, 1, 1, 1, 1, 0.5]
+    for suffix, clip in clips.items():
+        begin = round(RATE * (0.5 + float(suffix[1:])))
+        part = samples[begin : min(begin + RATE, round(5.5 * RATE))]
+        ((_, alone),) = clips_of(write(tmp_path / "part.wav", part), settings)
+        np.testing.assert_array_equal(clip.log_mel, alone.log_mel)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 44_100, 48_000])
+def test_clips_at_odd_times_are_whole(tmp_path, rate):
+    """No clip is a sample too long, and none is taken for cut short."""
+    path = write(tmp_path / "a.wav", noise(3.0), rate)
+    settings = SETTINGS | {"clip_seconds": 0.3337, "hop_seconds": 0.1111}
+    for _, clip in clips_of(path, settings):
+        assert len(clip.sound.waveform) <= math.ceil(0.3337 * RATE)
+        assert len(clip.sound.waveform) == pytest.approx((clip.end - clip.start) * RATE, abs=2)
+
+
+@pytest.mark.parametrize("samples", [1, 399])
+def test_less_than_a_frame_is_too_short(tmp_path, samples):
+    path = write(tmp_path / "a.wav", noise()[:samples] + tone()[:samples] + 0.1)
+    ((_, error),) = clips_of(path, SETTINGS)
+    assert error.reason == ("silent" if samples == 1 else "too_short")
+
+
+def test_a_sound_beyond_all_measure_is_not_finite(tmp_path):
+    ((_, error),) = clips_of(write(tmp_path / "a.wav", 1e25 * noise()), SETTINGS)
+    assert error.reason == "not_finite"
+
+
+def test_no_more_is_computed_than_is_soon_written():
+    """However long the list and the recordings are, memory holds some pieces."""
+    begun, made = [], []
+
+    def source(number: int):
+        begun.append(number)
+        for item in range(200):
+            made.append((number, item))
+            yield number, item
+
+    items = []
+    ordered = in_order((source(number) for number in range(20)), threads=2)
+    for used, item in enumerate(ordered):
+        assert len(begun) - item[0] <= 2 * 2 + 1
+        assert len(made) - used <= (2 * 2 + 1) * _PIECE
+        items.append(item)
+    assert items == [(number, item) for number in range(20) for item in range(200)]
