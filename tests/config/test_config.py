@@ -182,21 +182,21 @@ def test_mistake_in_a_study_is_one_line_with_file_key_value_and_choices(study, l
         ("[random, badge, random]", "strategies[2]: 'random' is listed twice"),
         ("[badge]", "baseline: 'random' is not among the strategies of the study. Allowed: badge"),
         (
-            "[random, {strategy: badge, label: known}]",
+            "[random, {strategy: badge, loss_label: known}]",
             "strategies[1]: a strategy with options needs a name of its own, "
             "such as 'name: badge_known'",
         ),
         (
-            "[random, {name: b, strategy: badge, label: knwn}]",
-            "strategies[1].label: 'knwn' is not a choice; did you mean 'known'? "
+            "[random, {name: b, strategy: badge, loss_label: knwn}]",
+            "strategies[1].loss_label: 'knwn' is not a choice; did you mean 'known'? "
             "Allowed: hypothesised, known",
         ),
         (
-            "[random, {name: m, strategy: margin, label: known}]",
-            "strategies[1].label: 'label' is not an option of margin: it has none",
+            "[random, {name: m, strategy: margin, loss_label: known}]",
+            "strategies[1].loss_label: 'loss_label' is not an option of margin: it has none",
         ),
         (
-            "[random, {name: margin, strategy: badge, label: known}]",
+            "[random, {name: margin, strategy: badge, loss_label: known}]",
             "strategies[1].name: 'margin' is the name of another strategy than 'badge'",
         ),
         (
@@ -253,11 +253,11 @@ def test_learning_rate_in_scientific_notation_is_a_number(study):
 
 
 def test_options_are_given_or_default(study):
-    strategies = "[random, badge, {name: badge_known, strategy: badge, label: known}]"
+    strategies = "[random, badge, {name: badge_known, strategy: badge, loss_label: known}]"
     mine = study("", STUDY.replace("[full, random, badge]", strategies))
     assert mine.strategy_names == ["random", "badge", "badge_known"]
-    assert mine.strategy("badge").options == {"label": "hypothesised"}
-    assert mine.strategy("badge_known").options == {"label": "known"}
+    assert mine.strategy("badge").options == {"loss_label": "hypothesised"}
+    assert mine.strategy("badge_known").options == {"loss_label": "known"}
     assert mine.strategy("badge_known").strategy == "badge"
 
 
@@ -614,16 +614,16 @@ def test_seeds_reach_the_bags_when_each_seed_draws_its_own(study):
 
 
 def test_default_said_or_left_out_is_the_same_run(study):
-    strategies = "[random, {name: badge, strategy: badge, label: hypothesised}]"
+    strategies = "[random, {name: badge, strategy: badge, loss_label: hypothesised}]"
     said = study("training: {epochs: 15}", STUDY.replace("[full, random, badge]", strategies))
     assert RunSettings.of(said, "badge") == RunSettings.of(study(), "badge")
 
 
 def test_option_reaches_its_own_run_only(study):
-    strategies = "[random, badge, {name: known, strategy: badge, label: known}]"
+    strategies = "[random, badge, {name: known, strategy: badge, loss_label: known}]"
     mine = study("", STUDY.replace("[full, random, badge]", strategies))
     assert RunSettings.of(mine, "badge") == RunSettings.of(study(), "badge")
-    assert RunSettings.of(mine, "known").options == {"label": "known"}
+    assert RunSettings.of(mine, "known").options == {"loss_label": "known"}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in STUDIES.glob("*.yaml")))
@@ -649,8 +649,8 @@ def test_strategies_that_choose_the_same_bags_share_a_run_in_every_grid():
 def test_one_strategy_under_two_names_has_one_run(here):
     (here / "mine.yaml").write_text(
         "title: Mine\nextends: digits\nstrategies: [random, badge, entropy, "
-        "{name: guessed, strategy: badge, label: hypothesised}, "
-        "{name: known, strategy: badge, label: known}, {name: unsure, strategy: margin}]\n"
+        "{name: guessed, strategy: badge, loss_label: hypothesised}, "
+        "{name: known, strategy: badge, loss_label: known}, {name: unsure, strategy: margin}]\n"
     )
     assert config.load_study("mine.yaml").runs == {
         "random": "random",

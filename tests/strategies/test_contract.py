@@ -219,12 +219,14 @@ def test_scores_that_are_not_finite_are_an_error_naming_strategy_and_epoch(
 def test_the_label_of_the_gradient_is_the_one_asked_for(name, options):
     data = Data(10)
     data.select(name, options, 3)
-    assert set(data.labels) == ({options["label"]} if "label" in options else set())
+    assert set(data.labels) == ({options["loss_label"]} if "loss_label" in options else set())
 
 
 def test_the_gradient_strategies_use_the_hypothesised_label_unless_told_otherwise():
     for name in ("gradient_embedding", "badge"):
-        assert strategies.options(name) == {"label": (("hypothesised", "known"), "hypothesised")}
+        assert strategies.options(name) == {
+            "loss_label": (("hypothesised", "known"), "hypothesised")
+        }
 
 
 def test_the_strategies_of_the_paper_are_there():

@@ -113,7 +113,7 @@ def test_the_longest_gradients_by_hand():
     hypothesised = select("gradient_embedding", 3, **pool)
     assert hypothesised.ids.tolist() == [1, 2, 0]
     assert hypothesised.scores.tolist() == pytest.approx([1.0, 0.9, 0.5])
-    known = select("gradient_embedding", 3, **pool, label="known")
+    known = select("gradient_embedding", 3, **pool, loss_label="known")
     assert known.ids.tolist() == [0, 1, 2]
     assert known.scores.tolist() == pytest.approx([4.5, 1.0, 0.9])
 
@@ -122,8 +122,8 @@ def test_the_longest_gradients_by_hand():
 def test_gradients_whose_squares_float32_cannot_hold_are_told_apart(name):
     logits = torch.tensor([-70.0, -68.0, -69.0])
     embeddings = torch.ones(3, 2)
-    assert select(name, 1, logits, embeddings, label="known").ids.tolist() == [1]
-    assert select(name, 3, logits, embeddings, label="known").scores.min() > 0
+    assert select(name, 1, logits, embeddings, loss_label="known").ids.tolist() == [1]
+    assert select(name, 3, logits, embeddings, loss_label="known").scores.min() > 0
 
 
 @pytest.mark.parametrize("block", [1, 2, 64])

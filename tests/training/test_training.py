@@ -384,7 +384,7 @@ def _changed(data: Path, folder: Path, change: str) -> Path:
         {"negatives_per_positive": 1.0},
         {"resample_every": 2},
         {"pooling": "softmax_mean"},
-        {"strategy": "gradient_embedding", "options": {"label": "known"}},
+        {"strategy": "gradient_embedding", "options": {"loss_label": "known"}},
         {"strategy": "margin"},
         {"identity": IDENTITY | {"fingerprint": "beef"}},
         "one pixel",
@@ -395,7 +395,7 @@ def _changed(data: Path, folder: Path, change: str) -> Path:
     ids=str,
 )
 def test_whatever_decides_the_numbers_starts_a_run_anew(train, data, tmp_path, capsys, change):
-    base = {"strategy": "gradient_embedding", "options": {"label": "hypothesised"}}
+    base = {"strategy": "gradient_embedding", "options": {"loss_label": "hypothesised"}}
     folder = train("run", **base)
     if isinstance(change, str):
         change = {"source": _changed(data, tmp_path / "data", change)}

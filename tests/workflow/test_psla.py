@@ -109,7 +109,7 @@ def settings() -> RunSettings:
             "training": {"epochs": 3, "batch_size": 8, "validation_fraction": 0.25},
             "augmentation": {"frequency_mask": 8, "time_mask": 20},
             "strategy": "badge",
-            "options": {"label": "hypothesised"},
+            "options": {"loss_label": "hypothesised"},
             "seeds": [0],
             "draw_per_seed": False,
         }

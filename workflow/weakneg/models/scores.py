@@ -21,22 +21,22 @@ class BagScores:
     embeddings: Tensor
     gradient_directions: Tensor | None
 
-    def gradients(self, label: str) -> Tensor:
+    def gradients(self, loss_label: str) -> Tensor:
         """Exact gradient of the bag's cross-entropy with respect to the last layer's weights.
 
         Shah et al., eq. 4. Returns (B, G). Where the last layer has a row for each of the two
         classes this is the row of class "positive"; the other is its negative, so that the norm of
         the whole is sqrt(2) times the norm of this row.
 
-        label: "known", the bag is negative (y = 0); "hypothesised", y is the model's own prediction
-            as in BADGE (Ash et al., 2019).
+        loss_label: "known", the bag is negative (y = 0); "hypothesised", y is the model's own
+            prediction as in BADGE (Ash et al., 2019).
         """
         residual = torch.sigmoid(self.logits)
-        if label == "hypothesised":
+        if loss_label == "hypothesised":
             # P - 1 by its smaller tail: it would round to 0 for a sure bag.
             residual = torch.where(self.logits > 0, -torch.sigmoid(-self.logits), residual)
-        elif label != "known":
-            raise ValueError(f"label is 'known' or 'hypothesised', not {label!r}")
+        elif loss_label != "known":
+            raise ValueError(f"loss_label is 'known' or 'hypothesised', not {loss_label!r}")
         return residual[:, None] * self.gradient_directions
 
 

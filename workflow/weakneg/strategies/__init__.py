@@ -50,7 +50,7 @@ def load(name: str) -> Callable:
 def options(name: str) -> dict[str, Option]:
     """The options of the strategy called `name`, read from its source; UserError if there is none.
 
-    >>> options("badge")["label"]
+    >>> options("badge")["loss_label"]
     Option(allowed=('hypothesised', 'known'), default='hypothesised')
     """
     _check(name)

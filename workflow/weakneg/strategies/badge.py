@@ -18,11 +18,12 @@ def select(
     k: int,
     generator: torch.Generator,
     *,
-    label: Literal["hypothesised", "known"] = "hypothesised",
+    loss_label: Literal["hypothesised", "known"] = "hypothesised",
 ) -> Selection:
     """k bags whose gradients are k-means++ seeds of all gradients; score: the gradient's norm.
 
-    label: for which label the loss is taken, "known" or "hypothesised", as in `gradient_embedding`;
+    loss_label: for which label the loss is taken, "known" or "hypothesised", as in
+    `gradient_embedding`;
     the default is "hypothesised", because equation 4 takes the loss at the predicted label, as
     BADGE does.
 
@@ -30,7 +31,7 @@ def select(
     5; Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds" (2020),
     algorithm 1.
     """
-    gradients = pool.gradients(label)
+    gradients = pool.gradients(loss_label)
     chosen = kmeans_plus_plus(gradients, pool.clamp(k), generator)
     norms = torch.linalg.vector_norm(gradients[chosen.to(gradients.device)].double(), dim=1)
     return Selection(pool.ids[chosen], norms.cpu())

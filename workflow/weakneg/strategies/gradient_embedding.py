@@ -12,13 +12,13 @@ def select(
     k: int,
     generator: torch.Generator,
     *,
-    label: Literal["hypothesised", "known"] = "hypothesised",
+    loss_label: Literal["hypothesised", "known"] = "hypothesised",
 ) -> Selection:
     """The k bags of the longest gradient; score: its norm.
 
     Where the last layer has a row for each class, it is that of class "positive": see `Scores`.
 
-    label: for which label the loss is taken. Where the model averages the instances' logits, the
+    loss_label: for which label the loss is taken. Where the model averages the instances' logits, the
     gradient is (p - y) h, with the embedding h and p = sigmoid(logit), and so
       "hypothesised"  y = [p > 1/2] makes it min(p, 1 - p) |h| long: uncertain bags;
       "known"         y = 0, for all of the pool is negative, makes it p |h| long: hard negatives.
@@ -29,5 +29,5 @@ def select(
     5.
     """
     # In float32 the square of a small gradient is 0.
-    norms = torch.linalg.vector_norm(pool.gradients(label), dim=1, dtype=torch.float64)
+    norms = torch.linalg.vector_norm(pool.gradients(loss_label), dim=1, dtype=torch.float64)
     return top_k(pool, norms, k)

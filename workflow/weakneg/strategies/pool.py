@@ -19,8 +19,8 @@ class Scores:
 
     logits      (N,) the bag's logit, higher is more positive: p = sigmoid(logit)
     embeddings  (N, D) the input of the last layer, pooled over the bag
-    gradients   label -> (N, G), the gradient of the bag's loss with respect to the last layer's
-                weights; `label` says for which label the loss is taken: "known" (the bag's own) or
+    gradients   loss_label -> (N, G), the gradient of the bag's loss with respect to the last layer's
+                weights; `loss_label` says for which label the loss is taken: "known" (the bag's own) or
                 "hypothesised" (the one the model finds more likely). Of a layer with a row for each
                 of the two classes only the row of class "positive" is there. The other is its
                 negative, so the full gradient is sqrt(2) times as long, and distances between
@@ -115,9 +115,9 @@ class Pool:
         self.require_finite("embeddings of positive bags", positives.embeddings)
         return positives
 
-    def gradients(self, label: str) -> Tensor:
-        """(N, G) as in `Scores`, sorted by id; label: "known" or "hypothesised"."""
-        gradients = self._scores(gradients=True).gradients(label)
+    def gradients(self, loss_label: str) -> Tensor:
+        """(N, G) as in `Scores`, sorted by id; loss_label: "known" or "hypothesised"."""
+        gradients = self._scores(gradients=True).gradients(loss_label)
         if gradients.ndim != 2 or len(gradients) != len(self):
             raise ValueError(f"{len(self)} ids, but gradients of shape {tuple(gradients.shape)}")
         self.require_finite("gradients", gradients)
