@@ -6,6 +6,9 @@ import torch
 
 from weakneg.strategies.pool import Pool, Selection, top_k
 
+DISPLAY_NAME = "Gradient embedding"
+LOOK = {"colour": "#D55E00", "marker": "s"}
+
 
 def select(
     pool: Pool,
