@@ -437,6 +437,16 @@ class Study(Section):
                 ),
                 None,
             ),
+            "display_names": {
+                choice.name: strategies.display_name(choice.strategy, choice.name)
+                for choice in self.strategies
+            },
+            # A variant must not look like the strategy itself.
+            "looks": {
+                choice.name: look
+                for choice in self.strategies
+                if choice.name == choice.strategy and (look := strategies.look(choice.strategy))
+            },
         }
 
     # ---- the command line
