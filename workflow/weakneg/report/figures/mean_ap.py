@@ -117,7 +117,7 @@ def _draw_class(
         axes.barh(y, baseline["high"] - baseline["low"], 0.8, baseline["low"], color=BAND)
     axes.plot([baseline["mean"]] * 2, [y - 0.4, y + 0.4], color=MUTED, linewidth=0.9)
     # Marks stand on lines of their own, in the order of the legend.
-    offsets = np.linspace(-0.3, 0.3, len(large)) if len(large) > 1 else [0.0]
+    offsets = [0.0] if len(large) == 1 else np.linspace(-0.3, 0.3, len(large))
     for (strategy, is_large), offset in zip(large.items(), offsets, strict=True):
         axes.plot(
             values.loc[strategy, "mean"],
