@@ -59,3 +59,19 @@ def edited(finished):
     """The finished workspace, its sources put back afterwards."""
     yield finished
     finished.copy_sources()
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A study of images whose selections are said by `selections.of_images`."""
+    from selections import of_images
+
+    return of_images(tmp_path)
+
+
+@pytest.fixture
+def clips(tmp_path, monkeypatch):
+    """A study of clips, of which `selections.choose_dogs` says the selections."""
+    from selections import of_clips
+
+    return of_clips(tmp_path, monkeypatch)

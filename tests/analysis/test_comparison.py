@@ -20,7 +20,6 @@ from weakneg.analysis.comparison import (
     size_trend,
 )
 from weakneg.analysis.intervals import mean_interval
-from weakneg.analysis.study import distinct_strategies
 
 
 def toy(differences, baseline=0.5, **study):
@@ -162,8 +161,8 @@ class TestTests:
 def test_the_baseline_and_the_upper_bound_stand_for_their_runs():
     runs = {"mine": "random", "random": "random", "all": "full", "full": "full", "badge": "badge"}
     study = study_of(["a"], list(runs), runs=runs)
-    assert list(distinct_strategies(study)) == ["random", "full", "badge"]
-    assert distinct_strategies(study)["random"] == ["mine", "random"]
+    assert list(study.distinct) == ["random", "full", "badge"]
+    assert study.distinct["random"] == ["mine", "random"]
     metrics = metrics_of({("a", s): [0.5, 0.6] for s in runs})
     assert compare(metrics, study, "ap")["strategy"].tolist() == ["full", "badge"]
 

@@ -485,7 +485,7 @@ OF_SOUNDSCAPES = OF_AUDIOSET.replace("audioset", "soundscapes").replace("Dog", "
                 OF_AUDIOSET,
                 lines,
                 "source.folder: is missing: name the folder of the clips, which audioset does not "
-                "bring",
+                "include",
             )
             for lines in ("", "source: {type: folder}")
         ),

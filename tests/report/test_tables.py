@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import metrics_of, study_of
+from synthetic import metrics_of, settings_of
 
 from weakneg.analysis.intervals import MEAN_OVER_CLASSES, mean_interval
-from weakneg.analysis.study import strategy_name
 from weakneg.report.formatting import DASH, MINUS
 from weakneg.report.tables import write_tables
 
@@ -23,7 +22,7 @@ def test_results_do_not_depend_on_the_order_of_strategies(tmp_path):
     tables = {}
     for strategies in (["random", "badge"], ["badge", "random"]):
         folder = tmp_path / "-".join(strategies)
-        write_tables(tmp_path / "metrics.csv", study_of(["a", "b"], strategies), folder)
+        write_tables(tmp_path / "metrics.csv", settings_of(["a", "b"], strategies), folder)
         table = pd.read_csv(folder / "table1.csv")
         assert table["strategy"].drop_duplicates().tolist() == strategies
         keys = ["class", "strategy", "metric"]
@@ -31,10 +30,10 @@ def test_results_do_not_depend_on_the_order_of_strategies(tmp_path):
     pd.testing.assert_frame_equal(*tables.values())
 
 
-def write(tmp_path, values, study, **changed):
+def write(tmp_path, values, settings, **changed):
     """The folder of the tables of {(class, strategy): [AP of seed 0, ...]}."""
     metrics_of(values).assign(**changed).to_csv(tmp_path / "metrics.csv", index=False)
-    write_tables(tmp_path / "metrics.csv", study, tmp_path / "tables")
+    write_tables(tmp_path / "metrics.csv", settings, tmp_path / "tables")
     return tmp_path / "tables"
 
 
@@ -56,10 +55,10 @@ class TestTables:
             ("plane", "badge"): [0.84, 0.84],
         }
         reference = {"source": "P 2024", "values": {"random": {"plane": {"ap": 0.9}}}}
-        study = study_of(
+        settings = settings_of(
             ["plane"], ["full", "random", "badge"], reference=reference, note="Toy data."
         )
-        text = (write(tmp_path, values, study) / "table1.md").read_text()
+        text = (write(tmp_path, values, settings) / "table1.md").read_text()
         caption, _, header, _, full, random, badge, _, note = text.splitlines()
         assert "95% Student-t interval over 2 seeds" in caption
         assert "paper: P 2024" in caption
@@ -75,7 +74,7 @@ class TestTables:
     def test_each_class_and_the_mean_stand_in_exactly_one_block(self, tmp_path):
         classes = [f"c{i}|x" for i in range(9)]
         values = {(c, s): [0.5, 0.6] for c in classes for s in ("random", "badge")}
-        folder = write(tmp_path, values, study_of(classes, ["random", "badge"]))
+        folder = write(tmp_path, values, settings_of(classes, ["random", "badge"]))
         headers = [
             line
             for line in (folder / "table1.md").read_text().splitlines()
@@ -95,7 +94,7 @@ class TestTables:
         folder = write(
             tmp_path,
             values,
-            study_of(classes, strategies, runs=runs),
+            settings_of(classes, strategies, runs=runs),
             n_positive=1234,
             test_positive=3,
             test_bags=500,
@@ -110,9 +109,9 @@ class TestTables:
         assert rows[MEAN_OVER_CLASSES] == ["", "", *expected[2:]]
 
     def test_the_csv_has_every_metric_and_the_size_of_each_class(self, tmp_path):
-        study = study_of(["a", "b"], ["random", "badge"])
+        settings = settings_of(["a", "b"], ["random", "badge"])
         changed = {"f1": 0.25, "g_mean": 0.75, "lift": 3.0, "n_positive": 7, "test_bags": 4}
-        folder = write(tmp_path, VALUES, study, **changed)
+        folder = write(tmp_path, VALUES, settings, **changed)
         table = pd.read_csv(folder / "table1.csv").set_index(["class", "strategy", "metric"])
         table = table.sort_index()
         found = table.loc[("a", "badge"), "mean"]
@@ -123,7 +122,7 @@ class TestTables:
 
     def test_one_seed_says_so(self, tmp_path):
         values = {("a", "random"): [0.5], ("a", "badge"): [0.6]}
-        folder = write(tmp_path, values, study_of(["a"], ["random", "badge"]))
+        folder = write(tmp_path, values, settings_of(["a"], ["random", "badge"]))
         for name in ("table1.md", "win_counts.md"):
             assert "1 seed (no interval)" in (folder / name).read_text()
         for name in ("table1.md", "win_counts.md", "cost.md"):
@@ -134,15 +133,15 @@ class TestTables:
             assert "over classes and seeds" not in text
 
     def test_the_note_is_below_every_table(self, tmp_path):
-        study = study_of(["a", "b"], ["random", "badge"], note="Toy data.")
-        folder = write(tmp_path, VALUES, study)
+        settings = settings_of(["a", "b"], ["random", "badge"], note="Toy data.")
+        folder = write(tmp_path, VALUES, settings)
         texts = [path.read_text() for path in folder.glob("*.md")]
         assert len(texts) == 3
         assert all(text.endswith("|\n\nToy data.\n") for text in texts)
 
     def test_csv_files_hold_full_precision(self, tmp_path):
         values = {("a", "random"): [0.1, 0.2], ("a", "badge"): [1 / 3, 2 / 3]}
-        folder = write(tmp_path, values, study_of(["a"], ["random", "badge"]))
+        folder = write(tmp_path, values, settings_of(["a"], ["random", "badge"]))
         differences = pd.read_csv(folder / "differences.csv")
         expected = mean_interval(np.array([1 / 3, 2 / 3]) - [0.1, 0.2])
         row = differences[differences["metric"] == "ap"].iloc[0]
@@ -160,8 +159,8 @@ class TestComparisons:
             values[c, "full"] = values[c, "badge"] = [0.625, 0.625] if i < 28 else [0.375, 0.375]
             values[c, "margin"] = values[c, "entropy"] = [0.5, 0.5]
         runs = {s: s for s in strategies} | {"entropy": "margin"}
-        study = study_of(classes, strategies, runs=runs)
-        text = (write(tmp_path, values, study) / "win_counts.md").read_text()
+        settings = settings_of(classes, strategies, runs=runs)
+        text = (write(tmp_path, values, settings) / "win_counts.md").read_text()
         caption = text.splitlines()[0]
         assert "(of 40)" in caption
         assert "over 2 seeds" in caption
@@ -187,8 +186,8 @@ class TestComparisons:
             for c in ("a", "b", "c")
             for s, ap in {"random": 0.5, "badge": 0.4, "margin": 0.6, "full": 0.9}.items()
         }
-        study = study_of(["a", "b", "c"], ["full", "random", "badge", "margin"])
-        text = (write(tmp_path, values, study) / "win_counts.md").read_text()
+        settings = settings_of(["a", "b", "c"], ["full", "random", "badge", "margin"])
+        text = (write(tmp_path, values, settings) / "win_counts.md").read_text()
         assert list(rows_of(text, "Rank by").items())[1:] == [
             ("Margin", ["1.00", "1.00"]),
             ("Random", ["2.00", "2.00"]),
@@ -199,7 +198,7 @@ class TestComparisons:
         assert "AP .050, ROC-AUC .050" in text
 
     def test_without_a_comparison_the_tables_still_come(self, tmp_path):
-        folder = write(tmp_path, {("a", "badge"): [0.5, 0.6]}, study_of(["a"], ["badge"]))
+        folder = write(tmp_path, {("a", "badge"): [0.5, 0.6]}, settings_of(["a"], ["badge"]))
         assert "nothing to count" in (folder / "win_counts.md").read_text()
         assert pd.read_csv(folder / "win_counts.csv").empty
         assert "BADGE" in (folder / "table1.md").read_text()
@@ -207,9 +206,9 @@ class TestComparisons:
 
 class TestCost:
     def test_what_it_says(self, tmp_path):
-        study = study_of(["a", "b"], ["random", "badge"])
+        settings = settings_of(["a", "b"], ["random", "badge"])
         seconds = {"seconds_scoring": 2.5, "seconds_training": 1234.4, "seconds": 1236.9}
-        folder = write(tmp_path, VALUES, study, bags_trained=[1000, 3000] * 4, **seconds)
+        folder = write(tmp_path, VALUES, settings, bags_trained=[1000, 3000] * 4, **seconds)
         text = (folder / "cost.md").read_text()
         assert "over 2 classes and 2 seeds" in text
         assert "for each part of an epoch, on cpu." in text
@@ -222,14 +221,7 @@ class TestCost:
         assert rows["BADGE"][1].startswith(f"{MINUS}.025 [{MINUS}.175, +.100]")
 
     def test_seconds_of_several_machines_are_not_to_be_compared(self, tmp_path):
-        study = study_of(["a", "b"], ["random", "badge"])
+        settings = settings_of(["a", "b"], ["random", "badge"])
         device = ["gpu", *["cpu"] * 7]
-        text = (write(tmp_path, VALUES, study, device=device) / "cost.md").read_text()
+        text = (write(tmp_path, VALUES, settings, device=device) / "cost.md").read_text()
         assert "on different machines, so not to be compared (cpu, gpu)" in text
-
-
-def test_variants_of_a_strategy_are_called_by_its_name():
-    assert strategy_name("badge") == "BADGE"
-    assert strategy_name("badge_known") == "BADGE, known"
-    assert strategy_name("kl_embedding_two_words") == "KL (embedding), two words"
-    assert strategy_name("badger") == "badger"

@@ -5,10 +5,24 @@ import json
 import numpy as np
 import pandas as pd
 
+from weakneg import strategies as all_strategies
 from weakneg.analysis.metrics import COLUMNS
+from weakneg.analysis.study import Study
 
 # Ranked + - + - : AP = (1/1 + 2/3) / 2 = 5/6, ROC-AUC = 3 of 4 pairs in order.
 LABELS, SCORES = [1, 0, 1, 0], [4.0, 3.0, 2.0, 1.0]
+
+# Ids and names from lists that nobody checked.
+HOSTILE = [
+    "[x](javascript:alert(1))",
+    "<script>alert(1)</script>",
+    "a|b\\|c",
+    "`code` **bold** _em_ ~~del~~ $x$",
+    "two\nlines\r\n# heading",
+    "&lt;b&gt; https://evil.example www.evil.example a@b.example",
+    "\u202egnp.exe\u0000\u200b",
+    'quote " and comma,',
+]
 
 
 def write_run(
@@ -65,16 +79,25 @@ def metrics_of(values):
     return frame.fillna(filled)
 
 
-def study_of(classes, strategies, **more):
+def settings_of(classes, strategies, **more):
+    """A study as the configuration gives it to the report."""
+    known = [strategy for strategy in strategies if strategy in all_strategies.names()]
     return {
         "name": "toy",
         "title": "Toy",
-        "classes": classes,
-        "strategies": strategies,
+        "classes": list(classes),
+        "strategies": list(strategies),
         "runs": {strategy: strategy for strategy in strategies},
         "kind": "images",
         "baseline": "random",
+        "upper_bound": "full" if "full" in strategies else None,
         "reference": None,
         "note": "",
+        "display_names": {name: all_strategies.display_name(name, name) for name in known},
+        "looks": {name: all_strategies.look(name) for name in known},
         **more,
     }
+
+
+def study_of(classes, strategies, **more):
+    return Study.of(settings_of(classes, strategies, **more))

@@ -2,9 +2,8 @@
 
 A class is the unit of every test. Its value is the mean over seeds; a comparison with the baseline
 is paired by seed, because runs of one seed share their bags, their validation split and their
-initial weights. Strategies that share a run are one hypothesis and have one row, under the name
-that `weakneg.analysis.study.distinct_strategies` gives it. Tests take classes as independent, which
-classes that share their bags are only roughly.
+initial weights. Strategies that share a run are one hypothesis and have one row (`Study.distinct`).
+Tests take classes as independent, which classes that share their bags are only roughly.
 
 Sources: Demsar (2006), "Statistical comparisons of classifiers over multiple data sets", JMLR 7
 (sign test, Wilcoxon, Friedman, Nemenyi); Holm (1979), Scand. J. Statist. 6; Davison and Hinkley
@@ -24,13 +23,13 @@ from scipy.stats import (
 
 from weakneg.analysis.intervals import CONFIDENCE, mean_interval
 from weakneg.analysis.runs import SECONDS
-from weakneg.analysis.study import distinct_strategies, upper_bound
+from weakneg.analysis.study import Study
 
 DRAWS = 10_000  # of the bootstrap
 SMALLEST_GROUP, MOST_GROUPS = 6, 5  # of classes of neighbouring size
 
 
-def paired_differences(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFrame:
+def paired_differences(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFrame:
     """Difference to the baseline per class and strategy, with its interval over seeds.
 
     Returns columns strategy, class, n_positive, prevalence, baseline, metric, difference, low,
@@ -40,7 +39,7 @@ def paired_differences(metrics: pd.DataFrame, study: dict, metric: str) -> pd.Da
     has nothing but the baseline. Expects a complete grid (`weakneg.analysis.metrics.select_study`).
     """
     strategies, differences = _differences(metrics, study, metric)
-    sizes = class_sizes(metrics).loc[study["classes"]]
+    sizes = class_sizes(metrics).loc[study.classes]
     rows = []
     for strategy, of_strategy in zip(strategies, differences, strict=True):
         mean = _over_seeds(of_strategy)
@@ -49,10 +48,10 @@ def paired_differences(metrics: pd.DataFrame, study: dict, metric: str) -> pd.Da
             pd.DataFrame(
                 {
                     "strategy": strategy,
-                    "class": study["classes"],
+                    "class": study.classes,
                     "n_positive": sizes["n_positive"].to_numpy(),
                     "prevalence": sizes["prevalence"].to_numpy(),
-                    "baseline": study["baseline"],
+                    "baseline": study.baseline,
                     "metric": metric,
                     "difference": mean,
                     "low": low,
@@ -68,7 +67,7 @@ def paired_differences(metrics: pd.DataFrame, study: dict, metric: str) -> pd.Da
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
 
 
-def compare(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFrame:
+def compare(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFrame:
     """Each strategy against the baseline over all classes (Fig. 1 of the paper, with statistics).
 
     Returns one row per strategy, in the order of the study; empty when the study has nothing but
@@ -97,7 +96,6 @@ def compare(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFrame:
     """
     strategies, differences = _differences(metrics, study, metric)
     clear = paired_differences(metrics, study, metric).query("clear")
-    members = distinct_strategies(study)
     rows = []
     for strategy, of_strategy, (mean_bounds, win_bounds) in zip(
         strategies, differences, _bootstrap_intervals(differences), strict=True
@@ -108,7 +106,7 @@ def compare(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFrame:
         rows.append(
             {
                 "strategy": strategy,
-                "same_as": " ".join(s for s in members[strategy] if s != strategy),
+                "same_as": _same_as(study, strategy),
                 "metric": metric,
                 "classes": len(difference),
                 "seeds": of_strategy.shape[1],
@@ -130,14 +128,14 @@ def compare(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFrame:
     columns += ["wins_low", "wins_high", "ties", "losses", "clear_losses"]
     columns += ["difference", "difference_low", "difference_high", "sign_p", "wilcoxon_p"]
     table = pd.DataFrame(rows, columns=columns)
-    competes = table["strategy"] != upper_bound(study)
+    competes = table["strategy"] != study.upper_bound
     for p in ("sign_p", "wilcoxon_p"):
         table[f"{p}_holm"] = np.nan
         table.loc[competes, f"{p}_holm"] = holm(table.loc[competes, p].to_numpy())
     return table
 
 
-def size_trend(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFrame:
+def size_trend(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFrame:
     """Mean difference to the baseline in groups of classes of neighbouring size, per strategy.
 
     The classes, by their positive training bags, are cut into groups as equal in number as can be,
@@ -146,7 +144,7 @@ def size_trend(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFrame:
     with the 95% Student-t interval over the classes of the group.
     """
     table = paired_differences(metrics, study, metric)
-    n_groups = min(MOST_GROUPS, max(1, len(study["classes"]) // SMALLEST_GROUP))
+    n_groups = min(MOST_GROUPS, max(1, len(study.classes) // SMALLEST_GROUP))
     rows = []
     for strategy, of_strategy in table.groupby("strategy", sort=False):
         by_size = of_strategy.sort_values("n_positive", kind="stable")
@@ -159,7 +157,7 @@ def size_trend(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def average_ranks(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFrame:
+def average_ranks(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFrame:
     """Average rank over classes of the baseline and its competitors, 1 being the best.
 
     The upper bound is not ranked. Returns columns strategy, metric, classes, average_rank,
@@ -171,7 +169,7 @@ def average_ranks(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFra
       studentized range of k groups, divided by sqrt(2) (Demsar 2006, section 3.2.2); two average
       ranks that differ by less are not told apart. NaN for a single strategy.
     """
-    strategies = [s for s in distinct_strategies(study) if s != upper_bound(study)]
+    strategies = study.competitors
     values = _over_seeds(_grid(metrics, study, strategies, metric)).T  # (classes, strategies)
     n, k = values.shape
     statistic, p = np.nan, np.nan
@@ -193,7 +191,7 @@ def average_ranks(metrics: pd.DataFrame, study: dict, metric: str) -> pd.DataFra
     return table.sort_values("average_rank", kind="stable", ignore_index=True)
 
 
-def costs(metrics: pd.DataFrame, study: dict) -> pd.DataFrame:
+def costs(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:
     """What each strategy costs and gains, per seed and class on average, in the order of the study.
 
     Returns columns strategy, same_as, ap, difference, difference_low, difference_high,
@@ -202,17 +200,16 @@ def costs(metrics: pd.DataFrame, study: dict) -> pd.DataFrame:
     `compare` (NaN for the baseline, whose difference is zero); `devices` are the machines that the
     seconds were taken on, separated by "; ".
     """
-    members = distinct_strategies(study)
     numbers = ["ap", "bags_trained", "seconds", *SECONDS]
     means = metrics.groupby("strategy")[numbers].mean()
     devices = metrics.groupby("strategy")["device"].agg(lambda names: "; ".join(sorted(set(names))))
-    table = means.loc[list(members)].join(devices.rename("devices"))
-    table.insert(0, "same_as", [" ".join(m for m in members[s] if m != s) for s in members])
+    table = means.loc[list(study.distinct)].join(devices.rename("devices"))
+    table.insert(0, "same_as", [_same_as(study, strategy) for strategy in study.distinct])
     gains = compare(metrics, study, "ap").set_index("strategy")
     for position, column in enumerate(("difference", "difference_low", "difference_high"), start=2):
         table.insert(position, column, gains[column].reindex(table.index))
-    if study["baseline"] in table.index:
-        table.loc[study["baseline"], "difference"] = 0.0
+    if study.baseline in table.index:
+        table.loc[study.baseline, "difference"] = 0.0
     return table.reset_index()
 
 
@@ -246,27 +243,32 @@ def holm(p: np.ndarray) -> np.ndarray:
     return np.minimum(corrected, 1)[np.argsort(order)]
 
 
-def _differences(metrics: pd.DataFrame, study: dict, metric: str) -> tuple[list[str], np.ndarray]:
+def _differences(metrics: pd.DataFrame, study: Study, metric: str) -> tuple[list[str], np.ndarray]:
     """The strategies to compare, and their differences to the baseline (strategy, class, seed)."""
-    distinct = distinct_strategies(study)
-    others = (
-        [s for s in distinct if s != study["baseline"]] if study["baseline"] in distinct else []
-    )
-    values = _grid(metrics, study, [study["baseline"], *others] if others else [], metric)
+    others = [s for s in study.distinct if s != study.baseline]
+    if study.baseline not in study.distinct:
+        others = []
+    values = _grid(metrics, study, [study.baseline, *others] if others else [], metric)
     return others, values[1:] - values[:1]
 
 
-def _grid(metrics: pd.DataFrame, study: dict, strategies: list[str], metric: str) -> np.ndarray:
+def _same_as(study: Study, strategy: str) -> str:
+    """The other strategies of its run, separated by spaces."""
+    return " ".join(other for other in study.distinct[strategy] if other != strategy)
+
+
+def _grid(metrics: pd.DataFrame, study: Study, strategies: list[str], metric: str) -> np.ndarray:
     """The values of a metric as an array (strategy, class, seed)."""
-    columns = pd.MultiIndex.from_product([strategies, study["classes"]])
+    columns = pd.MultiIndex.from_product([strategies, study.classes])
     table = metrics.pivot(index="seed", columns=["strategy", "class"], values=metric)
-    seeds_last = table.reindex(columns=columns).to_numpy().T
-    return seeds_last.reshape(len(strategies), len(study["classes"]), len(table))
+    seeds_last: np.ndarray = table.reindex(columns=columns).to_numpy().T
+    return seeds_last.reshape(len(strategies), len(study.classes), len(table))
 
 
 def _over_seeds(values: np.ndarray) -> np.ndarray:
     """The mean over the last axis, without the digits that rounding makes: ties are ties."""
-    return values.mean(axis=-1).round(12)
+    means: np.ndarray = values.mean(axis=-1).round(12)
+    return means
 
 
 def _bootstrap_intervals(differences: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -1,6 +1,7 @@
 """Means and their Student-t intervals over seeds."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ MEAN_OVER_CLASSES = "mean over classes"
 CONFIDENCE = 0.95
 
 
-def mean_interval(values: np.ndarray | Sequence[float]) -> tuple:
+def mean_interval(values: np.ndarray | Sequence[float]) -> tuple[Any, Any, Any]:
     """Mean and 95% Student-t interval over the first axis: `mean, low, high`.
 
     values (n,) give three floats, values (n, ...) three arrays (...). With a single value the

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from weakneg.analysis.runs import BY_SEED, COUNTS, SECONDS, read_epochs, read_parquet, read_run
+from weakneg.analysis.study import Study
 from weakneg.errors import UserError
 from weakneg.io.files import replace_when_whole
 from weakneg.stages import StrategyRun, stage
@@ -188,33 +189,32 @@ def read_metrics(path: str | Path, needed: Sequence[str] = COLUMNS) -> pd.DataFr
     return metrics
 
 
-def select_study(metrics: pd.DataFrame, study: dict) -> pd.DataFrame:
+def select_study(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Keep the rows of the study's classes and strategies, in its order.
 
     A table with holes would compare averages over different things, so each class, strategy and
     seed must be there, once: otherwise UserError.
     """
-    name = study["name"]
     chosen = metrics[
-        metrics["class"].isin(study["classes"]) & metrics["strategy"].isin(study["strategies"])
+        metrics["class"].isin(study.classes) & metrics["strategy"].isin(study.strategies)
     ]
-    _refuse_duplicates(chosen, f"metrics of study {name}")
+    _refuse_duplicates(chosen, f"metrics of study {study.name}")
     seeds = sorted(chosen["seed"].unique())
     if not seeds:
         raise UserError(
-            f"The metrics of study {name} hold none of its classes and strategies;"
+            f"The metrics of study {study.name} hold none of its classes and strategies;"
             " run the metrics stage again."
         )
     index = pd.MultiIndex.from_product(
-        [study["classes"], study["strategies"], seeds], names=["class", "strategy", "seed"]
+        [study.classes, study.strategies, seeds], names=["class", "strategy", "seed"]
     )
     chosen = chosen.set_index(["class", "strategy", "seed"])
     missing = index.difference(chosen.index, sort=False)
     if len(missing):
         class_name, strategy, seed = missing[0]
         raise UserError(
-            f"The metrics of study {name} lack seed {seed} of class {class_name!r} and strategy"
-            f" {strategy!r} ({len(missing)} missing in all); run the metrics stage again."
+            f"The metrics of study {study.name} lack seed {seed} of class {class_name!r} and"
+            f" strategy {strategy!r} ({len(missing)} missing in all); run the metrics stage again."
         )
     return chosen.loc[index].reset_index()[list(metrics.columns)]
 

@@ -1,13 +1,35 @@
 """How often each negative bag was chosen."""
 
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
 import numpy as np
 
-from weakneg.analysis.selections import Selections
+from weakneg.analysis.selections import ClassBags, Selections
+from weakneg.bags.manifest import LABEL_SEPARATOR
 
 TOP = 20  # negatives listed per class and strategy
+COLUMNS = [
+    "class",
+    "strategy",
+    "rank",
+    "draw",
+    "bag",
+    "id",
+    "start",
+    "link",
+    "times",
+    "selections",
+    "mean_place",
+    "mean_score",
+    "other_labels",
+    "related_labels",
+]
+
+Link = Callable[[str, float], str]
+"""The address at which people hear a clip, from its id and where it starts, in seconds."""
 
 
-# ----------------------------------------------------------------------------- most selected
 class Counts:
     """How often each of a class's bags was chosen by a strategy, over seeds and epochs.
 
@@ -36,3 +58,70 @@ class Counts:
         mean_place = self.place / np.maximum(self.times, 1)
         order = np.lexsort((mean_place, -self.times, -share))
         return order[: min(n, np.count_nonzero(self.times))]
+
+
+def pooled(counts: Collection[Counts], n_bags: int) -> Counts:
+    """The counts of the strategies that score together; without scores, which do not compare."""
+    total = Counts(n_bags)
+    for each in counts:
+        if each.scored:
+            total.times += each.times
+            total.selections += each.selections
+            total.place += each.place
+    return total
+
+
+def most_selected(
+    class_name: str, bags: ClassBags, counts: Mapping[str, Counts], link: Link | None
+) -> list[dict[str, Any]]:
+    """Rows of the table of `COLUMNS` of a class, for the strategies that score.
+
+    `selections` counts those at which the bag was in the pool, hence not for validation (with
+    `candidate_fraction`: whether or not it was a candidate); `mean_place` is its mean place in the
+    order of choice, from 0 (first) to 1. The rank is by `times` / `selections`, then by `times`,
+    then by `mean_place`, which unlike scores can be compared between epochs.
+    """
+    rows = []
+    for strategy, each in counts.items():
+        if not each.scored:
+            continue
+        for rank, row in enumerate(each.top(TOP).tolist(), start=1):
+            labels = bags.labels_of(row)
+            related = [label for label in labels if label in (bags.related_classes or ())]
+            rows.append(
+                {
+                    "class": class_name,
+                    "strategy": strategy,
+                    "rank": rank,
+                    "draw": bags.draw[row],
+                    "bag": bags.bag[row],
+                    **identity(bags, row, link),
+                    "times": each.times[row],
+                    "selections": each.selections[row],
+                    "mean_place": each.place[row] / each.times[row],
+                    "mean_score": each.score[row] / each.times[row],
+                    "other_labels": LABEL_SEPARATOR.join(labels),
+                    "related_labels": LABEL_SEPARATOR.join(related),
+                }
+            )
+    return rows
+
+
+def identity(bags: ClassBags, row: int, link: Link | None) -> dict[str, Any]:
+    """id, start and link of a bag; empty where there is none."""
+    if bags.clips is None:
+        return {"id": "", "start": "", "link": ""}
+    name, start = bags.clips["id"][row], float(bags.clips["start"][row])
+    return {"id": name, "start": start, "link": link(name, start) if link else ""}
+
+
+def related_shares(bags: ClassBags, counts: Counts) -> tuple[float, float] | None:
+    """Share of bags with a related label, of the chosen ones and of the pool.
+
+    None where labels are not known, or nothing was chosen.
+    """
+    if bags.related is None or not counts.times.any():
+        return None
+    chosen = counts.times[bags.related].sum() / counts.times.sum()
+    in_pool = counts.selections[bags.related].sum() / counts.selections.sum()
+    return float(chosen), float(in_pool)

@@ -1,24 +1,24 @@
 """What a run left behind: its record, histories and tables."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from weakneg.analysis.study import distinct_strategies
+from weakneg.analysis.study import Study
 from weakneg.errors import UserError
 
 SECONDS = ["seconds_scoring", "seconds_selecting", "seconds_training", "seconds_evaluating"]
 
 
-def read_run(run_folder: str | Path) -> dict:
+def read_run(run_folder: str | Path) -> dict[str, Any]:
     """Read a run's `run.json`; UserError when it is missing, broken or lacks a key."""
     path = Path(run_folder) / "run.json"
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; train this run first.") from None
     except json.JSONDecodeError:
@@ -77,7 +77,7 @@ class Run(NamedTuple):
 
 
 def runs_of_classes(
-    pairs: Sequence[tuple[str, str | Path]], study: Mapping
+    pairs: Sequence[tuple[str, str | Path]], study: Study
 ) -> dict[str, dict[str, Run]]:
     """Class -> distinct strategy -> its run, in the study's order."""
     found = {}
@@ -99,14 +99,14 @@ def runs_of_classes(
                 f"{Path(folder) / 'run.json'} has no key {error}; train this run again."
             ) from None
         found[record["class"], strategy] = run
-    for class_name in study["classes"]:
-        for strategy in distinct_strategies(study):
+    for class_name in study.classes:
+        for strategy in study.distinct:
             if (class_name, strategy) not in found:
                 raise UserError(
-                    f"Study {study['name']}: no run folder holds class {class_name!r} and strategy"
+                    f"Study {study.name}: no run folder holds class {class_name!r} and strategy"
                     f" {strategy!r}; name the folders of all runs."
                 )
     return {
-        class_name: {s: found[class_name, s] for s in distinct_strategies(study)}
-        for class_name in study["classes"]
+        class_name: {s: found[class_name, s] for s in study.distinct}
+        for class_name in study.classes
     }

@@ -1,14 +1,40 @@
-"""Measures of selections: overlap of two strategies, and turnover of one."""
+"""Measures of selections: overlap of two strategies, and turnover of one.
 
+Each stands beside what uniformly random choices of the same sizes, from the same pool or
+candidates, give on average (`expected_...`, exact):
+
+- jaccard: Jaccard index of the bags that two strategies chose at the same epoch;
+- turnover: share of a selection's bags that were not in the selection before it;
+- used: share of the pool that has been chosen at least once so far (distinct: number of bags);
+- returns: how often a selection's bags had been chosen before, mean over its bags;
+- related: share of a selection's bags that carry a label related to the class, one that implies it
+  or that it implies. A clip tagged "Dog" but not "Animal" lacks a label of "Animal".
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import gammaln
 
+from weakneg.analysis.intervals import mean_interval
+from weakneg.analysis.selections import ClassBags, Selections
+from weakneg.analysis.study import Study
+
 MEASURES = ("turnover", "used", "distinct", "returns", "related")
+OVERLAP_COLUMNS = ["strategy_a", "strategy_b", "epoch", "jaccard", "expected_jaccard", "n"]
+TURNOVER_COLUMNS = [
+    "strategy",
+    "epoch",
+    *(f"{prefix}{measure}" for measure in MEASURES for prefix in ("", "expected_")),
+    "n",
+]
 
 
-# ----------------------------------------------------------------------------- the measures
+# ----------------------------------------------------------------------------- of one training
 def jaccard(a: np.ndarray, b: np.ndarray, candidates: int) -> tuple[np.ndarray, np.ndarray]:
     """Jaccard index of the choices in each row of a and b, and its expectation, each (E,).
 
@@ -39,7 +65,8 @@ def expected_jaccard(pool: int, a: int, b: int) -> float:
 
 
 def _log_binomial(n: int, k: np.ndarray | int) -> np.ndarray:
-    return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    logarithm: np.ndarray = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    return logarithm
 
 
 def turnover(chosen: np.ndarray, related: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -77,3 +104,82 @@ def turnover(chosen: np.ndarray, related: np.ndarray | None = None) -> dict[str,
         "related": share,
         "expected_related": expected_share,
     }
+
+
+# ----------------------------------------------------------------------------- of all trainings
+def overlaps(selections: Mapping[str, Selections]) -> Iterator[dict[str, Any]]:
+    """Each two strategies, at the epochs at which both chose, as frames for `by_training`."""
+    for (name_a, a), (name_b, b) in itertools.combinations(selections.items(), 2):
+        epoch, in_a, in_b = np.intersect1d(a.epoch, b.epoch, return_indices=True)
+        index, expected = jaccard(a.chosen[in_a], b.chosen[in_b], a.candidates)
+        yield {
+            "strategy_a": name_a,
+            "strategy_b": name_b,
+            "epoch": epoch,
+            "jaccard": index,
+            "expected_jaccard": expected,
+        }
+
+
+def turnovers(selections: Mapping[str, Selections], bags: ClassBags) -> Iterator[dict[str, Any]]:
+    """Each strategy, as frames for `by_training`."""
+    for strategy, each in selections.items():
+        related = None if bags.related is None else bags.related[each.pool]
+        measures = turnover(each.chosen, related)
+        yield {"strategy": strategy, "epoch": each.epoch, **measures}
+
+
+def by_training(
+    frames: Sequence[Mapping[str, Any]], columns: Sequence[str], study: Study
+) -> pd.DataFrame:
+    """One row for each epoch of each class and seed, that is, of each frame.
+
+    frames : "class", "seed" and `columns` but "n"; values are arrays (E,) or the same for all
+        epochs
+    """
+    names = ["class", "seed", *(name for name in columns if name != "n")]
+    if not frames:
+        return pd.DataFrame(columns=names, dtype=np.float64)
+    table = pd.DataFrame(
+        {
+            name: np.concatenate(
+                [np.broadcast_to(frame[name], frame["epoch"].shape) for frame in frames]
+            )
+            for name in names
+        }
+    )
+    in_order = pd.CategoricalDtype(list(study.distinct), ordered=True)
+    return table.astype({name: in_order for name in names if name.startswith("strategy")})
+
+
+def over_trainings(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Means over classes and seeds at each epoch, and the number n of them, as `columns`.
+
+    table : as of `by_training`
+    """
+    keys = list(columns[: columns.index("epoch") + 1])
+    groups = table.groupby(keys, observed=True)
+    means = groups.mean(numeric_only=True).assign(n=groups.size())
+    return means.reset_index()[list(columns)]
+
+
+def over_epochs_and_at_the_end(by_strategy: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measures of each strategy: means over epochs, and those of the last one; over trainings."""
+    trainings = by_strategy.groupby(["strategy", "class", "seed"], observed=True)
+    over_epochs = trainings.mean(numeric_only=True).groupby("strategy", observed=True).mean()
+    last = trainings.tail(1).groupby("strategy", observed=True).mean(numeric_only=True)
+    return over_epochs, last
+
+
+def enrichment(of_strategy: pd.DataFrame) -> tuple[float, float] | None:
+    """Share of chosen bags with a related label over that of the pool, of means over classes.
+
+    Returns its mean over seeds and the half-width of its 95% interval, NaN for a single seed; or
+    None where no bag of the pool has such a label.
+    """
+    means = of_strategy.groupby(["seed", "class"])[["related", "expected_related"]].mean()
+    shares = means.groupby("seed").mean()
+    if shares.empty or (shares["expected_related"] == 0).any():
+        return None
+    mean, _, high = mean_interval(shares["related"] / shares["expected_related"])
+    return mean, high - mean

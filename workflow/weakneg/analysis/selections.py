@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from weakneg.analysis.runs import Run
+from weakneg.analysis.study import Study
 from weakneg.bags.manifest import (
     CLIP_COLUMNS,
     GROUP_COLUMN,
@@ -49,6 +50,11 @@ class ClassBags:
     def __len__(self) -> int:
         return len(self.bag)
 
+    def labels_of(self, row: int) -> list[str]:
+        """The names of a clip's classes; none of a bag of images, whose classes are not known."""
+        labels: list[str] = [] if self.clips is None else self.clips["labels"][row]
+        return labels
+
 
 class Selections(NamedTuple):
     """What a strategy chose for a class and a seed, E times, out of a pool of N bags.
@@ -72,21 +78,21 @@ class Selections(NamedTuple):
 
 def bags_of_classes(
     manifests: Sequence[str | Path],
-    study: Mapping,
+    study: Study,
     related_classes: Mapping[str, Set[str]] | None = None,
 ) -> Iterator[ClassBags]:
     """The bags of each class of the study, in its order.
 
     related_classes : those of a data set that knows them, see `weakneg.datasets.Dataset`
     """
-    of_clips = study["kind"] != "images"
-    wanted = 1 if of_clips else len(study["classes"])
+    wanted = 1 if study.of_clips else len(study.classes)
     if len(manifests) != wanted:
+        of_what = "all clips" if study.of_clips else "each of its classes"
         raise UserError(
-            f"Study {study['name']}: {len(manifests)} manifests are named where it has {wanted};"
-            f" name the training manifest of {'all clips' if of_clips else 'each of its classes'}."
+            f"Study {study.name}: {len(manifests)} manifests are named where it has {wanted};"
+            f" name the training manifest of {of_what}."
         )
-    if of_clips:
+    if study.of_clips:
         yield from _clip_bags(Path(manifests[0]), study, related_classes)
         return
     for path in map(Path, manifests):
@@ -101,7 +107,7 @@ def bags_of_classes(
 
 
 def _clip_bags(
-    path: Path, study: Mapping, related_classes: Mapping[str, Set[str]] | None
+    path: Path, study: Study, related_classes: Mapping[str, Set[str]] | None
 ) -> Iterator[ClassBags]:
     """As `bags_of_classes`, from the manifest at `path`, which serves all classes."""
     clips = read_clips(path)
@@ -116,7 +122,7 @@ def _clip_bags(
             found[rows.get(name, [])] = True
         return found
 
-    for class_name in study["classes"]:
+    for class_name in study.classes:
         if class_name not in rows:
             raise UserError(
                 f"{path} has no clip of the class {class_name!r}: list the clips again."

@@ -1,61 +1,112 @@
-"""A study as its results are analysed: which strategies are distinct, and which compete."""
+"""A study as its results are analysed and shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from weakneg.analysis.intervals import MEAN_OVER_CLASSES
 
-STRATEGY_NAMES = {
-    "full": "Full set",
-    "random": "Random",
-    "least_confidence": "Least confidence",
-    "margin": "Margin",
-    "entropy": "Entropy",
-    "gradient_embedding": "Gradient embedding",
-    "badge": "BADGE",
-    "kl_embedding": "KL (embedding)",
-    "kl_probability": "KL (probability)",
-    "svm_margin": "SVM margin",
-}
 
+class Reference(NamedTuple):
+    """Published numbers.
 
-def strategy_name(strategy: str) -> str:
-    """The name people read: "BADGE", of its variant badge_known "BADGE, known".
-
-    A strategy that the paper does not have keeps its own.
+    source : for people
+    values : strategy -> class -> metric -> value, None where it is not published
     """
-    for known, name in STRATEGY_NAMES.items():
-        if strategy.startswith(f"{known}_"):
-            return f"{name}, {strategy.removeprefix(f'{known}_').replace('_', ' ')}"
-    return STRATEGY_NAMES.get(strategy, strategy)
+
+    source: str
+    values: Mapping[str, Mapping[str, Mapping[str, float | None]]]
 
 
-def distinct_strategies(study: dict) -> dict[str, list[str]]:
-    """One strategy for each run -> all strategies of that run, in the order of the study.
+@dataclass(frozen=True)
+class Study:
+    """A study as its results are analysed and shown; names are in the study's order.
 
-    The baseline and the upper bound stand for their runs, and otherwise the first strategy does.
+    Attributes
+    ----------
+    name, title : str
+        Name of the study in files, and what people read.
+    classes, strategies : list of str
+        What the tables and figures are of. Another selection of them is another study:
+        `dataclasses.replace`.
+    runs : mapping
+        Strategy -> name of its run. Strategies of one run always choose the same bags.
+    kind : str
+        What the features are of: "images", which are put into bags; or "clips" or "spectrograms",
+        each of which is a bag.
+    baseline : str
+        The strategy that the others are compared with.
+    upper_bound : str, optional
+        The strategy that is shown but competes with none, because it has no budget.
+    reference : Reference, optional
+        Published numbers to show beside the study's.
+    note : str
+        Stands under the tables and figures, or "".
+    display_names : mapping
+        Strategy -> what people read. A strategy that is not there is called by its name.
+    looks : mapping
+        Strategy -> its "colour", "marker" and "dashes" in figures, where its file says them.
     """
-    runs: dict[str, list[str]] = {}
-    for strategy in study["strategies"]:
-        runs.setdefault(study["runs"][strategy], []).append(strategy)
-    special = {study["baseline"], upper_bound(study)}
-    return {next((s for s in run if s in special), run[0]): run for run in runs.values()}
 
+    name: str
+    title: str
+    classes: list[str]
+    strategies: list[str]
+    runs: Mapping[str, str]
+    kind: str
+    baseline: str
+    upper_bound: str | None = None
+    reference: Reference | None = None
+    note: str = ""
+    display_names: Mapping[str, str] = field(default_factory=dict)
+    looks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-def joint_name(study: dict, strategy: str) -> str:
-    """The names of a strategy and of those that share its run: "Margin = Entropy"."""
-    return " = ".join(map(strategy_name, distinct_strategies(study)[strategy]))
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Study":
+        """The study that the configuration gives as `report_settings`."""
+        reference = settings.get("reference")
+        return cls(**{**settings, "reference": reference and Reference(**reference)})
 
+    @property
+    def of_clips(self) -> bool:
+        """Whether a bag is a whole clip, and so the same bag for every class."""
+        return self.kind != "images"
 
-def upper_bound(study: dict) -> str | None:
-    """The strategy that is shown but competes with none."""
-    return study.get("upper_bound", "full")
+    @cached_property
+    def distinct(self) -> dict[str, list[str]]:
+        """One strategy for each run -> all strategies of that run.
 
+        The baseline and the upper bound stand for their runs, and otherwise the first strategy
+        does.
+        """
+        runs: dict[str, list[str]] = {}
+        for strategy in self.strategies:
+            runs.setdefault(self.runs[strategy], []).append(strategy)
+        special = {self.baseline, self.upper_bound}
+        return {next((s for s in run if s in special), run[0]): run for run in runs.values()}
 
-def reference_value(study: dict, strategy: str, class_name: str, metric: str) -> float | None:
-    """The published value beside which ours stands, or None.
+    @cached_property
+    def competitors(self) -> list[str]:
+        """The distinct strategies but the upper bound."""
+        return [strategy for strategy in self.distinct if strategy != self.upper_bound]
 
-    The mean over classes has one only where each class of the study has one.
-    """
-    values = (study["reference"] or {"values": {}})["values"].get(strategy, {})
-    if class_name == MEAN_OVER_CLASSES:
-        found = [values.get(each, {}).get(metric) for each in study["classes"]]
-        return None if None in found else sum(found) / len(found)
-    return values.get(class_name, {}).get(metric)
+    def display_name(self, strategy: str) -> str:
+        """What people read for a strategy: "KL (embedding)"."""
+        return self.display_names.get(strategy, strategy)
+
+    def joint_name(self, strategy: str) -> str:
+        """The names of a strategy and of those that share its run: "Margin = Entropy"."""
+        return " = ".join(map(self.display_name, self.distinct[strategy]))
+
+    def reference_value(self, strategy: str, class_name: str, metric: str) -> float | None:
+        """The published value beside which the study's stands, or None.
+
+        The mean over classes has one only where each class of the study has one.
+        """
+        by_class = self.reference.values.get(strategy, {}) if self.reference else {}
+        if class_name != MEAN_OVER_CLASSES:
+            return by_class.get(class_name, {}).get(metric)
+        found = [by_class.get(each, {}).get(metric) for each in self.classes]
+        values = [value for value in found if value is not None]
+        return sum(values) / len(values) if len(values) == len(found) else None

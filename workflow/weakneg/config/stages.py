@@ -267,6 +267,8 @@ class ReportSettings(Section):
     reference: dict[str, Any] | None
     note: str
     upper_bound: str | None  # the strategy without a budget
+    display_names: dict[str, str]  # strategy -> what people read
+    looks: dict[str, list]  # strategy -> colour, marker and line, where its file says them
 
     @classmethod
     def of(cls, study: "Study") -> "ReportSettings":
@@ -282,6 +284,16 @@ class ReportSettings(Section):
             reference=study.reference.model_dump() if study.reference else None,
             note=study.note,
             upper_bound=next(iter(unbounded), None),
+            display_names={
+                choice.name: strategies.display_name(choice.strategy, choice.name)
+                for choice in study.strategies
+            },
+            # A variant must not look like the strategy itself.
+            looks={
+                choice.name: list(look)
+                for choice in study.strategies
+                if choice.name == choice.strategy and (look := strategies.look(choice.strategy))
+            },
         )
 
     def text(self) -> str:

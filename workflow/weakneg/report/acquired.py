@@ -10,7 +10,7 @@ from weakneg.audio.recordings import SPLITS, Recording, read_recordings
 from weakneg.audio.status_table import StatusRow, read_status
 from weakneg.io.csv import write_table
 from weakneg.io.files import replace_when_whole
-from weakneg.report.markdown import escape
+from weakneg.report.markdown import escape, markdown_table
 from weakneg.stages import stage
 
 COLUMNS = ("class", "split", "listed", "ok", "share")
@@ -93,25 +93,39 @@ def _summary(
     for row in rows:
         if row.message:
             messages[row.status][row.message] += 1
+    statuses = sorted(in_all, key=lambda status: (status != OK, -in_all[status], status))
     lines = [
         f"# {escape(title)}: what became of the recordings",
         "",
         f"{in_all[OK]:,} of {len(rows):,} could be had.",
         "",
-        "| status | train | test | messages, such as |",
-        "|---|---:|---:|---|",
+        markdown_table(
+            ["status", *SPLITS, "messages, such as"],
+            [
+                [
+                    status,
+                    *(f"{counts[status, split]:,}" for split in SPLITS),
+                    "; ".join(escape(text) for text, _ in messages[status].most_common(_EXAMPLES)),
+                ]
+                for status in statuses
+            ],
+            *("---", "---:", "---:", "---"),
+        ),
     ]
-    for status, _ in sorted(in_all.items(), key=lambda item: (item[0] != OK, -item[1], item[0])):
-        examples = "; ".join(escape(text) for text, _ in messages[status].most_common(_EXAMPLES))
-        numbers = " | ".join(f"{counts[status, split]:,}" for split in SPLITS)
-        lines.append(f"| {status} | {numbers} | {examples} |")
     losers = sorted((each for each in found if each.share < 1), key=lambda each: each.share)
     if losers:
-        lines += ["", "The classes that lost most:", "", "| class | split | listed | ok |"]
-        lines.append("|---|---|---:|---:|")
         lines += [
-            f"| {escape(each.name)} | {each.split} | {each.listed:,} | {each.ok:,} |"
-            for each in losers[:_LOSERS]
+            "",
+            "The classes that lost most:",
+            "",
+            markdown_table(
+                ["class", "split", "listed", "ok"],
+                [
+                    [escape(each.name), each.split, f"{each.listed:,}", f"{each.ok:,}"]
+                    for each in losers[:_LOSERS]
+                ],
+                *("---", "---", "---:", "---:"),
+            ),
         ]
     if in_all.keys() - {OK}:
         lines += [

@@ -1,50 +1,53 @@
 """The audit of selections as a text for people."""
 
+import math
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
-from weakneg.analysis.intervals import mean_interval
-from weakneg.analysis.most_selected import Counts
+from weakneg.analysis.most_selected import Counts, Link, identity, related_shares
+from weakneg.analysis.selection_measures import enrichment, over_epochs_and_at_the_end
 from weakneg.analysis.selections import ClassBags
-from weakneg.analysis.study import distinct_strategies, joint_name, strategy_name, upper_bound
+from weakneg.analysis.study import Study
 from weakneg.report.formatting import DASH, classes_phrase, number, percentage, seeds_phrase
-from weakneg.report.markdown import escape, text_table
+from weakneg.report.markdown import TEXT, escape, markdown_table
 
 TOP_FOR_PEOPLE = 5  # negatives shown per class
 
 
-def identity(bags: ClassBags, row: int, link: Callable[[str, float], str] | None) -> dict:
-    """id, start and link of a bag; empty where there is none."""
-    if bags.clips is None:
-        return {"id": "", "start": "", "link": ""}
-    name, start = bags.clips["id"][row], float(bags.clips["start"][row])
-    return {"id": name, "start": start, "link": link(name, start) if link else ""}
-
-
-# ----------------------------------------------------------------------------- for people
 def audit_text(
-    by_pair: pd.DataFrame, by_strategy: pd.DataFrame, sections: Sequence[str], study: Mapping
+    by_pair: pd.DataFrame, by_strategy: pd.DataFrame, sections: Sequence[str], study: Study
 ) -> str:
-    competitors = [s for s in distinct_strategies(study) if s != upper_bound(study)]
+    """The whole text.
+
+    Parameters
+    ----------
+    by_pair, by_strategy : DataFrame
+        The overlaps and the turnovers of all trainings, as of `by_training`.
+    sections : list of str
+        The sections of the classes: see `class_section`.
+    study : Study
+        The study.
+    """
     n_seeds = by_strategy["seed"].nunique()
     parts = [
-        f"# {escape(study['title'])}: which negatives were chosen",
-        f"Means over {classes_phrase(len(study['classes']))} and {seeds_phrase(n_seeds)};"
+        f"# {escape(study.title)}: which negatives were chosen",
+        f"Means over {classes_phrase(len(study.classes))} and {seeds_phrase(n_seeds)};"
         " in parentheses what uniformly random choices of the same sizes"
         " from the same pool give.",
     ]
-    if study.get("note"):
-        parts.append(study["note"])
-    parts += ["## Overlap", *_overlap_part(by_pair, competitors, study)]
-    parts += ["## Turnover", *_turnover_part(by_strategy, competitors, study)]
+    if study.note:
+        parts.append(study.note)
+    parts += ["## Overlap", *_overlap_part(by_pair, study)]
+    parts += ["## Turnover", *_turnover_part(by_strategy, study)]
     knows_relations = by_strategy["related"].notna().any()
     parts += ["## Most often chosen negatives", _explanation(knows_relations), *sections]
     return "\n\n".join(parts) + "\n"
 
 
-def _overlap_part(table: pd.DataFrame, strategies: Sequence[str], study: Mapping) -> list[str]:
+def _overlap_part(table: pd.DataFrame, study: Study) -> list[str]:
+    strategies = study.competitors
     table = table[table["strategy_a"].isin(strategies) & table["strategy_b"].isin(strategies)]
     if table.empty:
         return ["Overlap needs two strategies that choose."]
@@ -53,23 +56,22 @@ def _overlap_part(table: pd.DataFrame, strategies: Sequence[str], study: Mapping
         "Jaccard index of the bags that two strategies chose at the same epoch (1: the same bags,"
         " 0: none in common), mean over epochs too; random choices:"
         f" {number(table['expected_jaccard'].mean(), 2)}.",
-        text_table(
-            ["", *map(strategy_name, strategies[1:])],
+        markdown_table(
+            ["", *map(study.display_name, strategies[1:])],
             [
                 [
-                    joint_name(study, a),
+                    study.joint_name(a),
                     *(number(means[a, b], 2) if (a, b) in means else "" for b in strategies[1:]),
                 ]
                 for a in strategies[:-1]
             ],
+            *[TEXT] * len(strategies),
         ),
     ]
 
 
-def _turnover_part(table: pd.DataFrame, strategies: Sequence[str], study: Mapping) -> list[str]:
-    by_seed = table.groupby(["strategy", "class", "seed"], observed=True)
-    over_epochs = by_seed.mean(numeric_only=True).groupby("strategy", observed=True).mean()
-    at_the_end = by_seed.tail(1).groupby("strategy", observed=True).mean(numeric_only=True)
+def _turnover_part(table: pd.DataFrame, study: Study) -> list[str]:
+    over_epochs, at_the_end = over_epochs_and_at_the_end(table)
     columns = {
         "New in a selection": (over_epochs, "turnover"),
         "Share of the pool used": (at_the_end, "used"),
@@ -94,8 +96,8 @@ def _turnover_part(table: pd.DataFrame, strategies: Sequence[str], study: Mappin
     )
     header = ["Strategy", *columns]
     rows = [
-        [joint_name(study, strategy), *(cell(strategy, *column) for column in columns.values())]
-        for strategy in strategies
+        [study.joint_name(strategy), *(cell(strategy, *column) for column in columns.values())]
+        for strategy in study.competitors
     ]
     if knows_relations:
         text += (
@@ -105,19 +107,17 @@ def _turnover_part(table: pd.DataFrame, strategies: Sequence[str], study: Mappin
         n_seeds = table["seed"].nunique()
         text += "." if n_seeds == 1 else ", ± half-width of its 95% interval over seeds."
         header.append("Enrichment")
-        for strategy, row in zip(strategies, rows, strict=True):
+        for strategy, row in zip(study.competitors, rows, strict=True):
             row.append(_enrichment(table[table["strategy"] == strategy]))
-    return [text, text_table(header, rows)]
+    return [text, markdown_table(header, rows, *[TEXT] * len(header))]
 
 
 def _enrichment(of_strategy: pd.DataFrame) -> str:
-    """Share of chosen bags with a related label over that of the pool, of means over classes."""
-    means = of_strategy.groupby(["seed", "class"])[["related", "expected_related"]].mean()
-    shares = means.groupby("seed").mean()
-    if shares.empty or (shares["expected_related"] == 0).any():
+    found = enrichment(of_strategy)
+    if found is None:
         return DASH
-    mean, _, high = mean_interval(shares["related"] / shares["expected_related"])
-    return f"{mean:.2f}" if len(shares) == 1 else f"{mean:.2f} ± {high - mean:.2f}"
+    mean, half_width = found
+    return f"{mean:.2f}" if math.isnan(half_width) else f"{mean:.2f} ± {half_width:.2f}"
 
 
 def _explanation(knows_relations: bool) -> str:
@@ -133,16 +133,23 @@ def _explanation(knows_relations: bool) -> str:
     return text
 
 
-def class_section(
-    class_name: str,
-    bags: ClassBags,
-    pooled: Counts,
-    link: Callable[[str, float], str] | None,
-) -> str:
+def class_section(class_name: str, bags: ClassBags, pooled: Counts, link: Link | None) -> str:
+    """The bags of a class that were chosen most often.
+
+    Parameters
+    ----------
+    class_name : str
+        The class.
+    bags : ClassBags
+        Its bags.
+    pooled : Counts
+        How often each was chosen, by all strategies that score.
+    link : callable, optional
+        Where people hear a clip.
+    """
     lines = [f"### {escape(class_name)}", ""]
-    if bags.related is not None and pooled.times.any():
-        in_pool = pooled.selections[bags.related].sum() / pooled.selections.sum()
-        chosen = pooled.times[bags.related].sum() / pooled.times.sum()
+    if shares := related_shares(bags, pooled):
+        chosen, in_pool = shares
         lines += [
             f"Related labels: {chosen:.1%} of the chosen bags, {in_pool:.1%} of the pool.",
             "",
@@ -150,9 +157,11 @@ def class_section(
     for place, row in enumerate(pooled.top(TOP_FOR_PEOPLE).tolist(), start=1):
         text = f"{place}. {_bag_link(bags, row, link)}"
         text += f", chosen {pooled.times[row]} of {pooled.selections[row]} times"
-        labels = bags.clips["labels"][row] if bags.clips is not None else []
         related = bags.related_classes or ()
-        shown = [f"**{escape(label)}**" if label in related else escape(label) for label in labels]
+        shown = [
+            f"**{escape(label)}**" if label in related else escape(label)
+            for label in bags.labels_of(row)
+        ]
         # Names of classes have commas.
         lines.append(text + (f": {'; '.join(shown)}" if shown else ""))
     if not pooled.times.any():
@@ -160,7 +169,7 @@ def class_section(
     return "\n".join(lines)
 
 
-def _bag_link(bags: ClassBags, row: int, link: Callable[[str, float], str] | None) -> str:
+def _bag_link(bags: ClassBags, row: int, link: Link | None) -> str:
     if bags.clips is None:
         draw = f" of draw {bags.draw[row]}" if (bags.draw != bags.draw[0]).any() else ""
         return f"bag {bags.bag[row]}{draw}"

@@ -1,18 +1,4 @@
-"""How strategies and numbers are written in tables and figures.
-
-A study is a plain dictionary:
-
-    name        of the study, as in file names
-    title       for people
-    classes     in the order to show
-    strategies  in the order to show
-    runs        {strategy: name of its run}; strategies of one run always choose the same bags
-    kind        of the data: "images", "clips" or "spectrograms"
-    baseline    the strategy the others are compared with
-    upper_bound the strategy that is no competitor because it has no budget (default "full")
-    reference   None, or {"source": ..., "values": {strategy: {class: {"ap": .., "roc_auc": ..}}}}
-    note        one sentence to print below the tables, or ""
-"""
+"""How numbers are written in tables and figures, and phrases that these share."""
 
 import math
 from collections.abc import Callable, Iterable

@@ -1,20 +1,41 @@
-"""Markdown."""
+"""Markdown.
+
+Not by the library tabulate, which makes each column two wider than its header and lets widths
+depend on whether wcwidth is installed.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+NAME, NUMBER, TEXT = "-", "-:", " - "
 
 
-def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table whose columns also line up as plain text."""
-    table = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = []
-    for first, *others in table:
-        cells = [first.ljust(widths[0])]
-        cells += [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
-        lines.append(f"| {' | '.join(cells)} |")
-    rule = "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])])
-    return "\n".join([lines[0], f"|{rule}|", *lines[1:], ""])
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *rules: str) -> str:
+    """A Markdown table, without a new line at its end.
+
+    Parameters
+    ----------
+    header : list of str
+        The columns' titles.
+    rows : list of lists of str
+        As many cells in each as there are titles.
+    *rules : str
+        What stands between a title and its cells: dashes, and a colon where cells are aligned to
+        the right. A single dash grows, and all cells of its column with it, so that the columns
+        also line up as plain text. By default the first column is `NAME` and the others `NUMBER`.
+    """
+    columns = []
+    for rule, *cells in zip(
+        rules or (NAME, *[NUMBER] * (len(header) - 1)), header, *rows, strict=True
+    ):
+        if rule.count("-") == 1:
+            width = max(map(len, cells))
+            align = str.rjust if rule.endswith(":") else str.ljust
+            cells = [align(cell, width) for cell in cells]
+            rule = rule.replace("-", "-" * (width + 3 - len(rule)))
+        title, *below = (f" {cell} " for cell in cells)
+        columns.append([title, rule, *below])
+    return "\n".join(f"|{'|'.join(line)}|" for line in zip(*columns, strict=True))
 
 
 def escape(text: str) -> str:
@@ -25,13 +46,3 @@ def escape(text: str) -> str:
     printable = "".join(sign if sign.isprintable() else " " for sign in text)
     escaped = re.sub(r"([\\`*_{}\[\]()<>#+!~&:@$.])", r"\\\1", " ".join(printable.split()))
     return escaped.replace("|", "&#124;")
-
-
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns also line up as plain text."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    rule = ["-" * width for width in widths]
-    return "\n".join(
-        f"| {' | '.join(text.ljust(width) for text, width in zip(row, widths, strict=True))} |"
-        for row in (header, rule, *rows)
-    )

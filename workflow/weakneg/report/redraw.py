@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from weakneg.analysis.metrics import read_metrics
 from weakneg.config.load import load_study
@@ -10,7 +11,6 @@ from weakneg.config.stages import ReportSettings
 from weakneg.config.subset import subset
 from weakneg.errors import UserError
 from weakneg.report import figures
-from weakneg.report.figures.selection import draw_selection
 from weakneg.report.tables import write_tables
 from weakneg.stages import command
 
@@ -53,15 +53,17 @@ def redraw(published: Path, target: Path) -> None:
         raise UserError(f"{published}: {error}") from error
     write_tables(published / "metrics.csv", settings, target / "tables")
 
-    def outputs(name: str) -> list[Path]:
-        files = [target / "figures" / f"{name}.{ending}" for ending in _FORMATS]
-        print(files[1], file=sys.stderr, flush=True)
-        return files
-
-    for name in figures.names():
-        if name in figures.READING_RUNS or (name in figures.OF_CLIPS and study.kind == "images"):
-            continue
-        figures.draw_figure(name, published / "metrics.csv", settings, outputs(name))
-    tables = [published / "tables" / f"selection_{part}.csv" for part in ("overlap", "turnover")]
-    if all(table.exists() for table in tables):
-        draw_selection(*tables, settings, outputs("selection"))
+    files = {
+        "metrics": published / "metrics.csv",
+        "overlap": published / "tables" / "selection_overlap.csv",
+        "turnover": published / "tables" / "selection_turnover.csv",
+    }
+    there: dict[str, Any] = {option: file for option, file in files.items() if file.exists()}
+    for name in figures.for_kind(settings["kind"]):
+        needed = figures.inputs(name)
+        if there.keys() >= set(needed):
+            outputs = [target / "figures" / f"{name}.{ending}" for ending in _FORMATS]
+            print(outputs[1], file=sys.stderr, flush=True)
+            figures.draw_figure(
+                name, settings, outputs, **{option: there[option] for option in needed}
+            )

@@ -1,8 +1,7 @@
 """The tables people read: Table 1 of the paper with intervals, comparisons, ranks and costs.
 
 The CSV files are tidy and hold every digit; they are also the numbers behind the figures. The
-Markdown ones are for people. The study is the plain dictionary that `weakneg.report.formatting`
-describes.
+Markdown ones are for people: blocks of text and tables.
 """
 
 from collections.abc import Callable
@@ -25,13 +24,7 @@ from weakneg.analysis.comparison import (
 from weakneg.analysis.intervals import CONFIDENCE, MEAN_OVER_CLASSES, intervals
 from weakneg.analysis.metrics import METRICS, MORE_METRICS, read_metrics, select_study
 from weakneg.analysis.runs import SECONDS
-from weakneg.analysis.study import (
-    distinct_strategies,
-    joint_name,
-    reference_value,
-    strategy_name,
-    upper_bound,
-)
+from weakneg.analysis.study import Study
 from weakneg.io.files import replace_when_whole
 from weakneg.report.formatting import (
     bootstrap_phrase,
@@ -70,22 +63,22 @@ def write_tables(metrics: Path, settings: Json[dict[str, Any]], folder: Path) ->
     UserError
         When the metrics lack a class, strategy or seed of the study.
     """
-    study = settings
-    metrics = select_study(read_metrics(metrics), study)
-    n_seeds = metrics["seed"].nunique()
+    study = Study.of(settings)
+    runs = select_study(read_metrics(metrics), study)
+    n_seeds = runs["seed"].nunique()
     cells = pd.concat(
-        [intervals(metrics, metric) for metric in (*METRICS, *MORE_METRICS)], ignore_index=True
+        [intervals(runs, metric) for metric in (*METRICS, *MORE_METRICS)], ignore_index=True
     )
     cells["reference"] = [
-        reference_value(study, row["strategy"], row["class"], row["metric"])
+        study.reference_value(row["strategy"], row["class"], row["metric"])
         for _, row in cells.iterrows()
     ]
-    sizes = class_sizes(metrics)
+    sizes = class_sizes(runs)
     comparisons, ranks, differences, trends = (
-        pd.concat([function(metrics, study, metric) for metric in METRICS], ignore_index=True)
+        pd.concat([function(runs, study, metric) for metric in METRICS], ignore_index=True)
         for function in (compare, average_ranks, paired_differences, size_trend)
     )
-    cost = costs(metrics, study)
+    cost = costs(runs, study)
 
     tables = {
         "table1": cells.join(sizes[["n_positive", "prevalence"]], on="class"),
@@ -103,20 +96,21 @@ def write_tables(metrics: Path, settings: Json[dict[str, Any]], folder: Path) ->
     for name, table in tables.items():
         with replace_when_whole(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
-    note = [f"{study['note']}\n"] if study["note"] else []
-    for name, parts in texts.items():
+    note = [study.note] if study.note else []
+    for name, blocks in texts.items():
         with replace_when_whole(folder / f"{name}.md") as temporary:
-            temporary.write_text("\n".join([*parts, *note]), encoding="utf-8", newline="\n")
+            text = "\n\n".join([*blocks, *note]) + "\n"
+            temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 # ---------------------------------------------------------------------------------------------
 # Table 1
 
 
-def _table1(cells: pd.DataFrame, sizes: pd.DataFrame, study: dict, n_seeds: int) -> list[str]:
+def _table1(cells: pd.DataFrame, sizes: pd.DataFrame, study: Study, n_seeds: int) -> list[str]:
     """Strategies in blocks of a few classes each or, of many classes, one table of their APs."""
     by_key = cells.set_index(["strategy", "class", "metric"])
-    competitors = [s for s in study["strategies"] if s != upper_bound(study)]
+    competitors = [s for s in study.strategies if s != study.upper_bound]
 
     def cell(strategy: str, class_name: str, metric: str) -> str:
         row = by_key.loc[(strategy, class_name, metric)]
@@ -133,27 +127,27 @@ def _table1(cells: pd.DataFrame, sizes: pd.DataFrame, study: dict, n_seeds: int)
             text += f" (paper {_published(row['reference'])})"
         return text
 
-    many = len(study["classes"]) > MOST_CLASSES_IN_BLOCKS
-    caption = f"{study['title']}: {'AP, ' if many else ''}{_over_seeds(n_seeds, 'mean')}"
+    many = len(study.classes) > MOST_CLASSES_IN_BLOCKS
+    caption = f"{study.title}: {'AP, ' if many else ''}{_over_seeds(n_seeds, 'mean')}"
     caption += f"; bold: the best of each {'class' if many else 'column'}"
-    if len(competitors) < len(study["strategies"]):
-        caption += f" apart from {strategy_name(upper_bound(study))}, the upper bound"
-    if cells["reference"].notna().any():
-        caption += f"; paper: {study['reference']['source']}"
+    if study.upper_bound in study.strategies:
+        caption += f" apart from {study.display_name(study.upper_bound)}, the upper bound"
+    if study.reference and cells["reference"].notna().any():
+        caption += f"; paper: {study.reference.source}"
     if not many:
-        return [f"{caption}.\n", *_blocks_of_classes(cell, study)]
+        return [f"{caption}.", *_blocks_of_classes(cell, study)]
     caption += (
         "; positives: positive training bags; prevalence: share of positive test bags. ROC-AUC,"
         " lift, F1 and g-mean are in table1.csv"
     )
-    return [f"{caption}.\n", _rows_of_classes(cell, sizes, study)]
+    return [f"{caption}.", _rows_of_classes(cell, sizes, study)]
 
 
-def _blocks_of_classes(cell: Callable[[str, str, str], str], study: dict) -> list[str]:
+def _blocks_of_classes(cell: Callable[[str, str, str], str], study: Study) -> list[str]:
     """A row per strategy; the mean over classes stands in the last columns of the last block."""
-    classes = [*study["classes"], MEAN_OVER_CLASSES]
+    classes = [*study.classes, MEAN_OVER_CLASSES]
     # The mean joins the last block of classes instead of standing alone.
-    starts = range(0, len(study["classes"]), CLASSES_PER_BLOCK)
+    starts = range(0, len(study.classes), CLASSES_PER_BLOCK)
     blocks = [classes[start : start + CLASSES_PER_BLOCK] for start in starts]
     if blocks[-1][-1] != MEAN_OVER_CLASSES:
         blocks[-1].append(MEAN_OVER_CLASSES)
@@ -165,26 +159,28 @@ def _blocks_of_classes(cell: Callable[[str, str, str], str], study: dict) -> lis
                 *(f"{escape(class_name)} {METRICS[metric]}" for class_name, metric in block),
             ],
             [
-                [strategy_name(strategy), *(cell(strategy, *column) for column in block)]
-                for strategy in study["strategies"]
+                [study.display_name(strategy), *(cell(strategy, *column) for column in block)]
+                for strategy in study.strategies
             ],
         )
         for block in columns
     ]
 
 
-def _rows_of_classes(cell: Callable[[str, str, str], str], sizes: pd.DataFrame, study: dict) -> str:
+def _rows_of_classes(
+    cell: Callable[[str, str, str], str], sizes: pd.DataFrame, study: Study
+) -> str:
     """A row per class and a column per run, of AP alone."""
-    strategies = list(distinct_strategies(study))
+    strategies = list(study.distinct)
     written = {
         name: [f"{size['n_positive']:,.0f}", percentage(size["prevalence"])]
         for name, size in sizes.iterrows()
     }
     return markdown_table(
-        ["Class", "Positives", "Prevalence", *(joint_name(study, s) for s in strategies)],
+        ["Class", "Positives", "Prevalence", *(study.joint_name(s) for s in strategies)],
         [
             [escape(name), *written.get(name, ["", ""]), *(cell(s, name, "ap") for s in strategies)]
-            for name in (*study["classes"], MEAN_OVER_CLASSES)
+            for name in (*study.classes, MEAN_OVER_CLASSES)
         ],
     )
 
@@ -193,17 +189,46 @@ def _rows_of_classes(cell: Callable[[str, str, str], str], sizes: pd.DataFrame, 
 # Comparisons
 
 
-def _win_counts(comparisons: pd.DataFrame, study: dict, n_seeds: int) -> list[str]:
-    baseline = strategy_name(study["baseline"])
+def _win_counts(comparisons: pd.DataFrame, study: Study, n_seeds: int) -> list[str]:
     if comparisons.empty:
         return [
-            f"{study['title']}: nothing to count, because a comparison needs the baseline"
-            f" {baseline} and one more strategy.\n"
+            f"{study.title}: nothing to count, because a comparison needs the baseline"
+            f" {study.display_name(study.baseline)} and one more strategy."
         ]
-    n_classes = len(study["classes"])
+
+    def with_clear(row: pd.Series, kind: str) -> str:
+        return f"{row[kind]} ({row[f'clear_{kind}']})" if n_seeds > 1 else str(row[kind])
+
+    blocks = [_win_counts_caption(comparisons, study, n_seeds)]
+    for metric, title in METRICS.items():
+        rows = [
+            [
+                study.joint_name(row["strategy"])
+                + (" (upper bound)" if row["strategy"] == study.upper_bound else ""),
+                with_clear(row, "wins")
+                + interval(row["wins_low"], row["wins_high"], "{:.0f}".format),
+                str(row["ties"]),
+                with_clear(row, "losses"),
+                p_value(row["sign_p"]),
+                p_value(row["sign_p_holm"]),
+                _mean_difference(row),
+                p_value(row["wilcoxon_p"]),
+                p_value(row["wilcoxon_p_holm"]),
+            ]
+            for _, row in comparisons[comparisons["metric"] == metric].iterrows()
+        ]
+        header = [title, "Better", "Tie", "Worse", "Sign p", "Holm"]
+        header += ["Mean difference", "Wilcoxon p", "Holm"]
+        blocks.append(markdown_table(header, rows))
+    return blocks
+
+
+def _win_counts_caption(comparisons: pd.DataFrame, study: Study, n_seeds: int) -> str:
+    n_classes = len(study.classes)
     caption = (
-        f"{study['title']}: number of classes (of {n_classes}) on which a strategy is better or"
-        f" worse than {baseline} by its {_over_seeds(n_seeds, 'mean difference', bounds=False)}"
+        f"{study.title}: number of classes (of {n_classes}) on which a strategy is better or"
+        f" worse than {study.display_name(study.baseline)} by its"
+        f" {_over_seeds(n_seeds, 'mean difference', bounds=False)}"
     )
     if n_seeds > 1:
         caption += (
@@ -217,44 +242,18 @@ def _win_counts(comparisons: pd.DataFrame, study: dict, n_seeds: int) -> list[st
         "; p: exact two-sided sign test and two-sided Wilcoxon signed-rank test over classes, ties"
         f" left out; Holm: the p before it, corrected for {competitors} comparisons"
     )
-    if upper_bound(study) in comparisons["strategy"].tolist():
-        caption += f" (not for {strategy_name(upper_bound(study))}, which is no competitor)"
-
-    def with_clear(row: pd.Series, kind: str) -> str:
-        return f"{row[kind]} ({row[f'clear_{kind}']})" if n_seeds > 1 else str(row[kind])
-
-    parts = []
-    for metric, title in METRICS.items():
-        rows = [
-            [
-                joint_name(study, row["strategy"])
-                + (" (upper bound)" if row["strategy"] == upper_bound(study) else ""),
-                with_clear(row, "wins")
-                + interval(row["wins_low"], row["wins_high"], "{:.0f}".format),
-                str(row["ties"]),
-                with_clear(row, "losses"),
-                p_value(row["sign_p"]),
-                p_value(row["sign_p_holm"]),
-                signed_number(row["difference"])
-                + interval(row["difference_low"], row["difference_high"], signed_number),
-                p_value(row["wilcoxon_p"]),
-                p_value(row["wilcoxon_p_holm"]),
-            ]
-            for _, row in comparisons[comparisons["metric"] == metric].iterrows()
-        ]
-        header = [title, "Better", "Tie", "Worse", "Sign p", "Holm"]
-        header += ["Mean difference", "Wilcoxon p", "Holm"]
-        parts.append(markdown_table(header, rows))
+    if study.upper_bound and study.upper_bound in comparisons["strategy"].tolist():
+        caption += f" (not for {study.display_name(study.upper_bound)}, which is no competitor)"
     low, high = chance_range(n_classes)
     enough, chance = chance_of_two_fifths(n_classes)
-    caption += (
-        f". For scale: of {n_classes} tosses of a fair coin, {low} to {high} are won at least 95%"
-        f" of the time, and 40% of them ({enough}) or more {100 * chance:.0f}% of the time."
+    return (
+        f"{caption}. For scale: of {n_classes} tosses of a fair coin, {low} to {high} are won at"
+        f" least 95% of the time, and 40% of them ({enough}) or more {100 * chance:.0f}% of the"
+        " time."
     )
-    return [f"{caption}\n", *parts]
 
 
-def _ranks(ranks: pd.DataFrame, study: dict) -> list[str]:
+def _ranks(ranks: pd.DataFrame, study: Study) -> list[str]:
     by_metric = {
         metric: ranks[ranks["metric"] == metric].set_index("strategy") for metric in METRICS
     }
@@ -272,19 +271,19 @@ def _ranks(ranks: pd.DataFrame, study: dict) -> list[str]:
     )
     rows = [
         [
-            joint_name(study, strategy),
+            study.joint_name(strategy),
             *(f"{table.loc[strategy, 'average_rank']:.2f}" for table in by_metric.values()),
         ]
         for strategy in first.index
     ]
-    return [f"{caption}\n", markdown_table(["Rank by", *METRICS.values()], rows)]
+    return [caption, markdown_table(["Rank by", *METRICS.values()], rows)]
 
 
-def _cost(cost: pd.DataFrame, study: dict, n_seeds: int) -> list[str]:
-    n_classes = len(study["classes"])
+def _cost(cost: pd.DataFrame, study: Study, n_seeds: int) -> list[str]:
+    n_classes = len(study.classes)
     caption = (
-        f"{study['title']}: AP on the test bags, its difference to"
-        f" {strategy_name(study['baseline'])}, and what the training took, on average over"
+        f"{study.title}: AP on the test bags, its difference to"
+        f" {study.display_name(study.baseline)}, and what the training took, on average over"
         f" {classes_phrase(n_classes)} and {seeds_phrase(n_seeds)}"
     )
     if n_classes > 1:
@@ -295,10 +294,9 @@ def _cost(cost: pd.DataFrame, study: dict, n_seeds: int) -> list[str]:
     )
     rows = [
         [
-            joint_name(study, row["strategy"]),
+            study.joint_name(row["strategy"]),
             number(row["ap"]),
-            signed_number(row["difference"])
-            + interval(row["difference_low"], row["difference_high"], signed_number),
+            _mean_difference(row),
             f"{row['bags_trained']:,.0f}",
             *(seconds(row[column]) for column in ("seconds", *SECONDS)),
         ]
@@ -306,11 +304,17 @@ def _cost(cost: pd.DataFrame, study: dict, n_seeds: int) -> list[str]:
     ]
     parts = [column.removeprefix("seconds_").capitalize() for column in SECONDS]
     header = ["Strategy", "AP", "Difference", "Bags", "Seconds", *parts]
-    return [f"{caption}\n", markdown_table(header, rows)]
+    return [caption, markdown_table(header, rows)]
 
 
 # ---------------------------------------------------------------------------------------------
 # Parts that tables share
+
+
+def _mean_difference(row: pd.Series) -> str:
+    """The difference to the baseline, with its interval."""
+    bounds = interval(row["difference_low"], row["difference_high"], signed_number)
+    return signed_number(row["difference"]) + bounds
 
 
 def _published(value: float) -> str:

@@ -12,6 +12,15 @@ from `generator`, a CPU generator whatever the device. Options are keyword-only,
 not apply says so by `IGNORES_BUDGET = True`. One that always chooses the bags of another says so by
 `SAME_CHOICE_AS = "<the other>"`: a study then has one run for both.
 
+What tables and figures call it and how figures draw it may stand in its file, too:
+
+    DISPLAY_NAME = "BADGE"
+    LOOK = {"colour": "#0072B2", "marker": "P", "dashes": [4, 1.5]}
+
+Marker and dashes (lengths of marks and gaps; without them the line is solid) are as matplotlib has
+them. By default a strategy goes by the name of its file and takes a look that no other has. Neither
+is part of what training depends on.
+
 A new file enters the configuration and the contract tests by itself. The functions here read the
 sources and import a strategy (and with it torch) only when it is loaded, so that checking a
 configuration is quick.
@@ -20,12 +29,14 @@ configuration is quick.
 import ast
 import importlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from weakneg import plugins
 
 _FOLDER = Path(__file__).parent
+_PARTS_OF_A_LOOK = {"colour", "marker", "dashes"}
 _TYPES = {kind.__name__: kind for kind in (bool, int, float, str)}
 
 
@@ -77,6 +88,43 @@ def ignores_budget(name: str) -> bool:
     return ignores
 
 
+def display_name(strategy: str, name: str) -> str:
+    """What people read for a strategy of a study.
+
+    Parameters
+    ----------
+    strategy : str
+        Name of the strategy's file.
+    name : str
+        Name that it has in results.
+
+    Returns
+    -------
+    str
+        What the file says, "BADGE"; for a variant such as badge_known "BADGE, known". Any other
+        name, or one whose file says nothing, stays as it is.
+    """
+    _check(strategy)
+    shown: str | None = plugins.constant(_FOLDER, strategy, "DISPLAY_NAME")
+    if shown and name == strategy:
+        return shown
+    if shown and name.startswith(f"{strategy}_"):
+        return f"{shown}, {name.removeprefix(f'{strategy}_').replace('_', ' ')}"
+    return name
+
+
+def look(strategy: str) -> dict[str, Any] | None:
+    """How figures draw the strategy: "colour", "marker", "dashes", as its file says, or None."""
+    _check(strategy)
+    found: dict[str, Any] | None = plugins.constant(_FOLDER, strategy, "LOOK")
+    if found is not None and not {"colour", "marker"} <= {*found} <= _PARTS_OF_A_LOOK:
+        raise TypeError(
+            f"LOOK of strategy {strategy!r} must have colour and marker, and may have dashes"
+        )
+    return found
+
+
+@cache  # a configuration asks many times of the same ones
 def _check(name: str) -> None:
     plugins.check_name(name, names(), "strategy")
 

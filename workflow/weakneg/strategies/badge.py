@@ -8,6 +8,9 @@ from torch import Tensor
 
 from weakneg.strategies.pool import Pool, Selection
 
+DISPLAY_NAME = "BADGE"
+LOOK = {"colour": "#0072B2", "marker": "P"}
+
 # Candidates per pass over the points: enough for a fast matrix product, few enough that most are
 # accepted.
 _BLOCK = 64

@@ -4,6 +4,8 @@ import torch
 
 from weakneg.strategies.pool import Pool, Selection, most_uncertain
 
+DISPLAY_NAME = "Entropy"
+LOOK = {"colour": "#56B4E9", "marker": "<", "dashes": [1, 1]}
 SAME_CHOICE_AS = "margin"
 
 

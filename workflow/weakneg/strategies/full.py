@@ -4,6 +4,8 @@ import torch
 
 from weakneg.strategies.pool import Pool, Selection
 
+DISPLAY_NAME = "Full set"
+LOOK = {"colour": "#000000", "marker": "D"}
 IGNORES_BUDGET = True
 
 

@@ -6,6 +6,9 @@ import torch
 
 from weakneg.strategies.pool import Pool, Selection, top_k
 
+DISPLAY_NAME = "Gradient embedding"
+LOOK = {"colour": "#D55E00", "marker": "s"}
+
 
 def select(
     pool: Pool,
@@ -18,8 +21,8 @@ def select(
 
     Where the last layer has a row for each class, it is that of class "positive": see `Scores`.
 
-    loss_label: for which label the loss is taken. Where the model averages the instances' logits, the
-    gradient is (p - y) h, with the embedding h and p = sigmoid(logit), and so
+    loss_label: for which label the loss is taken. Where the model averages the instances' logits,
+    the gradient is (p - y) h, with the embedding h and p = sigmoid(logit), and so
       "hypothesised"  y = [p > 1/2] makes it min(p, 1 - p) |h| long: uncertain bags;
       "known"         y = 0, for all of the pool is negative, makes it p |h| long: hard negatives.
     The default is "hypothesised", because equation 4 takes the loss at the predicted label, as

@@ -4,6 +4,9 @@ import torch
 
 from weakneg.strategies.pool import Pool, Selection, top_k
 
+DISPLAY_NAME = "KL (embedding)"
+LOOK = {"colour": "#009E73", "marker": "X", "dashes": [5, 1, 1, 1]}
+
 
 def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
     """The k bags of the smallest KL(softmax(h) || softmax(g)) in nats; score: -KL.

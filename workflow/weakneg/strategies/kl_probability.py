@@ -7,6 +7,9 @@ from torch.nn.functional import logsigmoid
 
 from weakneg.strategies.pool import Pool, Selection, top_k
 
+DISPLAY_NAME = "KL (probability)"
+LOOK = {"colour": "#E69F00", "marker": "p", "dashes": [3, 1, 1, 1, 1, 1]}
+
 
 def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
     """The k bags of the smallest KL(Bernoulli(p) || Bernoulli(q)) in nats; score: -KL.

@@ -4,6 +4,10 @@ import torch
 
 from weakneg.strategies.pool import Pool, Selection, most_uncertain
 
+DISPLAY_NAME = "Margin"
+# Least confidence, margin and entropy share a colour, since they choose the same bags.
+LOOK = {"colour": "#56B4E9", "marker": "^", "dashes": [1, 1]}
+
 
 def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
     """The k bags of the smallest margin between the two probabilities; score: -|logit|.

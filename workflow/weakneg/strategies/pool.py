@@ -19,8 +19,8 @@ class Scores:
 
     logits      (N,) the bag's logit, higher is more positive: p = sigmoid(logit)
     embeddings  (N, D) the input of the last layer, pooled over the bag
-    gradients   loss_label -> (N, G), the gradient of the bag's loss with respect to the last layer's
-                weights; `loss_label` says for which label the loss is taken: "known" (the bag's own) or
+    gradients   loss_label -> (N, G), the gradient of the bag's loss with respect to the last
+                layer's weights; for which label the loss is taken: "known" (the bag's own) or
                 "hypothesised" (the one the model finds more likely). Of a layer with a row for each
                 of the two classes only the row of class "positive" is there. The other is its
                 negative, so the full gradient is sqrt(2) times as long, and distances between

@@ -4,6 +4,9 @@ import torch
 
 from weakneg.strategies.pool import Pool, Selection
 
+DISPLAY_NAME = "Random"
+LOOK = {"colour": "#7A7A7A", "marker": "o", "dashes": [4, 1.5]}
+
 
 def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
     """k bags, uniformly without replacement; without scores.

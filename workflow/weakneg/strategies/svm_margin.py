@@ -5,6 +5,9 @@ from torch import Tensor
 
 from weakneg.strategies.pool import Pool, Selection, top_k
 
+DISPLAY_NAME = "SVM margin"
+LOOK = {"colour": "#CC79A7", "marker": "d", "dashes": [6, 1.5]}
+
 _PENALTY = 1.0  # C
 _TOLERANCE = 1e-10  # of the gradient's length, in units of that at the start
 _ROUNDING = 1e-14  # of the gradient's length, in units of the weights of all bags

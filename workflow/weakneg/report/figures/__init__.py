@@ -2,20 +2,25 @@
 
 One file each. A figure is a module of this folder that defines
 
-    def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure
+    INPUTS = ("metrics", "runs")
+    KINDS = ("clips", "spectrograms")
 
-`metrics` are the rows of the study, in its order; `runs` its (strategy, run folder) pairs, given to
-the figures that read them; `study` is the dictionary that `weakneg.report.formatting` describes.
-Equal inputs give equal bytes in every format: dates are left out of the files, SVG ids come from a
-fixed salt, and the fonts are matplotlib's own.
+    def draw(inputs: Inputs, study: Study) -> Figure
 
-`selection` is drawn from the tables of the audit, by a stage of its own.
+`INPUTS` are the options of `draw_figure` that it reads, out of metrics, runs, overlap, turnover,
+recordings, train_store, test_store and problems. `KINDS` are the kinds of data that it is for, by
+default all. A figure may also have a table, of numbers that stand in no other:
+
+    def table(inputs: Inputs, study: Study) -> pd.DataFrame
+
+A new file and its caption (workflow/report/<name>.rst) enter the workflow by themselves. Equal
+inputs give equal bytes in every format: dates are left out of the files, SVG ids come from a fixed
+salt, and the fonts are matplotlib's own.
 """
 
 import importlib
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Json
 
@@ -23,70 +28,111 @@ from weakneg import plugins
 from weakneg.errors import UserError
 from weakneg.stages import StrategyRun, stage
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-READING_RUNS = ["learning_curves"]  # the other figures need the metrics alone
-OF_CLIPS = ["class_size"]  # of images, all classes have about as many bags
+_FOLDER = Path(__file__).parent
+_KINDS = ("images", "clips", "spectrograms")
 
 
 def names() -> list[str]:
     """The names of all figures, in alphabetical order: the files here that define `draw`."""
-    return plugins.names(Path(__file__).parent, "draw")
+    return plugins.names(_FOLDER, "draw")
+
+
+def for_kind(kind: str) -> list[str]:
+    """The names of the figures that are for a kind of data: images, clips or spectrograms."""
+    return [name for name in names() if kind in plugins.constant(_FOLDER, name, "KINDS", _KINDS)]
+
+
+def inputs(name: str) -> tuple[str, ...]:
+    """The options of `draw_figure` that a figure reads, as its file says."""
+    found: tuple[str, ...] = plugins.constant(_FOLDER, name, "INPUTS")
+    return found
+
+
+def has_table(name: str) -> bool:
+    """Whether a figure has a table."""
+    return name in plugins.names(_FOLDER, "table")
 
 
 @stage
 def draw_figure(
     name: str,
-    metrics: Path,
     settings: Json[dict[str, Any]],
     outputs: list[Path],
+    *,
+    metrics: Path | None = None,
     runs: list[StrategyRun] | None = None,
+    overlap: Path | None = None,
+    turnover: Path | None = None,
+    recordings: Path | None = None,
+    train_store: Path | None = None,
+    test_store: Path | None = None,
+    problems: Path | None = None,
+    table: Path | None = None,
 ) -> None:
-    """Draw the figure `name` into each of `outputs` (.pdf, .png, .svg).
+    """Draw one figure of a study, in the format of every output's suffix.
+
+    A figure reads only some of the files: see `INPUTS` in its source.
 
     Parameters
     ----------
     name : str
-        Of the figure.
-    metrics : Path
-        The metrics of all runs.
+        Name of the figure: a file of workflow/weakneg/report/figures.
     settings : dict
         The study as it is reported.
     outputs : list of Path
-        The files of the figure.
+        Files to draw into: .pdf, .png, .svg.
+    metrics : Path
+        The metrics of the study's runs.
     runs : list of (str, Path)
-        Strategy and folder of each run, for the figures that read them.
+        The study's strategies and the folders of their runs, those of all classes.
+    overlap, turnover : Path
+        The tables selection_overlap.csv and selection_turnover.csv of the audit.
+    recordings : Path
+        The list of recordings.
+    train_store, test_store : Path
+        The feature stores.
+    problems : Path
+        The list of problems beside them.
+    table : Path
+        Where the figure's table goes, if it has one; numbers have three decimals.
 
     Raises
     ------
     UserError
-        For a figure or a format that does not exist, and for metrics or runs that lack a part of
-        the study.
+        For a figure or a format that does not exist, a file that is missing or damaged, and for
+        files that lack a part of the study.
     """
     # Imported here: asking for the names must not load matplotlib.
-    from weakneg.analysis.metrics import read_metrics, select_study
-
-    plugins.check_name(name, names(), "figure")
-    study = settings
-    rows = select_study(read_metrics(metrics), study)
-    module = importlib.import_module(f"{__name__}.{name}")
-    write_figure(lambda: module.draw(rows, runs or [], study), outputs)
-
-
-def write_figure(make: "Callable[[], Figure]", outputs: Sequence[str | Path]) -> None:
-    """Make a figure in the house style and write it into each of `outputs` (.pdf, .png, .svg).
-
-    Raises UserError for a format that does not exist.
-    """
+    from weakneg.analysis.study import Study
     from weakneg.io.files import replace_when_whole
+    from weakneg.report.figures.reading import Inputs
     from weakneg.report.figures.style import METADATA, house_style, settle
 
+    plugins.check_name(name, names(), "figure")
     for output in outputs:
-        if Path(output).suffix not in METADATA:
+        if output.suffix not in METADATA:
             raise UserError(f"{output}: a figure is written as one of {', '.join(METADATA)}.")
+    if table is not None and not has_table(name):
+        raise UserError(f"{table}: the figure {name} has no table: leave out --table.")
+    module = importlib.import_module(f"{__name__}.{name}")
+    study = Study.of(settings)
+    files = {
+        "metrics": metrics,
+        "overlap": overlap,
+        "turnover": turnover,
+        "recordings": recordings,
+        "train_store": train_store,
+        "test_store": test_store,
+        "problems": problems,
+    }
+    given = Inputs(study, runs or [], files)
+    if table is not None:
+        with replace_when_whole(table) as temporary:
+            module.table(given, study).to_csv(
+                temporary, index=False, float_format="%.3f", lineterminator="\n"
+            )
     with house_style():
-        figure = make()
+        figure = module.draw(given, study)
         settle(figure)
         for output in outputs:
             with replace_when_whole(output) as temporary:

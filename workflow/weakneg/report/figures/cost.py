@@ -1,21 +1,25 @@
 """What each strategy costs, in bags and in seconds, beside what it gains over the baseline."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from weakneg.analysis.comparison import costs
 from weakneg.analysis.runs import SECONDS
-from weakneg.analysis.study import strategy_name
+from weakneg.analysis.study import Study
+from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
     MUTED,
     canvas,
+    draw_mark,
+    guide_lines,
+    hide_left_axis,
     label_rows,
     legend_below,
+    round_ticks,
     rows_of,
     set_apart,
     signed,
@@ -30,16 +34,19 @@ from weakneg.report.formatting import (
     seeds_phrase,
 )
 
+INPUTS = ("metrics",)
+
 # In the order of an epoch; blue is what choosing adds to what training takes anyway.
 PARTS = dict(zip(SECONDS, ("#7FB2DD", "#0B4F8A", "#BDBDBD", "#E2E2E2"), strict=True))
 
 
-def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
-    """Draw the figure from the metrics of `study`."""
+def draw(inputs: Inputs, study: Study) -> Figure:
+    """Draw the figure."""
+    metrics = inputs.metrics
     table = costs(metrics, study).set_index("strategy")
     rows = rows_of(study, table.index)
-    n_classes, n_seeds = len(study["classes"]), metrics["seed"].nunique()
-    baseline = strategy_name(study["baseline"])
+    n_classes, n_seeds = len(study.classes), metrics["seed"].nunique()
+    baseline = study.display_name(study.baseline)
 
     subtitle = f"per class and seed, on average over {classes_phrase(n_classes)} and"
     subtitle += f" {seeds_phrase(n_seeds)}; seconds: {measured_on(table['devices'])}"
@@ -67,8 +74,7 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     clock.set_xlabel("seconds")
     for axes in (gain, bags, clock):
         set_apart(axes, rows, study)
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
+        hide_left_axis(axes)
     label_rows(gain, rows, study)
     legend_below(
         figure,
@@ -80,21 +86,25 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     return figure
 
 
-def _draw_gain(axes: Axes, table: pd.DataFrame, rows: dict[str, float], study: dict) -> None:
+def _draw_gain(axes: Axes, table: pd.DataFrame, rows: dict[str, float], study: Study) -> None:
     look = styles(study)
     axes.axvline(0, color=MUTED, linewidth=0.7, zorder=0)
     for strategy, y in rows.items():
-        row, colour = table.loc[strategy], look[strategy].colour
-        axes.hlines(y, row["difference_low"], row["difference_high"], color=colour, linewidth=1.3)
-        axes.plot(row["difference"], y, look[strategy].marker, color=colour, markersize=5)
+        row = table.loc[strategy]
+        bounds = (row["difference_low"], row["difference_high"])
+        draw_mark(axes, y, row["difference"], bounds, look[strategy])
     axes.margins(x=0.12)
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(signed))
-    axes.set_axisbelow(True)
-    axes.grid(axis="y", color="#EEEEEE", linewidth=0.5)
+    round_ticks(axes.xaxis, 5, signed)
+    guide_lines(axes, "y")
 
 
-def _draw_bars(axes: Axes, values: pd.Series, rows: dict[str, float], write, color=MUTED) -> None:
+def _draw_bars(
+    axes: Axes,
+    values: pd.Series,
+    rows: dict[str, float],
+    write: Callable[[float], str],
+    color: str = MUTED,
+) -> None:
     """Bars from zero, each with its value at its end."""
     axes.barh(list(rows.values()), [values[s] for s in rows], 0.62, color=color, linewidth=0)
     for strategy, y in rows.items():
@@ -108,5 +118,4 @@ def _draw_bars(axes: Axes, values: pd.Series, rows: dict[str, float], write, col
         )
     # The numbers need a quarter of the panel.
     axes.set_xlim(0, 1.25 * (values.max() or 1.0))
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(thousands))
+    round_ticks(axes.xaxis, 4, thousands)

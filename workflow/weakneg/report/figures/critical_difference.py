@@ -1,27 +1,41 @@
 """Average ranks over classes, and which of them differ (Demsar 2006, Fig. 1)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from weakneg.analysis.comparison import average_ranks
-from weakneg.report.figures.style import INK, MUTED, canvas, label, nothing_to_compare, styles
+from weakneg.analysis.study import Study
+from weakneg.report.figures.reading import Inputs
+from weakneg.report.figures.style import (
+    INK,
+    MUTED,
+    Style,
+    canvas,
+    label,
+    nothing_to_compare,
+    styles,
+)
 from weakneg.report.formatting import classes_phrase, p_value, seeds_phrase
 
+INPUTS = ("metrics",)
 LINE = 0.16  # inches between lines of the drawing
+FREE: dict[str, Any] = {"clip_on": False, "solid_capstyle": "butt"}
 
 
-def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
-    """Draw the figure from the metrics of `study`."""
+def draw(inputs: Inputs, study: Study) -> Figure:
+    """Draw the figure."""
+    metrics = inputs.metrics
     table = average_ranks(metrics, study, "ap")
     if len(table) < 2:
         return nothing_to_compare(study)
     ranks, critical = table["average_rank"].to_numpy(), table["critical_difference"][0]
     groups = groups_within(ranks, critical)
-    n_classes, n_seeds = len(study["classes"]), metrics["seed"].nunique()
-    style = styles(study)
+    n_classes, n_seeds = len(study.classes), metrics["seed"].nunique()
 
     subtitle = f"rank by average precision, {seeds_phrase(n_seeds)}, on {classes_phrase(n_classes)}"
     subtitle += "; a bar joins strategies that Nemenyi's test does not tell apart (95%)"
@@ -29,40 +43,53 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
         subtitle += (
             f"; Friedman test that all are equal: p {_with_relation(table['friedman_p'][0])}"
         )
-    left = (len(ranks) + 1) // 2
     # Names stand in two columns, the better half on the left.
     names = [label(study, strategy, 24) for strategy in table["strategy"]]
     tall = 1.7 if any("\n" in name for name in names) else 1.2
     depth = 1.2 + 0.7 * len(groups)
-    bottom = depth + tall * (left - 0.5)
+    bottom = depth + tall * ((len(ranks) + 1) // 2 - 0.5)
     figure = canvas(LINE * (bottom + 3.2), study, "average rank, 1 is best", subtitle)
     axes = figure.subplots()
     axes.set_axis_off()
-    last = len(ranks)
-    axes.set_xlim(1, last)
+    axes.set_xlim(1, len(ranks))
     axes.set_ylim(bottom, -3.2)
-    free = {"clip_on": False, "solid_capstyle": "butt"}
+    _draw_scale(axes, len(ranks), critical)
+    for level, (first, final) in enumerate(groups):
+        ends = [ranks[first] - 0.04, ranks[final] + 0.04]
+        axes.plot(ends, [0.6 + 0.7 * level] * 2, color=MUTED, linewidth=2.5, **FREE)
+    looks = [styles(study)[strategy] for strategy in table["strategy"]]
+    _draw_names(axes, ranks, names, looks, depth, tall)
+    return figure
 
-    axes.plot([1, last], [0, 0], color=INK, linewidth=0.8, **free)
+
+def _draw_scale(axes: Axes, last: int, critical: float) -> None:
+    """The ranks from 1 to the last, and above them the critical difference."""
+    axes.plot([1, last], [0, 0], color=INK, linewidth=0.8, **FREE)
     for rank in range(1, last + 1):
-        axes.plot([rank, rank], [0, -0.3], color=INK, linewidth=0.8, **free)
-        axes.text(rank, -0.5, rank, ha="center", va="bottom", fontsize=7)
+        axes.plot([rank, rank], [0, -0.3], color=INK, linewidth=0.8, **FREE)
+        axes.text(rank, -0.5, str(rank), ha="center", va="bottom", fontsize=7)
     reach = min(critical, last - 1)
     axes.plot([1, 1 + reach], [-2.2, -2.2], color=INK, linewidth=1.2, marker="|", clip_on=False)
     text = f"critical difference {critical:.2f}"
     axes.text(1 + reach / 2, -2.4, text, ha="center", va="bottom", fontsize=7)
-    for level, (first, final) in enumerate(groups):
-        ends = [ranks[first] - 0.04, ranks[final] + 0.04]
-        axes.plot(ends, [0.6 + 0.7 * level] * 2, color=MUTED, linewidth=2.5, **free)
-    for position, (strategy, rank, name) in enumerate(
-        zip(table["strategy"], ranks, names, strict=True)
-    ):
-        on_left = position < left
+
+
+def _draw_names(
+    axes: Axes,
+    ranks: np.ndarray,
+    names: Sequence[str],
+    looks: Sequence[Style],
+    depth: float,
+    tall: float,
+) -> None:
+    """A mark at each rank, and a line from it to its name, from `depth` on, each `tall` lines."""
+    last = len(ranks)
+    for position, (rank, name, look) in enumerate(zip(ranks, names, looks, strict=True)):
+        on_left = position < (last + 1) // 2
         # The outer ranks get the lower lines on the right, so that no two lines cross.
         y = depth + tall * (position if on_left else last - 1 - position)
-        look = style[strategy]
         edge = 1 - 0.02 * (last - 1) if on_left else last + 0.02 * (last - 1)
-        axes.plot([rank, rank, edge], [0, y, y], color=look.colour, linewidth=0.9, **free)
+        axes.plot([rank, rank, edge], [0, y, y], color=look.colour, linewidth=0.9, **FREE)
         axes.plot(rank, 0, look.marker, color=look.colour, markersize=5, mew=0, clip_on=False)
         axes.annotate(
             name,
@@ -75,7 +102,6 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
             linespacing=1.0,
             annotation_clip=False,
         )
-    return figure
 
 
 def groups_within(ranks: np.ndarray, critical: float) -> list[tuple[int, int]]:

@@ -1,22 +1,27 @@
 """Per-class difference to the baseline with its interval, one panel per strategy."""
 
-import itertools
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from weakneg.analysis.comparison import paired_differences
-from weakneg.analysis.study import strategy_name
+from weakneg.analysis.study import Study
+from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
     MUTED,
+    Style,
     canvas,
+    guide_lines,
+    hide_left_axis,
     label,
     label_below,
+    label_lowest,
     nothing_to_compare,
+    panel_grid,
+    round_ticks,
     rows_of,
     seeds_and_intervals,
     shorten,
@@ -24,16 +29,18 @@ from weakneg.report.figures.style import (
     styles,
 )
 
+INPUTS = ("metrics",)
 MANY_CLASSES = 20  # more of them stand in one row of panels, so that a class is one line
 
 
-def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
-    """Draw the figure from the metrics of `study`."""
+def draw(inputs: Inputs, study: Study) -> Figure:
+    """Draw the figure."""
+    metrics = inputs.metrics
     table = paired_differences(metrics, study, "ap")
     if table.empty:
         return nothing_to_compare(study)
     strategies = list(rows_of(study, table["strategy"].unique()))
-    classes, n_seeds = study["classes"], metrics["seed"].nunique()
+    classes, n_seeds = study.classes, metrics["seed"].nunique()
     style = styles(study)
 
     many = len(classes) > MANY_CLASSES
@@ -41,64 +48,64 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     n_rows = math.ceil(len(strategies) / n_columns)
     n_columns = math.ceil(len(strategies) / n_rows)
     row_height = 0.15 if n_rows == 1 or not many else 0.097
-    baseline = strategy_name(study["baseline"])
+    baseline = study.display_name(study.baseline)
+    limit, any_cut = _limit(table)
     subtitle = f"one point per class, {seeds_and_intervals(n_seeds)}"
     if n_seeds > 1:
         subtitle += ", paired by seed; filled where the interval excludes zero"
-    # With few seeds some intervals are far wider than any difference; those leave the panel.
-    bounds = table[["low", "high"]].abs().max(axis=1).fillna(0)
-    farthest = table["difference"].abs().max()
-    limit = max(2.5 * farthest, bounds.quantile(0.75))
-    if bounds.max() > limit:
-        subtitle += "; long ones are cut"
-    else:
-        limit = max(farthest, bounds.max()) or 1.0
-    limit *= 1.06
+    subtitle += "; long ones are cut" * any_cut
     figure = canvas(
         n_rows * (row_height * len(classes) + 0.5) + 0.35,
         study,
         f"difference in average precision to {baseline}",
         subtitle,
     )
-    grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
-    for axes, strategy in itertools.zip_longest(grid.flat, strategies):
-        if strategy is None:
-            axes.set_visible(False)
-            continue
+    grid = panel_grid(figure, len(strategies), n_columns, sharex=True, sharey=True)
+    for axes, strategy in zip(grid.flat, strategies, strict=False):
         of_strategy = table[table["strategy"] == strategy].set_index("class").loc[classes]
-        colour = style[strategy].colour
-        y = np.arange(len(classes))
-        axes.axvline(0, color=MUTED, linewidth=0.7, zorder=1)
-        axes.hlines(y, of_strategy["low"], of_strategy["high"], color=colour, linewidth=0.9)
-        axes.scatter(
-            of_strategy["difference"],
-            y,
-            s=10 if many else 13,
-            marker=style[strategy].marker,
-            facecolors=[colour if clear else "white" for clear in of_strategy["clear"]],
-            edgecolors=colour,
-            linewidths=0.7,
-            zorder=3,
-        )
+        _draw_points(axes, of_strategy, style[strategy], 10 if many else 13)
         # About 90 characters of bold print fill the width beside the class names.
         title = label(study, strategy, 92 // n_columns)
         axes.set_title(title, fontsize=6 if many else 7, fontweight="bold")
-        axes.set_axisbelow(True)
-        axes.grid(axis="y", color="#EEEEEE", linewidth=0.5)
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
+        guide_lines(axes, "y")
+        hide_left_axis(axes)
     first = grid[0, 0]
     first.set_xlim(-limit, limit)
     first.set_ylim(len(classes) - 0.4, -0.6)
     for axes in grid[:, 0]:
         names = [shorten(name, 40 if many else 26) for name in classes]
         axes.set_yticks(np.arange(len(classes)), names, fontsize=6 if many else 7)
-    ticks = 2 if n_columns > 5 else 4
-    first.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], symmetric=True))
-    first.xaxis.set_major_formatter(FuncFormatter(signed))
-    for column in range(n_columns):
-        # The last row may be shorter than the others: ticks go below the lowest panel.
-        lowest = [axes for axes in grid[:, column] if axes.get_visible()][-1]
-        lowest.tick_params(axis="x", labelbottom=True)
+    round_ticks(first.xaxis, 2 if n_columns > 5 else 4, signed, symmetric=True)
+    label_lowest(grid)
     label_below(figure, f"AP minus that of {baseline}")
     return figure
+
+
+def _limit(table: pd.DataFrame) -> tuple[float, bool]:
+    """Where the axis ends on both sides, and whether an interval leaves it there.
+
+    With few seeds some intervals are far wider than any difference.
+    """
+    bounds = table[["low", "high"]].abs().max(axis=1).fillna(0)
+    farthest = table["difference"].abs().max()
+    limit = max(2.5 * farthest, bounds.quantile(0.75))
+    if bounds.max() > limit:
+        return 1.06 * limit, True
+    return 1.06 * (max(farthest, bounds.max()) or 1.0), False
+
+
+def _draw_points(axes: Axes, table: pd.DataFrame, style: Style, size: float) -> None:
+    """A point for each class, with its interval."""
+    y = np.arange(len(table))
+    axes.axvline(0, color=MUTED, linewidth=0.7, zorder=1)
+    axes.hlines(y, table["low"], table["high"], color=style.colour, linewidth=0.9)
+    axes.scatter(
+        table["difference"],
+        y,
+        s=size,
+        marker=style.marker,
+        facecolors=[style.colour if clear else "white" for clear in table["clear"]],
+        edgecolors=style.colour,
+        linewidths=0.7,
+        zorder=3,
+    )

@@ -4,44 +4,58 @@ Each point is the mean over classes after one epoch, in y as in x. A run that st
 its best AP and its cost until the last epoch, so that each point averages the same runs.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 from scipy.optimize import isotonic_regression
 
 from weakneg.analysis.intervals import mean_interval
 from weakneg.analysis.runs import read_epochs, read_run
-from weakneg.analysis.study import distinct_strategies, strategy_name
+from weakneg.analysis.study import Study
 from weakneg.errors import UserError
-from weakneg.report.figures.style import AP_LIMITS, Style, canvas, label, logarithmic, plain, styles
+from weakneg.report.figures.reading import Inputs
+from weakneg.report.figures.style import (
+    AP_LIMITS,
+    Style,
+    canvas,
+    draw_curve,
+    epoch_axis,
+    guide_lines,
+    label,
+    logarithmic,
+    plain,
+    round_ticks,
+    styles,
+)
 from weakneg.report.formatting import measured_on, seeds_phrase
 
+INPUTS = ("metrics", "runs")
 
-def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
-    """Draw the figure from the metrics of `study` and the histories of its `runs`."""
-    curves = read_curves(runs, metrics, study)
+
+def draw(inputs: Inputs, study: Study) -> Figure:
+    """Draw the figure."""
+    metrics = inputs.metrics
+    curves = read_curves(inputs.runs, metrics, study)
     style = styles(study)
     n_epochs = max(len(curve.ap[0]) for curve in curves.values())
     stopped_early = any(curve.stopped_early for curve in curves.values())
     n_seeds = metrics["seed"].nunique()
     few = len(curves) <= 4
-    banded = [s for s in curves if n_seeds > 1 and (few or s == study["baseline"])]
+    banded = [s for s in curves if n_seeds > 1 and (few or s == study.baseline)]
 
     subtitle = seeds_phrase(n_seeds)
     if banded:
         subtitle += "; band: 95% interval over seeds"
-        subtitle += "" if few else f" of {strategy_name(study['baseline'])}"
+        subtitle += "" if few else f" of {study.display_name(study.baseline)}"
     if stopped_early:
         subtitle += "; runs that stopped early keep their best value and cost"
     subtitle += f"; seconds: {measured_on(metrics['device'])}"
-    n_classes = len(study["classes"])
+    n_classes = len(study.classes)
     what = "of the class" if n_classes == 1 else f"mean over {n_classes} classes"
     labels = [label(study, strategy, 20) for strategy in curves]
     lines = sum(1 + text.count("\n") for text in labels)
@@ -57,7 +71,7 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     for axes, quantity in zip(panels, ("epoch", "bags", "seconds"), strict=True):
         for strategy, curve in curves.items():
             mean, low, high = mean_interval(curve.ap)
-            x = getattr(curve, quantity).mean(axis=0)
+            x = curve._asdict()[quantity].mean(axis=0)
             look = style[strategy]
             # From the last epoch below the floor, so that the line enters through the axis.
             shown = slice(max(0, int(np.argmax(mean >= floor)) - 1), None)
@@ -65,30 +79,16 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
                 axes.fill_between(
                     x[shown], low[shown], high[shown], color=look.colour, alpha=0.2, linewidth=0
                 )
-            axes.plot(
-                x[shown],
-                mean[shown],
-                color=look.colour,
-                linestyle=look.line,
-                linewidth=1.2,
-                marker=look.marker,
-                markersize=3.5,
-                markeredgewidth=0,
-                markevery=max(1, math.ceil(n_epochs / 6)),
-            )
+            draw_curve(axes, x[shown], mean[shown], look, n_epochs)
     panels[0].set_ylabel("validation AP")
-    panels[0].set_xlabel("epoch")
-    panels[0].xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-    panels[0].xaxis.set_major_formatter("{x:.0f}")
+    epoch_axis(panels[0])
     panels[1].set_xlabel("bags trained on, per class")
     panels[2].set_xlabel("seconds spent, per class")
     for axes in panels[1:]:
         logarithmic(axes)
     for axes in panels:
-        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-        axes.yaxis.set_major_formatter(FuncFormatter(plain))
-        axes.set_axisbelow(True)
-        axes.grid(axis="y", color="#EEEEEE", linewidth=0.5)
+        round_ticks(axes.yaxis, 6, plain)
+        guide_lines(axes, "y")
     panels[0].set_ylim(floor, min(panels[0].get_ylim()[1], AP_LIMITS[1]))
     looks = [style[strategy] for strategy in curves]
     _label_ends(figure, panels[-1], [mean[-1] for mean in means.values()], labels, looks)
@@ -106,17 +106,17 @@ class Curve(NamedTuple):
 
 
 def read_curves(
-    runs: Sequence[tuple[str, str | Path]], metrics: pd.DataFrame, study: dict
+    runs: Sequence[tuple[str, str | Path]], metrics: pd.DataFrame, study: Study
 ) -> dict[str, Curve]:
-    """Read the histories of a study's runs, each run once, for each of `distinct_strategies`.
+    """Read the histories of a study's runs, each run once, for each distinct strategy.
 
     Raises UserError when a row of `metrics` has no folder.
     """
-    strategies = list(distinct_strategies(study))
+    strategies = list(study.distinct)
     tables = []
     for strategy, folder in runs:
         class_name = read_run(folder)["class"]
-        if class_name in study["classes"] and strategy in strategies:
+        if class_name in study.classes and strategy in strategies:
             history = read_epochs(folder)
             tables.append(history.assign(**{"class": class_name, "strategy": strategy}))
     keys = ["class", "strategy", "seed"]
@@ -128,7 +128,7 @@ def read_curves(
     if missing:
         class_name, strategy, seed = min(missing)
         raise UserError(
-            f"Study {study['name']}: no run folder holds the history of class {class_name!r},"
+            f"Study {study.name}: no run folder holds the history of class {class_name!r},"
             f" strategy {strategy!r}, seed {seed}; name the folders of all runs."
         )
 
@@ -178,7 +178,7 @@ def _label_ends(
     # The least squared displacement that keeps the labels apart and inside the panel.
     placed = isotonic_regression(targets - steps).x
     placed = np.clip(placed, 0, max(0, 1 - steps[-1])) + steps
-    frame = {"transform": axes.transAxes, "clip_on": False}
+    frame: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}
     for index, target, y in zip(order, targets, placed, strict=True):
         look = looks[index]
         axes.plot([1.0, 1.06], [target, y], color="#BBBBBB", linewidth=0.5, **frame)

@@ -1,14 +1,11 @@
 """Which negative bags the strategies chose: how far they agree, how often they change their choice.
 
-Drawn from the tables of the audit (`weakneg.report.audit`), not from metrics and runs, so it is no
-figure of `weakneg.report.figures.draw`. Left, the Jaccard index of each two strategies, mean over
-epochs; right, turnover and share of the pool used against epochs, over what random choices would
-give. A curve ends with the first of its trainings, so that each point averages the same ones.
+Left, the Jaccard index of each two strategies, mean over epochs; right, turnover and share of the
+pool used against epochs, over what random choices would give. A curve ends with the first of its
+trainings, so that each point averages the same ones.
 """
 
-import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,59 +13,38 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-from pydantic import Json
 
-from weakneg.analysis.study import distinct_strategies, upper_bound
-from weakneg.errors import UserError
-from weakneg.report.figures import write_figure
+from weakneg.analysis.study import Study
+from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
     CENTRED,
     FAINT,
     INK,
     Style,
     canvas,
+    draw_curve,
+    epoch_axis,
+    guide_lines,
     label,
     legend_below,
     plain,
+    round_ticks,
     styles,
 )
 from weakneg.report.formatting import classes_phrase, number, seeds_phrase
-from weakneg.stages import stage
+
+INPUTS = ("overlap", "turnover")
 
 AGREEMENT = LinearSegmentedColormap.from_list("agreement", ["#FFFFFF", "#A9CDEB", "#0B4F8A"])
-RANDOM = {"color": FAINT, "linewidth": 4, "solid_capstyle": "butt", "zorder": 0}
+RANDOM: dict[str, Any] = {"color": FAINT, "linewidth": 4, "solid_capstyle": "butt", "zorder": 0}
 PANELS = {"turnover": "new in a selection", "used": "share of the pool used"}
 
 
-@stage
-def draw_selection(
-    overlap: Path, turnover: Path, settings: Json[dict[str, Any]], outputs: list[Path]
-) -> None:
-    """Draw the figure into each of `outputs` (.pdf, .png, .svg), from two tables of the audit.
-
-    Parameters
-    ----------
-    overlap, turnover : Path
-        Tables of the audit.
-    settings : dict
-        The study as it is reported.
-    outputs : list of Path
-        The files of the figure.
-
-    Raises
-    ------
-    UserError
-        For a table that is missing or a format that does not exist.
-    """
-    tables = [_read(path) for path in (overlap, turnover)]
-    write_figure(lambda: selection(*tables, settings), outputs)
-
-
-def selection(overlap: pd.DataFrame, turnover: pd.DataFrame, study: dict) -> Figure:
-    """The figure, from the tables selection_overlap and selection_turnover of `study`."""
-    strategies = [s for s in distinct_strategies(study) if s != upper_bound(study)]
+def draw(inputs: Inputs, study: Study) -> Figure:
+    """Draw the figure."""
+    strategies = study.competitors
     headline = "which negatives the strategies choose"
+    overlap, turnover = inputs.overlap, inputs.turnover
     turnover = turnover[turnover["strategy"].isin(strategies)]
     if turnover.empty:
         return canvas(0.7, study, headline, "No strategy chose bags: there is nothing to show.")
@@ -78,7 +54,7 @@ def selection(overlap: pd.DataFrame, turnover: pd.DataFrame, study: dict) -> Fig
     kept = turnover[turnover["n"] == n_trainings]
     look = styles(study)
 
-    n_classes = len(study["classes"])
+    n_classes = len(study.classes)
     subtitle = f"mean over {classes_phrase(n_classes)} and {seeds_phrase(n_trainings // n_classes)}"
     if not overlap.empty:
         expected = number(_mean(overlap, "expected_jaccard"), 2)
@@ -142,36 +118,15 @@ def _draw_curves(axes: Axes, turnover: pd.DataFrame, measure: str, looks: dict[s
     axes.plot(expected.index, expected, **RANDOM)
     for strategy, look in looks.items():
         curve = turnover[turnover["strategy"] == strategy].dropna(subset=measure)
-        axes.plot(
-            curve["epoch"],
-            curve[measure],
-            color=look.colour,
-            linestyle=look.line,
-            linewidth=1.2,
-            marker=look.marker,
-            markersize=3.5,
-            markeredgewidth=0,
-            markevery=max(1, math.ceil(len(curve) / 6)),
-        )
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-    axes.xaxis.set_major_formatter("{x:.0f}")
+        draw_curve(axes, curve["epoch"], curve[measure], look, len(curve))
+    epoch_axis(axes)
     shown = turnover[[measure, f"expected_{measure}"]]
     top = shown.fillna(0).to_numpy().max(initial=0.1)  # one selection has no turnover
     axes.set_ylim(-0.02 * top, min(1.08 * top, 1.02))
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(plain))
-    axes.set_axisbelow(True)
-    axes.grid(axis="y", color="#EEEEEE", linewidth=0.5)
+    round_ticks(axes.yaxis, 6, plain)
+    guide_lines(axes, "y")
 
 
 def _mean(table: pd.DataFrame, column: str) -> float:
     """Mean over all classes, seeds and epochs, of means over classes and seeds."""
     return float((table[column] * table["n"]).sum() / table["n"].sum())
-
-
-def _read(path: str | Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; run the audit stage first.") from None

@@ -1,23 +1,28 @@
 """The house style: what figures look like, and the parts that they share.
 
-Colours are Okabe and Ito's (and Tol's for strategies beyond the paper's), which colour-blind people
-tell apart; each strategy also has a marker and a line style of its own, so that grey prints work.
+A strategy has the look that its file says. Those of the paper's are Okabe and Ito's colours, and
+those of others Tol's, which colour-blind people tell apart; each also has a marker and a line of
+its own, so that grey prints work.
 Nothing here touches pyplot or changes matplotlib's settings outside `house_style`.
 """
 
 import itertools
+import math
 import textwrap
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from weakneg.analysis.study import distinct_strategies, strategy_name, upper_bound
+from weakneg.analysis.study import Study
 from weakneg.report.formatting import number, seeds_phrase
 
 WIDTH = 7.1  # inches: the text width of a two-column page
@@ -25,7 +30,7 @@ AP_LIMITS = (-0.02, 1.02)
 """What an axis of average precision shows: the intervals of two seeds reach far beyond 0 and 1."""
 
 INK, MUTED, FAINT = "#222222", "#6B6B6B", "#D9D9D9"
-HOUSE_STYLE = {
+HOUSE_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "text.color": INK,
@@ -68,25 +73,12 @@ class Style(NamedTuple):
 
     colour: str
     marker: str
-    line: str | tuple
+    line: str | tuple[float, tuple[float, ...]]
 
 
-# Least confidence, margin and entropy choose the same bags of a binary model: one colour for them.
-STYLES = {
-    "full": Style("#000000", "D", "-"),
-    "random": Style("#7A7A7A", "o", (0, (4, 1.5))),
-    "least_confidence": Style("#56B4E9", "v", (0, (1, 1))),
-    "margin": Style("#56B4E9", "^", (0, (1, 1))),
-    "entropy": Style("#56B4E9", "<", (0, (1, 1))),
-    "gradient_embedding": Style("#D55E00", "s", "-"),
-    "badge": Style("#0072B2", "P", "-"),
-    "kl_embedding": Style("#009E73", "X", (0, (5, 1, 1, 1))),
-    "kl_probability": Style("#E69F00", "p", (0, (3, 1, 1, 1, 1, 1))),
-    "svm_margin": Style("#CC79A7", "d", (0, (6, 1.5))),
-}
 _MORE_COLOURS = ("#332288", "#882255", "#999933", "#117733", "#8C510A", "#44AA99", "#AA4499")
 _MORE_MARKERS = ("h", ">", "8", "*", "H")
-_MORE_LINES = ("-", (0, (2, 1)), (0, (5, 1, 1, 1)))
+_MORE_DASHES = ((), (2, 1), (5, 1, 1, 1))
 
 
 @contextmanager
@@ -98,40 +90,53 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def styles(study: dict) -> dict[str, Style]:
-    """Style of each strategy; those beyond the paper's take what is left, in study order."""
+def styles(study: Study) -> dict[str, Style]:
+    """Style of each strategy; those that have no look take what is left, in the study's order."""
     # Coprime lengths: 7 * 5 * 3 strategies before a combination comes again.
     more = map(
-        Style,
+        _style,
         itertools.cycle(_MORE_COLOURS),
         itertools.cycle(_MORE_MARKERS),
-        itertools.cycle(_MORE_LINES),
+        itertools.cycle(_MORE_DASHES),
     )
-    return {s: STYLES[s] if s in STYLES else next(more) for s in study["strategies"]}
+    return {
+        s: _style(**study.looks[s]) if s in study.looks else next(more) for s in study.strategies
+    }
 
 
-CENTRED = {"ha": "center", "va": "center_baseline"}
+def _style(colour: str, marker: str, dashes: Sequence[float] = ()) -> Style:
+    return Style(colour, marker, (0, tuple(dashes)) if dashes else "-")
 
 
-def canvas(height: float, study: dict, headline: str, subtitle: str) -> Figure:
+CENTRED: dict[str, Any] = {"ha": "center", "va": "center_baseline"}
+
+
+def canvas(height: float, study: Study, headline: str, subtitle: str) -> Figure:
     """An empty figure of the page's width with its titles above and the study's note below.
 
     height : in inches, of what is drawn; the lines of text come on top of it
     """
     above = textwrap.wrap(subtitle, 118)
-    below = textwrap.wrap(study["note"], 145)
+    below = textwrap.wrap(study.note, 145)
     top, bottom = 0.35 + 0.13 * len(above), 0.03 + (0.06 + 0.11 * len(below) if below else 0)
     height += top + bottom
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     rect = (0.005, bottom / height, 0.985, 1 - (top + bottom) / height)
-    figure.get_layout_engine().set(rect=rect, wspace=0.04)
-    title = shorten(study["title"], 34)
+    layout_of(figure).set(rect=rect, wspace=0.04)
+    title = shorten(study.title, 34)
     figure.text(
         0.012, 1 - 0.08 / height, f"{title}: {headline}", fontsize=9.5, fontweight="bold", va="top"
     )
     for size, lines, y in ((7.5, above, 1 - 0.27 / height), (6, below, (bottom - 0.05) / height)):
         figure.text(0.012, y, "\n".join(lines), fontsize=size, color=MUTED, va="top")
     return figure
+
+
+def layout_of(figure: Figure) -> ConstrainedLayoutEngine:
+    """What places the axes of a figure of `canvas`."""
+    layout = figure.get_layout_engine()
+    assert isinstance(layout, ConstrainedLayoutEngine)
+    return layout
 
 
 def legend_below(figure: Figure, *rows: Sequence[Artist]) -> None:
@@ -157,7 +162,7 @@ def label_below(figure: Figure, text: str) -> None:
 
 def _take_below(figure: Figure, inches: float) -> float:
     """Take a line off what the layout gives to the axes, at its bottom; returns where it is."""
-    layout, part = figure.get_layout_engine(), inches / figure.get_figheight()
+    layout, part = layout_of(figure), inches / figure.get_figheight()
     left, bottom, width, height = layout.get()["rect"]
     layout.set(rect=(left, bottom + part, width, height - part))
     return bottom
@@ -172,54 +177,122 @@ def settle(figure: Figure) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
-        axes.set_position([round(edge, 5) for edge in axes.get_position(original=True).bounds])
+        left, bottom, width, height = axes.get_position(original=True).bounds
+        axes.set_position((round(left, 5), round(bottom, 5), round(width, 5), round(height, 5)))
 
 
-def nothing_to_compare(study: dict, reason: str = "") -> Figure:
+def nothing_to_compare(study: Study, reason: str = "") -> Figure:
     """By default for the reason that there is one strategy."""
-    baseline = strategy_name(study["baseline"])
+    baseline = study.display_name(study.baseline)
     reason = (
         reason or f"A comparison needs the baseline {baseline} and one more strategy in the study."
     )
     return canvas(0.7, study, "nothing to compare", reason)
 
 
-def rows_of(study: dict, strategies: Collection[str]) -> dict[str, float]:
+def rows_of(study: Study, strategies: Collection[str]) -> dict[str, float]:
     """Height of each strategy's row, in study order; the upper bound comes last, set apart.
 
-    Strategies that share a run have one row: `strategies` are `distinct_strategies`.
+    Strategies that share a run have one row: `strategies` are distinct ones.
     """
-    competitors = [s for s in strategies if s != upper_bound(study)]
+    competitors = [strategy for strategy in strategies if strategy != study.upper_bound]
     rows = {strategy: float(y) for y, strategy in enumerate(competitors)}
-    if upper_bound(study) in strategies:
-        rows[upper_bound(study)] = len(rows) + (0.4 if rows else 0.0)
+    if study.upper_bound is not None and study.upper_bound in strategies:
+        rows[study.upper_bound] = len(rows) + (0.4 if rows else 0.0)
     return rows
 
 
-def label_rows(axes: Axes, rows: dict[str, float], study: dict) -> None:
+def label_rows(axes: Axes, rows: dict[str, float], study: Study) -> None:
     """Strategy names on the y axis, first on top."""
     axes.set_yticks(list(rows.values()), [label(study, s, 34) for s in rows], fontsize=8)
     axes.set_ylim(max(rows.values()) + 0.6, -0.6)
 
 
-def label(study: dict, strategy: str, length: int) -> str:
+def label(study: Study, strategy: str, length: int) -> str:
     """The name of a strategy in lines of at most `length`, with those that share its run."""
-    first, *others = (strategy_name(s) for s in distinct_strategies(study)[strategy])
+    first, *others = map(study.display_name, study.distinct[strategy])
     lines = two_lines(first, length).split("\n")
     for name in others:
         if len(lines[-1]) + len(f" = {name}") <= min(length, 20):
             lines[-1] += f" = {name}"
         else:
             lines += two_lines(f"= {name}", length).split("\n")
-    if strategy == upper_bound(study):
+    if strategy == study.upper_bound:
         lines.append("(upper bound)")
     return "\n".join(lines)
 
 
-def set_apart(axes: Axes, rows: dict[str, float], study: dict) -> None:
+def hide_left_axis(axes: Axes) -> None:
+    """Leave only the labels of an axis that is made of rows."""
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def set_apart(axes: Axes, rows: dict[str, float], study: Study) -> None:
     """A rule above the row of the upper bound."""
-    if upper_bound(study) in rows and len(rows) > 1:
-        axes.axhline(rows[upper_bound(study)] - 0.7, color=FAINT, linewidth=0.8, zorder=0)
+    if study.upper_bound in rows and len(rows) > 1:
+        axes.axhline(rows[study.upper_bound] - 0.7, color=FAINT, linewidth=0.8, zorder=0)
+
+
+def panel_grid(figure: Figure, n_panels: int, n_columns: int, **options: Any) -> np.ndarray:
+    """Axes in rows of `n_columns`; those of the last row that are not needed are invisible."""
+    n_rows = math.ceil(n_panels / n_columns)
+    grid: np.ndarray = figure.subplots(n_rows, n_columns, squeeze=False, **options)
+    for axes in grid.flat[n_panels:]:
+        axes.set_visible(False)
+    return grid
+
+
+def label_lowest(grid: np.ndarray) -> None:
+    """Number the x axis of the lowest panel of each column, though the last row may be shorter."""
+    for column in grid.T:
+        lowest = [axes for axes in column if axes.get_visible()][-1]
+        lowest.tick_params(axis="x", labelbottom=True)
+
+
+def draw_mark(
+    axes: Axes, y: float, value: float, bounds: tuple[float, float], style: Style
+) -> None:
+    """A value with its interval, in a row."""
+    axes.hlines(y, *bounds, color=style.colour, linewidth=1.3)
+    axes.plot(value, y, style.marker, color=style.colour, markersize=5)
+
+
+def draw_curve(axes: Axes, x: Sequence, y: Sequence, style: Style, n_epochs: int) -> None:
+    """A curve over epochs, on which a few marks say whose it is."""
+    axes.plot(
+        x,
+        y,
+        color=style.colour,
+        linestyle=style.line,
+        linewidth=1.2,
+        marker=style.marker,
+        markersize=3.5,
+        markeredgewidth=0,
+        markevery=max(1, math.ceil(n_epochs / 6)),
+    )
+
+
+def guide_lines(axes: Axes, axis: Literal["x", "y"]) -> None:
+    """Faint lines at the ticks of an axis, "x" or "y", behind what is drawn."""
+    axes.set_axisbelow(True)
+    axes.grid(axis=axis, color="#EEEEEE", linewidth=0.5)
+
+
+def round_ticks(
+    axis: Axis, most: int, write: Callable[[float, int], str] | None = None, **options: Any
+) -> None:
+    """At most so many steps between round numbers, written by `write`."""
+    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], **options))
+    if write is not None:
+        axis.set_major_formatter(FuncFormatter(write))
+
+
+def epoch_axis(axes: Axes) -> None:
+    """An x axis of epochs."""
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_formatter("{x:.0f}")
 
 
 def logarithmic(axes: Axes) -> None:

@@ -4,7 +4,7 @@ A panel for each metric, since they need not agree. With them what chance alone 
 of fair coins, as many as there are classes.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.artist import Artist
@@ -15,7 +15,8 @@ from matplotlib.patches import Patch
 
 from weakneg.analysis.comparison import chance_range, compare
 from weakneg.analysis.metrics import METRICS
-from weakneg.analysis.study import strategy_name
+from weakneg.analysis.study import Study
+from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
     CENTRED,
     INK,
@@ -29,6 +30,8 @@ from weakneg.report.figures.style import (
 )
 from weakneg.report.formatting import bootstrap_phrase, p_value, seeds_phrase
 
+INPUTS = ("metrics",)
+
 BETTER, BETTER_NOISE, TIE, WORSE_NOISE, WORSE = (
     "#0B4F8A",
     "#A9CDEB",
@@ -37,16 +40,17 @@ BETTER, BETTER_NOISE, TIE, WORSE_NOISE, WORSE = (
     "#B0440A",
 )
 COINS = "#ECECEC"
-WHISKER = {"color": INK, "linewidth": 0.9, "marker": "|", "markersize": 4}
+WHISKER: dict[str, Any] = {"color": INK, "linewidth": 0.9, "marker": "|", "markersize": 4}
 
 
-def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
-    """Draw the figure from the metrics of `study`."""
+def draw(inputs: Inputs, study: Study) -> Figure:
+    """Draw the figure."""
+    metrics = inputs.metrics
     tables = {metric: compare(metrics, study, metric) for metric in METRICS}
     if any(table.empty for table in tables.values()):
         return nothing_to_compare(study)
     tables = {metric: table.set_index("strategy") for metric, table in tables.items()}
-    n_classes, n_seeds = len(study["classes"]), metrics["seed"].nunique()
+    n_classes, n_seeds = len(study.classes), metrics["seed"].nunique()
     rows = rows_of(study, list(tables["ap"].index))
 
     subtitle = f"{seeds_phrase(n_seeds)}; each bar counts all classes"
@@ -56,7 +60,7 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
     figure = canvas(
         0.34 * (max(rows.values()) + 1) + 0.8,
         study,
-        f"number of classes improved over {strategy_name(study['baseline'])}",
+        f"number of classes improved over {study.display_name(study.baseline)}",
         subtitle,
     )
     panels = figure.subplots(1, len(METRICS), sharex=True, sharey=True)
@@ -75,7 +79,7 @@ def draw(metrics: pd.DataFrame, runs: Sequence, study: dict) -> Figure:
         axes.axvline(0, color=INK, linewidth=0.8, zorder=0.5)
         axes.spines[["left", "bottom"]].set_visible(False)
         axes.set_title(f"by {METRICS[metric]}", fontweight="bold", pad=14)
-        header = {"color": MUTED, "fontsize": 7}
+        header: dict[str, Any] = {"color": MUTED, "fontsize": 7}
         coins = f"chance: {low} to {high}" if low < high else f"chance: {low}"
         for x in (-(low + high) / 2, (low + high) / 2):
             axes.text(x, 1.02, coins, ha="center", transform=axes.get_xaxis_transform(), **header)
@@ -124,7 +128,7 @@ def _bar(axes: Axes, y: float, row: pd.Series, reach: float) -> None:
             va="center_baseline",
             fontweight="bold",
         )
-    beside = {"transform": axes.get_yaxis_transform(), "va": "center_baseline"}
+    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center_baseline"}
     # The upper bound is no competitor, so its p is not corrected.
     corrected = row["sign_p_holm"] if pd.notna(row["sign_p_holm"]) else row["sign_p"]
     axes.text(1.02, y, p_value(corrected), **beside)
@@ -140,13 +144,13 @@ def _key(n_seeds: int, n_classes: int) -> list[list[Artist]]:
             "better, within noise": BETTER_NOISE,
             "clearly better": BETTER,
         }
-    patches = [
+    patches: list[Artist] = [
         Patch(facecolor=colour, edgecolor="#B5B5B5" if colour == TIE else "none", label=text)
         for text, colour in verdicts.items()
     ]
-    chance = [Patch(facecolor=COINS, label=f"95% of what {n_classes} tosses of a fair coin give")]
+    coins = f"95% of what {n_classes} tosses of a fair coin give"
+    chance: list[Artist] = [Patch(facecolor=COINS, label=coins)]
     if n_classes > 1:
-        chance.append(
-            Line2D([], [], label=f"classes won, {bootstrap_phrase(n_classes, n_seeds)}", **WHISKER)
-        )
+        won = f"classes won, {bootstrap_phrase(n_classes, n_seeds)}"
+        chance.append(Line2D([], [], label=won, **WHISKER))
     return [patches, chance]

@@ -1,0 +1,41 @@
+"""The figure of gains and costs."""
+
+import numpy as np
+import pytest
+from drawn import drawn, figure_of, lines, many_classes, texts
+
+from weakneg.analysis.comparison import costs
+from weakneg.analysis.metrics import read_metrics
+from weakneg.analysis.study import Study
+from weakneg.report.figures.style import styles
+
+
+class TestCost:
+    def test_bars_add_up_to_the_costs(self):
+        metrics, study = many_classes()
+        figure = drawn("cost", metrics, study)
+        gain, bags, clock = figure.axes
+        table = costs(metrics, study).set_index("strategy")
+        rows = ["random", "badge", "margin", "full"]
+        np.testing.assert_allclose(
+            [bar.get_width() for bar in bags.patches], table.loc[rows, "bags_trained"]
+        )
+        ends = [bar.get_x() + bar.get_width() for bar in clock.patches]
+        parts = table.filter(regex="seconds_").loc[rows].cumsum(axis=1)
+        np.testing.assert_allclose(ends[:-4], parts.to_numpy().T.ravel())
+        points = [x for x, _ in lines(gain, styles(study)["badge"].colour)]
+        assert points == [[table.loc["badge", "difference"]]]
+        labels = [label.get_text() for label in gain.get_yticklabels()]
+        assert labels == ["Random", "BADGE", "Margin = Entropy", "Full set\n(upper bound)"]
+
+    @pytest.mark.parametrize("name", ["cost", "learning_curves"])
+    def test_seconds_of_several_machines_are_said_to_be(self, toy, name):
+        metrics_csv, runs, settings = toy
+        metrics, study = read_metrics(metrics_csv), Study.of(settings)
+        one = " ".join(texts(figure_of(name, metrics, study, runs)))
+        metrics.loc[3, "device"] = "cuda: B"
+        two = " ".join(texts(figure_of(name, metrics, study, runs)))
+        assert "seconds: on cpu" in one
+        assert "on different machines, so not to be compared (cpu, cuda: B)" in " ".join(
+            two.split()
+        )
