@@ -9,6 +9,7 @@ from synthetic import settings_of, study_of
 from weakneg.analysis.intervals import MEAN_OVER_CLASSES
 from weakneg.analysis.study import Study
 from weakneg.config.load import load_study
+from weakneg.config.stages import ReportSettings
 
 SHARED = {
     "full": "full",
@@ -21,18 +22,18 @@ SHARED = {
 
 def test_it_is_what_the_configuration_gives():
     configured = load_study("cifar10_known_label")
-    study = Study.of(json.loads(json.dumps(configured.report_settings())))
+    study = Study.of(json.loads(json.dumps(ReportSettings.of(configured).model_dump())))
     assert (study.name, study.title, study.kind) == (configured.name, configured.title, "images")
     assert study.strategies == configured.strategy_names
     assert study.display_name("badge_known") == "BADGE, known"
     assert study.display_name("random") == "Random"
     assert {*study.looks} == {"full", "random"} & {*study.strategies}, "variants differ from it"
     assert not study.of_clips
-    assert Study.of(load_study("soundscapes").report_settings()).of_clips
+    assert Study.of(ReportSettings.of(load_study("soundscapes")).model_dump()).of_clips
 
 
 def test_published_numbers_come_with_their_source():
-    study = Study.of(load_study("cifar10").report_settings())
+    study = Study.of(ReportSettings.of(load_study("cifar10")).model_dump())
     assert study.reference
     assert study.reference.source
     strategy, by_class = next(iter(study.reference.values.items()))
