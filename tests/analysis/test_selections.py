@@ -113,7 +113,7 @@ def test_a_manifest_that_lacks_the_draw_is_named(made):
 @pytest.mark.parametrize(
     ("old", "new", "match"),
     [
-        ("bag,id", "bag,name", " has no column id; its columns are bag, id, start"),
+        ("bag,id", "bag,name", " has no column id, it needs bag, id, start"),
         ("1000,", "one,", ", line 2: invalid literal .* 'one'; list the clips again"),
         ("10.000", "soon", ", line 3: could not convert string to float: 'soon'; list"),
         ("Animal", "Animals", " has no clip of the class 'Animal': list the clips again"),
