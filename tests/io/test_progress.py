@@ -83,6 +83,14 @@ def test_on_a_terminal_a_bar_grows(clock, capsys, monkeypatch):
     assert bars[-1].endswith("\n")
 
 
+def test_a_bar_is_never_longer_than_a_line(clock, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "50")
+    with Progress("a" * 100, 4, "recordings") as progress:
+        progress.add(4)
+    assert len(capsys.readouterr().err.removesuffix("\x1b[K\n")) == len("\r") + 49
+
+
 @pytest.mark.parametrize("on_terminal", [True, False])
 def test_after_an_error_nothing_more_is_counted(clock, capsys, monkeypatch, on_terminal):
     monkeypatch.setattr("sys.stderr.isatty", lambda: on_terminal)

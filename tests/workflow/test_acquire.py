@@ -79,7 +79,7 @@ class Project(Workspace):
 
     def __init__(self, folder: Path, data: Path):
         super().__init__(folder)
-        self.edit("workflow/weakneg/config.py", "SHARD_SIZE = 500", "SHARD_SIZE = 4")
+        self.edit("workflow/weakneg/config/source.py", "SHARD_SIZE = 500", "SHARD_SIZE = 4")
         (folder / "workflow/weakneg/datasets/clips.py").write_text(textwrap.dedent(DATASET))
         for split, ids in (("train", TRAIN), ("test", TEST)):
             lines = [f'{clip}, 3.000, 5.000, "/m/{"dog" if n % 2 else "cat"}"' for n, clip in

@@ -1,1 +1,1 @@
-"""Sound: from audio files to feature stores of log-mel spectrograms."""
+"""Sound: lists of recordings, their audio files, and shards of log-mel spectrograms."""

@@ -102,7 +102,7 @@ class AudioFile:
         self.seconds = max(self._stop - self._first, 0) / rate
 
     def read(self, offset: float, seconds: float) -> Sound:
-        """`seconds` of sound, `offset` seconds behind the beginning of the part, or what is left.
+        """`seconds` of sound, `offset` seconds after the beginning of the part, or what is left.
 
         Raises AudioError when there is none, when the file is damaged there, when samples are NaN
         or beyond all measure, and when the sound is silent.

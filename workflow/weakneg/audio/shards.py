@@ -1,16 +1,16 @@
-"""Stage: from the audio files of a shard to its log-mel spectrograms.
+"""From the audio files of a shard to its log-mel spectrograms.
 
 A shard is an HDF5 file of the features of some hundred recordings, n clips in the order of the
 list:
 
 - `x` (n, T, F): float16, log-mel spectrograms (see `weakneg.audio.mel`); one chunk per clip. Rows
-  behind the sound are 0, as in PSLA.
+  after the sound are 0, as in PSLA.
 - `length` (n,): int64, rows that hold sound
 - `id` (n,): text; that of the recording, or `<id>@<seconds>` of a clip that was cut from it
 - `recording` (n,): text, id of the recording
 - `start`, `end` (n,): float64, seconds from the beginning of the listed part of the recording
 - `level` (n,), `peak` (n,): float32, see `weakneg.audio.decode.Sound`
-- `waveform` (n, S): int16, where the settings ask for it; 32767 is full scale, 0 behind the sound
+- `waveform` (n, S): int16, where the settings ask for it; 32767 is full scale, 0 after the sound
 - `sum`, `sum_of_squares`, `count`: float64 and int64, over all numbers of `x` that hold sound
 - `problems` (m, 3): text, rows of recording or clip, problem, consequence
 
@@ -170,7 +170,7 @@ def _write_shard(
 
 
 class _Rows:
-    """A data set that grows, a chunk each row; 0 behind rows that are shorter."""
+    """A data set that grows, a chunk each row; shorter rows are filled with 0."""
 
     def __init__(self, file: h5py.File, name: str, shape: tuple[int, ...], dtype: type):
         self._data = file.create_dataset(

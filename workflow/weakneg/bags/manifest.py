@@ -40,7 +40,7 @@ CLIP_COLUMNS = ("bag", "id", "start", "instances", "labels")
 GROUP_COLUMN = "group"
 LABEL_SEPARATOR = ";"
 
-_AGAIN = "correct it, or draw the bags again"
+_AGAIN = "draw the bags again, or correct it"
 
 
 def write_manifest(path: str | os.PathLike, draws: Mapping[int, Bags]) -> None:
@@ -145,7 +145,7 @@ def manifest_lines(
     """Where it stands, and the values by column, of every line of a manifest; at least one."""
     lines = list(read_table(path, columns, _AGAIN))
     if not lines:
-        raise UserError(f"{path} has no bags: {_AGAIN}.")
+        raise UserError(f"{path} has no bags: draw them again.")
     return lines
 
 

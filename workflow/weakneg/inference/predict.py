@@ -207,7 +207,7 @@ def _frame_rows(
     for frame, score in enumerate(scores.frame[number]):
         row = frame * step
         if row >= len(piece.clip.log_mel):
-            break  # behind the sound
+            break  # after the sound
         centre = (row * log_mel.shift_samples + log_mel.frame_samples / 2) / log_mel.sample_rate
         part = "" if scores.part is None else _decimal(scores.part[number, frame])
         time = _decimal(piece.start + centre)

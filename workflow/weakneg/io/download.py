@@ -80,7 +80,7 @@ def _receive(url: str, part: Path) -> str | None:
     try:
         response = urlopen(Request(url, headers=headers), timeout=_STALLED_SECONDS)
     except HTTPError as error:
-        if error.code == 416:  # there is nothing behind it, and why is anyone's guess
+        if error.code == 416:  # there is nothing after it, and why is anyone's guess
             _delete(part)
             raise ConnectionError("what an earlier try left is not a part of the file") from error
         raise

@@ -1,5 +1,6 @@
 """How far a job is, on the error stream: one kind of line, or of bar, for all that take a while."""
 
+import shutil
 import sys
 import threading
 import time
@@ -77,7 +78,7 @@ class Progress:
         if kind is None and unsaid and (self._reported or self._even_if_quick):
             self._report()
         if self._bar and self._reported is not None:
-            print(file=sys.stderr)  # what comes next is not said behind the bar
+            print(file=sys.stderr)  # what comes next has a line of its own
 
     def add(self, units: int = 1, parts: int = 0) -> None:
         """Count what was done since the last call."""
@@ -95,7 +96,8 @@ class Progress:
             print(text, file=sys.stderr, flush=True)
             return
         bar = "#" * (_BAR * self.done // self._total) if self._total else ""
-        print(f"\r[{bar:.<{_BAR}}] {text}\x1b[K", end="", file=sys.stderr, flush=True)
+        line = f"[{bar:.<{_BAR}}] {text}"[: shutil.get_terminal_size().columns - 1]  # not two lines
+        print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
     def _text(self, seconds: float) -> str:
         of_total = "" if self._total is None else f" of {self._number(self._total)}"

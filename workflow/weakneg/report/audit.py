@@ -28,6 +28,7 @@ from weakneg.analysis.selection_measures import (
 from weakneg.analysis.selections import bags_of_classes, selections_of_seeds
 from weakneg.analysis.study import Study
 from weakneg.datasets import Dataset
+from weakneg.io.csv import write_frame
 from weakneg.io.files import replace_when_whole
 from weakneg.report.audit_text import audit_text, class_section
 from weakneg.stages import StrategyRun, stage
@@ -109,8 +110,7 @@ def audit_selections(
         "most_selected": pd.DataFrame(rows, columns=most_selected.COLUMNS),
     }
     for name, table in tables.items():
-        with replace_when_whole(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, lineterminator="\n")
+        write_frame(folder / f"{name}.csv", table)
     with replace_when_whole(folder / "selection.md") as temporary:
         text = audit_text(by_pair, by_strategy, sections, study)
         temporary.write_text(text, encoding="utf-8", newline="\n")

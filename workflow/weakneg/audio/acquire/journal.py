@@ -1,4 +1,4 @@
-"""What could not be had, remembered so that it is not asked for again and again."""
+"""What is not available, remembered so that it is not asked for again and again."""
 
 import json
 import os
