@@ -11,7 +11,8 @@ from xdist.scheduler import LoadFileScheduling
 SHARING = [
     *("tests/workflow/test_cache.py", "tests/workflow/test_edits.py"),
     *("tests/workflow/test_psla.py", "tests/workflow/test_travel.py"),
-    *("tests/workflow/test_workflow.py", "tests/workspace/test_status.py"),
+    *("tests/workflow/test_workflow.py", "tests/workspace/test_accept.py"),
+    "tests/workspace/test_status.py",
 ]
 
 

@@ -133,7 +133,7 @@ def test_an_empty_or_missing_manifest_of_clips_is_named(clips):
     choose_dogs(clips)
     path = clips.manifests[0]
     path.write_text("bag,id,start,instances,labels\n")
-    one_line(clips, rf"^{path} has no bags: correct it, or draw the bags again")
+    one_line(clips, rf"^{path} has no bags: draw them again")
     path.unlink()
     one_line(
         clips,

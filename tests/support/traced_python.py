@@ -1,6 +1,6 @@
 """Stands in for `python` in the jobs of a workflow: notes what of the package a stage runs.
 
-    traced_python.py <file to add a line to> -m weakneg <stage> ... --code <hash> <entry> ...
+    traced_python.py <file to add a line to> -m weakneg <stage> ... --code <hash> <stage> ...
 
 The line is JSON: the arguments behind --code, and of every function that began after the stage's
 own: its file and the line where it starts.
@@ -24,8 +24,10 @@ def main() -> None:
     if not code:
         runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
         return
-    module, _, entry = code[1].partition(":")
-    file = module.replace(".", os.sep)  # of the entry, without its ending
+    from weakneg.stages import entry as entry_of  # as the job itself will
+
+    module, _, entry = entry_of(code[1]).partition(":")
+    file = module.replace(".", os.sep)  # of the stage, without its ending
     ran: set[tuple[str, int]] = set()
 
     def begins(frame, event, argument):

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from workspace import ROOT, Workspace
 
+from weakneg.stages import entry
 from weakneg.workspace.fingerprint import explain
 
 CIFAR = "cifar-10-batches-py"
@@ -69,12 +70,12 @@ def test_all_that_a_stage_runs_is_in_its_fingerprint(finished):
     stages, missing = set(), set()
     for line in finished.traces.read_text().splitlines():
         trace = json.loads(line)
-        entry, *plugins = trace["code"]
-        stages.add(entry)
-        covered = explain(entry, plugins)
+        stage, *plugins = trace["code"]
+        stages.add(stage)
+        covered = explain(entry(stage), plugins)
         ran = {definition(*place) for place in trace["ran"]}
-        assert entry in ran
-        missing |= {(entry, each) for each in ran - set(covered)}
+        assert entry(stage) in ran
+        missing |= {(stage, each) for each in ran - set(covered)}
     assert len(stages) > 8
     assert missing == set()
 

@@ -9,6 +9,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,6 +117,16 @@ def _count(number: int, noun: str) -> str:
 # ----------------------------------------------------------------------------- asking Snakemake
 def _plan(studies: Sequence[str], settings: Sequence[str]) -> list[Job]:
     """All jobs behind the studies, targets left out, in the order of the workflow."""
+    with planned(studies, settings) as (dag, jobs):
+        return [_job(dag, job) for job in jobs]
+
+
+@contextmanager
+def planned(studies: Sequence[str], settings: Sequence[str]) -> Iterator[tuple[Any, list[Any]]]:
+    """Snakemake's own graph of a dry run, and its jobs in the order of the workflow, no targets.
+
+    Raises UserError when Snakemake cannot plan what it is asked for.
+    """
     from snakemake.api import SnakemakeApi
     from snakemake.cli import parse_config
     from snakemake.exceptions import RuleException, WorkflowError
@@ -144,9 +155,9 @@ def _plan(studies: Sequence[str], settings: Sequence[str]) -> list[Job]:
                     raise UserError(f"there is no study {study}: see workflow/studies.")
             dag = workflow.dag(DAGSettings(targets=set(studies), force_incomplete=True))
             dag.execute_workflow(executor="dryrun")
-            planned = workflow._workflow.dag
-            levels = [sorted(level, key=str) for level in planned.toposorted()]
-            return [_job(planned, job) for level in levels for job in level if not job.rule.norun]
+            graph = workflow._workflow.dag
+            levels = [sorted(level, key=str) for level in graph.toposorted()]
+            yield graph, [job for level in levels for job in level if not job.rule.norun]
     except (WorkflowError, RuleException, ValueError) as error:
         raise UserError(" ".join(str(error).split())) from error
 
@@ -160,14 +171,14 @@ def _job(dag: Any, job: Any) -> Job:
     return Job(
         study=study,
         rule=job.rule.name,
-        strategy=wildcards.get("strategy"),
-        why=_why(dag, job) if dag.needrun(job) else None,
+        strategy=wildcards.get("run"),
+        why=why(dag, job) if dag.needrun(job) else None,
         seconds=record.endtime - record.starttime if ran else None,
         run=run,
     )
 
 
-def _why(dag: Any, job: Any) -> str:
+def why(dag: Any, job: Any) -> str:
     """What makes a job run, in words; "" when it only follows others."""
     reason, records = dag.reason(job), dag.workflow.persistence
     words = []
@@ -233,9 +244,10 @@ def _code_words(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
         yield "the code changed"
         return
     words = []
+    kept = _places(old) & _places(new)  # what only moved
     for part in sorted(old.keys() | new.keys()):
-        if old.get(part) != new.get(part):
-            module, _, name = part.partition(":")
+        module, _, name = part.partition(":")
+        if old.get(part) != new.get(part) and (name, old.get(part, new.get(part))) not in kept:
             if not name:  # a package and its pins
                 words.append(f"{old.get(part, 'nothing')} -> {new.get(part, 'nothing')}")
                 continue
@@ -244,6 +256,11 @@ def _code_words(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
     # A definition that came or went is followed by one that uses it, which says more.
     changed = [f"{word} changed" if "->" not in word else word for word in words]
     yield _some(changed)
+
+
+def _places(parts: Mapping[str, str]) -> set[tuple[str, str]]:
+    """Definitions by name and hash, wherever they stand."""
+    return {(part.partition(":")[2], digest) for part, digest in parts.items()}
 
 
 def _differences(old: Any, new: Any, key: str) -> Iterator[str]:
