@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from weakneg.analysis.runs import BY_SEED, COUNTS, SECONDS, read_epochs, read_parquet, read_run
 from weakneg.analysis.study import Study
 from weakneg.errors import UserError
-from weakneg.io.files import replace_when_whole
+from weakneg.io.csv import write_frame
 from weakneg.stages import StrategyRun, stage
 
 COLUMNS = [
@@ -163,8 +163,7 @@ def collect_metrics(runs: list[StrategyRun], output: Path) -> None:
         ignore_index=True,
     )
     _refuse_duplicates(metrics, output)
-    with replace_when_whole(output) as temporary:
-        metrics.to_csv(temporary, index=False, lineterminator="\n")
+    write_frame(output, metrics)
 
 
 def read_metrics(path: str | Path, needed: Sequence[str] = COLUMNS) -> pd.DataFrame:

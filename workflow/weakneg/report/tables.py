@@ -25,6 +25,7 @@ from weakneg.analysis.intervals import CONFIDENCE, MEAN_OVER_CLASSES, intervals
 from weakneg.analysis.metrics import METRICS, MORE_METRICS, read_metrics, select_study
 from weakneg.analysis.runs import SECONDS
 from weakneg.analysis.study import Study
+from weakneg.io.csv import write_frame
 from weakneg.io.files import replace_when_whole
 from weakneg.report.formatting import (
     bootstrap_phrase,
@@ -94,8 +95,7 @@ def write_tables(metrics: Path, settings: Json[dict[str, Any]], folder: Path) ->
         "cost": _cost(cost, study, n_seeds),
     }
     for name, table in tables.items():
-        with replace_when_whole(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, lineterminator="\n")
+        write_frame(folder / f"{name}.csv", table)
     note = [study.note] if study.note else []
     for name, blocks in texts.items():
         with replace_when_whole(folder / f"{name}.md") as temporary:

@@ -104,6 +104,7 @@ def draw_figure(
     """
     # Imported here: asking for the names must not load matplotlib.
     from weakneg.analysis.study import Study
+    from weakneg.io.csv import write_frame
     from weakneg.io.files import replace_when_whole
     from weakneg.report.figures.reading import Inputs
     from weakneg.report.figures.style import METADATA, house_style, settle
@@ -127,10 +128,7 @@ def draw_figure(
     }
     given = Inputs(study, runs or [], files)
     if table is not None:
-        with replace_when_whole(table) as temporary:
-            module.table(given, study).to_csv(
-                temporary, index=False, float_format="%.3f", lineterminator="\n"
-            )
+        write_frame(table, module.table(given, study), "%.3f")
     with house_style():
         figure = module.draw(given, study)
         settle(figure)
