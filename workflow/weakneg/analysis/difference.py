@@ -66,11 +66,11 @@ def differences(before: Path, now: Path, tolerance: float = 0.0) -> str:
         files = [{"": path} for found in files for path in found.values()]
     lines = []
     for study in sorted(files[0].keys() | files[1].keys()):
-        sides = [found.get(study) for found in files]
-        if None in sides:
-            lines.append(f"{study}: only in {(now, before)[sides[1] is None]}")
+        old, new = (found.get(study) for found in files)
+        if old is None or new is None:
+            lines.append(f"{study}: only in {before if new is None else now}")
             continue
-        found = _of_study(*map(_read, sides), sides, tolerance)
+        found = _of_study(old, new, tolerance)
         lines += [f"{study}:", *found] if study and found else found
     return "\n".join(lines)
 
@@ -96,16 +96,16 @@ def _read(path: Path) -> pd.DataFrame:
     return metrics.set_index(_KEY)
 
 
-def _row(key: Iterable) -> str:
+def _row(key: Iterable[object]) -> str:
     class_name, strategy, seed = key
     return f"{class_name}, {strategy}, seed {seed}"
 
 
-def _of_study(
-    before: pd.DataFrame, now: pd.DataFrame, names: list[Path], tolerance: float
-) -> list[str]:
+def _of_study(old_path: Path, new_path: Path, tolerance: float) -> list[str]:
+    """What to say of one study; nothing when no metric differs."""
+    before, now = _read(old_path), _read(new_path)
     lines = []
-    for name, frame, other in ((names[0], before, now), (names[1], now, before)):
+    for name, frame, other in ((old_path, before, now), (new_path, now, before)):
         alone = frame.index.difference(other.index, sort=False)
         lines += _shortened([f"only in {name}: {_row(key)}" for key in alone])
     both = before.index.intersection(now.index, sort=False)

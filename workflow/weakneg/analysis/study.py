@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weakneg.analysis.intervals import MEAN_OVER_CLASSES
+
+if TYPE_CHECKING:
+    from weakneg.datasets import DataKind
 
 
 class Reference(NamedTuple):
@@ -32,9 +35,8 @@ class Study:
         `dataclasses.replace`.
     runs : mapping
         Strategy -> name of its run. Strategies of one run always choose the same bags.
-    kind : str
-        What the features are of: "images", which are put into bags; or "clips" or "spectrograms",
-        each of which is a bag.
+    kind : {"images", "clips", "spectrograms"}
+        What the data set consists of. Images are put into bags, each clip is a bag.
     baseline : str
         The strategy that the others are compared with.
     upper_bound : str, optional
@@ -54,7 +56,7 @@ class Study:
     classes: list[str]
     strategies: list[str]
     runs: Mapping[str, str]
-    kind: str
+    kind: "DataKind"
     baseline: str
     upper_bound: str | None = None
     reference: Reference | None = None
@@ -64,7 +66,7 @@ class Study:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Study":
-        """The study that the configuration gives as `report_settings`."""
+        """The study of `weakneg.config.stages.ReportSettings`, as a mapping."""
         reference = settings.get("reference")
         return cls(**{**settings, "reference": reference and Reference(**reference)})
 

@@ -268,7 +268,7 @@ class ReportSettings(Section):
     note: str
     upper_bound: str | None  # the strategy without a budget
     display_names: dict[str, str]  # strategy -> what people read
-    looks: dict[str, list]  # strategy -> colour, marker and line, where its file says them
+    looks: dict[str, dict[str, Any]]  # strategy -> colour, marker, dashes, where its file says them
 
     @classmethod
     def of(cls, study: "Study") -> "ReportSettings":
@@ -290,7 +290,7 @@ class ReportSettings(Section):
             },
             # A variant must not look like the strategy itself.
             looks={
-                choice.name: list(look)
+                choice.name: look
                 for choice in study.strategies
                 if choice.name == choice.strategy and (look := strategies.look(choice.strategy))
             },

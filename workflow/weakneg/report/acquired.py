@@ -71,13 +71,14 @@ def survivors(recordings: Iterable[Recording], ok: Iterable[str]) -> list[Surviv
     ok : ids of the recordings that could be had
     """
     there = set(ok)
-    listed, had = Counter(), Counter()
+    listed: Counter[tuple[str, str]] = Counter()  # by class and split
+    had: Counter[tuple[str, str]] = Counter()
     for recording in recordings:
         for label in recording.labels:
             listed[label, recording.split] += 1
             had[label, recording.split] += recording.id in there
     order = sorted(listed, key=lambda key: (key[0], SPLITS.index(key[1])))
-    return [Survivors(*key, listed[key], had[key]) for key in order]
+    return [Survivors(name, split, listed[name, split], had[name, split]) for name, split in order]
 
 
 def _summary(

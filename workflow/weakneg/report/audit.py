@@ -5,8 +5,6 @@ What is measured stands in `weakneg.analysis.selection_measures` and
 selections of the warm-up are left out, since they are random whatever the strategy.
 """
 
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from weakneg.analysis.study import Study
 from weakneg.datasets import Dataset
 from weakneg.io.csv import write_frame
 from weakneg.io.files import replace_when_whole
+from weakneg.io.progress import Progress
 from weakneg.report.audit_text import audit_text, class_section
 from weakneg.stages import StrategyRun, stage
 
@@ -84,23 +83,19 @@ def audit_selections(
         bags_of_classes(manifests, study, related),
         strict=True,
     )
-    for position, ((class_name, of_class), bags) in enumerate(classes, start=1):
-        start = time.perf_counter()
-        counts = {strategy: Counts(len(bags)) for strategy in of_class}
-        for seed, selections in selections_of_seeds(of_class, bags):
-            training = {"class": class_name, "seed": seed}
-            pairs += [training | frame for frame in overlaps(selections)]
-            selected += [training | frame for frame in turnovers(selections, bags)]
-            for strategy, chosen in selections.items():
-                counts[strategy].add(chosen)
-        rows += most_selected.most_selected(class_name, bags, counts, link)
-        sections.append(class_section(class_name, bags, pooled(counts.values(), len(bags)), link))
-        print(
-            f"class {position}/{len(study.classes)}  {class_name}"
-            f"  {time.perf_counter() - start:.1f} s",
-            file=sys.stderr,
-            flush=True,
-        )
+    with Progress("auditing", len(study.classes), "classes") as progress:
+        for (class_name, of_class), bags in classes:
+            counts = {strategy: Counts(len(bags)) for strategy in of_class}
+            for seed, selections in selections_of_seeds(of_class, bags):
+                training = {"class": class_name, "seed": seed}
+                pairs += [training | frame for frame in overlaps(selections)]
+                selected += [training | frame for frame in turnovers(selections, bags)]
+                for strategy, chosen in selections.items():
+                    counts[strategy].add(chosen)
+            rows += most_selected.most_selected(class_name, bags, counts, link)
+            scored = pooled(counts.values(), len(bags))
+            sections.append(class_section(class_name, bags, scored, link))
+            progress.add()
 
     by_pair = by_training(pairs, OVERLAP_COLUMNS, study)
     by_strategy = by_training(selected, TURNOVER_COLUMNS, study)
