@@ -64,12 +64,3 @@ def test_the_citation_and_the_changelog_have_the_version_of_the_package():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
     assert f"\n## {version} - " in (ROOT / "CHANGELOG.md").read_text()
-
-
-def test_rules_draw_the_figures_that_the_library_has():
-    from weakneg.report import figures
-
-    rules = (ROOT / "workflow" / "rules" / "common.smk").read_text()
-    listed = re.search(r"^FIGURES = \[(.*?)\]", rules, re.MULTILINE | re.DOTALL)[1]
-    of_metrics = [name for name in figures.names() if "metrics" in figures.inputs(name)]
-    assert sorted(re.findall(r'"(\w+)"', listed)) == of_metrics

@@ -137,7 +137,7 @@ def test_an_empty_or_missing_manifest_of_clips_is_named(clips):
     path.unlink()
     one_line(
         clips,
-        rf"^{path} cannot be read \(No such file or directory\): correct it, or draw the bags",
+        rf"^{path} cannot be read \(No such file or directory\): draw the bags again, or",
     )
     clips.manifests = []
     one_line(clips, r"^Study made: 0 manifests are named where it has 1; name .* all clips\.$")

@@ -9,7 +9,7 @@ from synthetic import settings_of, study_of
 from weakneg.analysis.intervals import MEAN_OVER_CLASSES
 from weakneg.analysis.study import Study
 from weakneg.config.load import load_study
-from weakneg.config.stages import ReportSettings
+from weakneg.config.stages import FigureSettings
 from weakneg.strategies import look
 
 SHARED = {
@@ -23,7 +23,7 @@ SHARED = {
 
 def reported(name):
     """A study of workflow/studies, as a stage of the report gets it."""
-    return Study.of(json.loads(ReportSettings.of(load_study(name)).text()))
+    return Study.of(json.loads(FigureSettings.of(load_study(name)).text()))
 
 
 def test_it_is_what_the_configuration_gives():

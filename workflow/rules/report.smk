@@ -109,7 +109,7 @@ for figure in figures.names():
             runs=of_results("run_pairs") if "runs" in wanted else [],
             outputs=lambda _, output: [file for file in output if not file.endswith(".csv")],
             table=lambda _, output: [file for file in output if file.endswith(".csv")],
-            settings=of_results("report"),
+            settings=of_results("figure_settings"),
             code=checked(code, "draw_figure", [f"figures.{figure}"]),
         shell:
             "python -m weakneg draw_figure --name {params.figure} {params.inputs}"

@@ -7,7 +7,9 @@ line reads them back.
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import Field
 
 from weakneg import strategies
 from weakneg.config.classes import class_names
@@ -268,10 +270,9 @@ class ReportSettings(Section):
     note: str
     upper_bound: str | None  # the strategy without a budget
     display_names: dict[str, str]  # strategy -> what people read
-    looks: dict[str, dict[str, Any]]  # strategy -> colour, marker, dashes, where its file says them
 
     @classmethod
-    def of(cls, study: "Study") -> "ReportSettings":
+    def of(cls, study: "Study") -> Self:
         unbounded = [c.name for c in study.strategies if strategies.ignores_budget(c.strategy)]
         return cls(
             name=study.name,
@@ -288,14 +289,25 @@ class ReportSettings(Section):
                 choice.name: strategies.display_name(choice.strategy, choice.name)
                 for choice in study.strategies
             },
-            # A variant must not look like the strategy itself.
-            looks={
-                choice.name: look
-                for choice in study.strategies
-                if choice.name == choice.strategy and (look := strategies.look(choice.strategy))
-            },
         )
 
     def text(self) -> str:
         """The settings as JSON, for the command line."""
         return canonical(self.model_dump())
+
+
+class FigureSettings(ReportSettings):
+    """What figures read: the report's settings, and how strategies look."""
+
+    # strategy -> colour, marker and dashes, where its file says them
+    looks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, study: "Study") -> Self:
+        looks = {
+            choice.name: look
+            for choice in study.strategies
+            # A variant must not look like the strategy itself.
+            if choice.name == choice.strategy and (look := strategies.look(choice.strategy))
+        }
+        return super().of(study).model_copy(update={"looks": looks})

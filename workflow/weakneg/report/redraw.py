@@ -7,7 +7,7 @@ from typing import Any
 
 from weakneg.analysis.metrics import read_metrics
 from weakneg.config.load import load_study
-from weakneg.config.stages import ReportSettings
+from weakneg.config.stages import FigureSettings
 from weakneg.config.subset import subset
 from weakneg.errors import UserError
 from weakneg.report import figures
@@ -48,7 +48,7 @@ def redraw(published: Path, target: Path) -> None:
     study = load_study(provenance["study"])
     classes, strategies = ([*metrics[name].unique()] for name in ("class", "strategy"))
     try:
-        settings = ReportSettings.of(subset(study, classes, strategies, None)).model_dump()
+        settings = FigureSettings.of(subset(study, classes, strategies, None)).model_dump()
     except ValueError as error:
         raise UserError(f"{published}: {error}") from error
     write_tables(published / "metrics.csv", settings, target / "tables")

@@ -12,7 +12,7 @@ from pathlib import Path
 from weakneg import datasets
 from weakneg.audio.status_table import digest_of_sound
 from weakneg.config.source import POLITENESS, SHARD_SIZE
-from weakneg.config.stages import ReportSettings, StageSettings, canonical
+from weakneg.config.stages import FigureSettings, ReportSettings, StageSettings, canonical
 from weakneg.config.study import Study
 from weakneg.datasets import Dataset
 from weakneg.report import figures
@@ -203,6 +203,11 @@ class Results:
     def report(self) -> str:
         """The study as the report reads it, as JSON."""
         return ReportSettings.of(self.study).text()
+
+    @cached_property
+    def figure_settings(self) -> str:
+        """The study as figures read it, as JSON."""
+        return FigureSettings.of(self.study).text()
 
     @property
     def audit_code(self) -> list[str]:
