@@ -57,8 +57,8 @@ from weakneg.training.data import BagData
 from weakneg.training.loop import train_seed
 from weakneg.training.run import _save
 
-AUDIOSET_CLIPS = audioset.SPLIT_SIZES["train"]
-AUDIOSET_COUNTS = sorted(audioset.TRAINING_COUNTS, reverse=True)[:40]
+AUDIOSET_CLIPS = audioset.DATASET.split_sizes["train"]
+AUDIOSET_COUNTS = sorted(audioset.DATASET.training_counts, reverse=True)[:40]
 POSITIVES = {"small": 127, "median": 250, "large": 6013}
 SHARD = 500  # clips
 PARTS = ("limits", "loading", "runs", "psla", "scoring", "streaming", "together")
