@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -31,7 +32,8 @@ class Bags:
     @property
     def mask(self) -> np.ndarray:
         """(B, M) bool: True where `instances` holds a row, False where it is padding."""
-        return self.instances != PADDING
+        mask: np.ndarray = self.instances != PADDING
+        return mask
 
     def __len__(self) -> int:
         return len(self.bag)
@@ -40,7 +42,7 @@ class Bags:
 def draw(
     positive: np.ndarray,
     bag_size: int,
-    label_density: str | float,
+    label_density: Literal["uniform"] | float,
     seed: int | Sequence[int],
 ) -> Bags:
     """Draw bags of `bag_size` instances, each instance in at most one bag.

@@ -42,8 +42,10 @@ LABEL_SEPARATOR = ";"
 
 _AGAIN = "draw the bags again, or correct it"
 
+_Row = tuple[int, int, float, list[int]]  # bag, label, density, instances
 
-def write_manifest(path: str | os.PathLike, draws: Mapping[int, Bags]) -> None:
+
+def write_manifest(path: str | os.PathLike[str], draws: Mapping[int, Bags]) -> None:
     """Write the draws of one class and split to the CSV file `path`, whole or not at all."""
     with table_writer(path, COLUMNS) as writer:
         for draw, bags in draws.items():
@@ -59,7 +61,7 @@ def write_manifest(path: str | os.PathLike, draws: Mapping[int, Bags]) -> None:
                 writer.writerow((draw, bag, label, density, rows))
 
 
-def read_manifest(path: str | os.PathLike, n_instances: int) -> dict[int, Bags]:
+def read_manifest(path: str | os.PathLike[str], n_instances: int) -> dict[int, Bags]:
     """The draws of the manifest at `path`, whose store has `n_instances` instances.
 
     Bags keep the order of the file.
@@ -68,7 +70,7 @@ def read_manifest(path: str | os.PathLike, n_instances: int) -> dict[int, Bags]:
     the column holds, a bag occurs twice in a draw, or an instance is out of range or occurs twice
     in a draw.
     """
-    rows: dict[int, list[tuple]] = {}
+    rows: dict[int, list[_Row]] = {}
     seen: dict[int, tuple[set[int], set[int]]] = {}
     for where, values in manifest_lines(path, COLUMNS):
         try:
@@ -78,12 +80,13 @@ def read_manifest(path: str | os.PathLike, n_instances: int) -> dict[int, Bags]:
         except ValueError as error:
             raise UserError(f"{where}: {error}.") from error
         bags_seen, instances_seen = seen.setdefault(draw, (set(), set()))
-        _check_row(where, bag, label, density, instances, n_instances, bags_seen, instances_seen)
-        rows.setdefault(draw, []).append((bag, label, density, instances))
+        row = (bag, label, density, instances)
+        _check_row(where, row, n_instances, bags_seen, instances_seen)
+        rows.setdefault(draw, []).append(row)
     return {draw: _bags(drawn) for draw, drawn in rows.items()}
 
 
-def read_bags(path: str | os.PathLike, store: Store, class_name: str) -> dict[int, Bags]:
+def read_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> dict[int, Bags]:
     """The draws of the manifest at `path`, with the labels of a class; clips are one draw, 0.
 
     Raises UserError as `read_manifest` does, and as it does for a manifest of clips.
@@ -93,11 +96,15 @@ def read_bags(path: str | os.PathLike, store: Store, class_name: str) -> dict[in
     return {0: _clip_bags(path, store, class_name)}
 
 
-def _clip_bags(path: str | os.PathLike, store: Store, class_name: str) -> Bags:
+def _clip_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> Bags:
+    assert store.length is not None
     store.positive(class_name)  # a class that the store does not know is an error
     n_clips, n_frames = store.x.shape[:2]
-    clips, counts, labels, groups = [], [], [], []
-    seen = set()
+    clips: list[int] = []
+    counts: list[int] = []
+    labels: list[bool] = []
+    groups: list[str] = []
+    seen: set[int] = set()
     for where, values in manifest_lines(path, CLIP_COLUMNS):
         try:
             clip, count = int(values["bag"]), int(values["instances"])
@@ -124,7 +131,8 @@ def _clip_bags(path: str | os.PathLike, store: Store, class_name: str) -> Bags:
         clips.append(clip)
         counts.append(count)
         labels.append(class_name in values["labels"].split(LABEL_SEPARATOR))
-        groups.append(values.get(GROUP_COLUMN))
+        if GROUP_COLUMN in values:
+            groups.append(values[GROUP_COLUMN])
     instances = np.array(clips, dtype=np.int64)[:, None]
     if store.kind == "clips":
         frames = np.arange(n_frames)
@@ -135,12 +143,12 @@ def _clip_bags(path: str | os.PathLike, store: Store, class_name: str) -> Bags:
         label=np.array(labels, dtype=np.int8),
         density=np.full(len(clips), np.nan),
         instances=instances,
-        group=None if None in groups else np.unique(groups, return_inverse=True)[1],
+        group=np.unique(groups, return_inverse=True)[1] if groups else None,
     )
 
 
 def manifest_lines(
-    path: str | os.PathLike, columns: Sequence[str]
+    path: str | os.PathLike[str], columns: Sequence[str]
 ) -> list[tuple[str, dict[str, str]]]:
     """Where it stands, and the values by column, of every line of a manifest; at least one."""
     lines = list(read_table(path, columns, _AGAIN))
@@ -150,8 +158,9 @@ def manifest_lines(
 
 
 def _check_row(
-    where, bag, label, density, instances, n_instances, bags_seen, instances_seen
+    where: str, row: _Row, n_instances: int, bags_seen: set[int], instances_seen: set[int]
 ) -> None:
+    bag, label, density, instances = row
     if bag in bags_seen:
         raise UserError(f"{where}: bag {bag} occurs twice in its draw; number the bags.")
     if label not in (0, 1):
@@ -172,7 +181,7 @@ def _check_row(
     bags_seen.add(bag)
 
 
-def _bags(rows: list[tuple]) -> Bags:
+def _bags(rows: list[_Row]) -> Bags:
     bag, label, density, instances = zip(*rows, strict=True)
     padded = np.full((len(rows), max(map(len, instances))), PADDING, dtype=np.int64)
     for row, members in zip(padded, instances, strict=True):
@@ -246,6 +255,8 @@ def list_clips(store: Path, manifest: Path) -> None:
         The manifest: all clips, in the order of the store.
     """
     with open_store(store) as clips:
+        assert clips.start is not None
+        assert clips.length is not None
         rows = [
             (
                 number,
@@ -258,8 +269,8 @@ def list_clips(store: Path, manifest: Path) -> None:
                 zip(clips.id, clips.start, clips.length, clips.y, strict=True)
             )
         ]
-        columns = CLIP_COLUMNS
-        if clips.group is not None:
-            columns += (GROUP_COLUMN,)
-            rows = [(*row, group) for row, group in zip(rows, clips.group, strict=True)]
-    write_table(manifest, columns, rows)
+        if clips.group is None:
+            write_table(manifest, CLIP_COLUMNS, rows)
+        else:
+            grouped = [(*row, group) for row, group in zip(rows, clips.group, strict=True)]
+            write_table(manifest, (*CLIP_COLUMNS, GROUP_COLUMN), grouped)

@@ -4,8 +4,8 @@ A check sees the study once each section is right by itself. It returns what is 
 name of the field, or raises the mistake with the keys that lead to it.
 """
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from weakneg.config.classes import (
     Top,
@@ -17,7 +17,7 @@ from weakneg.config.classes import (
     most_frequent,
 )
 from weakneg.config.messages import no_such, problem
-from weakneg.config.sections import AudioSettings, BagSettings, models
+from weakneg.config.sections import AudioSettings, BagSettings, DatasetSettings, models
 from weakneg.config.source import DownloadSource, FolderSource
 from weakneg.config.strategy import strategy_files
 from weakneg.config.values import distinct
@@ -110,16 +110,9 @@ def training_leaves_selections(study: "Study") -> Completed:
 
 def classes_exist(study: "Study") -> Completed:
     """The names of the classes that the study asks for."""
-    dataset, wanted = study.dataset, study.classes
-    if wanted == "all":
-        wanted = list(class_names(dataset))
-    if isinstance(wanted, Top):
-        try:
-            wanted = most_frequent(learnable(dataset), wanted.top, dataset)
-        except ValueError as error:
-            raise problem(str(error), "classes") from None
+    dataset = study.dataset
     names: list[str] = []
-    for index, value in enumerate(wanted):
+    for index, value in enumerate(_asked_for(study.classes, dataset)):
         try:
             names.append(class_name(value, dataset))
         except ValueError as error:
@@ -136,6 +129,20 @@ def classes_exist(study: "Study") -> Completed:
     if dataset.list is not None:
         check_sizes(names, dataset)
     return {"classes": names}
+
+
+def _asked_for(
+    classes: Literal["all"] | Top | Sequence[str | int], dataset: DatasetSettings
+) -> Sequence[str | int]:
+    """The names and numbers of the classes, which may not exist."""
+    if classes == "all":
+        return class_names(dataset)
+    if not isinstance(classes, Top):
+        return classes
+    try:
+        return most_frequent(learnable(dataset), classes.top, dataset)
+    except ValueError as error:
+        raise problem(str(error), "classes") from None
 
 
 def strategies_are_distinct(study: "Study") -> Completed:

@@ -117,19 +117,19 @@ def class_name(value: str | int, dataset: DatasetSettings) -> str:
     names = class_names(dataset)
     if str(value) in names:
         return str(value)
-    value = text_as_number(value)
-    if isinstance(value, int) and 0 <= value < len(names):
-        return names[value]
+    number = text_as_number(value)
+    if isinstance(number, int) and 0 <= number < len(names):
+        return names[number]
     data = dataset.definition
-    if isinstance(data, Dataset) and str(value) in data.aliases:
-        return names[data.aliases[str(value)]]
-    same = [name for name in names if class_slug(name) == str(value).lower()]
+    if isinstance(data, Dataset) and str(number) in data.aliases:
+        return names[data.aliases[str(number)]]
+    same = [name for name in names if class_slug(name) == str(number).lower()]
     if len(same) == 1:
         return same[0]
     what = f"a class of {dataset.name}"
-    if isinstance(value, int):
+    if isinstance(number, int):
         what += f" (names, or numbers from 0 to {len(names) - 1})"
-    raise ValueError(no_such(value, what, names))
+    raise ValueError(no_such(number, what, names))
 
 
 @cache

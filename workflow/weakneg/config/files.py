@@ -9,7 +9,7 @@ from pydantic import (
     ValidationError,
 )
 
-from weakneg.config.messages import no_such, shown, user_error
+from weakneg.config.messages import Location, no_such, shown, user_error
 from weakneg.config.study import Study
 from weakneg.config.values import NAME
 from weakneg.errors import UserError
@@ -22,13 +22,12 @@ SCHEMAS = WORKFLOW / "schemas"
 _OWN_KEYS = {"extends", "title", "description", "note"}
 
 
-def read_config(config_file: str | Path = "config.yaml") -> dict:
+def read_config(config_file: str | Path = "config.yaml") -> dict[str, Any]:
     """What the file says, not yet checked; nothing where there is none. Raises UserError."""
     path = Path(config_file)
     return read_yaml(path) if path.is_file() else {}
 
 
-# ----------------------------------------------------------------------------- reading files
 def find_study(entry: str, folder: Path, base: Path, where: str) -> Path:
     """File of a study named, or given by a path relative to `base`."""
     if "/" in entry or entry.endswith((".yaml", ".yml")):
@@ -67,11 +66,11 @@ def read_study(path: Path, folder: Path) -> Study:
     for _, content in chain[1:]:
         for key in _OWN_KEYS:
             content.pop(key, None)
-    merged: dict = {}
+    merged: dict[str, Any] = {}
     for _, content in reversed(chain):
         merged = _merge(merged, content)
 
-    def source(location: tuple) -> str:
+    def source(location: Location) -> str:
         """The study's file, and the one it extends where that one holds the mistake."""
         for file, content in chain:
             value: Any = content
@@ -93,17 +92,19 @@ def read_study(path: Path, folder: Path) -> Study:
     return study
 
 
-def _find_beside(path: Path, content: dict) -> None:
+def _find_beside(path: Path, content: Mapping[str, Any]) -> None:
     """Name a list or folder of recordings that is beside the study from the working directory."""
     dataset = content.get("dataset")
+    if not isinstance(dataset, dict):
+        return
     for key in ("list", "folder"):
-        value = dataset.get(key) if isinstance(dataset, dict) else None
+        value = dataset.get(key)
         if isinstance(value, str) and (path.parent / value).exists():
             # However the study's own path was typed, its jobs have the same parameters.
             dataset[key] = shown((path.parent / value).resolve())
 
 
-def _merge(base: Mapping, over: Mapping) -> dict:
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`over` on top of `base`: mappings key by key, anything else replaced."""
     merged = dict(base)
     for key, value in over.items():
@@ -112,10 +113,10 @@ def _merge(base: Mapping, over: Mapping) -> dict:
     return merged
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # untyped
     """YAML in which a key said twice is a mistake and 1e-3 is a number, as in YAML 1.2."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = []
         for key, _ in node.value:
             if key.value in seen:
@@ -123,10 +124,11 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
                     problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark
                 )
             seen.append(key.value)
-        return super().construct_mapping(node, deep)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
-def read_yaml(path: Path) -> dict:
+def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:

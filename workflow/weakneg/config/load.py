@@ -32,7 +32,6 @@ from weakneg.stages import command
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 
 
-# ----------------------------------------------------------------------------- config.yaml
 class Config(Section):
     """What config.yaml says, and `--config` on the command line."""
 
@@ -80,7 +79,7 @@ class Config(Section):
 
     @field_validator("data")
     @classmethod
-    def _known_datasets(cls, data: dict) -> dict:
+    def _known_datasets(cls, data: dict[str, str | None]) -> dict[str, str | None]:
         for name in data:
             if name not in datasets.names():
                 raise problem(no_such(name, "a data set", datasets.names()), name)
@@ -138,14 +137,14 @@ def load(
     path = Path(config_file)
     in_file = read_config(path)
 
-    def source(key: object) -> str:
+    def source(key: str) -> str:
         from_file = key in in_file and in_file[key] == config.get(key)
         return shown(path) if from_file else "--config"
 
     try:
         result = Config.model_validate(config)
     except ValidationError as error:
-        raise user_error(error, lambda location: source(location[0])) from None
+        raise user_error(error, lambda location: source(str(location[0]))) from None
     folder = Path(studies_folder)
     result._folder = folder
     result._sources.update({key: source(key) for key in Config.model_fields})

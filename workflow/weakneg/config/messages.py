@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pydantic import (
@@ -14,20 +14,22 @@ from weakneg.errors import UserError
 
 _LONG = 30  # more allowed values than this are not all listed
 
+Location = tuple[str | int, ...]
+"""The keys and list positions that lead to a value."""
 
-# ----------------------------------------------------------------------------- messages
+
 def problem(text: str, *at: str | int) -> PydanticCustomError:
     """A mistake; the keys `at` continue the path that pydantic knows."""
     return PydanticCustomError("weakneg", "{text}", {"text": text, "at": at})
 
 
 def no_such(value: object, what: str, allowed: Iterable[object]) -> str:
-    allowed = [str(item) for item in allowed]
-    near = difflib.get_close_matches(str(value), allowed, n=1)
+    names = [str(item) for item in allowed]
+    near = difflib.get_close_matches(str(value), names, n=1)
     guess = f"; did you mean {near[0]!r}?" if near else "."
-    listed = ", ".join(dict.fromkeys(allowed))
-    if len(allowed) > _LONG:
-        listed = f"{', '.join(allowed[:10])}, ... ({len(allowed)} in all)"
+    listed = ", ".join(dict.fromkeys(names))
+    if len(names) > _LONG:
+        listed = f"{', '.join(names[:10])}, ... ({len(names)} in all)"
     return f"{value!r} is not {what}{guess} Allowed: {listed}"
 
 
@@ -60,7 +62,7 @@ def said(error: ErrorDetails) -> str:
     return text
 
 
-def location_of(error: ErrorDetails) -> tuple[str | int, ...]:
+def location_of(error: ErrorDetails) -> Location:
     """The keys that lead to the mistake."""
     more = error["ctx"]["at"] if error["type"] == "weakneg" else ()
     return (*error["loc"], *more)
@@ -74,7 +76,7 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def user_error(error: ValidationError, source) -> UserError:
+def user_error(error: ValidationError, source: Callable[[Location], str]) -> UserError:
     """The first mistake as one line; `source` gives the file from the keys that lead to it."""
     first, *others = error.errors()
     more = f" (and {len(others)} more)" if others else ""

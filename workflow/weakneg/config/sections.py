@@ -109,8 +109,8 @@ class DatasetSettings(Section):
 
 
 def _density(value: object) -> object:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value != "uniform" and not (number and 0 < value <= 1):
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
+    if not number and value != "uniform":
         raise problem(f"must be 'uniform' or a number above 0 and up to 1, not {value!r}")
     return value
 

@@ -4,7 +4,7 @@ Nothing heavy is imported here, since every start of the workflow checks the con
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -194,7 +194,7 @@ POLITENESS = frozenset(DownloadSource.model_fields) | {
 Source = Annotated[FolderSource | YoutubeSource | HuggingfaceSource, Field(discriminator="type")]
 
 
-def parse(source: Mapping) -> FolderSource | YoutubeSource | HuggingfaceSource:
+def parse(source: Mapping[str, Any]) -> FolderSource | YoutubeSource | HuggingfaceSource:
     """The settings that `source` holds. Raises UserError, naming the key, when it is wrong."""
     try:
         return TypeAdapter(Source).validate_python(source)

@@ -88,7 +88,7 @@ class AcquireSettings(StageSettings):
         assert study.source is not None
         return cls(
             dataset=study.dataset,
-            source=study.source.model_dump(exclude=POLITENESS),
+            source=study.source.model_dump(exclude=set(POLITENESS)),
             shard_size=SHARD_SIZE,
             listed=listed(study, split, shard),
         )

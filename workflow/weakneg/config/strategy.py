@@ -22,7 +22,7 @@ def strategy_files() -> list[str]:
 
 
 @lru_cache
-def _options(strategy: str) -> dict:
+def _options(strategy: str) -> dict[str, strategies.Option]:
     return strategies.options(strategy)
 
 
@@ -39,7 +39,7 @@ class StrategyChoice(BaseModel):
     @property
     def options(self) -> dict[str, Any]:
         """Every option of the strategy, given or default."""
-        return dict(self.model_extra)
+        return dict(self.model_extra or {})
 
 
 def _strategy_choice(value: object) -> object:
@@ -77,7 +77,7 @@ def _strategy_choice(value: object) -> object:
     return {"strategy": strategy, "name": name, **options}
 
 
-def _checked_option(value: object, allowed: tuple | type, option: str) -> object:
+def _checked_option(value: object, allowed: tuple[object, ...] | type, option: str) -> object:
     if not isinstance(allowed, type):
         if type(value) not in {type(item) for item in allowed} or value not in allowed:
             raise problem(no_such(value, "a choice", allowed), option)

@@ -122,7 +122,8 @@ class Study(Section):
         Strategies that always choose the same bags share a run: those of which one says so (see
         `strategies.same_choice_as`), and one strategy under two names with the same options.
         """
-        first, found = {}, {}
+        first: dict[tuple[object, ...], str] = {}
+        found: dict[str, str] = {}
         for choice in self.strategies:
             same = strategies.same_choice_as(choice.strategy)
             chooses_by = (same or choice.strategy, *sorted(choice.options.items()))
@@ -171,17 +172,3 @@ class Study(Section):
             split: [f"{number:03}" for number in range(math.ceil(size / SHARD_SIZE))]
             for split, size in self.split_sizes.items()
         }
-
-    def listed(self, split: str, shard: str) -> list[dict] | None:
-        """What one's own list says of the recordings of a shard; None: the list is a published one.
-
-        Labels and events are left out, since their sound does not depend on them.
-        """
-        data = self.dataset.definition
-        if not isinstance(data, OwnDataset):
-            return None
-        assert data.recordings is not None
-        rows = [row for row in data.recordings(*self.dataset.own_list) if row["split"] == split]
-        first = int(shard) * SHARD_SIZE
-        keys = ("id", "file", "start", "end")
-        return [{key: row.get(key) for key in keys} for row in rows[first : first + SHARD_SIZE]]

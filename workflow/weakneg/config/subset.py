@@ -8,7 +8,10 @@ from weakneg.config.study import Study
 
 
 def subset(
-    study: Study, classes: list | Top | None, names: list | None, seeds: list | None
+    study: Study,
+    classes: list[str | int] | Top | None,
+    names: list[str] | None,
+    seeds: list[int] | None,
 ) -> Study:
     """A study with only the named classes, strategies and seeds, in the study's order.
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -13,6 +13,8 @@ from pydantic import (
 )
 
 from weakneg.config.messages import no_such, problem
+
+_Value = TypeVar("_Value")
 
 NAME = re.compile(r"[a-z0-9_]+")  # of studies and strategies: they become paths and rule names
 
@@ -27,7 +29,7 @@ def as_list(value: object) -> object:
     return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
 
 
-def distinct(values: list, *key: str) -> list:
+def distinct(values: list[_Value], *key: str) -> list[_Value]:
     """The values. Raises the mistake, at the key and the place, where one is there twice."""
     for index, value in enumerate(values):
         if value in values[:index]:

@@ -110,6 +110,7 @@ def write_store(path: str | os.PathLike, store: Store) -> None:
         }
         if store.length is not None:
             contents["length"] = store.length.astype(np.int64)
+            assert store.start is not None
             contents["start"] = store.start.astype(np.float64)
         if store.waveform is not None:
             contents["waveform"] = store.waveform

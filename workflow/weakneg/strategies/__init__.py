@@ -31,9 +31,12 @@ import importlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weakneg import plugins
+
+if TYPE_CHECKING:
+    from weakneg.strategies.pool import Selection
 
 _FOLDER = Path(__file__).parent
 _PARTS_OF_A_LOOK = {"colour", "marker", "dashes"}
@@ -43,7 +46,7 @@ _TYPES = {kind.__name__: kind for kind in (bool, int, float, str)}
 class Option(NamedTuple):
     """An option of a strategy: the allowed values, or else the type, and the default."""
 
-    allowed: tuple | type
+    allowed: tuple[object, ...] | type
     default: object
 
 
@@ -52,10 +55,11 @@ def names() -> list[str]:
     return plugins.names(_FOLDER, "select")
 
 
-def load(name: str) -> Callable:
+def load(name: str) -> "Callable[..., Selection]":
     """The `select` function of the strategy called `name`; UserError if there is none."""
     _check(name)
-    return importlib.import_module(f"{__name__}.{name}").select
+    select: Callable[..., Selection] = importlib.import_module(f"{__name__}.{name}").select
+    return select
 
 
 def options(name: str) -> dict[str, Option]:
@@ -129,10 +133,10 @@ def _check(name: str) -> None:
     plugins.check_name(name, names(), "strategy")
 
 
-def _allowed(argument: ast.arg, name: str) -> tuple | type:
+def _allowed(argument: ast.arg, name: str) -> tuple[object, ...] | type:
     match argument.annotation:
         case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple() as values):
-            return ast.literal_eval(values)
+            return tuple(ast.literal_eval(values))
         case ast.Subscript(value=ast.Name(id="Literal"), slice=value):
             return (ast.literal_eval(value),)
         case ast.Name(id=kind) if kind in _TYPES:

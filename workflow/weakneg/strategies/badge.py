@@ -93,8 +93,8 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
 def _accepted(candidates: Tensor, bounds: Tensor, accept: Tensor, limit: int) -> Tensor:
     """Positions of the accepted candidates, at most `limit`, one after the other."""
     # Differences, not a matrix product: a candidate drawn twice is at distance 0 of itself.
-    between = torch.cdist(candidates, candidates, compute_mode="donot_use_mm_for_euclid_dist")
-    between = between.square().cpu().numpy()
+    distances = torch.cdist(candidates, candidates, compute_mode="donot_use_mm_for_euclid_dist")
+    between = distances.square().cpu().numpy()
     weights = bounds.cpu().numpy().copy()
     thresholds = (accept * bounds).cpu().numpy()
     accepted = []
