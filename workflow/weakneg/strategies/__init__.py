@@ -1,29 +1,30 @@
 """The strategies: which negative bags of the pool an epoch trains on. One file each.
 
-A strategy is a module of this folder that defines
+A strategy is a module in this folder that defines
 
     def select(pool: Pool, k: int, generator: torch.Generator, *, <options>) -> Selection
 
-Its name is the name of its file. It is a pure function: it sees numbers (see
+Its name is the name of its file. `select` is a pure function: it sees numbers (see
 `weakneg.strategies.pool`), never a model or a data set. It returns min(k, len(pool)) distinct ids
-out of the pool; ids that score the same are taken in ascending order; every random number comes
-from `generator`, a CPU generator whatever the device. Options are keyword-only, annotated
-(`Literal[...]`, float, int, bool or str), and have a default. A strategy to which the budget does
-not apply says so by `IGNORES_BUDGET = True`. One that always chooses the bags of another says so by
-`SAME_CHOICE_AS = "<the other>"`: a study then has one run for both.
+from the pool, where k is the budget; ids with equal scores are taken in ascending order. Every
+random number comes from `generator`, which is a CPU generator on every device. Options are
+keyword-only, annotated with `Literal[...]`, float, int, bool or str, and have a default.
 
-What tables and figures call it and how figures draw it may stand in its file, too:
+A strategy that ignores the budget sets `IGNORES_BUDGET = True`. One that always chooses the same
+bags as another sets `SAME_CHOICE_AS = "<the other>"`, and a study then trains one run for both.
+
+A strategy's file may also say what tables and figures call it and how figures draw it:
 
     DISPLAY_NAME = "BADGE"
     LOOK = {"colour": "#0072B2", "marker": "P", "dashes": [4, 1.5]}
 
-Marker and dashes (lengths of marks and gaps; without them the line is solid) are as matplotlib has
-them. By default a strategy goes by the name of its file and takes a look that no other has. Neither
-is part of what training depends on.
+The marker and the dashes (lengths of dashes and gaps; without them the line is solid) are those of
+matplotlib. By default a strategy is shown under the name of its file and gets an unused look.
+Training depends on neither.
 
-A new file enters the configuration and the contract tests by itself. The functions here read the
-sources and import a strategy (and with it torch) only when it is loaded, so that checking a
-configuration is quick.
+A new file is found by the configuration and by the contract tests. The functions here read the
+sources, and only `load` imports a strategy (and with it torch), so that checking a configuration
+is quick.
 """
 
 import ast
@@ -44,7 +45,15 @@ _TYPES = {kind.__name__: kind for kind in (bool, int, float, str)}
 
 
 class Option(NamedTuple):
-    """An option of a strategy: the allowed values, or else the type, and the default."""
+    """An option of a strategy.
+
+    Attributes
+    ----------
+    allowed : tuple or type
+        The allowed values, or the type where any value of it is allowed.
+    default : object
+        The value where none is given.
+    """
 
     allowed: tuple[object, ...] | type
     default: object
@@ -56,15 +65,50 @@ def names() -> list[str]:
 
 
 def load(name: str) -> "Callable[..., Selection]":
-    """The `select` function of the strategy called `name`; UserError if there is none."""
+    """Import a strategy.
+
+    Parameters
+    ----------
+    name : str
+        Name of the strategy.
+
+    Returns
+    -------
+    callable
+        Its function `select`.
+
+    Raises
+    ------
+    UserError
+        When there is no strategy of that name.
+    """
     _check(name)
     select: Callable[..., Selection] = importlib.import_module(f"{__name__}.{name}").select
     return select
 
 
 def options(name: str) -> dict[str, Option]:
-    """The options of the strategy called `name`, read from its source; UserError if there is none.
+    """The options of a strategy, read from its source.
 
+    Parameters
+    ----------
+    name : str
+        Name of the strategy.
+
+    Returns
+    -------
+    dict of str to Option
+        The options by name, in the order of the signature.
+
+    Raises
+    ------
+    UserError
+        When there is no strategy of that name.
+    TypeError
+        When an option has no default, or an annotation that is not supported.
+
+    Examples
+    --------
     >>> options("badge")["loss_label"]
     Option(allowed=('hypothesised', 'known'), default='hypothesised')
     """
@@ -79,34 +123,35 @@ def options(name: str) -> dict[str, Option]:
 
 
 def same_choice_as(name: str) -> str | None:
-    """The strategy that always chooses the bags that `name` chooses, as its file says, or None."""
+    """The strategy that always chooses the same bags, as the file of `name` says, or None."""
     _check(name)
     other: str | None = plugins.constant(_FOLDER, name, "SAME_CHOICE_AS")
     return other
 
 
 def ignores_budget(name: str) -> bool:
-    """Whether the strategy takes the whole pool, as its file says: then it is no competitor."""
+    """Whether the strategy takes the whole pool; then it is an upper bound, not a competitor."""
     _check(name)
     ignores: bool = plugins.constant(_FOLDER, name, "IGNORES_BUDGET", False)
     return ignores
 
 
 def display_name(strategy: str, name: str) -> str:
-    """What people read for a strategy of a study.
+    """The name of a strategy in tables and figures.
 
     Parameters
     ----------
     strategy : str
         Name of the strategy's file.
     name : str
-        Name that it has in results.
+        Name of the strategy in the study.
 
     Returns
     -------
     str
-        What the file says, "BADGE"; for a variant such as badge_known "BADGE, known". Any other
-        name, or one whose file says nothing, stays as it is.
+        The `DISPLAY_NAME` of the file, such as "BADGE"; for a variant such as badge_known, "BADGE,
+        known". Any other name is returned as it is, and so is every name where the file has no
+        `DISPLAY_NAME`.
     """
     _check(strategy)
     shown: str | None = plugins.constant(_FOLDER, strategy, "DISPLAY_NAME")
@@ -118,17 +163,33 @@ def display_name(strategy: str, name: str) -> str:
 
 
 def look(strategy: str) -> dict[str, Any] | None:
-    """How figures draw the strategy: "colour", "marker", "dashes", as its file says, or None."""
+    """How figures draw a strategy: the `LOOK` of its file, or None.
+
+    Parameters
+    ----------
+    strategy : str
+        Name of the strategy's file.
+
+    Returns
+    -------
+    dict, optional
+        "colour", "marker" and, unless the line is solid, "dashes".
+
+    Raises
+    ------
+    TypeError
+        When `LOOK` has other keys.
+    """
     _check(strategy)
     found: dict[str, Any] | None = plugins.constant(_FOLDER, strategy, "LOOK")
     if found is not None and not {"colour", "marker"} <= {*found} <= _PARTS_OF_A_LOOK:
         raise TypeError(
-            f"LOOK of strategy {strategy!r} must have colour and marker, and may have dashes"
+            f"LOOK of strategy {strategy!r} must have colour and marker; dashes are optional"
         )
     return found
 
 
-@cache  # a configuration asks many times of the same ones
+@cache  # a configuration asks for the same names many times
 def _check(name: str) -> None:
     plugins.check_name(name, names(), "strategy")
 

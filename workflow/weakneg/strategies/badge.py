@@ -1,4 +1,4 @@
-"""Bags of long and diverse gradients: BADGE."""
+"""Bags with long and diverse gradients: BADGE."""
 
 import math
 from typing import Literal
@@ -11,8 +11,8 @@ from weakneg.strategies.pool import Pool, Selection
 DISPLAY_NAME = "BADGE"
 LOOK = {"colour": "#0072B2", "marker": "P"}
 
-# Candidates per pass over the points: enough for a fast matrix product, few enough that most are
-# accepted.
+# Candidates per pass over the points: enough for a fast matrix product, and few enough that most
+# of them are accepted.
 _BLOCK = 64
 
 
@@ -23,15 +23,19 @@ def select(
     *,
     loss_label: Literal["hypothesised", "known"] = "hypothesised",
 ) -> Selection:
-    """k bags whose gradients are k-means++ seeds of all gradients; score: the gradient's norm.
+    """The bags whose gradients are k-means++ seeds of all gradients; score: the gradient's norm.
 
-    loss_label: for which label the loss is taken, "known" or "hypothesised", as in
-    `gradient_embedding`;
-    the default is "hypothesised", because equation 4 takes the loss at the predicted label, as
-    BADGE does.
+    Parameters
+    ----------
+    loss_label : {"hypothesised", "known"}
+        The label at which the loss is taken, as in `gradient_embedding`. The default is that of
+        equation 4 and of BADGE, which take the loss at the predicted label.
 
-    Source: Shah et al., "Importance of Negative Sampling in Weak Label Learning", section 4, item
-    5; Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds" (2020),
+    References
+    ----------
+    Shah et al., "Importance of Negative Sampling in Weak Label Learning", section 4, item 5.
+
+    Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds" (2020),
     algorithm 1.
     """
     gradients = pool.gradients(loss_label)
@@ -41,19 +45,37 @@ def select(
 
 
 def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tensor:
-    """(k,) distinct indices of points (n, d), k <= n: the longest point first, then D^2 sampling.
+    """Choose points by k-means++: the longest one first, then D^2 sampling.
 
-    Each next index is drawn with probability proportional to D^2, the squared distance of its point
-    to the nearest point chosen so far; uniformly where all D^2 are 0 (and so from the start where
-    all points are 0). On the CPU, whatever the device of the points. O(k n d) time, O(n d) memory.
+    Each further point is drawn with probability proportional to D^2, its squared distance to the
+    nearest point chosen so far; uniformly where all D^2 are 0 (from the start, where all points are
+    0). Takes O(k n d) time and O(n d) memory.
 
-    Distances to all points are brought up to date for a block of chosen points at once, by a matrix
-    product. In between, D^2 is known only as an upper bound, so candidates are drawn by the bound
-    and accepted with probability D^2 / bound, where D^2 takes in what the block has chosen so far.
-    What is accepted has exactly the distribution above.
+    Parameters
+    ----------
+    points : Tensor, (n, d) float
+        The points.
+    k : int
+        How many to choose, at most n.
+    generator : torch.Generator
+        Source of the random numbers, on the CPU.
 
-    Source: Arthur and Vassilvitskii, "k-means++: The Advantages of Careful Seeding" (2007). The
-    first point is the longest one and not a random one, as section 4, item 5 of Shah et al. says.
+    Returns
+    -------
+    Tensor, (k,) int64
+        Distinct indices of points in order of choice, on the CPU whatever the device of `points`.
+
+    Notes
+    -----
+    The distances to all points are updated for a block of chosen points at once, by a matrix
+    product. Between updates only an upper bound of D^2 is known, so candidates are drawn by the
+    bound and accepted with probability D^2 / bound, where D^2 includes the points that the block
+    has chosen so far. The accepted points have exactly the distribution above.
+
+    References
+    ----------
+    Arthur and Vassilvitskii, "k-means++: The Advantages of Careful Seeding" (2007). The first point
+    is the longest one instead of a random one, as in section 4, item 5, of Shah et al.
     """
     n, d = points.shape
     largest = torch.linalg.vector_norm(points, torch.inf) if points.numel() else 0
@@ -61,7 +83,7 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
         return torch.randperm(n, generator=generator)[:k]
     points = points / largest  # the squares of small gradients would vanish in float32
     squares = points.square().sum(1)
-    # |a|^2 + |b|^2 - 2ab is rounded, to about this: below it, two points cannot be told apart.
+    # Rounding error of |a|^2 + |b|^2 - 2ab: two points that are closer count as equal.
     resolution = 8 * math.sqrt(d) * torch.finfo(points.dtype).eps * squares
     nearest = torch.full_like(squares, torch.inf)
     chosen = new = squares.argmax().reshape(1)
@@ -80,8 +102,8 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
             return torch.cat([chosen.cpu(), rest])
         uniform = torch.rand(2, _BLOCK, dtype=torch.float64, generator=generator)
         draw, accept = uniform.to(points.device)
-        # right=True never lands on a point without mass, unless the sum is a parallel one, which
-        # need not be monotone: hence the clamp, and a first candidate that may be rejected.
+        # right=True never lands on a point without mass, unless the cumulative sum is computed in
+        # parallel and is not monotone: hence the clamp, and a first candidate may be rejected.
         candidates = torch.searchsorted(mass, draw * mass[-1], right=True).clamp(max=n - 1)
         accepted = _accepted(points[candidates], nearest[candidates], accept, k - len(chosen))
         if len(accepted):
@@ -91,8 +113,8 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
 
 
 def _accepted(candidates: Tensor, bounds: Tensor, accept: Tensor, limit: int) -> Tensor:
-    """Positions of the accepted candidates, at most `limit`, one after the other."""
-    # Differences, not a matrix product: a candidate drawn twice is at distance 0 of itself.
+    """Positions of the accepted candidates, at most `limit`, in order of acceptance."""
+    # Differences, not a matrix product: a candidate drawn twice is at distance 0 from itself.
     distances = torch.cdist(candidates, candidates, compute_mode="donot_use_mm_for_euclid_dist")
     between = distances.square().cpu().numpy()
     weights = bounds.cpu().numpy().copy()

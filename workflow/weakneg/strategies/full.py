@@ -1,4 +1,4 @@
-"""All negative bags: the upper bound to which the strategies are compared."""
+"""All negative bags: the upper bound that the strategies are compared with."""
 
 import torch
 
@@ -12,7 +12,9 @@ IGNORES_BUDGET = True
 def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
     """The whole pool in ascending order of id, whatever the budget k; without scores.
 
-    Source: "Full Set (No filtering)" in table 1 of Shah et al., "Importance of Negative Sampling in
-    Weak Label Learning".
+    References
+    ----------
+    Shah et al., "Importance of Negative Sampling in Weak Label Learning", table 1, "Full Set (No
+    filtering)".
     """
     return Selection(pool.ids.clone(), torch.full((len(pool),), torch.nan, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Bags of the longest gradient of the loss with respect to the last layer."""
+"""Bags with the longest gradient of the loss with respect to the last layer."""
 
 from typing import Literal
 
@@ -17,19 +17,24 @@ def select(
     *,
     loss_label: Literal["hypothesised", "known"] = "hypothesised",
 ) -> Selection:
-    """The k bags of the longest gradient; score: its norm.
+    """The k bags with the longest gradient; score: its norm.
 
-    Where the last layer has a row for each class, it is that of class "positive": see `Scores`.
+    Where the last layer has a row per class, the gradient is that of the row "positive": see
+    `Scores`.
 
-    loss_label: for which label the loss is taken. Where the model averages the instances' logits,
-    the gradient is (p - y) h, with the embedding h and p = sigmoid(logit), and so
-      "hypothesised"  y = [p > 1/2] makes it min(p, 1 - p) |h| long: uncertain bags;
-      "known"         y = 0, for all of the pool is negative, makes it p |h| long: hard negatives.
-    The default is "hypothesised", because equation 4 takes the loss at the predicted label, as
-    BADGE does.
+    Parameters
+    ----------
+    loss_label : {"hypothesised", "known"}
+        The label y at which the loss is taken. Where the model averages the logits of instances,
+        the gradient is (p - y) h with the embedding h and p = sigmoid(logit). "hypothesised" takes
+        y = [p > 1/2], so that the norm is min(p, 1 - p) |h| and uncertain bags are chosen. "known"
+        takes y = 0, since all bags of the pool are negative, so that the norm is p |h| and hard
+        negatives are chosen. The default is that of equation 4 and of BADGE, which take the loss
+        at the predicted label.
 
-    Source: Shah et al., "Importance of Negative Sampling in Weak Label Learning", equations 4 and
-    5.
+    References
+    ----------
+    Shah et al., "Importance of Negative Sampling in Weak Label Learning", equations 4 and 5.
     """
     # In float32 the square of a small gradient is 0.
     norms = torch.linalg.vector_norm(pool.gradients(loss_label), dim=1, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Bags whose embedding is distributed like that of the positive bags."""
+"""Bags whose embedding resembles that of the positive bags."""
 
 import torch
 
@@ -9,15 +9,17 @@ LOOK = {"colour": "#009E73", "marker": "X", "dashes": [5, 1, 1, 1]}
 
 
 def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
-    """The k bags of the smallest KL(softmax(h) || softmax(g)) in nats; score: -KL.
+    """The k bags with the smallest KL(softmax(h) || softmax(g)) in nats; score: -KL.
 
-    h is the bag's embedding and g the mean embedding of the positive bags; softmax goes over the D
-    features.
+    h is the bag's embedding and g is the mean embedding of the positive bags; the softmax is taken
+    over the D features.
 
-    Source: "KL.embedding" in table 1 of Shah et al., "Importance of Negative Sampling in Weak Label
-    Learning", of which section 5.1.4 says only that the divergence is computed on the embedding.
-    Which two distributions, in which direction, and which end of the ranking are this project's
-    reading: negatives that look like positives.
+    References
+    ----------
+    Shah et al., "Importance of Negative Sampling in Weak Label Learning", table 1, "KL.embedding".
+    Section 5.1.4 says only that the divergence is computed on the embedding. The two distributions,
+    the direction and the end of the ranking are this project's reading: negatives that look like
+    positives.
     """
     bags = pool.embeddings.double().log_softmax(1)
     positive = pool.positives.embeddings.double().mean(0).log_softmax(0)

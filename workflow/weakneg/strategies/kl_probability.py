@@ -1,4 +1,4 @@
-"""Bags whose predicted probability is like that of the positive bags."""
+"""Bags whose predicted probability resembles that of the positive bags."""
 
 import math
 
@@ -12,18 +12,20 @@ LOOK = {"colour": "#E69F00", "marker": "p", "dashes": [3, 1, 1, 1, 1, 1]}
 
 
 def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
-    """The k bags of the smallest KL(Bernoulli(p) || Bernoulli(q)) in nats; score: -KL.
+    """The k bags with the smallest KL(Bernoulli(p) || Bernoulli(q)) in nats; score: -KL.
 
-    KL = p log(p / q) + (1 - p) log((1 - p) / (1 - q)), with the bag's p = sigmoid(logit) and q, the
-    mean of p over the positive bags.
+    KL = p log(p / q) + (1 - p) log((1 - p) / (1 - q)), where p = sigmoid(logit) is the bag's
+    probability and q is the mean of p over the positive bags.
 
-    Source: "KL-prob" in section 5.1.4 of Shah et al., "Importance of Negative Sampling in Weak
-    Label Learning", which says only that the divergence is computed on the output probabilities.
-    Which two distributions, in which direction, and which end of the ranking are this project's
-    reading: negatives that look like positives.
+    References
+    ----------
+    Shah et al., "Importance of Negative Sampling in Weak Label Learning", section 5.1.4, "KL-prob".
+    It says only that the divergence is computed on the output probabilities. The two distributions,
+    the direction and the end of the ranking are this project's reading: negatives that look like
+    positives.
     """
     logits, positives = pool.logits.double(), pool.positives.logits.double()
-    # Logarithms all the way: p and q may be nearer to 0 or 1 than a float can be.
+    # Logarithms throughout: p and q may be closer to 0 or 1 than a float can represent.
     log_p, log_not_p = logsigmoid(logits), logsigmoid(-logits)
     log_q = logsigmoid(positives).logsumexp(0) - math.log(len(positives))
     log_not_q = logsigmoid(-positives).logsumexp(0) - math.log(len(positives))

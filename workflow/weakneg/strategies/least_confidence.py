@@ -1,4 +1,4 @@
-"""Bags of whose label the model is least confident."""
+"""Bags whose label the model is least confident about."""
 
 import torch
 
@@ -10,13 +10,16 @@ SAME_CHOICE_AS = "margin"
 
 
 def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
-    """The k bags of the smallest confidence in the more likely label; score: -|logit|.
+    """The k bags with the smallest confidence in the more likely label; score: -|logit|.
 
-    The confidence is max(p, 1 - p) = sigmoid(|logit|), p = sigmoid(logit).
+    The confidence is max(p, 1 - p) = sigmoid(|logit|), where p = sigmoid(logit). For two classes,
+    `margin` and `entropy` choose the same bags: see `most_uncertain`.
 
-    Source: "Least Confidence" in table 1 of Shah et al., "Importance of Negative Sampling in Weak
-    Label Learning", which does not define it; this is the definition of Lewis and Gale, "A
-    Sequential Algorithm for Training Text Classifiers" (1994). For two classes the choice is that
-    of `margin` and of `entropy`: see `most_uncertain`.
+    References
+    ----------
+    Shah et al., "Importance of Negative Sampling in Weak Label Learning", table 1, "Least
+    Confidence", which is not defined there.
+
+    Lewis and Gale, "A Sequential Algorithm for Training Text Classifiers" (1994), the definition.
     """
     return most_uncertain(pool, k)

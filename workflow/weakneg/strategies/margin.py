@@ -1,4 +1,4 @@
-"""Bags of the smallest margin between the two classes' probabilities."""
+"""Bags with the smallest margin between the probabilities of the two classes."""
 
 import torch
 
@@ -10,11 +10,13 @@ LOOK = {"colour": "#56B4E9", "marker": "^", "dashes": [1, 1]}
 
 
 def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
-    """The k bags of the smallest margin between the two probabilities; score: -|logit|.
+    """The k bags with the smallest margin between the two probabilities; score: -|logit|.
 
-    The margin is |p - (1 - p)| = tanh(|logit| / 2), p = sigmoid(logit).
+    The margin is |p - (1 - p)| = tanh(|logit| / 2), where p = sigmoid(logit). For two classes,
+    `entropy` and `least_confidence` choose the same bags: see `most_uncertain`.
 
-    Source: Shah et al., "Importance of Negative Sampling in Weak Label Learning", equation 2. For
-    two classes the choice is that of `entropy` and of `least_confidence`: see `most_uncertain`.
+    References
+    ----------
+    Shah et al., "Importance of Negative Sampling in Weak Label Learning", equation 2.
     """
     return most_uncertain(pool, k)

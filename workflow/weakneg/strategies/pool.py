@@ -1,6 +1,7 @@
 """What a strategy sees, the pool of negative bags, and what it returns, a selection.
 
-N: bags in the pool; P: positive training bags; D: width of the embedding; k: budget.
+In shapes, N is the number of bags in the pool, P that of positive training bags, D the width of the
+embedding and k the budget.
 """
 
 from collections.abc import Callable
@@ -15,16 +16,20 @@ from weakneg.errors import UserError
 
 @dataclass(frozen=True)
 class Scores:
-    """What the model says about N bags, in a fixed order, on one device.
+    """What the model computes for N bags, in a fixed order, on one device.
 
-    logits      (N,) the bag's logit, higher is more positive: p = sigmoid(logit)
-    embeddings  (N, D) the input of the last layer, pooled over the bag
-    gradients   loss_label -> (N, G), the gradient of the bag's loss with respect to the last
-                layer's weights; for which label the loss is taken: "known" (the bag's own) or
-                "hypothesised" (the one the model finds more likely). Of a layer with a row for each
-                of the two classes only the row of class "positive" is there. The other is its
-                negative, so the full gradient is sqrt(2) times as long, and distances between
-                gradients scale alike.
+    Attributes
+    ----------
+    logits : Tensor, (N,) float
+        Logit of the bag; higher is more positive: p = sigmoid(logit).
+    embeddings : Tensor, (N, D) float
+        Input of the last layer, pooled over the bag.
+    gradients : callable
+        `gradients(loss_label)` gives the (N, G) gradients of the bags' losses with respect to the
+        weights of the last layer. The loss is taken at the label of the bag ("known") or at the
+        one that the model finds more likely ("hypothesised"). Where the layer has a row for each of
+        the two classes, only the row of "positive" is included: the other row is its negative, so
+        the full gradients and the distances between them are sqrt(2) times as long.
     """
 
     logits: Tensor
@@ -36,11 +41,13 @@ class Scores:
 class Selection:
     """The chosen bags.
 
-    ids     (k,) int64 on the CPU, in order of choice
-    scores  (k,) float64 on the CPU, aligned with ids
-
-    What a score means is said by its strategy; where bags are ranked by it, higher is chosen
-    sooner. It is NaN where a strategy has none.
+    Attributes
+    ----------
+    ids : Tensor, (k,) int64
+        Ids of the bags in order of choice, on the CPU.
+    scores : Tensor, (k,) float64
+        Their scores, on the CPU. Each strategy defines its score; where bags are ranked by it,
+        higher scores are chosen first. NaN where the strategy has no score.
     """
 
     ids: Tensor
@@ -50,18 +57,30 @@ class Selection:
 class Pool:
     """The negative bags to choose from, in ascending order of id.
 
-    ids       (N,) int64, distinct, in any order
-    score     gradients -> Scores of the pool, aligned with the ids as given; `gradients` says
-              whether the gradients of the scores will be asked for
-    score_positives   () -> Scores of the positive training bags
-    strategy  name for error messages
-    epoch     number for error messages
+    Bags are scored when a strategy first asks for their scores, so that a strategy does not pay
+    for scoring that it does not use. All values are sorted by id, so that the choice does not
+    depend on the order in which the ids are given, and the lower id comes first in a tie.
 
-    Each of the two is called when a strategy first asks for a number of it: a strategy costs no
-    scoring that it does not need. Everything is presented sorted by id, whatever the order of
-    the ids given: so a choice does not depend on that order, and the lower id comes first in a tie.
-    ValueError: ids that are not int64, of one dimension and distinct, or scores that do not fit
-    them. UserError: scores that are NaN or infinite.
+    Parameters
+    ----------
+    ids : Tensor, (N,) int64
+        Distinct ids of the bags, in any order.
+    score : callable
+        `score(gradients)` gives the `Scores` of the pool, in the order of `ids`; `gradients` says
+        whether their gradients will be used.
+    score_positives : callable
+        `score_positives()` gives the `Scores` of the P positive training bags.
+    strategy : str
+        Name of the strategy, for error messages.
+    epoch : int
+        Number of the epoch, for error messages.
+
+    Raises
+    ------
+    ValueError
+        When the ids are not distinct, one-dimensional and int64, or do not match the scores.
+    UserError
+        When scores are NaN or infinite.
     """
 
     def __init__(
@@ -96,27 +115,38 @@ class Pool:
 
     @property
     def logits(self) -> Tensor:
-        """(N,) as in `Scores`, sorted by id."""
+        """Logits (N,) as in `Scores`, sorted by id."""
         return self._scores(gradients=False).logits
 
     @property
     def embeddings(self) -> Tensor:
-        """(N, D) as in `Scores`, sorted by id."""
+        """Embeddings (N, D) as in `Scores`, sorted by id."""
         return self._scores(gradients=False).embeddings
 
     @cached_property
     def positives(self) -> Scores:
-        """The scores of the P positive bags, in the order in which they were given."""
+        """The scores of the P positive training bags, in the order given."""
         positives = self._score_positives()
         if not len(positives.logits):
-            raise ValueError("there is no positive bag")
+            raise ValueError("there are no positive bags")
         _require_aligned("the positives", positives, len(positives.logits))
         self.require_finite("logits of positive bags", positives.logits)
         self.require_finite("embeddings of positive bags", positives.embeddings)
         return positives
 
     def gradients(self, loss_label: str) -> Tensor:
-        """(N, G) as in `Scores`, sorted by id; loss_label: "known" or "hypothesised"."""
+        """Gradients as in `Scores`, sorted by id.
+
+        Parameters
+        ----------
+        loss_label : {"known", "hypothesised"}
+            The label at which the loss is taken.
+
+        Returns
+        -------
+        Tensor, (N, G) float
+            The gradients.
+        """
         gradients = self._scores(gradients=True).gradients(loss_label)
         if gradients.ndim != 2 or len(gradients) != len(self):
             raise ValueError(f"{len(self)} ids, but gradients of shape {tuple(gradients.shape)}")
@@ -124,13 +154,26 @@ class Pool:
         return gradients[self._order.to(gradients.device)]
 
     def clamp(self, k: int) -> int:
-        """The number of bags to choose: k, or all of the pool where it has fewer."""
+        """The number of bags to choose: k, or the size of the pool if that is smaller."""
         if k < 0:
             raise ValueError(f"the budget k must be at least 0, not {k}")
         return min(k, len(self))
 
     def require_finite(self, what: str, values: Tensor) -> None:
-        """UserError, naming strategy and epoch, if one of the values is NaN or infinite."""
+        """Refuse scores that are NaN or infinite.
+
+        Parameters
+        ----------
+        what : str
+            Name of the values in the message, such as "logits".
+        values : Tensor
+            The values, of any shape.
+
+        Raises
+        ------
+        UserError
+            Naming strategy and epoch, when a value is NaN or infinite.
+        """
         bad = int((~torch.isfinite(values)).sum())
         if bad:
             raise UserError(
@@ -139,8 +182,8 @@ class Pool:
             )
 
     def _scores(self, gradients: bool) -> Scores:
-        """The scores of the pool, sorted by id but for the gradients."""
-        # A model scores with gradients or without; what was scored with them serves both.
+        """The scores of the pool, sorted by id except for the gradients."""
+        # Scores that were computed with gradients serve both cases.
         scores = self._cache.get(True) or self._cache.get(gradients)
         if scores is None:
             scores = self._score(gradients)
@@ -162,9 +205,29 @@ def _require_aligned(of: str, scores: Scores, n: int) -> None:
 
 
 def top_k(pool: Pool, scores: Tensor, k: int) -> Selection:
-    """The k bags of the highest scores (N,), highest first, the lower id first in a tie."""
+    """The k bags with the highest scores, highest first, the lower id first in a tie.
+
+    Parameters
+    ----------
+    pool : Pool
+        The bags to choose from.
+    scores : Tensor, (N,) float
+        A score per bag, in the order of `pool.ids`.
+    k : int
+        The budget.
+
+    Returns
+    -------
+    Selection
+        The chosen bags.
+
+    Raises
+    ------
+    UserError
+        When a score is NaN or infinite.
+    """
     pool.require_finite("scores", scores)
-    # torch.topk leaves the order of ties open; a stable sort keeps that of the ids.
+    # torch.topk does not define the order of ties; a stable sort keeps the order of the ids.
     ranked, order = torch.sort(scores.double(), descending=True, stable=True)
     k = pool.clamp(k)
     return Selection(pool.ids[order[:k].cpu()], ranked[:k].cpu())
@@ -173,9 +236,9 @@ def top_k(pool: Pool, scores: Tensor, k: int) -> Selection:
 def most_uncertain(pool: Pool, k: int) -> Selection:
     """The k bags whose probability p = sigmoid(logit) is nearest to 1/2; score: -|logit|.
 
-    For two classes margin, entropy and least confidence are strictly monotone in |logit|, so this
-    is the ranking of each of them. Ranking by the formulas themselves would lose it to rounding:
-    entropy is flat around p = 1/2 (in float32, thousands of probabilities within 0.001 of it share
-    a few dozen entropies) and the margin is 1 for every large logit.
+    For two classes, margin, entropy and least confidence are strictly monotone in |logit|, so all
+    three give this ranking. Computed by their own formulas, they would lose it to rounding: entropy
+    is flat around p = 1/2 (in float32, thousands of probabilities within 0.001 of it share a few
+    dozen entropies), and the margin is 1 for every large logit.
     """
     return top_k(pool, -pool.logits.double().abs(), k)

@@ -1,4 +1,4 @@
-"""Bags nearest to the boundary of a linear support vector machine."""
+"""Bags nearest to the decision boundary of a linear support vector machine."""
 
 import torch
 from torch import Tensor
@@ -9,23 +9,25 @@ DISPLAY_NAME = "SVM margin"
 LOOK = {"colour": "#CC79A7", "marker": "d", "dashes": [6, 1.5]}
 
 _PENALTY = 1.0  # C
-_TOLERANCE = 1e-10  # of the gradient's length, in units of that at the start
-_ROUNDING = 1e-14  # of the gradient's length, in units of the weights of all bags
+_TOLERANCE = 1e-10  # of the gradient's norm, relative to the norm at the start
+_ROUNDING = 1e-14  # of the gradient's norm, relative to the sum of the bags' weights
 _NEWTON_STEPS = 100
 
 
 def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
-    """The k bags of the smallest |f(h)|; score: -|f(h)|.
+    """The k bags with the smallest |f(h)|; score: -|f(h)|.
 
     f(h) = w h + b is a linear support vector machine (squared hinge loss, C = 1, balanced class
-    weights) fitted to the standardised embeddings h of the positive bags against those of the whole
-    pool.
+    weights), fitted to the standardised embeddings h of the positive bags against those of the
+    whole pool.
 
-    Source: "SVM-Margin" in table 1 of Shah et al., "Importance of Negative Sampling in Weak Label
-    Learning", which does not define it. The one formula it gives for a margin, |p - (1 - p)| in
-    equation 2, is that of `margin`, which for two classes chooses the same bags as
-    `least_confidence`. Table 1 reports other figures for SVM-Margin than for least confidence, so
-    it must be another rule; a machine fitted on the embeddings is this project's reading.
+    References
+    ----------
+    Shah et al., "Importance of Negative Sampling in Weak Label Learning", table 1, "SVM-Margin",
+    which is not defined there. The only formula for a margin, |p - (1 - p)| in equation 2, is that
+    of `margin`, which for two classes chooses the same bags as `least_confidence`. Table 1 reports
+    different values for SVM-Margin and least confidence, so the two rules must differ; a machine
+    fitted to the embeddings is this project's reading.
     """
     bags, positives = pool.embeddings.double(), pool.positives.embeddings.double()
     h = torch.cat([bags, positives])
@@ -34,22 +36,39 @@ def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
     label = h.new_ones(len(h))
     label[: len(bags)] = -1
     weight, bias = fit_machine(h, label)
-    # Not a matrix product, which may round equal rows differently and so break ties.
+    # Not a matrix product, which may round equal rows differently and thereby break ties.
     distances = (h[: len(bags)] * weight).sum(1) + bias
     return top_k(pool, -distances.abs(), k)
 
 
 def fit_machine(h: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-    """w (D,) and b of the machine that minimises, with class weights c inverse to frequency,
+    """Fit a linear support vector machine with squared hinge loss and balanced class weights.
+
+    It minimises, with class weights c inversely proportional to class frequency,
 
         |w|^2 / 2 + b^2 / 2 + C sum_i c_i max(0, 1 - y_i (w h_i + b))^2.
 
-    h: (N, D) float64; label: (N,) y, -1 or 1, both present. The objective is convex and piecewise
-    quadratic: Newton's method ends after a few steps, each a matrix product over the bags inside of
-    the margin.
+    The objective is convex and piecewise quadratic, so Newton's method ends after a few steps, each
+    a matrix product over the bags inside the margin.
 
-    Source: Keerthi and DeCoste, "A Modified Finite Newton Method for Fast Solution of Large Scale
-    Linear SVMs" (2005); the objective is that of LIBLINEAR (Fan et al., 2008), b^2 / 2 included.
+    Parameters
+    ----------
+    h : Tensor, (N, D) float64
+        Standardised embeddings.
+    label : Tensor, (N,) float64
+        y, -1 or 1; both occur.
+
+    Returns
+    -------
+    w : Tensor, (D,) float64
+        Weights.
+    b : Tensor, () float64
+        Bias.
+
+    References
+    ----------
+    Keerthi and DeCoste, "A Modified Finite Newton Method for Fast Solution of Large Scale Linear
+    SVMs" (2005). The objective, b^2 / 2 included, is that of LIBLINEAR (Fan et al., 2008).
     """
     h = torch.cat([h, h.new_ones(len(h), 1)], 1)
     n_positive = (label > 0).sum(dtype=h.dtype)
@@ -68,13 +87,13 @@ def fit_machine(h: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         rows, scaled = h[inside], weights[inside, None] * h[inside]
         gradient = w - scaled.T @ (label * margin)[inside]
         length = torch.linalg.vector_norm(gradient)
-        if limit is None:  # equal bags have no gradient but rounding errors
+        if limit is None:  # the gradient of equal bags is rounding error only
             limit = torch.maximum(_TOLERANCE * length, _ROUNDING * weights.sum())
         if length <= limit:
             break
         step = torch.linalg.solve(identity + scaled.T @ rows, gradient)
         change = label * (h @ step)
-        # Halving the step until the objective falls; it does at once but in the first steps.
+        # Halve the step until the objective falls; needed only in the first few steps.
         before, size = objective(w, margin), 1.0
         while objective(w - size * step, margin + size * change) > before and size > 1e-10:
             size /= 2
