@@ -129,9 +129,9 @@ def test_the_size_of_cifar10_gives_a_sixth_of_positive_bags():
 @pytest.mark.parametrize(
     ("n_positive", "n_negative", "bag_size", "density", "words"),
     [
-        (0, 50, 5, "uniform", "no positive instance"),
-        (10, 30, 5, 0.2, "negative instances do not fill.*bag_size.*label_density"),
-        (10, 0, 5, 1.0, "negative instances do not fill.*bag_size.*label_density"),
+        (0, 50, 5, "uniform", "no positive instances"),
+        (10, 30, 5, 0.2, "negative instances are too few.*bag_size.*label_density"),
+        (10, 0, 5, 1.0, "negative instances are too few.*bag_size.*label_density"),
         (10, 90, 5, 0.05, "label_density 0.05 of bag_size 5"),
     ],
 )
@@ -194,7 +194,7 @@ def test_a_manifest_of_ones_own_may_have_bags_of_any_size_and_columns_in_any_ord
         ("0,1,1,0.5,3 3", "line 3: instance 3 occurs twice"),
         ("0,1,1,0.5,1 4", "line 3: instance 1 occurs twice"),
         ("0,0,1,0.5,3 4", "line 3: bag 0 occurs twice"),
-        ("0,1,2,0.5,3 4", "line 3: label is 2, allowed are 0 and 1"),
+        ("0,1,2,0.5,3 4", "line 3: label is 2, but must be 0 or 1"),
         ("0,1,1,1.5,3 4", "line 3: density is 1.5"),
         ("0,1,1,nan,3 4", "line 3: density is nan"),
         ("0,1,1,0.5,", "line 3: bag 1 has no instances"),
@@ -401,7 +401,7 @@ def test_no_group_is_on_both_sides_of_the_validation_split(sizes, share, mixed, 
     ("group", "name"), [([0, 0, 0, 1, 2, 3], "3 positive"), ([1] * 6, "groups")]
 )
 def test_groups_that_cannot_be_shared_out_are_refused(group, name):
-    with pytest.raises(UserError, match=rf"{name}.*take recordings from more sources"):
+    with pytest.raises(UserError, match=rf"{name}.*add recordings from more sources"):
         split_validation(np.array([1, 1, 1, 0, 0, 0]), 0.3, 0, np.array(group))
 
 

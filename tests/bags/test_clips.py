@@ -122,8 +122,8 @@ def test_a_manifest_of_ones_own_decides_labels_and_leaves_clips_out(clips, tmp_p
         ({"bag": "1"}, "line 4: bag 1 of the feature store is the clip '-0_0001', not '-0_0002'"),
         ({"bag": "1", "id": "-0_0001"}, "line 4: bag 1 occurs twice"),
         ({"bag": "two"}, "line 4: .*'two'"),
-        ({"instances": "5"}, "line 4: instances is 5, allowed are 1 to"),
-        ({"instances": "0"}, "line 4: instances is 0, allowed are 1 to"),
+        ({"instances": "5"}, "line 4: instances is 5, but must be from 1 to"),
+        ({"instances": "0"}, "line 4: instances is 0, but must be from 1 to"),
     ],
 )
 def test_a_line_that_does_not_fit_the_store_is_named(clips, tmp_path, change, words):

@@ -85,7 +85,7 @@ def test_the_study_of_the_paper_is_counted_run_by_run():
 
 
 def test_what_is_not_known_is_said():
-    with pytest.raises(UserError, match="what cifar10 costs cannot be said"):
+    with pytest.raises(UserError, match="the cost of cifar10 cannot be estimated"):
         study_cost(load_study("cifar10"))
 
 

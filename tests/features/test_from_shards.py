@@ -204,7 +204,7 @@ def test_what_does_not_belong_together_is_an_error(results, tmp_path):
         write_list(tmp_path / "list.csv", change(LISTED))
         return tmp_path / "list.csv"
 
-    assert "000.h5 was made with other settings" in message(settings={"mel_bins": 64})
+    assert "000.h5 was made with different settings" in message(settings={"mel_bins": 64})
     assert "line 2: 'Rain' is not one of the classes" in message(classes=CLASSES[:2])
     twice = listed(lambda rows: [*rows, rows[0]])
     assert "line 8: the id 'a' occurs twice" in message(recordings=twice)
@@ -213,18 +213,21 @@ def test_what_does_not_belong_together_is_an_error(results, tmp_path):
         recordings=less
     )
     other = listed(lambda rows: [("z", *rows[0][1:]), *rows[1:]])
-    assert "are not the 4 of its list" in message(recordings=other)
+    assert "are not the 4 in the list" in message(recordings=other)
     wrong = listed(lambda rows: [(*rows[0][:6], '[["Hum", "x"]]', "")])
     assert "line 2: events cannot be read" in message(recordings=wrong)
     (tmp_path / "list.csv").write_text("id,split\n")
     assert "has no column file" in message(recordings=tmp_path / "list.csv")
     (train / "001.h5").write_bytes(b"x")
-    assert "001.h5 is missing or no shard of features" in message()
+    assert "001.h5 is missing or not a shard of features" in message()
     shutil.copy(train / "002.h5", train / "001.h5")
     assert "two clips of the train split have the id 'c@0'" in message()
     for path in train.iterdir():
         if path.name != "001.h5":
             path.unlink()
     shutil.copy(results / "features" / "shards" / "train" / "001.h5", train / "001.h5")
-    assert "the train split has no clip whose sound could be used" in message()
-    assert "could be used; most often (1 times, first of 'gone'): removed." in message()
+    assert "the train split has no usable clips" in message()
+    assert (
+        "no usable clips; the most common problem (1 times, first for 'gone'): removed."
+        in message()
+    )

@@ -96,7 +96,7 @@ def test_a_store_cut_short_is_named(tmp_path, keep):
     write_store(path, _store())
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep) if keep == 0.5 else keep])
-    with pytest.raises(UserError, match=r"x\.h5 is cut short"):
+    with pytest.raises(UserError, match=r"x\.h5 is truncated"):
         read_store(path)
 
 
@@ -105,7 +105,7 @@ def test_another_format_version_is_refused(tmp_path):
     write_store(path, _store())
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 99
-    with pytest.raises(UserError, match=r"x\.h5 has format version 99, this code reads 2"):
+    with pytest.raises(UserError, match=r"x\.h5 has format version 99, but this code reads 2"):
         read_store(path)
 
 

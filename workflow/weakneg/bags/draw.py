@@ -1,4 +1,4 @@
-"""Bags, and how they are drawn from instances."""
+"""Bags, and drawing them from instances."""
 
 import math
 from collections.abc import Sequence
@@ -14,13 +14,20 @@ PADDING = -1
 
 @dataclass(frozen=True)
 class Bags:
-    """One draw of B bags.
+    """One draw of B bags of at most M instances.
 
-    bag : (B,) int64, distinct numbers
-    label : (B,) int8, 0 or 1
-    density : (B,) float64, share of positive instances; NaN where it is not known
-    instances : (B, M) int64, numbers of the store's instances; bags smaller than M end in -1
-    group : (B,) int64, the same of bags that belong together; None: each is alone
+    Attributes
+    ----------
+    bag : ndarray, (B,) int64
+        Distinct numbers of the bags.
+    label : ndarray, (B,) int8
+        1 for positive bags, 0 for negative ones.
+    density : ndarray, (B,) float64
+        Share of positive instances; NaN where it is not known.
+    instances : ndarray, (B, M) int64
+        Row numbers of instances in the store, padded with -1.
+    group : ndarray, (B,) int64, optional
+        Number of the group of each bag; None where bags have no groups.
     """
 
     bag: np.ndarray
@@ -31,7 +38,7 @@ class Bags:
 
     @property
     def mask(self) -> np.ndarray:
-        """(B, M) bool: True where `instances` holds a row, False where it is padding."""
+        """Mask (B, M) bool: True where `instances` holds a row, False where it is padding."""
         mask: np.ndarray = self.instances != PADDING
         return mask
 
@@ -45,28 +52,47 @@ def draw(
     label_density: Literal["uniform"] | float,
     seed: int | Sequence[int],
 ) -> Bags:
-    """Draw bags of `bag_size` instances, each instance in at most one bag.
+    """Draw bags of equal size, each instance in at most one bag.
 
-    The number of positive instances in a positive bag is uniform on 1..`bag_size` for the label
-    density "uniform" (Shah et al., "Importance of Negative Sampling in Weak Label Learning",
-    section 5.1), or `label_density` x `bag_size`, rounded half up, for a number in (0, 1].
-    Positive bags are made until every positive instance is used: the last one takes those that are
-    left, even if a larger number was drawn for it. Negative instances, in random order, fill the
-    positive bags; the rest of them make the negative bags, and the fewer than `bag_size` that then
-    remain are left out. The order of the bags, and of the instances in a bag, is random, so that
-    neither tells the label. Bags are numbered 0..B-1.
+    Positive bags are made until every positive instance is used; the last bag takes those that are
+    left, even if a larger number was drawn for it. Negative instances, in random order, fill up the
+    positive bags. The rest of them make the negative bags, and a remainder of fewer than `bag_size`
+    is left out. The order of the bags, and of the instances within a bag, is random, so that
+    neither reveals the label. Bags are numbered 0..B-1.
 
-    positive : (N,) bool, which instances are positive
-    seed : one or several integers >= 0; the same give the same bags
+    Parameters
+    ----------
+    positive : ndarray, (N,) bool
+        Which instances are positive.
+    bag_size : int
+        Instances per bag.
+    label_density : "uniform" or float
+        Positive instances in a positive bag: with "uniform" their number is uniform on
+        1..`bag_size`; with a number in (0, 1] it is `label_density` x `bag_size`, rounded half up.
+    seed : int or sequence of int
+        One or several integers >= 0; equal seeds give equal bags.
 
-    Raises UserError when there is no positive instance, when the density rounds to no positive
-    instance in a bag, or when the negatives do not fill the positive bags and one negative bag.
+    Returns
+    -------
+    Bags
+        The bags.
+
+    Raises
+    ------
+    UserError
+        When there are no positive instances, when the density rounds to zero positive instances per
+        bag, or when there are too few negatives for the positive bags and one negative bag.
+
+    References
+    ----------
+    Shah et al., "Importance of Negative Sampling in Weak Label Learning", section 5.1, for the
+    density "uniform".
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     positives = rng.permutation(np.flatnonzero(positive))
     negatives = rng.permutation(np.flatnonzero(~positive))
     if len(positives) == 0:
-        raise UserError("there is no positive instance to make a bag of.")
+        raise UserError("there are no positive instances to draw bags from: leave the class out.")
 
     if label_density == "uniform":
         counts = rng.integers(1, bag_size, size=len(positives), endpoint=True)
@@ -75,7 +101,7 @@ def draw(
         if count == 0:
             raise UserError(
                 f"label_density {label_density} of bag_size {bag_size} is less than half an "
-                "instance: raise one of them."
+                "instance: increase one of them."
             )
         counts = np.full(len(positives), count)
     used = np.cumsum(counts)
@@ -87,8 +113,8 @@ def draw(
     n_negative_bags = (len(negatives) - n_fill) // bag_size
     if n_negative_bags < 1:
         raise UserError(
-            f"{len(negatives)} negative instances do not fill {n_positive_bags} positive bags and "
-            f"one negative bag: lower bag_size ({bag_size}) or raise label_density "
+            f"{len(negatives)} negative instances are too few for {n_positive_bags} positive bags "
+            f"and one negative bag: decrease bag_size ({bag_size}) or increase label_density "
             f"({label_density})."
         )
     counts = np.concatenate([counts, np.zeros(n_negative_bags, dtype=counts.dtype)])

@@ -1,24 +1,24 @@
-"""Bags: drawn from the instances of a feature store, written down as a manifest, read back.
+"""Manifests: the bags of a study, as CSV files with one row per bag.
 
-A manifest is the only place where bags are decided. It is a CSV file of one row per bag. Of images
-there is one for each class and split:
+A manifest is the only place that defines the bags. Images have one manifest per class and split,
+with the columns
 
-- `draw`: which draw of bags the row belongs to (0, or the seed when every seed draws its own);
+- `draw`: the draw that the bag belongs to (0, or the seed if every seed draws its own bags);
 - `bag`: number of the bag, distinct within its draw;
 - `label`: 1 for a positive bag, 0 for a negative one;
 - `density`: share of the bag's instances that are positive ("label density");
 - `instances`: row numbers (from 0) in the store of the same split, separated by spaces.
 
-A manifest of one's own may have bags of different sizes.
+A manifest that a user writes may have bags of different sizes.
 
-Of clips there is one for each split, which serves all classes, since a clip is a bag:
+Clips have one manifest per split for all classes, since each clip is a bag. Its columns are
 
 - `bag`: row number (from 0) of the clip in the store of the same split;
-- `id`, `start`: the clip's, as in the store, for people;
+- `id`, `start`: those of the clip in the store, for readers;
 - `instances`: number of its frames;
 - `labels`: names of its classes, separated by semicolons;
-- `group`, where clips share one, such as a recording: none is on both sides of the validation
-  split.
+- `group`, only where clips share one, such as a recording: the validation split never divides a
+  group.
 """
 
 import os
@@ -46,7 +46,15 @@ _Row = tuple[int, int, float, list[int]]  # bag, label, density, instances
 
 
 def write_manifest(path: str | os.PathLike[str], draws: Mapping[int, Bags]) -> None:
-    """Write the draws of one class and split to the CSV file `path`, whole or not at all."""
+    """Write the manifest of a class of images and a split, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        The manifest.
+    draws : mapping of int to Bags
+        Bags by number of their draw.
+    """
     with table_writer(path, COLUMNS) as writer:
         for draw, bags in draws.items():
             for bag, label, density, instances, mask in zip(
@@ -62,13 +70,25 @@ def write_manifest(path: str | os.PathLike[str], draws: Mapping[int, Bags]) -> N
 
 
 def read_manifest(path: str | os.PathLike[str], n_instances: int) -> dict[int, Bags]:
-    """The draws of the manifest at `path`, whose store has `n_instances` instances.
+    """Read the manifest of a class of images and a split.
 
-    Bags keep the order of the file.
+    Parameters
+    ----------
+    path : path
+        The manifest.
+    n_instances : int
+        Number of instances in the store of the split.
 
-    Raises UserError, naming the file and the line, when a column is missing, a value is not what
-    the column holds, a bag occurs twice in a draw, or an instance is out of range or occurs twice
-    in a draw.
+    Returns
+    -------
+    dict of int to Bags
+        Bags by number of their draw, in the order of the file.
+
+    Raises
+    ------
+    UserError
+        Naming the file and the line, when a column is missing, a value is not valid for its column,
+        a bag occurs twice in a draw, or an instance is out of range or occurs twice in a draw.
     """
     rows: dict[int, list[_Row]] = {}
     seen: dict[int, tuple[set[int], set[int]]] = {}
@@ -87,9 +107,27 @@ def read_manifest(path: str | os.PathLike[str], n_instances: int) -> dict[int, B
 
 
 def read_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> dict[int, Bags]:
-    """The draws of the manifest at `path`, with the labels of a class; clips are one draw, 0.
+    """Read a manifest of images or clips, with the labels of a class.
 
-    Raises UserError as `read_manifest` does, and as it does for a manifest of clips.
+    Parameters
+    ----------
+    path : path
+        The manifest.
+    store : Store
+        The feature store of the split.
+    class_name : str
+        The class that labels the clips; the manifest of images is that of a class.
+
+    Returns
+    -------
+    dict of int to Bags
+        Bags by number of their draw; clips are one draw, number 0.
+
+    Raises
+    ------
+    UserError
+        Naming the file and the line, when the manifest has a mistake or does not match the store,
+        and when the store does not have the class.
     """
     if store.length is None:
         return read_manifest(path, len(store.x))
@@ -98,7 +136,7 @@ def read_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> di
 
 def _clip_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> Bags:
     assert store.length is not None
-    store.positive(class_name)  # a class that the store does not know is an error
+    store.positive(class_name)  # raises for an unknown class
     n_clips, n_frames = store.x.shape[:2]
     clips: list[int] = []
     counts: list[int] = []
@@ -121,11 +159,11 @@ def _clip_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> B
                 f"not {values['id']!r}: list the clips again."
             )
         if clip in seen:
-            raise UserError(f"{where}: bag {clip} occurs twice; remove one of the lines.")
+            raise UserError(f"{where}: bag {clip} occurs twice: remove one of the lines.")
         if not 1 <= count <= store.length[clip]:
             raise UserError(
-                f"{where}: instances is {count}, allowed are 1 to {store.length[clip]}, the frames "
-                "of the clip."
+                f"{where}: instances is {count}, but must be from 1 to {store.length[clip]}, the "
+                "number of frames of the clip."
             )
         seen.add(clip)
         clips.append(clip)
@@ -150,7 +188,25 @@ def _clip_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> B
 def manifest_lines(
     path: str | os.PathLike[str], columns: Sequence[str]
 ) -> list[tuple[str, dict[str, str]]]:
-    """Where it stands, and the values by column, of every line of a manifest; at least one."""
+    """Read the lines of a manifest.
+
+    Parameters
+    ----------
+    path : path
+        The manifest.
+    columns : sequence of str
+        The columns that it must have.
+
+    Returns
+    -------
+    list of (str, dict of str)
+        For each line its place, such as "train.csv, line 2", and its values by column.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be read, lacks a column or has no lines.
+    """
     lines = list(read_table(path, columns, _AGAIN))
     if not lines:
         raise UserError(f"{path} has no bags: draw them again.")
@@ -162,13 +218,13 @@ def _check_row(
 ) -> None:
     bag, label, density, instances = row
     if bag in bags_seen:
-        raise UserError(f"{where}: bag {bag} occurs twice in its draw; number the bags.")
+        raise UserError(f"{where}: bag {bag} occurs twice in its draw: renumber one of them.")
     if label not in (0, 1):
-        raise UserError(f"{where}: label is {label}, allowed are 0 and 1.")
+        raise UserError(f"{where}: label is {label}, but must be 0 or 1.")
     if not 0 <= density <= 1:
-        raise UserError(f"{where}: density is {density}, allowed are 0 to 1.")
+        raise UserError(f"{where}: density is {density}, but must be from 0 to 1.")
     if not instances:
-        raise UserError(f"{where}: bag {bag} has no instances; remove it.")
+        raise UserError(f"{where}: bag {bag} has no instances: remove it.")
     for instance in instances:
         if not 0 <= instance < n_instances:
             raise UserError(
@@ -176,7 +232,9 @@ def _check_row(
                 f"{n_instances - 1}."
             )
         if instance in instances_seen:
-            raise UserError(f"{where}: instance {instance} occurs twice in its draw.")
+            raise UserError(
+                f"{where}: instance {instance} occurs twice in its draw: remove one of them."
+            )
         instances_seen.add(instance)
     bags_seen.add(bag)
 
@@ -205,25 +263,25 @@ def draw_bags(
 ) -> None:
     """Draw the bags of a class and write the manifests of both splits.
 
-    Draw, class and split each have random numbers of their own: the bags of a class do not depend
-    on which other classes or seeds are asked for.
+    Each draw, class and split has its own random numbers, so that the bags of a class do not depend
+    on the other classes and seeds of the study.
 
     Parameters
     ----------
     class_name : str
         The class whose instances are positive.
     settings : ManifestSettings
-        How instances are put into bags. With `draw_per_seed` there is one draw for each of
-        `seeds`, numbered by it; otherwise one draw, number 0, for all seeds.
+        How instances are put into bags. With `draw_per_seed` there is one draw per seed, numbered
+        by the seed; otherwise there is one draw, number 0, for all seeds.
     train_store, test_store : Path
         The feature stores.
     train_manifest, test_manifest : Path
-        The manifests.
+        The manifests to write.
 
     Raises
     ------
     UserError
-        Naming class and split, when the store has not enough instances for such bags.
+        Naming class and split, when the store has too few instances for such bags.
     """
     draws = (settings.seeds or []) if settings.draw_per_seed else [0]
     splits = (("train", train_store, train_manifest), ("test", test_store, test_manifest))
@@ -232,7 +290,7 @@ def draw_bags(
             positive = store.positive(class_name)
         bags = {}
         for number_of_draw in draws:
-            # The name and not its number in the store: a subset of classes leaves the bags alone.
+            # The name, not the number in the store: a subset of classes keeps the same bags.
             seed = (number_of_draw, zlib.crc32(class_name.encode()), number)
             try:
                 bags[number_of_draw] = draw(
@@ -245,7 +303,7 @@ def draw_bags(
 
 @stage
 def list_clips(store: Path, manifest: Path) -> None:
-    """Write the manifest of the clips of a split, which are bags as they are.
+    """Write the manifest of the clips of a split, each of which is a bag.
 
     Parameters
     ----------

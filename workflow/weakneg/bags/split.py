@@ -1,4 +1,4 @@
-"""The validation split, and how many bags are chosen."""
+"""The validation split, and the numbers of bags that are chosen."""
 
 import math
 import zlib
@@ -10,17 +10,58 @@ from weakneg.errors import UserError
 
 
 def n_validation(n: int, fraction: float) -> int:
-    """How many of n bags of a label go to validation, where bags have no groups."""
+    """The number of bags of a label that go to validation, where bags have no groups.
+
+    Parameters
+    ----------
+    n : int
+        Number of bags of the label.
+    fraction : float
+        Share that goes to validation, in (0, 1).
+
+    Returns
+    -------
+    int
+        From 1 to n - 1.
+    """
     return min(max(math.floor(fraction * n + 0.5), 1), n - 1)
 
 
 def n_chosen(negatives_per_positive: float, n_positive: int, n_pool: int) -> int:
-    """The budget: how many negative bags an epoch trains on, of a pool that is not empty."""
+    """The budget: the number of negative bags that an epoch trains on.
+
+    Parameters
+    ----------
+    negatives_per_positive : float
+        Negative bags per positive bag.
+    n_positive, n_pool : int
+        Number of positive bags, and of negative bags to choose from, at least 1.
+
+    Returns
+    -------
+    int
+        From 1 to `n_pool`.
+    """
     return min(max(1, round(negatives_per_positive * n_positive)), n_pool)
 
 
 def n_candidates(fraction: float, budget: int, n_pool: int) -> int:
-    """How many bags of the pool are scored, to choose `budget` from."""
+    """The number of bags of the pool that are scored, to choose `budget` of them.
+
+    Parameters
+    ----------
+    fraction : float
+        Share of the pool to score, in (0, 1].
+    budget : int
+        Number of bags to choose.
+    n_pool : int
+        Size of the pool.
+
+    Returns
+    -------
+    int
+        From `budget` to `n_pool`.
+    """
     return max(budget, round(fraction * n_pool))
 
 
@@ -29,21 +70,36 @@ def split_validation(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split bags into training and validation, stratified by label.
 
-    label : (B,) 0 or 1
-    fraction : share of each label's bags that go to validation, in (0, 1), rounded to whole bags,
-        at least one and not all
-    seed : integer >= 0; the same gives the same split
-    group : (B,) integers; bags of one group stay together. In random order, those are held out that
-        bring the share nearer; the smallest, if none does. The label of fewer groups goes first: a
-        group of both labels follows it, however large that makes the share of the other. None: each
-        bag is a group
+    Groups are visited in random order, and a group is held out if that brings the share closer to
+    `fraction`; if no group does, the smallest is held out. The label with fewer groups goes first,
+    and groups with both labels follow its choice, even if the share of the other label becomes
+    large.
 
-    Returns the row numbers of the training bags and of the validation bags, each sorted.
-    Raises UserError when a label has fewer than two bags, or groups to separate.
+    Parameters
+    ----------
+    label : ndarray, (B,) int
+        0 or 1.
+    fraction : float
+        Share of each label's bags that go to validation, in (0, 1), rounded to whole bags: at least
+        one, and not all.
+    seed : int
+        At least 0; equal seeds give equal splits.
+    group : ndarray, (B,) int, optional
+        Bags of one group stay together. None: each bag is its own group.
+
+    Returns
+    -------
+    training, validation : ndarray, int64
+        Row numbers of the bags, sorted.
+
+    Raises
+    ------
+    UserError
+        When a label has fewer than two bags, or its groups cannot be divided.
     """
     label = np.asarray(label)
     group = np.arange(len(label)) if group is None else np.asarray(group)
-    # The second word keeps this stream apart from those that draw bags or initialise models.
+    # The second word separates this stream from those that draw bags or initialise models.
     rng = np.random.default_rng(np.random.SeedSequence((seed, zlib.crc32(b"validation"))))
     orders = []
     for value, name in ((0, "negative"), (1, "positive")):
@@ -51,11 +107,10 @@ def split_validation(
         if len(orders[-1]) < 2:
             raise UserError(
                 f"there are {len(orders[-1])} {name} bags, but training and validation need one "
-                "each: get more data, make bags smaller, or leave the class out."
+                "each: add data, decrease bag_size, or leave the class out."
             )
     held_out: dict[int, bool] = {}  # group -> whether it is for validation
-    # A group of both labels goes where the first goes: that of the fewest groups, which has the
-    # least choice.
+    # The label with the fewest groups has the least choice: groups with both labels follow it.
     named = zip(("positive", "negative"), reversed(orders), strict=True)
     for name, rows in sorted(named, key=lambda each: len(np.unique(group[each[1]]))):
         wanted = n_validation(len(rows), fraction)
@@ -76,8 +131,8 @@ def split_validation(
             held_out[smallest], held = True, sizes[smallest]
         if not held or not kept:
             raise UserError(
-                f"the {len(rows)} {name} bags are of {len(sizes)} groups, which training and "
-                "validation cannot share out: take recordings from more sources."
+                f"the groups of the {len(rows)} {name} bags ({len(sizes)}) cannot be divided "
+                "between training and validation: add recordings from more sources."
             )
     validation = np.array([held_out[number] for number in group.tolist()])
     return np.flatnonzero(~validation), np.flatnonzero(validation)

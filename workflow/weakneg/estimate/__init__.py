@@ -1,1 +1,1 @@
-"""What a study costs, before it runs."""
+"""The cost of a study, estimated before it runs."""

@@ -1,4 +1,4 @@
-"""What a study costs: `python -m weakneg estimate`."""
+"""The cost of a study: `python -m weakneg estimate`."""
 
 from pathlib import Path
 
@@ -15,23 +15,23 @@ def estimate(
     device: Device = "",
     threads: Threads = 1,
 ) -> None:
-    """Say what a study of sound costs, and how long that takes on a device like this one.
+    """Estimate the cost of an audio study, and the time it takes on this device.
 
     Parameters
     ----------
     study : str
         A file of workflow/studies, or the path of one.
     config : list of str
-        KEY=VALUE, as of snakemake.
+        KEY=VALUE, as for snakemake.
     device : str
-        auto, cpu, cuda or cuda:N; by default what WEAKNEG_DEVICE says, or auto.
+        auto, cpu, cuda or cuda:N; by default the value of WEAKNEG_DEVICE, or auto.
     threads : int
         CPU threads.
 
     Raises
     ------
     UserError
-        When the configuration has a mistake, or the sizes of the study's classes are not known.
+        When the configuration has a mistake, or the sizes of the study's classes are unknown.
     """
     from snakemake.cli import parse_config
 
@@ -47,7 +47,7 @@ def estimate(
     loaded = load(read_config() | settings | {"studies": [study]}).study(Path(study).stem)
     print(cost_text(loaded), flush=True)
 
-    # What follows loads PyTorch, which takes seconds.
+    # Imported here because loading PyTorch takes seconds.
     from weakneg.estimate.speed import measure_speed
     from weakneg.jobs.device import describe, prepare
 

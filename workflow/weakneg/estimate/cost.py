@@ -1,7 +1,7 @@
-"""What a study of sound costs, counted before it starts; imports no PyTorch, so that rules can ask.
+"""The cost of an audio study, counted before it starts. Does not import PyTorch, for the rules.
 
-Everything follows from the settings and the number of clips of each class in the published lists,
-or in one's own: as if every recording could be had and were one clip. `patience` may end trainings
+All numbers follow from the settings and from the number of clips of each class in the list of
+recordings, as if every recording were available and one clip long. `patience` may end trainings
 earlier.
 """
 
@@ -16,12 +16,19 @@ from weakneg.errors import UserError
 
 
 class Cost(NamedTuple):
-    """Of trainings, their test included.
+    """The cost of training and testing models.
 
-    models : seeds of runs
-    steps : of the optimiser
-    trained, scored : clips; of `scored`, those to choose from, to validate and to test. (Positives
-        are left out, which some strategies look at, too.)
+    Attributes
+    ----------
+    models : int
+        Models, one for each seed of a run.
+    steps : int
+        Steps of the optimiser.
+    trained : int
+        Clips that models are trained on, counted in every epoch.
+    scored : int
+        Clips that are scored to choose from, to validate and to test. (Some strategies also score
+        the positive clips, which are not counted.)
     """
 
     models: int
@@ -30,11 +37,27 @@ class Cost(NamedTuple):
     scored: int
 
     def hours(self, trained_per_second: float, scored_per_second: float) -> float:
+        """Time in hours, from the speeds of training and scoring in clips per second."""
         return (self.trained / trained_per_second + self.scored / scored_per_second) / 3600
 
 
 def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: int) -> Cost:
-    """Of one seed, with so many clips for training, those for validation included, and for test."""
+    """The cost of one seed of a run.
+
+    Parameters
+    ----------
+    settings : RunSettings
+        Settings of the run.
+    n_positive, n_negative : int
+        Clips of each label in the training split, those for validation included.
+    n_test : int
+        Clips in the test split.
+
+    Returns
+    -------
+    Cost
+        The cost of one model.
+    """
     training, sampling = settings.training, settings.sampling
 
     held_out = [n_validation(n, training.validation_fraction) for n in (n_positive, n_negative)]
@@ -54,12 +77,28 @@ def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: 
 
 
 def study_cost(study: Study) -> Cost:
-    """Of all models of a study. Raises UserError where the size of its classes is not known."""
+    """The cost of all models of a study.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+
+    Returns
+    -------
+    Cost
+        The sum over classes, runs and seeds.
+
+    Raises
+    ------
+    UserError
+        When the study is not one of audio, or the sizes of its classes are unknown.
+    """
     counts = study.dataset.training_counts
     if study.audio is None or counts is None:
         raise UserError(
-            f"what {study.name} costs cannot be said: {study.dataset.name} is not sound, or does "
-            "not say how many clips its classes have."
+            f"the cost of {study.name} cannot be estimated: {study.dataset.name} is not an audio "
+            "data set, or the sizes of its classes are unknown; choose another study."
         )
     n_train, n_test = study.split_sizes["train"], study.split_sizes["test"]
     runs = [RunSettings.of(study, run) for run in set(study.runs.values())]
@@ -72,7 +111,7 @@ def study_cost(study: Study) -> Cost:
 
 
 def cost_text(study: Study) -> str:
-    """One line for people. Raises UserError as `study_cost` does."""
+    """The cost of a study as one line of text. Raises UserError as `study_cost` does."""
     cost = study_cost(study)
     jobs = cost.models // len(study.seeds)
     return (

@@ -1,4 +1,4 @@
-"""How fast a device trains and scores, measured on random spectrograms."""
+"""The speed at which a device trains and scores, measured on random spectrograms."""
 
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from weakneg.config.stages import RunSettings
 
 _CLIPS = (32, 128, 512, 2048)
-_SECONDS = 3.0  # after which no larger number is tried
+_SECONDS = 3.0  # no larger number of clips is tried after a measurement longer than this
 
 
 class Speed(NamedTuple):
@@ -28,9 +28,21 @@ class Speed(NamedTuple):
 
 
 def measure_speed(settings: "RunSettings", audio: dict[str, Any], device: torch.device) -> Speed:
-    """Of trainings with `settings`, whose strategy scores the pool, on spectrograms as of `audio`.
+    """Measure the speed of training and scoring; the first of two epochs is a warm-up.
 
-    The first epoch of two warms up.
+    Parameters
+    ----------
+    settings : RunSettings
+        Settings of the run, with a strategy that scores the pool.
+    audio : dict
+        Settings of the spectrograms, those of `ShardSettings`.
+    device : torch.device
+        Where models are trained.
+
+    Returns
+    -------
+    Speed
+        Clips per second in the second epoch.
     """
     training = settings.training.model_copy(
         update={"epochs": 2, "patience": None, "validation_fraction": 0.1}
@@ -52,7 +64,7 @@ def measure_speed(settings: "RunSettings", audio: dict[str, Any], device: torch.
 
 
 def _noise(n: int, audio: dict[str, Any], device: torch.device) -> BagData:
-    """n clips, a quarter of them positive."""
+    """Random clips, a quarter of them positive."""
     rng = np.random.default_rng(0)
     samples = n_samples(audio["clip_seconds"], audio["sample_rate"])
     frames = audio["frames"] or LogMel.of(audio).n_frames(samples)

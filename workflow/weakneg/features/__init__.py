@@ -1,7 +1,7 @@
-"""Feature stores, and how they are made.
+"""Feature stores, and the two ways to make them.
 
-`from_files` and `from_shards` are the ways to make them; each has a function `make`. They are files
-loaded by name so that a data set's features do not depend on the way that it does not take.
+`from_files` and `from_shards` each define a function `make`. They are loaded by name, so that the
+features of a data set do not depend on the code of the other way.
 """
 
 import importlib
@@ -9,5 +9,5 @@ from collections.abc import Callable
 
 
 def way(name: str) -> Callable:
-    """The function `make` of a way to make feature stores, "from_files" or "from_shards"."""
+    """The function `make` of a module, "from_files" or "from_shards"."""
     return importlib.import_module(f"{__name__}.{name}").make

@@ -1,4 +1,4 @@
-"""Feature stores of both splits, from published files or from shards of sound."""
+"""The stage that writes the feature stores of both splits."""
 
 from pathlib import Path
 
@@ -21,20 +21,20 @@ def build_features(
     Parameters
     ----------
     settings : FeaturesSettings
-        The data set; of sound, how it became spectrograms, and the names of all classes.
+        The data set, and for audio the settings of the spectrograms and the names of all classes.
     folder : Path
-        Folder of the files of the data set.
+        Folder with the files of the data set.
     train_store, test_store : Path
-        The feature stores.
+        The feature stores to write.
     problems : Path
-        A CSV file with the fields of `weakneg.datasets.Problem`.
+        The CSV file to write, with the fields of `weakneg.datasets.Problem`.
     inputs : list of Path
-        The list of recordings and the shards of features, where the data set is sound.
+        For audio, the list of recordings and the shards of features.
 
     Raises
     ------
     UserError
-        When a file of the data set cannot be used, and when a split has no clip.
+        When a file of the data set cannot be used, or a split has no clips.
     """
     make = features.way("from_files" if settings.audio is None else "from_shards")
     make(settings, folder, inputs or [], train_store, test_store, problems)

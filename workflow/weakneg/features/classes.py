@@ -1,4 +1,4 @@
-"""The list of the classes of a study of clips, with the number of clips of each."""
+"""The list of the classes of a study of clips, with their numbers of clips."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ COLUMNS = ("class", "number", "published_training_clips", "training_clips", "tes
 def list_classes(
     train_store: Path, test_store: Path, settings: ClassesSettings, output: Path
 ) -> None:
-    """Write the list of a study's classes, with the number of clips of each.
+    """Write the list of a study's classes, with their numbers of clips.
 
     Parameters
     ----------
@@ -28,19 +28,19 @@ def list_classes(
     settings : ClassesSettings
         The classes, and the name of the data set.
     output : Path
-        A CSV file of one row per class, in their order, with its `number` in the data set,
-        `published_training_clips` (in the published list of the data set, by which {top: n} chooses
-        classes; empty where there is none), `training_clips` and `test_clips` (those of them that
-        have features).
+        The CSV file to write, with one row per class in the order of the study: its `number` in the
+        data set, `published_training_clips` (in the published list of the data set, by which
+        {top: n} chooses classes; empty where there is no such list), and `training_clips` and
+        `test_clips` (those with features).
 
     Raises
     ------
     UserError
-        Naming class and split, when too few clips carry the label, or do not.
+        Naming class and split, when too few clips are positive or too few are negative.
     """
     classes, dataset = settings.classes, settings.dataset
     counts = {}
-    # Of the training clips, some of each are for validation.
+    # Training needs two of each, since some training clips are used for validation.
     for split, path, least in (("training", train_store, 2), ("test", test_store, 1)):
         with open_store(path) as store:
             for name in classes:
@@ -48,8 +48,8 @@ def list_classes(
                 if not least <= counts[name, split] <= len(store.id) - least:
                     raise UserError(
                         f"class {name}: {counts[name, split]} of the {len(store.id)} {split} clips "
-                        f"carry the label, but at least {least} must, and as many must not: leave "
-                        "the class out of the study."
+                        f"are positive, but at least {least} positive and {least} negative are "
+                        "needed: leave the class out of the study."
                     )
             numbers = {name: number for number, name in enumerate(store.class_names)}
     data = datasets.load(dataset)

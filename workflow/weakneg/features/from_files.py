@@ -1,4 +1,4 @@
-"""From the files of a data set to the feature store of each split."""
+"""Feature stores of both splits, from the files of a data set."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,9 +23,10 @@ def make(
     test_store: Path,
     problems: Path,
 ) -> None:
-    """Write the stores of a data set, see `weakneg.features.build`; `inputs` are not read.
+    """Write the stores of a data set of images or clips.
 
-    Images and frames are stored as published, unscaled; both stores carry the statistics of the
+    The parameters are those of `weakneg.features.build.build_features`; `inputs` is not used.
+    Images and frames are stored as published, unscaled; both stores hold the statistics of the
     training split.
     """
     dataset, list_file = settings.dataset.name, settings.dataset.list
@@ -67,7 +68,20 @@ def make(
 
 
 def one_hot(y: Sequence[int] | np.ndarray, n_classes: int) -> np.ndarray:
-    """(N,) class numbers -> (N, n_classes) uint8."""
+    """One-hot encoding of class numbers.
+
+    Parameters
+    ----------
+    y : array_like, (N,) int
+        Class numbers.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    ndarray, (N, n_classes) uint8
+        1 at the class of each row, else 0.
+    """
     return np.eye(n_classes, dtype=np.uint8)[y]
 
 
@@ -78,11 +92,19 @@ def _statistics(rows: Images | Clips) -> tuple[np.ndarray, np.ndarray]:
 
 
 def channel_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation per channel of (N, channels, ...), each (channels,) float64.
+    """Mean and standard deviation of each channel.
 
-    The deviation is 1 where a channel is always the same, so that one can divide by it.
+    Parameters
+    ----------
+    x : ndarray, (N, channels, ...)
+        The values.
+
+    Returns
+    -------
+    mean, std : ndarray, (channels,) float64
+        In the units of `x`. The deviation of a constant channel is 1, so that it can be divided by.
     """
-    # Channel by channel: a float64 copy of all of it would be eight times the size of the images.
+    # Channel by channel: a float64 copy of the images would be eight times their size.
     channels = [x[:, c] for c in range(x.shape[1])]
     mean = [values.mean(dtype=np.float64) for values in channels]
     std = [

@@ -1,9 +1,9 @@
-"""From shards of features to the feature stores of both splits.
+"""Feature stores of both splits, from shards of features.
 
-A store (see `weakneg.features.store`) of the kind "spectrograms" holds no spectrogram itself: its
-`x` is an HDF5 virtual data set over the shards, which it names by their path from the store's own
-folder. So the folder of results can be moved or mounted elsewhere as a whole. Where a shard is
-missing, `x` is NaN.
+A store of the kind "spectrograms" (see `weakneg.features.store`) holds no spectrograms itself: its
+`x` is an HDF5 virtual data set over the shards, which are named by paths relative to the folder of
+the store. The folder of results can therefore be moved or mounted elsewhere as a whole. Where a
+shard is missing, `x` is NaN.
 """
 
 import json
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from weakneg.config.stages import FeaturesSettings
 
 PSLA_MEAN, PSLA_STD = -4.6476, 4.5699
-"""Of AudioSet's log-mels, as in the recipes of PSLA (it subtracts the mean, divides by the std)."""
+"""Mean and standard deviation of AudioSet's log-mel spectrograms in the recipes of PSLA."""
 
 _AGAIN = "delete it, so that the next run makes it again"
 
@@ -42,9 +42,11 @@ def make(
     test_store: Path,
     problems: Path,
 ) -> None:
-    """Write the stores of sound, see `weakneg.features.build`; nothing in `folder` is read.
+    """Write the stores of an audio data set.
 
-    inputs : the list of recordings, then the shards, each in a folder called as its split
+    The parameters are those of `weakneg.features.build.build_features`; `folder` is not used.
+    `inputs` holds the list of recordings and then the shards, each in a folder named after its
+    split.
     """
     recordings, *files = inputs
     shards = {split: [file for file in files if file.parent.name == split] for split in SPLITS}
@@ -72,18 +74,31 @@ def join(
 ) -> None:
     """Write the stores of both splits over their shards, and the list of all problems.
 
-    A clip carries the labels of the events that overlap it, or, of a recording without events,
-    those of the recording. An event in no clip (its time is beyond the recording, its clip has no
-    sound) is a problem.
+    A clip gets the labels of the events that overlap it, or those of its recording where the
+    recording has no events. An event that overlaps no clip (because it lies beyond the end of the
+    recording, or its clip has no sound) is listed as a problem.
 
-    recordings : the list of recordings
-    shards : split -> its shards, in order
-    classes : names of the classes, in the order of the columns of `y`
-    settings : those that the shards were made with, and `statistics`: "training", the mean and the
-        standard deviation of the training split, or "psla", those of PSLA
+    Parameters
+    ----------
+    recordings : path
+        The list of recordings.
+    shards : mapping of str to sequence of path
+        The shards of each split, in order.
+    classes : sequence of str
+        Names of the classes, in the order of the columns of `y`.
+    settings : mapping
+        The settings of the shards, and `statistics`: "training" for the mean and the standard
+        deviation of the training split, "psla" for those of PSLA.
+    train_store, test_store : path
+        The stores to write.
+    problems : path
+        The CSV file to write.
 
-    Raises UserError when a file is missing or damaged, when list, settings and shards do not belong
-    together, when a label is no class, and when a split has no clip.
+    Raises
+    ------
+    UserError
+        When a file is missing or damaged, when list, settings and shards do not match, when a label
+        is not a class, or when a split has no clips.
     """
     listed = {recording.id: recording for recording in read_recordings(recordings, classes)}
     joined = {
@@ -104,23 +119,27 @@ def join(
 
 
 def _labels_between(recording: Recording, start: float, end: float) -> list[str]:
-    """Labels of a clip of a recording; `start` and `end` in seconds of the recording."""
+    """Labels of a clip; `start` and `end` in seconds of its recording."""
     if not recording.events:
         return list(recording.labels)
     return [event[0] for event in recording.events if _overlaps(event, start, end)]
 
 
 def _overlaps(event: tuple[str, float, float], start: Any, end: Any) -> Any:
-    """Whether an event is heard between `start` and `end`, numbers or arrays of them."""
+    """Whether an event overlaps `start` to `end`, numbers or arrays of them."""
     _, onset, offset = event
     return (onset < end) & ((offset > start) | ((onset == offset) & (onset == start)))
 
 
 class _Joined:
-    """The shards of a split, all but their spectrograms in memory.
+    """The shards of a split; everything except spectrograms and waveforms is in memory.
 
-    columns : of all clips, by their names in the file
-    problems : rows of id, problem, consequence
+    Attributes
+    ----------
+    columns : dict of str to ndarray
+        The columns of all clips, by their names in the file.
+    problems : list of list of str
+        Rows of id, problem and consequence.
     """
 
     def __init__(
@@ -141,22 +160,20 @@ class _Joined:
             self._read(path, settings, parts)
         n_clips = sum(map(len, parts["id"]))
         if not n_clips:
-            raise UserError(
-                f"the {split} split has no clip whose sound could be used{self._most_common()}"
-            )
+            raise UserError(f"the {split} split has no usable clips{self._most_common()}")
         self.columns = {name: np.concatenate(part) for name, part in parts.items()}
         ids, counts = np.unique(self.columns["id"], return_counts=True)
         if len(ids) < n_clips:
             raise UserError(
                 f"two clips of the {split} split have the id {str(ids[counts > 1][0])!r}: rename "
-                "one of their recordings."
+                "one of the recordings."
             )
         mine = {recording for recording, row in listed.items() if row.split == split}
         strange = set(self.columns["recording"].tolist()) - mine
         if strange or self._n_recordings != len(mine):
             raise UserError(
                 f"the {self._n_recordings} recordings in the shards of the {split} split are not "
-                f"the {len(mine)} of its list: delete the shards, so that the next run makes them "
+                f"the {len(mine)} in the list: delete the shards, so that the next run makes them "
                 "again."
             )
         begins = np.array(
@@ -167,15 +184,15 @@ class _Joined:
         self._find_lost_events(listed)
 
     def _most_common(self) -> str:
-        """What is the matter with most recordings, and the first of them."""
+        """The most common problem and the first recording that has it, for a message."""
         if not self.problems:
             return "."
         ((problem, count),) = Counter(problem for _, problem, _ in self.problems).most_common(1)
         first = next(recording for recording, named, _ in self.problems if named == problem)
-        return f"; most often ({count} times, first of {first!r}): {problem}."
+        return f"; the most common problem ({count} times, first for {first!r}): {problem}."
 
     def _find_lost_events(self, listed: Mapping[str, Recording]) -> None:
-        """Count the events that are in no clip of their recording among the problems."""
+        """Add the events that overlap no clip of their recording to the problems."""
         clips: dict[str, list[int]] = {}
         for number, recording in enumerate(self.columns["recording"].tolist()):
             clips.setdefault(recording, []).append(number)
@@ -193,10 +210,10 @@ class _Joined:
         try:
             with h5py.File(path, "r") as file:
                 if file.attrs["format_version"] != features.FORMAT_VERSION:
-                    raise UserError(f"{path} has another format version: {_AGAIN}.")
+                    raise UserError(f"{path} has a different format version: {_AGAIN}.")
                 made_with = json.loads(file.attrs["settings"])
                 if any(settings[name] != value for name, value in made_with.items()):
-                    raise UserError(f"{path} was made with other settings: {_AGAIN}.")
+                    raise UserError(f"{path} was made with different settings: {_AGAIN}.")
                 self._n_recordings += file.attrs["n_recordings"]
                 for name, dtype in features.COLUMNS.items():
                     values = file[name][...]
@@ -208,10 +225,10 @@ class _Joined:
                         self._shapes[name].append(file[name].shape)
                         self._dtypes[name] = file[name].dtype
         except (OSError, KeyError) as error:
-            raise UserError(f"{path} is missing or no shard of features: {_AGAIN}.") from error
+            raise UserError(f"{path} is missing or not a shard of features: {_AGAIN}.") from error
 
     def statistics(self) -> tuple[float, float]:
-        """Mean and standard deviation of the spectrograms, without their padding."""
+        """Mean and standard deviation of the spectrograms without padding."""
         total, total_of_squares, count = self._sums
         mean = total / count
         return mean, math.sqrt(total_of_squares / count - mean**2)
@@ -255,7 +272,7 @@ class _Joined:
         shapes = self._shapes[name]
         n_clips = sum(shape[0] for shape in shapes)
         layout = h5py.VirtualLayout((n_clips, *shapes[0][1:]), self._dtypes[name])
-        layout.dcpl.set_obj_track_times(False)  # the same contents are the same bytes
+        layout.dcpl.set_obj_track_times(False)  # equal contents give equal bytes
         first = 0
         for path, shape in zip(self._shards, shapes, strict=True):
             if shape[0]:

@@ -1,28 +1,28 @@
-"""The feature store: one HDF5 file per split, the same layout for every data set.
+"""The feature store: one HDF5 file per split, with the same layout for every data set.
 
-Data sets of the file, N instances of C classes:
+The file holds these arrays for N rows (images or clips) and C classes:
 
-- `x` (N, ...): images, each an instance; or clips (N, T, F), each T frames of F numbers. Of
-  "clips" every frame is an instance; of "spectrograms" a model makes the instances. Contiguous and
-  uncompressed: row i lies at a fixed offset, so that one row is one read, without an index, and the
-  whole is one read too. (With one chunk per row the 50,000 images of CIFAR-10 take 0.32 s to read
-  instead of 0.03 s, and 0.6 s to write instead of 0.1 s.) Of spectrograms it is a virtual data set
-  over the shards of the features.
-- `id` (N,): int64, or text; where each row comes from. Distinct.
+- `x` (N, ...): images, each of which is an instance, or clips (N, T, F) of T frames with F numbers.
+  For the kind "clips" every frame is an instance; for "spectrograms" the model makes the instances.
+  The array is contiguous and uncompressed: row i lies at a fixed offset, so that a row is one read
+  without an index, and so is the whole array. (With one chunk per row, the 50,000 images of
+  CIFAR-10 take 0.32 s to read instead of 0.03 s, and 0.6 s to write instead of 0.1 s.) For
+  spectrograms it is a virtual data set over the shards of features.
+- `id` (N,): int64 or text, distinct; the origin of each row.
 - `y` (N, C): uint8, 1 where the row belongs to the class, else 0.
-- `length` (N,): int64, of clips: how many of the T frames are real; 0 is behind them.
-- `start` (N,): float64, of clips: where the clip starts in its recording, in seconds.
-- `waveform` (N, S): int16, of spectrograms whose settings ask for it: the clip's samples, of which
-  32767 is full scale; 0 is behind them. Virtual, too.
-- `group` (N,): text, where clips share one: what they have in common, such as their recording.
+- `length` (N,): int64, only of clips; number of valid frames, the rest is zero padding.
+- `start` (N,): float64, only of clips; start of the clip in its recording, in seconds.
+- `waveform` (N, S): int16, only of spectrograms whose settings keep waveforms; samples of the clip,
+  where 32767 is full scale, padded with zeros. Virtual as well.
+- `group` (N,): text, only where clips share a group, such as their recording.
 - `mean`, `std` (channels,): float64, statistics of the TRAINING split in the units of `x` as
-  stored; the input of a model is (x - mean) / std. The test store carries the same numbers.
+  stored; the input of a model is (x - mean) / std. The test store holds the same numbers.
 
-Attributes: `format_version`, `kind` ("images", "clips" or "spectrograms"), `parameters` (JSON: how
-the store was made) and `class_names`. `x` and `waveform`, or the sources of these, have the
-attribute `digest` (see `weakneg.io.hdf5`).
+Attributes are `format_version`, `kind` ("images", "clips" or "spectrograms"), `parameters` (JSON:
+how the store was made) and `class_names`. `x` and `waveform`, or their sources, have the attribute
+`digest` (see `weakneg.io.hdf5`).
 
-The bytes depend on the contents alone: the file holds no time stamps.
+The bytes depend only on the contents: the file holds no time stamps.
 """
 
 import json
@@ -42,15 +42,15 @@ from weakneg.io.hdf5 import Digest
 
 FORMAT_VERSION = 2
 LARGE = ("x", "waveform")
-"""The data sets that are not read before they are indexed."""
+"""The arrays that stay in the file until they are indexed."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """A feature store; the fields are those of the file (see the module's docstring).
+    """A feature store, with the arrays and attributes of the file (see the module's docstring).
 
-    `x` and `waveform` are arrays, or, inside `open_store`, `h5py.Dataset`s, which read what is
-    indexed.
+    `x` and `waveform` are numpy arrays, or, inside `open_store`, `h5py.Dataset` objects, which read
+    only the rows that are indexed.
     """
 
     x: np.ndarray | h5py.Dataset
@@ -68,15 +68,31 @@ class Store:
 
     @property
     def instances(self) -> np.ndarray:
-        """(n, ...) what bags are made of: images, whole spectrograms, or the frames of clips.
+        """The instances (n, ...) of bags, in memory: images, whole spectrograms or frames.
 
-        All of them in memory. Frame t of clip i is instance i * T + t.
+        Frame t of clip i is instance i * T + t.
         """
         x = self.x[...]
         return x.reshape(-1, *x.shape[2:]) if self.kind == "clips" else x
 
     def positive(self, class_name: str) -> np.ndarray:
-        """(N,) bool: which instances belong to the class. Raises UserError for an unknown class."""
+        """Which rows belong to a class.
+
+        Parameters
+        ----------
+        class_name : str
+            Name of the class.
+
+        Returns
+        -------
+        ndarray, (N,) bool
+            True for the rows of the class.
+
+        Raises
+        ------
+        UserError
+            When the store does not have the class.
+        """
         if class_name not in self.class_names:
             raise UserError(
                 f"class {class_name} is not in the feature store, whose classes are "
@@ -86,13 +102,23 @@ class Store:
 
 
 def write_store(path: str | os.PathLike, store: Store) -> None:
-    """Write `store` to `path`, whole or not at all.
+    """Write a feature store, whole or not at all.
 
-    Raises ValueError when lengths disagree, an id occurs twice, or `y` is not (N, C) of 0 and 1.
+    Parameters
+    ----------
+    path : path
+        The file.
+    store : Store
+        Its contents.
+
+    Raises
+    ------
+    ValueError
+        When lengths disagree, an id occurs twice, or `y` is not (N, C) of 0 and 1.
     """
     n, c = len(store.x), len(store.class_names)
     if store.y.shape != (n, c) or not np.isin(store.y, (0, 1)).all():
-        raise ValueError(f"y must be ({n}, {c}) of 0 and 1, found shape {store.y.shape}")
+        raise ValueError(f"y must be ({n}, {c}) of 0 and 1, not of shape {store.y.shape}")
     if store.id.shape != (n,) or len(np.unique(store.id)) != n:
         raise ValueError(f"id must be {n} distinct values")
     with replace_when_whole(path) as temporary, h5py.File(temporary, "w") as file:
@@ -126,12 +152,22 @@ def write_store(path: str | os.PathLike, store: Store) -> None:
 
 @contextmanager
 def open_store(path: str | os.PathLike) -> Iterator[Store]:
-    """Open the store at `path` for reading.
+    """Open a feature store for reading.
 
-    `x` and `waveform` stay in the file, which is read where they are indexed.
+    Parameters
+    ----------
+    path : path
+        The file.
 
-    Raises UserError when the file is missing, cut short, not a feature store, or of another
-    format version.
+    Yields
+    ------
+    Store
+        The store, whose `x` and `waveform` stay in the file until they are indexed.
+
+    Raises
+    ------
+    UserError
+        When the file is missing, truncated, not a feature store, or has a different format version.
     """
     path = Path(path)
     if not path.is_file():
@@ -140,14 +176,15 @@ def open_store(path: str | os.PathLike) -> Iterator[Store]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise UserError(f"{path} is cut short or is not HDF5: {again}.") from error
+        raise UserError(f"{path} is truncated or not HDF5: {again}.") from error
     with file:
         version = file.attrs.get("format_version")
         if version is None:
             raise UserError(f"{path} is HDF5 but not a feature store: {again}.")
         if version != FORMAT_VERSION:
             raise UserError(
-                f"{path} has format version {version}, this code reads {FORMAT_VERSION}: {again}."
+                f"{path} has format version {version}, but this code reads {FORMAT_VERSION}: "
+                f"{again}."
             )
         ids = file["id"][...]
         yield Store(
@@ -166,9 +203,24 @@ def open_store(path: str | os.PathLike) -> Iterator[Store]:
 
 
 def read_store(path: str | os.PathLike, waveforms: bool = False) -> Store:
-    """The store at `path`, all of it in memory, with waveforms only if they are asked for.
+    """Read a feature store into memory.
 
-    Raises UserError as `open_store` does.
+    Parameters
+    ----------
+    path : path
+        The file.
+    waveforms : bool
+        Whether to read the waveforms too.
+
+    Returns
+    -------
+    Store
+        The store.
+
+    Raises
+    ------
+    UserError
+        As for `open_store`.
     """
     with open_store(path) as store:
         kept = store.waveform[...] if waveforms and store.waveform is not None else None
