@@ -50,7 +50,7 @@ def test_a_missing_argument_is_named(capsys):
             ["collect_metrics", "--runs", "random", "--output", "x"],
             "must be STRATEGY=FOLDER, not 'random'",
         ),
-        (["predict", "x", "--threads", "0"], "must be a whole number from 1, not '0'"),
+        (["predict", "x", "--threads", "0"], "must be a whole number of at least 1, not '0'"),
         (["draw_bags", "--settings", '{"bag_size": 0}'], "bag_size: "),
     ],
 )

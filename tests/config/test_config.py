@@ -136,7 +136,7 @@ def message(call, *arguments) -> str:
         (
             "sampling: {warmup_epochs: 15}",
             "sampling.warmup_epochs: 15 must be less than training.epochs (15), "
-            "or no epoch is left to choose for",
+            "so that some epoch trains on chosen bags",
         ),
         (
             "sampling: {resample_every: 4}\ntraining: {epochs: 3}",
@@ -152,7 +152,7 @@ def message(call, *arguments) -> str:
             "reference.values.margin.brid: 'brid' is not a class of cifar10; did you mean 'bird'? "
             f"Allowed: {CIFAR10}",
         ),
-        ("title: Again", "line 4: the key 'title' is there twice"),
+        ("title: Again", "line 4: the key 'title' occurs twice"),
         ("bags: [1", "line 5: did not find expected ',' or ']'"),
         (
             "extends: digts",
@@ -164,7 +164,7 @@ def message(call, *arguments) -> str:
             "a YAML file",
         ),
         ("extends: ./other.yaml", "extends: there is no file other.yaml"),
-        ("extends: mine.yaml", "extends: 'mine.yaml' closes a circle: mine -> mine"),
+        ("extends: mine.yaml", "extends: 'mine.yaml' creates a cycle: mine -> mine"),
     ],
 )
 def test_mistake_in_a_study_is_one_line_with_file_key_value_and_choices(study, lines, expected):
@@ -183,8 +183,7 @@ def test_mistake_in_a_study_is_one_line_with_file_key_value_and_choices(study, l
         ("[badge]", "baseline: 'random' is not among the strategies of the study. Allowed: badge"),
         (
             "[random, {strategy: badge, loss_label: known}]",
-            "strategies[1]: a strategy with options needs a name of its own, "
-            "such as 'name: badge_known'",
+            "strategies[1]: a strategy with options needs a name, such as 'name: badge_known'",
         ),
         (
             "[random, {name: b, strategy: badge, loss_label: knwn}]",
@@ -197,7 +196,7 @@ def test_mistake_in_a_study_is_one_line_with_file_key_value_and_choices(study, l
         ),
         (
             "[random, {name: margin, strategy: badge, loss_label: known}]",
-            "strategies[1].name: 'margin' is the name of another strategy than 'badge'",
+            "strategies[1].name: 'margin' is the name of another strategy: choose a different name",
         ),
         (
             "[random, {name: a/b, strategy: badge}]",
@@ -273,10 +272,11 @@ def test_classes_that_would_share_a_folder_are_refused(study, monkeypatch):
     for module in ("classes", "checks"):
         monkeypatch.setattr(f"weakneg.config.{module}.class_names", lambda dataset: names)
     assert message(study) == (
-        "mine.yaml: classes[1]: 'Dog, bark' and 'Dog bark' would share a folder"
+        "mine.yaml: classes[1]: 'Dog, bark' and 'Dog bark' would share a folder: leave one of them "
+        "out"
     )
     assert message(study, "classes: ['?']") == (
-        "mine.yaml: classes[0]: '?' has nothing to name a folder with"
+        "mine.yaml: classes[0]: '?' has no letters or digits to name a folder after: leave it out"
     )
 
 
@@ -303,7 +303,7 @@ def test_extends_in_a_circle_is_refused(here):
     for name, parent in (("a", "b"), ("b", "c"), ("c", "a")):
         (here / f"{name}.yaml").write_text(f"title: T\nextends: {parent}.yaml\n")
     assert message(config.load_study, "a.yaml") == (
-        "c.yaml: extends: 'a.yaml' closes a circle: a -> b -> c -> a"
+        "c.yaml: extends: 'a.yaml' creates a cycle: a -> b -> c -> a"
     )
 
 
@@ -443,7 +443,7 @@ def test_study_of_ones_own_is_a_file_anywhere(here):
 
 def test_study_of_ones_own_may_not_take_a_name_that_is_taken(here):
     (here / "digits.yaml").write_text(STUDY)
-    assert "has the name of" in message(config.load, {"studies": ["digits.yaml"]})
+    assert "has the same name as" in message(config.load, {"studies": ["digits.yaml"]})
 
 
 # ----------------------------------------------------------------------------- sources of sound
@@ -515,7 +515,7 @@ def test_mistake_in_a_source_is_one_line(study, start, lines, expected):
         (
             OF_SOUNDSCAPES,
             "augmentation: {frequency_mask: 0}",
-            "augmentation.mixup_domain: waveforms are mixed only where they are kept: set "
+            "augmentation.mixup_domain: mixing waveforms requires that they are kept: set "
             "audio.waveform to true, or mixup_domain to 'spectrogram'",
         ),
         (
@@ -719,6 +719,13 @@ def test_a_file_of_no_class_or_strategy_of_the_study_is_a_clear_line():
     digits = config.load_study("digits")
     assert "did you mean 'badge'" in message(digits.strategy, "bagde")
     assert "'7' is not a class of the study digits" in message(digits.class_of, "7")
+
+
+def test_the_look_of_a_strategy_reaches_the_report_and_that_of_a_variant_does_not(study):
+    strategies = "[random, badge, {name: known, strategy: badge, loss_label: known}]"
+    settings = ReportSettings.of(study("", STUDY.replace("[full, random, badge]", strategies)))
+    assert settings.looks.keys() == {"random", "badge"}
+    assert settings.looks["badge"] == {"colour": "#0072B2", "marker": "P"}
 
 
 def test_the_upper_bound_is_the_strategy_without_a_budget():

@@ -322,12 +322,20 @@ def test_a_trained_model_is_far_better_than_chance(built, tmp_path, strategy):
     [
         ("[musk]", "[musk, roar]", "classes.1.: 'roar' is not a class of instances"),
         (", list: drugs.csv", "", "dataset.list: is missing"),
-        ("list: drugs.csv", "list: drugs.csv, folder: x", "dataset.folder: instances has its own"),
-        ("name: mlp", "name: simple_cnn", "'simple_cnn' is not a model of clips.*Allowed: mlp"),
+        (
+            "list: drugs.csv",
+            "list: drugs.csv, folder: x",
+            "dataset.folder: instances does not use it",
+        ),
+        (
+            "name: mlp",
+            "name: simple_cnn",
+            "'simple_cnn' is not a model for the clips of instances.*Allowed: mlp",
+        ),
         (
             "classes: [musk]",
             "classes: all\nbags: {bag_size: 3}",
-            "bags: instances consists of bags",
+            "bags: instances already consists of bags",
         ),
     ],
 )

@@ -249,7 +249,7 @@ def test_a_fold_is_named_in_the_study(listed):
         "recordings", "soundscapes"
     )
     Path("mine.yaml").write_text(text)
-    expected = "mine.yaml: dataset.test_split: soundscapes has its own: remove this key"
+    expected = "mine.yaml: dataset.test_split: soundscapes does not use it: remove this key"
     assert message(config.load_study, "mine.yaml") == expected
 
 
@@ -289,8 +289,8 @@ def test_a_label_that_occurs_once_is_named_before_anything_runs(listed):
     listed(ROWS, "file,labels,split")
     assert message(study) == (
         "mine.yaml: classes: too few recordings of Fox (0 for training, 1 for testing), Owl (1 for "
-        "training, 0 for testing): name the other classes, take {top: n}, or move recordings with "
-        "the column split of list.csv"
+        "training, 0 for testing): name only the other classes, use {top: n}, or change the split "
+        "of some recordings in list.csv"
     )
     assert study(lines="classes: [Dog, Cat]\n").classes == ["Dog", "Cat"]
 
@@ -300,7 +300,7 @@ def test_the_classes_with_the_most_training_recordings(listed):
     assert study(lines="classes: {top: 1}\n").classes == ["Dog"]
     assert study(lines="classes: {top: 2}\n").classes == ["Dog", "Cat"]
     # Owl and Fox are in one split only.
-    expected = "mine.yaml: classes: top: 3 is more than the 2 classes there are"
+    expected = "mine.yaml: classes: top: 3 is more than the number of classes (2)"
     assert message(lambda: study(lines="classes: {top: 3}\n")) == expected
 
 

@@ -1,8 +1,8 @@
 """The command line: `python -m weakneg <stage> --option value ...`.
 
-The rules of the workflow call it; so can a person, with the command that `snakemake -p` prints.
-A stage or command is a function (see `weakneg.stages`), whose signature and docstring say what
-stands here: parameters are options, those before a `/` are given by position.
+The rules of the workflow call it, and users can, too, with the commands that `snakemake -p` prints.
+A stage or command is a function (see `weakneg.stages`), and its signature and docstring define its
+command line: parameters are options, and those before a `/` are positional arguments.
 """
 
 import argparse
@@ -27,8 +27,8 @@ PROGRAM = "python -m weakneg"
 
 
 def overview() -> str:
-    """What `--help` prints: every stage and command with the first line of its docstring."""
-    lines = [f"usage: {PROGRAM} STAGE [options]; {PROGRAM} STAGE --help says which"]
+    """The text of `--help`: every stage and command with the first line of its docstring."""
+    lines = [f"usage: {PROGRAM} STAGE [options]; {PROGRAM} STAGE --help lists them"]
     titles = {"command": "commands", "stage": "stages, which the workflow runs"}
     for kind, title in titles.items():
         lines += ["", f"{title}:"]
@@ -49,7 +49,20 @@ def _summary(name: str) -> str:
 
 
 def parser_of(name: str, function: Callable) -> argparse.ArgumentParser:
-    """A parser of the options of a stage, from its signature and docstring."""
+    """Make the parser of a stage's options.
+
+    Parameters
+    ----------
+    name : str
+        Name of the stage or command.
+    function : callable
+        Its function, whose signature and docstring define the options.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        The parser.
+    """
     documentation = inspect.getdoc(function) or ""
     parser = argparse.ArgumentParser(
         prog=f"{PROGRAM} {name}",
@@ -58,7 +71,7 @@ def parser_of(name: str, function: Callable) -> argparse.ArgumentParser:
     )
     hints = typing.get_type_hints(function, include_extras=True)
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.name == "fingerprint":  # comes with --code
+        if parameter.name == "fingerprint":  # part of --code
             continue
         text = _described(documentation, parameter.name)
         keywords = _keywords(parameter, hints[parameter.name]) | {"help": text}
@@ -73,13 +86,13 @@ def parser_of(name: str, function: Callable) -> argparse.ArgumentParser:
             nargs="+",
             default=[""],
             metavar=("HASH", "CODE"),
-            help="fingerprint of the stage's code, and the stage and plugins that it is of",
+            help="fingerprint of the stage's code, then the stage and its plugins",
         )
     return parser
 
 
 def _keywords(parameter: inspect.Parameter, kind: typing.Any) -> dict[str, typing.Any]:
-    """The keywords with which argparse adds a parameter of a stage."""
+    """Keyword arguments of `add_argument` for a parameter of a stage."""
     keywords: dict[str, typing.Any] = {"required": parameter.default is parameter.empty}
     if not keywords["required"]:
         keywords["default"] = parameter.default
@@ -109,14 +122,27 @@ def _reader(read: Callable[[str], typing.Any]) -> Callable[[str], typing.Any]:
 
 
 def _described(documentation: str, parameter: str) -> str:
-    """The description of a parameter in a docstring as of numpydoc."""
+    """The description of a parameter in a numpydoc docstring."""
     pattern = rf"^(?:\w+, )*{parameter}(?:, \w+)* : .*\n((?:    .*\n?|\n)+)"
     found = re.search(pattern, documentation, re.MULTILINE)
     return " ".join(found[1].split()).replace("%", "%%") if found else ""
 
 
 def check_code(fingerprint: str, *code: str) -> None:
-    """Refuse to run other code than that for which the workflow will record the result."""
+    """Refuse to run code other than that for which the workflow will record the result.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Fingerprint of the code when the workflow started.
+    *code : str
+        The stage and its plugins; empty for a command that a user runs.
+
+    Raises
+    ------
+    UserError
+        When the code has changed since.
+    """
     from weakneg.workspace.fingerprint import fingerprint as current
 
     if code and current(entry(code[0]), code[1:]) != fingerprint:
@@ -126,7 +152,20 @@ def check_code(fingerprint: str, *code: str) -> None:
 
 
 def run(name: str, words: Sequence[str]) -> int:
-    """Run a stage or command; returns the exit status."""
+    """Run a stage or command.
+
+    Parameters
+    ----------
+    name : str
+        Name of the stage or command.
+    words : sequence of str
+        Its command line.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
     module, _, function_name = entry(name).partition(":")
     function = getattr(importlib.import_module(module), function_name)
     parameters = inspect.signature(function).parameters
@@ -142,7 +181,18 @@ def run(name: str, words: Sequence[str]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the arguments say. Bad input is one line on the error stream."""
+    """Run the program; bad input prints one line to the error stream.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Name of a stage or command and its command line; by default those of the process.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
     name, *words = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         if name in ("-h", "--help"):
@@ -152,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.status
-    except BrokenPipeError:  # whoever reads what is printed has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:

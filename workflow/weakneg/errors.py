@@ -1,10 +1,13 @@
-"""The one exception for bad input."""
+"""The exception for bad input."""
 
 
 class UserError(Exception):
     """Bad input: the message is one sentence that names the file or key and what to do.
 
-    status : with which the program ends
+    Attributes
+    ----------
+    status : int
+        Exit status of the program.
     """
 
     status = 1

@@ -1,8 +1,8 @@
-"""Plugins: the files of a folder that define a certain name, read without importing them.
+"""Plugins: the files in a folder that define a certain name, read without importing them.
 
-Strategies, data sets, models and figures are one file each, and a new file is found by itself. What
-others need to know of them before they run is read from their sources, so that checking a
-configuration imports nothing heavy. The folder's own `__init__` loads them.
+Strategies, data sets, models and figures are one file each, and new files are found without being
+registered. What must be known about them before they run is read from their sources, so that
+checking a configuration imports nothing heavy. The `__init__` of each folder loads its plugins.
 """
 
 import ast
@@ -16,25 +16,39 @@ from weakneg.errors import UserError
 
 
 def names(folder: Path, defined: str) -> list[str]:
-    """Names of the plugins of a folder.
+    """Names of the plugins in a folder.
 
     Parameters
     ----------
     folder : Path
-        Folder of the files. Those whose names start with `_` are no plugins.
+        Folder of the files. Files whose names start with `_` are not plugins.
     defined : str
         Name of the function or variable that makes a file a plugin.
 
     Returns
     -------
     list of str
-        The files' names without `.py`, in alphabetical order.
+        Names of the files without `.py`, in alphabetical order.
     """
     return sorted(path.stem for path in folder.glob("[!_]*.py") if defined in _defined(path))
 
 
 def constant(folder: Path, plugin: str, name: str, default: Any = None) -> Any:
-    """Value of a constant of a plugin, `default` where its file does not define it.
+    """Value of a constant of a plugin.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the plugins.
+    plugin, name : str
+        Name of the plugin and of the constant.
+    default : object
+        The value where the file does not define the constant.
+
+    Returns
+    -------
+    object
+        The value.
 
     Raises
     ------
@@ -48,7 +62,19 @@ def constant(folder: Path, plugin: str, name: str, default: Any = None) -> Any:
 
 
 def function(folder: Path, plugin: str, name: str) -> ast.FunctionDef:
-    """Syntax tree of a function of a plugin, for its signature.
+    """Syntax tree of a function of a plugin.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the plugins.
+    plugin, name : str
+        Name of the plugin and of the function.
+
+    Returns
+    -------
+    ast.FunctionDef
+        The definition, with the signature.
 
     Raises
     ------
@@ -69,14 +95,14 @@ def check_name(name: str, known: Collection[str], what: str) -> None:
     name : str
         Name to check.
     known : collection of str
-        All names there are.
+        The names of all plugins.
     what : str
-        Kind of the plugin in the message, such as "strategy".
+        Kind of plugin, for the message, such as "strategy".
 
     Raises
     ------
     UserError
-        When `name` is not among them; the message suggests the most similar name.
+        When `name` is unknown; the message suggests the most similar name.
     """
     if name not in known:
         nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -86,7 +112,7 @@ def check_name(name: str, known: Collection[str], what: str) -> None:
 
 @cache
 def _defined(path: Path) -> dict[str, ast.stmt]:
-    """Name -> the statement that defines it, of the functions and variables of a file."""
+    """The statements that define the functions and variables of a file, by name."""
     found: dict[str, ast.stmt] = {}
     for node in ast.parse(path.read_text(encoding="utf-8"), filename=str(path)).body:
         match node:

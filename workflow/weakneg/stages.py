@@ -1,8 +1,8 @@
-"""The stages of the workflow and the commands for people: functions, found by name.
+"""The stages of the workflow and the commands for users: functions, found by name.
 
-A stage is a function in the file that does the work, decorated with `stage`. Its name is that of
-its rule and of its command, `python -m weakneg <name>`; its parameters are the options, their
-annotations the types, its docstring the help. A `command` is the same without a rule.
+A stage is a function in the file that does the work, decorated with `stage`. Its rule and its
+command, `python -m weakneg <name>`, have the same name; its parameters are the options, their
+annotations the types, and its docstring the help. A `command` is the same without a rule.
 """
 
 import difflib
@@ -24,7 +24,7 @@ _Function = TypeVar("_Function", bound=Callable)
 
 def _at_least_one(text: object) -> object:
     if isinstance(text, str) and not (text.isdecimal() and int(text) >= 1):
-        raise ValueError(f"must be a whole number from 1, not {text!r}")
+        raise ValueError(f"must be a whole number of at least 1, not {text!r}")
     return text
 
 
@@ -41,8 +41,10 @@ Threads = Annotated[int, BeforeValidator(_at_least_one)]
 """CPU threads."""
 
 StrategyRun = Annotated[tuple[str, Path], BeforeValidator(_strategy_and_folder)]
-"""A strategy and the folder of its run, "badge=results/digits/runs/3/badge"; strategies that choose
-the same bags share a folder."""
+"""A strategy and the folder of its run, "badge=results/digits/runs/3/badge".
+
+Strategies that choose the same bags share a folder.
+"""
 
 
 def stage(function: _Function) -> _Function:
@@ -51,15 +53,24 @@ def stage(function: _Function) -> _Function:
 
 
 def command(function: _Function) -> _Function:
-    """Mark a function as a command that is no part of the workflow."""
+    """Mark a function as a command for users, without a rule."""
     return function
 
 
 @cache
 def entries() -> dict[str, tuple[str, str]]:
-    """Name -> where the function is, "weakneg.training.run:train_run", and "stage" or "command".
+    """Find all stages and commands by searching the sources; importing them would take seconds.
 
-    The sources are searched: importing them would take seconds.
+    Returns
+    -------
+    dict of str to (str, str)
+        For each name the place of the function, "weakneg.training.run:train_run", and its kind,
+        "stage" or "command".
+
+    Raises
+    ------
+    TypeError
+        When two functions have the same name.
     """
     found: dict[str, tuple[str, str]] = {}
     for path in sorted(_PACKAGE.rglob("*.py")):
@@ -73,9 +84,9 @@ def entries() -> dict[str, tuple[str, str]]:
 
 
 def entry(name: str) -> str:
-    """Where a stage or command is. Raises UserError when there is none of that name."""
+    """The place of a stage or command, as in `entries`. Raises UserError if it does not exist."""
     if name not in entries():
         near = difflib.get_close_matches(name, entries(), n=1)
         guess = f"did you mean {near[0]!r}? " if near else ""
-        raise UserError(f"{name!r} is not a stage: {guess}`python -m weakneg --help` lists them.")
+        raise UserError(f"{name!r} is not a stage: {guess}`python -m weakneg --help` lists all.")
     return entries()[name][0]

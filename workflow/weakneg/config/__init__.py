@@ -1,1 +1,1 @@
-"""The configuration: what config.yaml and a study file may say, checked before any job starts."""
+"""The configuration, config.yaml and study files, checked before any job starts."""

@@ -1,7 +1,7 @@
-"""What the sections of a study must be to each other.
+"""Checks across the sections of a study.
 
-A check sees the study once each section is right by itself. It returns what is completed, by the
-name of the field, or raises the mistake with the keys that lead to it.
+A check gets the study once each section is valid by itself. It returns the values that it fills in,
+by name of the field, or raises the mistake with the keys that lead to it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,16 +30,16 @@ Completed = Mapping[str, Any]
 
 
 def bags_are_of_images(study: "Study") -> Completed:
-    """Images are put into bags; anything else consists of bags."""
+    """Only images are put into bags; other data sets already consist of bags."""
     if study.kind == "images":
         return {"bags": study.bags or BagSettings()}
     if study.bags is not None:
-        raise problem(f"{study.dataset.name} consists of bags: remove this key", "bags")
+        raise problem(f"{study.dataset.name} already consists of bags: remove this key", "bags")
     return {}
 
 
 def spectrograms_are_of_sound(study: "Study") -> Completed:
-    """Only sound becomes spectrograms, and is acquired from a source."""
+    """Only audio data sets have spectrograms and a source."""
     if study.kind == "spectrograms":
         return {"audio": study.audio or AudioSettings()}
     for key in ("audio", "source", "augmentation"):
@@ -50,7 +50,7 @@ def spectrograms_are_of_sound(study: "Study") -> Completed:
 
 
 def sound_has_one_source(study: "Study") -> Completed:
-    """A data set that publishes lists needs a source; one that brings its sound has no other."""
+    """A data set that publishes only lists needs a source; one with its own sound has none."""
     if study.kind != "spectrograms":
         return {}
     source = study.source or FolderSource()
@@ -67,16 +67,16 @@ def sound_has_one_source(study: "Study") -> Completed:
 
 
 def model_fits_the_data(study: "Study") -> Completed:
-    """A model is made for one kind of data."""
+    """Each model takes one kind of data."""
     if models()[study.model.name] != study.kind:
         fitting = [name for name, kind in models().items() if kind == study.kind]
-        text = f"{study.model.name!r} is not a model of {study.kind}, as {study.dataset.name} has"
+        text = f"{study.model.name!r} is not a model for the {study.kind} of {study.dataset.name}"
         raise problem(f"{text}. Allowed: {', '.join(fitting)}", "model", "name")
     return {}
 
 
 def augmentation_can_be_made(study: "Study") -> Completed:
-    """Masks fit into the spectrogram, and waveforms that are mixed are kept."""
+    """Masks fit into the spectrogram, and waveforms to be mixed are kept."""
     if study.augmentation is None or study.audio is None:
         return {}
     widest, bins = study.augmentation.frequency_mask, study.audio.mel_bins
@@ -86,20 +86,20 @@ def augmentation_can_be_made(study: "Study") -> Completed:
     mixes = study.augmentation.mixup_rate > 0 and study.augmentation.mixup_domain == "waveform"
     if mixes and not study.audio.waveform:
         text = (
-            "waveforms are mixed only where they are kept: set audio.waveform to true, or"
-            " mixup_domain to 'spectrogram'"
+            "mixing waveforms requires that they are kept: set audio.waveform to true, or "
+            "mixup_domain to 'spectrogram'"
         )
         raise problem(text, "augmentation", "mixup_domain")
     return {}
 
 
 def training_leaves_selections(study: "Study") -> Completed:
-    """Some epoch trains on chosen bags, and there is more than one selection to make."""
+    """At least one epoch trains on chosen bags."""
     epochs, sampling = study.training.epochs, study.sampling
     if sampling.warmup_epochs >= epochs:
         text = (
-            f"{sampling.warmup_epochs} must be less than training.epochs ({epochs}), or no epoch is"
-            " left to choose for"
+            f"{sampling.warmup_epochs} must be less than training.epochs ({epochs}), so that some "
+            "epoch trains on chosen bags"
         )
         raise problem(text, "sampling", "warmup_epochs")
     if sampling.resample_every > epochs:
@@ -109,7 +109,7 @@ def training_leaves_selections(study: "Study") -> Completed:
 
 
 def classes_exist(study: "Study") -> Completed:
-    """The names of the classes that the study asks for."""
+    """Every class exists, is named once and gets its own folder; returns their names."""
     dataset = study.dataset
     names: list[str] = []
     for index, value in enumerate(_asked_for(study.classes, dataset)):
@@ -121,9 +121,10 @@ def classes_exist(study: "Study") -> Completed:
     for index, name in enumerate(distinct(names, "classes")):
         slug = class_slug(name)
         if not slug:
-            raise problem(f"{name!r} has nothing to name a folder with", "classes", index)
+            text = f"{name!r} has no letters or digits to name a folder after: leave it out"
+            raise problem(text, "classes", index)
         if slug in slugs:
-            text = f"{name!r} and {slugs[slug]!r} would share a folder"
+            text = f"{name!r} and {slugs[slug]!r} would share a folder: leave one of them out"
             raise problem(text, "classes", index)
         slugs[slug] = name
     if dataset.list is not None:
@@ -146,7 +147,7 @@ def _asked_for(
 
 
 def strategies_are_distinct(study: "Study") -> Completed:
-    """Each strategy has a name of its own, and the baseline is one of them."""
+    """Strategies have distinct names, and the baseline is one of them."""
     distinct(study.strategy_names, "strategies")
     if study.baseline not in study.strategy_names:
         what = "among the strategies of the study"
@@ -155,7 +156,7 @@ def strategies_are_distinct(study: "Study") -> Completed:
 
 
 def reference_is_about_the_data(study: "Study") -> Completed:
-    """Published numbers are of strategies and classes that there are."""
+    """Published numbers belong to existing strategies and classes."""
     known = [*strategy_files(), *study.strategy_names]
     for strategy, values in study.reference.values.items() if study.reference else ():
         if strategy not in known:

@@ -1,4 +1,4 @@
-"""The classes that a study names."""
+"""The classes of a study."""
 
 import re
 import unicodedata
@@ -20,7 +20,7 @@ from weakneg.datasets import Dataset, OwnDataset
 
 @lru_cache
 def class_names(dataset: "DatasetSettings") -> tuple[str, ...]:
-    """The names of all classes of a data set, in the order of their numbers."""
+    """Names of all classes of a data set, in the order of their numbers."""
     data = dataset.definition
     if isinstance(data, OwnDataset):
         return data.read_classes(dataset.own_list[0])
@@ -38,7 +38,7 @@ class Top(Section):
 
 
 def class_choice(value: object) -> object:
-    """`{top: n}` -> a `Top`; names and numbers -> a list of them."""
+    """Validator: `{top: n}` becomes a `Top`, names and numbers become a list."""
     if isinstance(value, Mapping):
         number = text_as_number(value.get("top"))
         if set(value) != {"top"} or not isinstance(number, int) or isinstance(number, bool):
@@ -56,7 +56,7 @@ def class_choice(value: object) -> object:
 
 
 def wanted_classes(value: object) -> object:
-    """As `class_choice`; "all" stays for the study to say which these are."""
+    """Validator like `class_choice`; "all" stays as it is until the data set is known."""
     return value if value == "all" else class_choice(value)
 
 
@@ -67,23 +67,39 @@ ClassChoice = Annotated[
 
 
 def most_frequent(classes: Iterable[str], n: int, dataset: DatasetSettings) -> list[str]:
-    """The n classes with the most clips in the training list, the most first.
+    """The classes with the most clips in the training list, in descending order.
 
-    Of equal classes the one of the lower number comes first. Raises ValueError where there are
-    fewer classes, or no such list.
+    Parameters
+    ----------
+    classes : iterable of str
+        Names of the classes to choose from.
+    n : int
+        How many to choose.
+    dataset : DatasetSettings
+        Their data set.
+
+    Returns
+    -------
+    list of str
+        Names of the classes; in a tie the lower class number comes first.
+
+    Raises
+    ------
+    ValueError
+        When there are fewer than `n` classes, or the data set has no clip counts.
     """
     counts = dataset.training_counts
     if counts is None:
-        raise ValueError(f"'top' needs clip counts, and {dataset.name} has none")
+        raise ValueError(f"'top' needs clip counts, and {dataset.name} has none: name the classes")
     numbers = {name: number for number, name in enumerate(class_names(dataset))}
     classes = sorted(classes, key=lambda name: (-counts[name], numbers[name]))
     if n > len(classes):
-        raise ValueError(f"top: {n} is more than the {len(classes)} classes there are")
+        raise ValueError(f"top: {n} is more than the number of classes ({len(classes)})")
     return classes[:n]
 
 
 def learnable(dataset: DatasetSettings) -> list[str]:
-    """The classes that both splits have: of others nothing could be learnt, or measured."""
+    """The classes that occur in both splits; others cannot be trained, or not tested."""
     data = dataset.definition
     if not isinstance(data, OwnDataset):
         return list(class_names(dataset))
@@ -92,7 +108,7 @@ def learnable(dataset: DatasetSettings) -> list[str]:
 
 
 def check_sizes(classes: Iterable[str], dataset: DatasetSettings) -> None:
-    """Refuse classes of one's own list that are not `learnable`."""
+    """Refuse classes of a user's list that are not `learnable`."""
     data = dataset.definition
     assert isinstance(data, OwnDataset)
     sizes = data.class_sizes(*dataset.own_list)
@@ -106,14 +122,32 @@ def check_sizes(classes: Iterable[str], dataset: DatasetSettings) -> None:
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
         what = "recordings" if data.kind == "spectrograms" else "bags"
         raise problem(
-            f"too few {what} of {', '.join(lacking[:5])}{more}: name the other classes, take "
-            f"{{top: n}}, or move {what} with the column split of {dataset.list}",
+            f"too few {what} of {', '.join(lacking[:5])}{more}: name only the other classes, use "
+            f"{{top: n}}, or change the split of some {what} in {dataset.list}",
             "classes",
         )
 
 
 def class_name(value: str | int, dataset: DatasetSettings) -> str:
-    """The class that a name (also as in folders), another name of it or a number means."""
+    """Find a class by name, folder name, alias or number.
+
+    Parameters
+    ----------
+    value : str or int
+        What the configuration says.
+    dataset : DatasetSettings
+        The data set of the class.
+
+    Returns
+    -------
+    str
+        Name of the class.
+
+    Raises
+    ------
+    ValueError
+        When there is no such class.
+    """
     names = class_names(dataset)
     if str(value) in names:
         return str(value)
@@ -134,9 +168,10 @@ def class_name(value: str | int, dataset: DatasetSettings) -> str:
 
 @cache
 def class_slug(name: str) -> str:
-    """A class name as a part of a path: lower case, anything but letters and digits becomes `_`.
+    """A class name as part of a path, such as "male_speech_man_speaking".
 
-    Letters without accents are kept; for those of other scripts there is a number at the end.
+    Letters lose their accents and become lower case, and everything except letters and digits
+    becomes `_`. A name with letters of other scripts ends with a checksum.
     """
     plain = unicodedata.normalize("NFKD", name)
     slug = re.sub("[^a-z0-9]+", "_", plain.encode("ascii", "ignore").decode().lower()).strip("_")

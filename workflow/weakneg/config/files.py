@@ -1,4 +1,4 @@
-"""Study files: found, read and merged."""
+"""Finding, reading and merging study files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,18 +18,54 @@ WORKFLOW = Path(__file__).resolve().parent.parent.parent
 STUDIES = WORKFLOW / "studies"
 SCHEMAS = WORKFLOW / "schemas"
 
-# What a study says about itself; the rest is inherited by the studies that extend it.
+# Keys that studies do not inherit from the study that they extend.
 _OWN_KEYS = {"extends", "title", "description", "note"}
 
 
 def read_config(config_file: str | Path = "config.yaml") -> dict[str, Any]:
-    """What the file says, not yet checked; nothing where there is none. Raises UserError."""
+    """Read config.yaml without checking its keys.
+
+    Parameters
+    ----------
+    config_file : path
+        The file; it may be missing.
+
+    Returns
+    -------
+    dict
+        Its contents; empty where there is no such file.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be read.
+    """
     path = Path(config_file)
     return read_yaml(path) if path.is_file() else {}
 
 
 def find_study(entry: str, folder: Path, base: Path, where: str) -> Path:
-    """File of a study named, or given by a path relative to `base`."""
+    """Find the file of a study.
+
+    Parameters
+    ----------
+    entry : str
+        Name of a study in `folder`, or a path relative to `base`.
+    folder, base : Path
+        Where to look for names, and for paths.
+    where : str
+        The place that names the study, for messages.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    UserError
+        When there is no such file, or its name does not fit into paths.
+    """
     if "/" in entry or entry.endswith((".yaml", ".yml")):
         path = base / entry
         if not path.is_file():
@@ -49,6 +85,25 @@ def find_study(entry: str, folder: Path, base: Path, where: str) -> Path:
 
 
 def read_study(path: Path, folder: Path) -> Study:
+    """Read and check a study, merged with the studies that it extends.
+
+    Parameters
+    ----------
+    path : Path
+        File of the study.
+    folder : Path
+        Where studies that it extends by name are.
+
+    Returns
+    -------
+    Study
+        The study.
+
+    Raises
+    ------
+    UserError
+        When one of the files has a mistake.
+    """
     chain = [(path, read_yaml(path))]
     while (parent := chain[-1][1].get("extends")) is not None:
         file = chain[-1][0]
@@ -57,8 +112,8 @@ def read_study(path: Path, folder: Path) -> Study:
             raise UserError(f"{where}: must be the name of a study, not {parent!r}")
         parent_file = find_study(parent, folder, file.parent, where)
         if any(parent_file.samefile(seen) for seen, _ in chain):
-            circle = " -> ".join([*(seen.stem for seen, _ in chain), parent_file.stem])
-            raise UserError(f"{where}: {parent!r} closes a circle: {circle}")
+            cycle = " -> ".join([*(seen.stem for seen, _ in chain), parent_file.stem])
+            raise UserError(f"{where}: {parent!r} creates a cycle: {cycle}")
         chain.append((parent_file, read_yaml(parent_file)))
 
     for file, content in chain:
@@ -71,7 +126,7 @@ def read_study(path: Path, folder: Path) -> Study:
         merged = _merge(merged, content)
 
     def source(location: Location) -> str:
-        """The study's file, and the one it extends where that one holds the mistake."""
+        """The study's file, and the extended one if that holds the mistake."""
         for file, content in chain:
             value: Any = content
             try:
@@ -86,21 +141,21 @@ def read_study(path: Path, folder: Path) -> Study:
         study = Study.model_validate(merged)
     except ValidationError as error:
         raise user_error(error, source) from None
-    except UserError as error:  # of the list that the study names
+    except UserError as error:  # in the list that the study names
         raise UserError(f"{shown(path)}: {error}") from None
     study._name = path.stem
     return study
 
 
 def _find_beside(path: Path, content: Mapping[str, Any]) -> None:
-    """Name a list or folder of recordings that is beside the study from the working directory."""
+    """Make the paths of a list and a folder next to the study relative to the working directory."""
     dataset = content.get("dataset")
     if not isinstance(dataset, dict):
         return
     for key in ("list", "folder"):
         value = dataset.get(key)
         if isinstance(value, str) and (path.parent / value).exists():
-            # However the study's own path was typed, its jobs have the same parameters.
+            # The parameters of jobs do not depend on how the path of the study was typed.
             dataset[key] = shown((path.parent / value).resolve())
 
 
@@ -114,14 +169,14 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # untyped
-    """YAML in which a key said twice is a mistake and 1e-3 is a number, as in YAML 1.2."""
+    """YAML in which a repeated key is a mistake and 1e-3 is a number, as in YAML 1.2."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = []
         for key, _ in node.value:
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark
+                    problem=f"the key {key.value!r} occurs twice", problem_mark=key.start_mark
                 )
             seen.append(key.value)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
@@ -129,6 +184,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file of keys and values. Raises UserError, naming file and line."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
@@ -143,6 +199,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{shown(path)}: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise UserError(
-            f"{shown(path)}: must hold keys and values, as the files of workflow/studies"
+            f"{shown(path)}: must hold keys and values, like the files in workflow/studies"
         )
     return content

@@ -1,8 +1,8 @@
-"""The configuration, checked before any job starts: config.yaml, `--config`, and studies.
+"""The configuration, checked before any job starts: config.yaml, `--config` and studies.
 
-`load` reads what Snakemake hands over (config.yaml merged with `--config`), `Config.study` a study
-of it. Every mistake is a `UserError` of one line that names the file, the key, the value and what
-is allowed.
+`load` checks the configuration that Snakemake merges from config.yaml and `--config`, and
+`Config.study` reads one of its studies. Every mistake is a `UserError` of one line that names the
+file, the key, the value and the allowed values.
 """
 
 import json
@@ -33,17 +33,18 @@ _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 
 
 class Config(Section):
-    """What config.yaml says, and `--config` on the command line."""
+    """The settings of config.yaml, and of `--config` on the command line."""
 
     studies: Names = Field(
         ["digits", "soundscapes"],
-        description="Studies that a plain `snakemake` builds: names of workflow/studies, or paths "
-        "of YAML files of your own, relative to the working directory.",
+        description="Studies that a plain `snakemake` builds: names of files in workflow/studies, "
+        "or paths of your own YAML files, relative to the working directory.",
     )
     data: dict[str, str | None] = Field(
         {},
-        description="Local copies of data sets, data set -> folder. Where there is none, or null, "
-        "the folder that the environment variable WEAKNEG_DATA names is tried, then the download.",
+        description="Local copies of data sets, data set -> folder. For a data set without one, or "
+        "with null, the folder in the environment variable WEAKNEG_DATA is tried, then the "
+        "download.",
     )
     device: str = Field(
         "auto",
@@ -53,21 +54,22 @@ class Config(Section):
     classes: ClassChoice | None = Field(
         None,
         description="Only these classes of each study, by name or number, or {top: n}, those with "
-        "the most clips; null: all of it.",
+        "the most clips; null: all of them.",
     )
     strategies: Names | None = Field(
         None,
-        description="Only these strategies of each study; null: all of it. The study's baseline is "
-        "kept in any case, since the others are compared with it.",
+        description="Only these strategies of each study; null: all of them. The study's baseline "
+        "is always kept, since the others are compared with it.",
     )
     seeds: Seeds | None = Field(
         None,
-        description="A number of seeds or a list of them in place of each study's; null: its own.",
+        description="A number of seeds or a list of them, instead of those of each study; null: "
+        "those of the study.",
     )
 
     _folder: Path = PrivateAttr(STUDIES)
-    _paths: dict[str, Path] = PrivateAttr(default_factory=dict)  # of the studies asked for
-    _sources: dict[str, str] = PrivateAttr(default_factory=dict)  # key -> who set it
+    _paths: dict[str, Path] = PrivateAttr(default_factory=dict)  # of the studies in `studies`
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)  # key -> where it is set
     _loaded: dict[str, Study] = PrivateAttr(default_factory=dict)
 
     @field_validator("device", mode="before")
@@ -87,17 +89,17 @@ class Config(Section):
 
     @property
     def study_names(self) -> list[str]:
-        """Names of all studies, those of workflow/studies and those asked for by path."""
+        """Names of all studies, those in workflow/studies and those given by path."""
         known = {file.stem for file in self._folder.glob("*.yaml") if NAME.fullmatch(file.stem)}
         return sorted(known | set(self._paths))
 
     @property
     def default_studies(self) -> list[str]:
-        """Names of the studies that a plain `snakemake` builds, in the order asked for."""
+        """Names of the studies that a plain `snakemake` builds, in the order of `studies`."""
         return list(self._paths)
 
     def said(self, name: str) -> str:
-        """The arguments of a command that mean this study, and what `--config` leaves of it."""
+        """The command line arguments that select this study, as `--config` restricts it."""
         path = self._paths.get(name, self._folder)
         words = [name if self._folder in (path, path.parent) else shown(path)]
         values = self.model_dump(mode="json", include={"classes", "strategies", "seeds"})
@@ -107,9 +109,22 @@ class Config(Section):
         return shlex.join(words)
 
     def study(self, name: str) -> Study:
-        """The study of a name in `study_names`, with what the configuration leaves of it.
+        """Read a study, restricted to the configured classes, strategies and seeds.
 
-        Raises UserError when its file has a mistake, or lacks a class or strategy asked for.
+        Parameters
+        ----------
+        name : str
+            A name in `study_names`.
+
+        Returns
+        -------
+        Study
+            The study.
+
+        Raises
+        ------
+        UserError
+            When its file has a mistake, or a configured class or strategy is not in the study.
         """
         if name not in self._loaded:
             study = read_study(self._paths.get(name, self._folder / f"{name}.yaml"), self._folder)
@@ -126,13 +141,26 @@ def load(
     config_file: str | Path = "config.yaml",
     studies_folder: str | Path = STUDIES,
 ) -> Config:
-    """The configuration that Snakemake merged, checked.
+    """Check the configuration that Snakemake merged.
 
-    config : what Snakemake calls `config`
-    config_file : the file it read, so that a mistake can be traced to it or to `--config`
-    studies_folder : where studies have their names; its files are read only when they are asked for
+    Parameters
+    ----------
+    config : mapping
+        The `config` of Snakemake.
+    config_file : path
+        The file that Snakemake read, so that a mistake can be traced to it or to `--config`.
+    studies_folder : path
+        Where studies are found by name.
 
-    Raises UserError, also for a mistake in a study that `studies` asks for.
+    Returns
+    -------
+    Config
+        The configuration.
+
+    Raises
+    ------
+    UserError
+        When the configuration, or a study in `studies`, has a mistake.
     """
     path = Path(config_file)
     in_file = read_config(path)
@@ -156,8 +184,8 @@ def load(
         built_in = folder / f"{file.stem}.yaml"
         if built_in.is_file() and not built_in.samefile(file):
             raise UserError(
-                f"{where}: {entry!r} has the name of {shown(built_in)}; rename the file, since "
-                "its results go by its name"
+                f"{where}: {entry!r} has the same name as {shown(built_in)}: rename the file, "
+                "since results are stored under this name"
             )
         read_study(file, folder)
         result._paths[file.stem] = file
@@ -165,7 +193,25 @@ def load(
 
 
 def load_study(study: str | Path, studies_folder: str | Path = STUDIES) -> Study:
-    """The study of a name in `studies_folder` or of a path. Raises UserError."""
+    """Read a study.
+
+    Parameters
+    ----------
+    study : str or path
+        Name of a study in `studies_folder`, or the path of a file.
+    studies_folder : path
+        Where studies are found by name.
+
+    Returns
+    -------
+    Study
+        The study.
+
+    Raises
+    ------
+    UserError
+        When there is no such study, or it has a mistake.
+    """
     folder = Path(studies_folder)
     return read_study(find_study(str(study), folder, Path(), "study"), folder)
 
@@ -178,9 +224,9 @@ def schema() -> None:
 
 
 def schemas() -> dict[str, str]:
-    """The JSON schemas of the configuration, file name in workflow/schemas -> text."""
+    """The JSON schemas of the configuration: text by name of the file in workflow/schemas."""
     study = Study.model_json_schema()
-    study["required"] = ["title"]  # the rest may come from the study that it extends
+    study["required"] = ["title"]  # other keys may be inherited
     models = {"config.schema.json": Config.model_json_schema(), "study.schema.json": study}
     return {
         name: json.dumps(

@@ -1,4 +1,4 @@
-"""Mistakes in the configuration, as one line each."""
+"""Messages about mistakes in the configuration, one line each."""
 
 import difflib
 import re
@@ -12,18 +12,34 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from weakneg.errors import UserError
 
-_LONG = 30  # more allowed values than this are not all listed
+_LONG = 30  # longer lists of allowed values are shortened
 
 Location = tuple[str | int, ...]
 """The keys and list positions that lead to a value."""
 
 
 def problem(text: str, *at: str | int) -> PydanticCustomError:
-    """A mistake; the keys `at` continue the path that pydantic knows."""
+    """A mistake; the keys `at` extend the location that pydantic knows."""
     return PydanticCustomError("weakneg", "{text}", {"text": text, "at": at})
 
 
 def no_such(value: object, what: str, allowed: Iterable[object]) -> str:
+    """Message about a value that is not among the allowed ones, with the most similar of them.
+
+    Parameters
+    ----------
+    value : object
+        The value.
+    what : str
+        Noun phrase for the allowed values, such as "a strategy".
+    allowed : iterable
+        The allowed values.
+
+    Returns
+    -------
+    str
+        Such as "'bagde' is not a strategy; did you mean 'badge'? Allowed: badge, random".
+    """
     names = [str(item) for item in allowed]
     near = difflib.get_close_matches(str(value), names, n=1)
     guess = f"; did you mean {near[0]!r}?" if near else "."
@@ -39,12 +55,12 @@ def _key_path(location: Iterable[str | int]) -> str:
 
 
 def describe(error: ErrorDetails) -> str:
-    """`training.epochs: must be ...` for one error of pydantic."""
+    """Message with the key, "training.epochs: must be ...", for one error of pydantic."""
     return f"{_key_path(location_of(error))}: {said(error)}"
 
 
 def said(error: ErrorDetails) -> str:
-    """What is wrong with the value."""
+    """Message without the key for one error of pydantic."""
     text = error["msg"]
     if error["type"] == "weakneg":
         text = error["ctx"]["text"]
@@ -63,13 +79,13 @@ def said(error: ErrorDetails) -> str:
 
 
 def location_of(error: ErrorDetails) -> Location:
-    """The keys that lead to the mistake."""
+    """The location of a mistake."""
     more = error["ctx"]["at"] if error["type"] == "weakneg" else ()
     return (*error["loc"], *more)
 
 
 def shown(path: Path) -> str:
-    """`path` as its user would type it."""
+    """A path as a user would type it: relative to the working directory if it is below."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
@@ -77,7 +93,20 @@ def shown(path: Path) -> str:
 
 
 def user_error(error: ValidationError, source: Callable[[Location], str]) -> UserError:
-    """The first mistake as one line; `source` gives the file from the keys that lead to it."""
+    """The first mistake as one line.
+
+    Parameters
+    ----------
+    error : ValidationError
+        The mistakes that pydantic found.
+    source : callable
+        `source(location)` gives the file, or other origin, of the value at a location.
+
+    Returns
+    -------
+    UserError
+        The error to raise.
+    """
     first, *others = error.errors()
     more = f" (and {len(others)} more)" if others else ""
     return UserError(f"{source(location_of(first))}: {describe(first)}{more}")

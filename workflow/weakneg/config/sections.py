@@ -22,10 +22,18 @@ _MODELS = Path(__file__).parent.parent / "models"
 
 @lru_cache
 def models(constant: str = "KIND") -> dict[str, Any]:
-    """The files of weakneg/models that define a constant: name -> its value.
+    """Values of a constant of the models in weakneg/models.
 
-    KIND, which every model defines, is that of the data of its bags. IMAGENET is true where
-    there are weights for ImageNet to start from.
+    Parameters
+    ----------
+    constant : str
+        "KIND", the kind of data of a model's bags, which every model defines; or "IMAGENET", true
+        where a model can start from weights for ImageNet.
+
+    Returns
+    -------
+    dict of str to object
+        Name of each model that defines the constant, and its value.
     """
     return {
         name: plugins.constant(_MODELS, name, constant) for name in plugins.names(_MODELS, constant)
@@ -33,36 +41,36 @@ def models(constant: str = "KIND") -> dict[str, Any]:
 
 
 def _keys(info: ValidationInfo) -> tuple[str, ...]:
-    """The keys with which a study says where a person's own data are."""
+    """The keys with which a study locates a user's own data."""
     data = datasets.load(info.data["name"])
     return data.study_keys if isinstance(data, OwnDataset) else ()
 
 
 class DatasetSettings(Section):
-    """Where the instances come from."""
+    """The data set."""
 
-    name: str = Field(description="Data set: a file of workflow/weakneg/datasets.")
+    name: str = Field(description="Data set: a file in workflow/weakneg/datasets.")
     list: str | None = Field(
         None,
         validate_default=True,
-        description="Of the data set `recordings`: the CSV file that says what is in them, with "
-        "columns file, labels and, if wanted, split, onset and offset. Of the data set "
-        "`instances`: the CSV, Parquet or HDF5 file of their features. A path from the folder of "
-        "this file, or else from the working directory.",
+        description="For the data set `recordings`: the CSV file of their labels, with the columns "
+        "file, labels and, optionally, split, onset and offset. For the data set `instances`: the "
+        "CSV, Parquet or HDF5 file of their features. The path is relative to the folder of this "
+        "file, or else to the working directory.",
     )
     folder: str | None = Field(
         None,
         validate_default=True,
-        description="Of the data set `recordings`: the folder of the files; looked for in the "
-        "folder of this file, the working directory and the folder that WEAKNEG_DATA names.",
+        description="For the data set `recordings`: the folder of the files. It is looked for in "
+        "the folder of this file, the working directory and the folder in WEAKNEG_DATA.",
     )
 
     test_split: Annotated[str, BeforeValidator(number_as_text, str | int)] = Field(
         "test",
-        # What other data sets read stays what it was, so that nothing of them runs again.
+        # The settings of other data sets do not change, so that they do not run again.
         exclude_if=lambda split: split == "test",
-        description="Of one's own data: the split of the list to test on. By any "
-        "other name than 'test' the splits are folds, and all others are for training.",
+        description="For your own data: the split of the list to test on. If it is not 'test', "
+        "the splits are folds, and all others are for training.",
     )
 
     @field_validator("name")
@@ -77,14 +85,16 @@ class DatasetSettings(Section):
     def _of_own_data(cls, path: str | None, info: ValidationInfo) -> str | None:
         if "name" in info.data and (info.field_name in _keys(info)) != (path is not None):
             name = info.data["name"]
-            raise problem("is missing" if path is None else f"{name} has its own: remove this key")
+            raise problem(
+                "is missing" if path is None else f"{name} does not use it: remove this key"
+            )
         return path
 
     @field_validator("test_split")
     @classmethod
     def _of_a_list(cls, split: str, info: ValidationInfo) -> str:
         if "name" in info.data and "list" not in _keys(info):
-            raise problem(f"{info.data['name']} has its own: remove this key")
+            raise problem(f"{info.data['name']} does not use it: remove this key")
         return split
 
     @property
@@ -94,13 +104,13 @@ class DatasetSettings(Section):
 
     @property
     def own_list(self) -> tuple[str, str]:
-        """One's own list and its split to test on, as the functions of an `OwnDataset` take."""
+        """A user's own list and its test split, the arguments of the functions of `OwnDataset`."""
         assert self.list is not None
         return self.list, self.test_split
 
     @property
     def training_counts(self) -> Mapping[str, int] | None:
-        """Class name -> number of clips in the published list for training, or in one's own."""
+        """Number of training clips of each class in the list of the data set; None: unknown."""
         data = self.definition
         if isinstance(data, OwnDataset):
             return data.class_sizes(*self.own_list)["train"]
@@ -129,7 +139,7 @@ class BagSettings(Section):
     draw_per_seed: bool = Field(
         False,
         description="false: one draw of the bags for the whole study. true: each seed draws its "
-        "own bags, so that intervals over seeds cover the draw too.",
+        "own bags, so that intervals over seeds include the variation between draws.",
     )
 
     @field_validator("label_density")
@@ -147,19 +157,19 @@ class BagSettings(Section):
 class AudioSettings(Section):
     """From sound to log-mel spectrograms, as PSLA makes them (Kaldi's filter banks)."""
 
-    sample_rate: int = Field(16000, ge=1000, description="Of the sound before anything else, Hz.")
+    sample_rate: int = Field(16000, ge=1000, description="Sampling rate of the audio, Hz.")
     clip_seconds: float = Field(
         10.0, gt=0, description="Length of a clip; longer recordings are cut, shorter ones padded."
     )
     hop_seconds: float | None = Field(
         None,
         gt=0,
-        description="From the start of a clip to that of the next one of the same recording; null: "
-        "clip_seconds, so that clips do not overlap.",
+        description="Time from the start of a clip to the start of the next in the same recording; "
+        "null: clip_seconds, so that clips do not overlap.",
     )
     mel_bins: int = Field(128, ge=8, description="Bands of a spectrogram.")
-    frame_length_ms: float = Field(25.0, gt=0, description="Of the windows, in milliseconds.")
-    frame_shift_ms: float = Field(10.0, gt=0, description="Between windows, in milliseconds.")
+    frame_length_ms: float = Field(25.0, gt=0, description="Length of a window, ms.")
+    frame_shift_ms: float = Field(10.0, gt=0, description="Time from one window to the next, ms.")
     window: Literal["hanning", "hamming", "povey", "blackman", "rectangular"] = Field(
         "hanning", description="Shape of the windows."
     )
@@ -170,19 +180,19 @@ class AudioSettings(Section):
         "null: as many as a clip has.",
     )
     waveform: bool = Field(
-        False, description="Keep the waveforms too (16 bits), as mixing clips needs them."
+        False, description="Keep the waveforms too (16 bits), which mixing waveforms requires."
     )
     statistics: Literal["training", "psla"] = Field(
         "training",
-        description="Mean and deviation that normalise spectrograms: of the training clips, or "
-        "PSLA's constants.",
+        description="Mean and standard deviation that normalise spectrograms: those of the "
+        "training clips, or PSLA's constants.",
     )
 
 
 class ModelSettings(Section):
     """The classifier of bags."""
 
-    name: str = Field("simple_cnn", description="Model: a file of workflow/weakneg/models.")
+    name: str = Field("simple_cnn", description="Model: a file in workflow/weakneg/models.")
     pooling: Literal["mean_softmax", "softmax_mean", "softmax_max", "attention"] = Field(
         "mean_softmax",
         description="From instances to a bag: softmax of the mean scores (mean_softmax, the "
@@ -192,13 +202,13 @@ class ModelSettings(Section):
     attention_heads: int = Field(4, ge=1, description="Heads of the pooling `attention`.")
     weights: Literal["random", "imagenet"] = Field(
         "random",
-        description="Where training starts: from random weights (the paper's choice), or with an "
-        "encoder that was trained on ImageNet (PSLA's), whose weights are downloaded.",
+        description="Initial weights: random (the paper's choice), or those of an encoder trained "
+        "on ImageNet (PSLA's choice), which are downloaded.",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="Arithmetic of the encoder. bfloat16 (mixed precision) is what GPUs are fast "
-        "at; the last layer, the pooling and all scores are float32 in any case.",
+        description="Arithmetic of the encoder. bfloat16 (mixed precision) is faster on GPUs; the "
+        "last layer, the pooling and all scores are always float32.",
     )
 
     @field_validator("name")
@@ -214,7 +224,8 @@ class ModelSettings(Section):
         having = models("IMAGENET")
         if weights == "imagenet" and "name" in info.data and info.data["name"] not in having:
             raise problem(
-                f"there are none of {info.data['name']} for ImageNet, only of {', '.join(having)}"
+                f"there are no ImageNet weights for {info.data['name']}, only for "
+                f"{', '.join(having)}"
             )
         return weights
 
@@ -236,37 +247,37 @@ class TrainingSettings(Section):
         0.0,
         ge=0,
         lt=1,
-        description="Share of all steps of a training over which the learning rate rises from 0, "
-        "in proportion to the steps made. (The 1,000 steps of PSLA would be more than half of the "
-        "training of most AudioSet classes.)",
+        description="Share of all training steps over which the learning rate rises linearly from "
+        "0. (The 1,000 steps of PSLA would be more than half of the training of most AudioSet "
+        "classes.)",
     )
     betas: Betas = Field(
         [0.9, 0.999],
-        description="How slowly Adam's means of gradients and of their squares change "
+        description="Decay rates of Adam's running means of gradients and of squared gradients "
         "([0.95, 0.999] in PSLA).",
     )
     weight_decay: float = Field(0.0, ge=0, lt=1, description="Weight decay of Adam.")
     batch_sampling: Literal["shuffled", "weighted"] = Field(
         "shuffled",
         description="How the bags of an epoch, positives and chosen negatives, are put into "
-        "batches: each once, in random order (shuffled), or as many draws with replacement, in "
-        "which positive and negative bags are equally likely (weighted).",
+        "batches: each once, in random order (shuffled), or the same number of draws with "
+        "replacement, in which positive and negative bags are equally likely (weighted).",
     )
     patience: int | None = Field(
         None,
         ge=1,
         description="Epochs without a better average precision on the validation bags before the "
-        "training stops; null: never. The weights of the best epoch are kept in any case.",
+        "training stops; null: never. The weights of the best epoch are always kept.",
     )
     validation_fraction: float = Field(
         0.1,
         gt=0,
         lt=1,
-        description="Share of the training bags put aside for validation, of positive and negative "
+        description="Share of the training bags held out for validation, of positive and negative "
         "bags alike, drawn by the seed.",
     )
     score_batch_size: int = Field(
-        512, ge=1, description="Bags per batch when the pool, validation or test bags are scored."
+        512, ge=1, description="Bags per batch when pool, validation and test bags are scored."
     )
 
 
@@ -276,37 +287,37 @@ class SamplingSettings(Section):
     negatives_per_positive: float = Field(
         2.0,
         gt=0,
-        description="Negative bags an epoch trains on, per positive bag (at least one in all, at "
-        "most the pool). The paper fixes a 'P-N ratio' of 0.5 and does not define it. Read as "
-        "positives : negatives, as the words say, it gives 2.0, the default; read as positives : "
-        "all it gives 1.0.",
+        description="Negative bags that an epoch trains on, per positive bag (at least one in all, "
+        "at most the pool). The paper uses a 'P-N ratio' of 0.5 and does not define it. Read as "
+        "positives : negatives, as the words suggest, it means 2.0, the default; read as "
+        "positives : all, it means 1.0.",
     )
     resample_every: int = Field(
-        1, ge=1, description="Epochs between two selections; 1 chooses anew for every epoch."
+        1, ge=1, description="Epochs between two selections; with 1, every epoch has its own."
     )
     warmup_epochs: int = Field(
         0,
         ge=0,
-        description="First epochs that train on randomly chosen bags, because a model with random "
-        "weights has nothing to say about which bags are useful.",
+        description="Number of initial epochs that train on randomly chosen bags, because a model "
+        "with random weights cannot tell which bags are useful.",
     )
     candidate_fraction: float = Field(
         1.0,
         gt=0,
         le=1,
         description="Share of the pool that is scored and chosen from, drawn at random for each "
-        "selection (but never less than the budget). Less than 1 makes scoring cheaper.",
+        "selection (never less than the budget). Values below 1 make scoring cheaper.",
     )
 
 
 class AugmentationSettings(Section):
-    """How spectrograms are changed each time a model trains on them; as in PSLA."""
+    """How spectrograms are augmented each time a model trains on them, as in PSLA."""
 
     mixup_rate: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="Share of the clips of an epoch that are mixed, each with another one of the "
+        description="Share of the clips of an epoch that are mixed, each with another clip of the "
         "epoch, drawn at random. Labels are mixed too: a negative clip that is mixed with a "
         "positive one becomes partly positive.",
     )
@@ -314,30 +325,30 @@ class AugmentationSettings(Section):
         10.0,
         gt=0,
         description="The share of a clip in the mixture is drawn from Beta(alpha, alpha); large "
-        "values keep it near one half.",
+        "values keep it close to one half.",
     )
     mixup_domain: Literal["waveform", "spectrogram"] = Field(
         "waveform",
-        description="What is mixed: waveforms, whose spectrogram is computed then, as in the paper "
-        "(needs audio.waveform), or the log-mel spectrograms.",
+        description="What is mixed: waveforms, from which the spectrogram is then computed, as in "
+        "the paper (requires audio.waveform), or the log-mel spectrograms.",
     )
     frequency_mask: int = Field(
-        48, ge=0, description="Largest width of a band of mel bins that is set to 0 in every clip."
+        48, ge=0, description="Largest number of adjacent mel bins set to 0 in every clip."
     )
     time_mask: int = Field(
-        192, ge=0, description="Largest number of successive frames set to 0 in every clip."
+        192, ge=0, description="Largest number of consecutive frames set to 0 in every clip."
     )
 
 
 class Performance(Section):
-    """What a source reports for a strategy and a class."""
+    """Published numbers of a strategy and a class."""
 
     ap: float | None = Field(None, ge=0, le=1, description="Average precision.")
     roc_auc: float | None = Field(None, ge=0, le=1, description="Area under the ROC curve.")
 
 
 class Reference(Section):
-    """Published numbers, shown beside ours."""
+    """Published numbers, shown next to those of the study."""
 
     source: str = Field(description="Where the numbers come from.")
     values: dict[str, dict[str, Performance]] = Field(

@@ -1,6 +1,6 @@
 """Settings of the sources of sound: the key `source` of a study.
 
-Nothing heavy is imported here, since every start of the workflow checks the configuration.
+This module imports nothing heavy, since every start of the workflow checks the configuration.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from pydantic import (
 from weakneg.config.messages import no_such, problem, said
 from weakneg.errors import UserError
 
-SHARD_SIZE = 500  # recordings; a shard is one job, of seconds, or of hours where it downloads
+SHARD_SIZE = 500  # recordings; a shard is one job: seconds, or hours where it downloads
 
 
 def checked_source(value: object) -> object:
-    """The source of sound that a study names, checked."""
+    """Validator: the key `source` of a study becomes the settings of a source."""
     if value is None or isinstance(value, tuple(SOURCES.values())):
         return value
     if not isinstance(value, Mapping):
@@ -51,55 +51,57 @@ class _Source(BaseModel):
 
 
 class FolderSource(_Source):
-    """Sound that is there: files in the folder of the data."""
+    """Sound files that the user has."""
 
-    type: Literal["folder"] = Field("folder", description="Files; nothing is downloaded.")
+    type: Literal["folder"] = Field(
+        "folder", description="Files in a folder; nothing is downloaded."
+    )
     folder: str | None = Field(
         None,
         min_length=1,
-        description="Folder of the clips, or one around it, where the data set does not bring "
-        "them; looked for in the working directory, then in the folder that WEAKNEG_DATA names.",
+        description="Folder of the clips, or a parent of it, if the data set does not include "
+        "them. It is looked for in the working directory, then in the folder in WEAKNEG_DATA.",
     )
     name: str = Field(
         ID,
         pattern=_WITH_ID,
-        description="What the file of a clip is called, without its ending, where the list names "
-        "no file: {id} stands for the clip's id. 'Y{id}' for copies of AudioSet as PANNs has them.",
+        description="File name of a clip without its extension, where the list names no file; {id} "
+        "stands for the clip's id. For copies of AudioSet from PANNs it is 'Y{id}'.",
     )
 
 
 class DownloadSource(_Source):
-    """What all downloads have in common.
+    """Settings of all downloads.
 
-    Settings of `POLITENESS` say how a source is asked, and not what for: when they change, what is
-    there stays, and nothing is done again.
+    The settings in `POLITENESS` change how a source is asked, not what is asked of it: when they
+    change, downloaded clips stay valid and nothing runs again.
     """
 
     retries: int = Field(
         3,
         ge=0,
-        description="Further tries after an error that may pass: a timeout, a dropped connection, "
-        "too many requests, an error of the server.",
+        description="Retries after a temporary error: a timeout, a dropped connection, too many "
+        "requests or a server error.",
     )
     backoff_seconds: float = Field(
         10.0,
         gt=0,
-        description="Wait before the first further try; it doubles each time, and is drawn from "
-        "half of that to one and a half times that, so that clips do not try again in step.",
+        description="Wait before the first retry. It doubles each time, and is multiplied by a "
+        "random factor from 0.5 to 1.5, so that clips do not retry in step.",
     )
     retry_failed: bool = Field(
         False,
-        description="true: try again what an earlier run did not get, where the shards are run "
+        description="true: retry the clips that an earlier run did not get, when the shards run "
         "again: snakemake <study> --until acquire_shard --forcerun acquire_shard. Otherwise a clip "
-        "that could not be had stays so.",
+        "that was unavailable stays unavailable.",
     )
 
 
 class YoutubeSource(DownloadSource):
-    """The videos themselves, with yt-dlp and ffmpeg: only the wanted seconds are downloaded."""
+    """The original videos, by yt-dlp and ffmpeg: only the seconds of a clip are downloaded."""
 
     type: Literal["youtube"] = Field(
-        "youtube", description="The videos on YouTube, or another site that yt-dlp knows."
+        "youtube", description="Videos on YouTube, or on another site that yt-dlp supports."
     )
     url: str = Field(
         "https://www.youtube.com/watch?v={id}",
@@ -109,23 +111,23 @@ class YoutubeSource(DownloadSource):
     clips_per_minute: float = Field(
         5.0,
         gt=0,
-        description="Tries that a shard begins per minute. 5 is what YouTube allows a visitor who "
-        "is not signed in (300 videos per hour), in all. Shards that download run one at a time, "
-        "unless profiles/default or --resources downloads=n allow more: each has this rate.",
+        description="Download attempts that a shard starts per minute. 5 is what YouTube allows "
+        "in total without signing in (300 videos per hour). Shards download one at a time unless "
+        "profiles/default or --resources downloads=n allow more; each has this rate.",
     )
     concurrency: int = Field(2, ge=1, description="Clips that a shard downloads at a time.")
     timeout: float = Field(
-        180.0, gt=0, description="Seconds after which a try to download a clip is given up."
+        180.0, gt=0, description="Seconds after which an attempt to download a clip is given up."
     )
     cookies: str | None = Field(
         None,
-        description="File of cookies in the format of Netscape, as browsers export them, for "
-        "videos that need a signed-in visitor; it is read and never written.",
+        description="File of cookies in the Netscape format, as browsers export them, for videos "
+        "that require signing in; it is read and never written.",
     )
 
     @property
     def identity(self) -> str:
-        """What a clip that could not be had could not be had from."""
+        """Identity of the source, for which unavailable clips are remembered."""
         return f"youtube {self.url}"
 
 
@@ -134,46 +136,48 @@ class HuggingfaceSource(DownloadSource):
 
     type: Literal["huggingface"] = Field(
         "huggingface",
-        description="A mirror on the Hugging Face hub, of Parquet files or tar archives of audio "
-        "files (WebDataset). Its files are kept in the cache of the hub's client (HF_HOME); a "
-        "repository that is not public needs HF_TOKEN.",
+        description="A mirror on the Hugging Face hub that holds Parquet files, or tar archives of "
+        "audio files (WebDataset). Its files are kept in the cache of the hub's client (HF_HOME); "
+        "a repository that is not public needs HF_TOKEN.",
     )
     repository: str = Field(
         "agkphysics/AudioSet",
         pattern=r"^[\w.-]+/[\w.-]+$",
         description="Data set repository of the mirror, owner/name.",
     )
-    revision: str = Field("main", min_length=1, description="Its branch, tag or commit.")
+    revision: str = Field(
+        "main", min_length=1, description="Branch, tag or commit of the repository."
+    )
     pattern: list[str] = Field(
         ["data/bal_train/*.parquet", "data/eval/*.parquet"],
         min_length=1,
-        description="Which of its files hold the clips; * stands for any characters.",
+        description="Files in the repository that hold the clips; * stands for any characters.",
     )
     endpoint: str | None = Field(
         None,
         pattern=r"^https?://",
-        description="Address of the hub; null: what the environment variable HF_ENDPOINT says, or "
-        "huggingface.co.",
+        description="Address of the hub; null: the value of the environment variable HF_ENDPOINT, "
+        "or huggingface.co.",
     )
     name: str = Field(
         ID,
         pattern=_WITH_ID,
-        description="What the mirror calls a clip, in tar archives without the ending; {id} stands "
-        "for the clip's id.",
+        description="Name of a clip in the mirror, in tar archives without the extension; {id} "
+        "stands for the clip's id.",
     )
     timeout: float = Field(
-        60.0, gt=0, description="Seconds without a word of the hub after which it is asked again."
+        60.0, gt=0, description="Seconds without a response from the hub until the next attempt."
     )
-    id_column: str = Field("video_id", description="Column of Parquet files with that name.")
+    id_column: str = Field("video_id", description="Column of Parquet files with the name.")
     audio_column: str = Field(
         "audio",
-        description="Column with the audio file: its bytes, or a structure whose field `bytes` "
-        "holds them.",
+        description="Column of Parquet files with the audio file: its bytes, or a structure whose "
+        "field `bytes` holds them.",
     )
 
     @property
     def identity(self) -> str:
-        """What a clip that could not be had could not be had from."""
+        """Identity of the source, for which unavailable clips are remembered."""
         place = self.model_dump(
             include={"repository", "revision", "pattern", "endpoint", "name", "id_column"}
         )
@@ -185,7 +189,7 @@ SOURCES = {
     for model in (FolderSource, YoutubeSource, HuggingfaceSource)
     for name in get_args(model.model_fields["type"].annotation)
 }
-"""Value of `type` -> model."""
+"""The settings by value of `type`."""
 
 POLITENESS = frozenset(DownloadSource.model_fields) | {
     *("clips_per_minute", "concurrency", "timeout", "cookies")
@@ -195,7 +199,23 @@ Source = Annotated[FolderSource | YoutubeSource | HuggingfaceSource, Field(discr
 
 
 def parse(source: Mapping[str, Any]) -> FolderSource | YoutubeSource | HuggingfaceSource:
-    """The settings that `source` holds. Raises UserError, naming the key, when it is wrong."""
+    """Read the settings of a source.
+
+    Parameters
+    ----------
+    source : mapping
+        The settings with their `type`.
+
+    Returns
+    -------
+    FolderSource, YoutubeSource or HuggingfaceSource
+        The checked settings.
+
+    Raises
+    ------
+    UserError
+        Naming the key, when a setting is wrong.
+    """
     try:
         return TypeAdapter(Source).validate_python(source)
     except ValidationError as error:

@@ -1,8 +1,8 @@
 """What each stage reads of a study: its settings, and the plugins that it loads by name.
 
-Snakemake runs a stage again when its settings or its code change, so a stage gets the part of the
-configuration that it reads, and nothing else. The rules pass the settings as JSON, and the command
-line reads them back.
+Snakemake reruns a stage when its settings or its code change, so that a stage gets only the part of
+the configuration that it reads. The rules pass the settings as JSON, and the command line reads
+them back. The classmethod `of` of each class takes its settings from a study.
 """
 
 import hashlib
@@ -31,25 +31,24 @@ if TYPE_CHECKING:
 
 
 def canonical(settings: object) -> str:
-    """Settings as JSON in one form: sorted keys, no spaces."""
+    """Settings as JSON in canonical form: sorted keys, no spaces."""
     return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 class StageSettings(Section):
-    """What a stage reads.
+    """The settings of a stage.
 
     Attributes
     ----------
     stage : str
-        The name of the stage.
-    plugins : list of str
-        The files that it loads by name, "models.cnn".
+        Name of the stage.
     """
 
     stage: ClassVar[str]
 
     @property
     def plugins(self) -> list[str]:
+        """The files that the stage loads by name, such as "models.cnn"."""
         return []
 
     def text(self) -> str:
@@ -58,7 +57,7 @@ class StageSettings(Section):
 
 
 class ListSettings(StageSettings):
-    """What the stage that lists recordings reads."""
+    """Settings of the stage that lists recordings."""
 
     stage = "list_recordings"
 
@@ -66,25 +65,28 @@ class ListSettings(StageSettings):
 
     @classmethod
     def of(cls, study: "Study") -> "ListSettings":
+        """Take the settings from a study."""
         return cls(dataset=study.dataset)
 
     @property
     def plugins(self) -> list[str]:
+        """The files that the stage loads by name."""
         return [f"datasets.{self.dataset.name}"]
 
 
 class AcquireSettings(StageSettings):
-    """What the stage that acquires a shard of sound reads."""
+    """Settings of the stage that acquires a shard of sound."""
 
     stage = "acquire_shard"
 
     dataset: DatasetSettings
-    source: dict[str, Any]  # what is asked of which source
+    source: dict[str, Any]  # without politeness
     shard_size: int
-    listed: str | None  # digest of what one's own list says of the shard's recordings
+    listed: str | None  # see `listed`
 
     @classmethod
     def of(cls, study: "Study", split: str, shard: str) -> "AcquireSettings":
+        """Take the settings of a shard from a study."""
         assert study.source is not None
         return cls(
             dataset=study.dataset,
@@ -95,14 +97,27 @@ class AcquireSettings(StageSettings):
 
     @property
     def plugins(self) -> list[str]:
+        """The files that the stage loads by name."""
         return [f"acquire.{self.source['type']}", f"datasets.{self.dataset.name}"]
 
 
 def listed(study: "Study", split: str, shard: str) -> str | None:
-    """Digest of what one's own list says of the recordings of a shard; None of a published one.
+    """Digest of the rows of a user's own list for the recordings of a shard.
 
-    A list that grows leaves its first shards alone. Labels and events are left out, since the sound
-    does not depend on them.
+    Shards do not run again when rows are appended to the list. Labels and events are left out,
+    since the sound does not depend on them.
+
+    Parameters
+    ----------
+    study : Study
+        A study of audio.
+    split, shard : str
+        Name of the split and of the shard, such as "000".
+
+    Returns
+    -------
+    str, optional
+        16 hexadecimal digits; None for a published data set.
     """
     data = study.dataset.definition
     if not isinstance(data, OwnDataset):
@@ -117,7 +132,7 @@ def listed(study: "Study", split: str, shard: str) -> str | None:
 
 
 class ShardSettings(StageSettings):
-    """What the stage that computes spectrograms reads: `AudioSettings` without `statistics`."""
+    """Settings of the stage that computes spectrograms: `AudioSettings` without `statistics`."""
 
     stage = "compute_shard"
 
@@ -133,14 +148,22 @@ class ShardSettings(StageSettings):
 
     @classmethod
     def of(cls, study: "Study") -> "ShardSettings":
+        """Take the settings from a study."""
         assert study.audio is not None
         return cls(**study.audio.model_dump(exclude={"statistics"}))
 
 
 class FeaturesSettings(StageSettings):
-    """What the stage that makes the feature stores reads.
+    """Settings of the stage that makes the feature stores.
 
-    audio : how sound becomes spectrograms; class_names : of all classes; both for sound only
+    Attributes
+    ----------
+    dataset : DatasetSettings
+        The data set.
+    audio : AudioSettings, optional
+        How sound becomes spectrograms; only for audio.
+    class_names : list of str, optional
+        Names of all classes of the data set; only for audio.
     """
 
     stage = "build_features"
@@ -151,18 +174,20 @@ class FeaturesSettings(StageSettings):
 
     @classmethod
     def of(cls, study: "Study") -> "FeaturesSettings":
+        """Take the settings from a study."""
         names = None if study.audio is None else list(class_names(study.dataset))
         return cls(dataset=study.dataset, audio=study.audio, class_names=names)
 
     @property
     def plugins(self) -> list[str]:
+        """The files that the stage loads by name."""
         if self.audio is not None:
             return ["features.from_shards"]
         return ["features.from_files", f"datasets.{self.dataset.name}"]
 
 
 class ManifestSettings(StageSettings, BagSettings):
-    """What the stage that draws the bags of a class reads."""
+    """Settings of the stage that draws the bags of a class."""
 
     stage = "draw_bags"
 
@@ -170,32 +195,46 @@ class ManifestSettings(StageSettings, BagSettings):
 
     @classmethod
     def of(cls, study: "Study") -> "ManifestSettings":
+        """Take the settings from a study."""
         assert study.bags is not None
         seeds = study.seeds if study.draw_per_seed else None
         return cls(**study.bags.model_dump(), seeds=seeds)
 
 
 class ClassesSettings(StageSettings):
-    """What the stage that lists the classes of a study of clips reads."""
+    """Settings of the stage that lists the classes of a study of clips."""
 
     stage = "list_classes"
 
     classes: list[str]
-    dataset: str  # its name
+    dataset: str  # name of the data set
 
     @classmethod
     def of(cls, study: "Study") -> "ClassesSettings":
+        """Take the settings from a study."""
         return cls(classes=study.classes, dataset=study.dataset.name)
 
     @property
     def plugins(self) -> list[str]:
+        """The files that the stage loads by name."""
         return [f"datasets.{self.dataset}"]
 
 
 class RunSettings(StageSettings):
-    """What the stage that trains the seeds of a (class, strategy) pair reads.
+    """Settings of the stage that trains the seeds of a (class, strategy) pair.
 
-    strategy : a file of workflow/weakneg/strategies; options : keyword arguments of its `select`
+    Attributes
+    ----------
+    model, sampling, training, augmentation
+        Sections of the study.
+    strategy : str
+        Name of a file in workflow/weakneg/strategies.
+    options : dict
+        Keyword arguments of its function `select`.
+    seeds : list of int
+        The seeds.
+    draw_per_seed : bool
+        Whether each seed has its own draw of bags.
     """
 
     stage = "train_run"
@@ -211,7 +250,7 @@ class RunSettings(StageSettings):
 
     @classmethod
     def of(cls, study: "Study", run: str) -> "RunSettings":
-        """The settings of a run. Raises UserError when the study has no such run."""
+        """Settings of a run of the study. Raises UserError when there is no such run."""
         choice = study.strategy(run)
         return cls(
             model=study.model,
@@ -226,6 +265,7 @@ class RunSettings(StageSettings):
 
     @property
     def plugins(self) -> list[str]:
+        """The files that the stage loads by name."""
         found = [
             f"models.{self.model.name}",
             f"strategies.{self.strategy}",
@@ -235,7 +275,7 @@ class RunSettings(StageSettings):
 
 
 class ScoreSettings(StageSettings):
-    """What the stage that scores the test bags of a run reads."""
+    """Settings of the stage that scores the test bags of a run."""
 
     stage = "score_run"
 
@@ -245,6 +285,7 @@ class ScoreSettings(StageSettings):
 
     @classmethod
     def of(cls, study: "Study") -> "ScoreSettings":
+        """Take the settings from a study."""
         return cls(
             model=study.model,
             score_batch_size=study.training.score_batch_size,
@@ -253,11 +294,12 @@ class ScoreSettings(StageSettings):
 
     @property
     def plugins(self) -> list[str]:
+        """The files that the stage loads by name."""
         return [f"models.{self.model.name}"]
 
 
 class ReportSettings(Section):
-    """What the stages of the report read; `weakneg.analysis.study.Study` is made of it."""
+    """Settings of the stages of the report, which make a `weakneg.analysis.study.Study` of it."""
 
     name: str
     title: str
@@ -269,10 +311,11 @@ class ReportSettings(Section):
     reference: dict[str, Any] | None
     note: str
     upper_bound: str | None  # the strategy without a budget
-    display_names: dict[str, str]  # strategy -> what people read
+    display_names: dict[str, str]  # strategy -> its name in tables and figures
 
     @classmethod
     def of(cls, study: "Study") -> Self:
+        """Take the settings from a study."""
         unbounded = [c.name for c in study.strategies if strategies.ignores_budget(c.strategy)]
         return cls(
             name=study.name,
@@ -304,6 +347,7 @@ class FigureSettings(ReportSettings):
 
     @classmethod
     def of(cls, study: "Study") -> Self:
+        """Take the settings from a study."""
         looks = {
             choice.name: look
             for choice in study.strategies

@@ -1,4 +1,4 @@
-"""The strategies that a study names, with their options."""
+"""The strategies of a study, with their options."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -18,6 +18,7 @@ from weakneg.config.values import NAME, as_list
 
 @lru_cache
 def strategy_files() -> list[str]:
+    """Names of all strategies, in alphabetical order."""
     return strategies.names()
 
 
@@ -27,23 +28,23 @@ def _options(strategy: str) -> dict[str, strategies.Option]:
 
 
 class StrategyChoice(BaseModel):
-    """A strategy with its options, under the name it has in results."""
+    """A strategy with its options, under its name in results."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    strategy: str = Field(description="Strategy: a file of workflow/weakneg/strategies.")
+    strategy: str = Field(description="Strategy: a file in workflow/weakneg/strategies.")
     name: str = Field(
-        "", description="Name in results; needed with options, else the strategy's own name."
+        "", description="Name in results; required with options, by default that of the strategy."
     )
 
     @property
     def options(self) -> dict[str, Any]:
-        """Every option of the strategy, given or default."""
+        """All options of the strategy, given or default."""
         return dict(self.model_extra or {})
 
 
 def _strategy_choice(value: object) -> object:
-    """What a study's list of strategies may hold -> the fields of a `StrategyChoice`."""
+    """Validator: an entry of a study's list becomes the fields of a `StrategyChoice`."""
     if isinstance(value, StrategyChoice):
         return value
     entry = {"strategy": value} if isinstance(value, str) else value
@@ -69,11 +70,11 @@ def _strategy_choice(value: object) -> object:
     name = entry.get("name", strategy)
     if given and "name" not in entry:
         example = "_".join([strategy, *(str(setting) for setting in given.values())])
-        raise problem(f"a strategy with options needs a name of its own, such as 'name: {example}'")
+        raise problem(f"a strategy with options needs a name, such as 'name: {example}'")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise problem(f"must consist of a-z, 0-9 and _, not {name!r}", "name")
     if name != strategy and name in strategy_files():
-        raise problem(f"{name!r} is the name of another strategy than {strategy!r}", "name")
+        raise problem(f"{name!r} is the name of another strategy: choose a different name", "name")
     return {"strategy": strategy, "name": name, **options}
 
 

@@ -28,38 +28,38 @@ from weakneg.errors import UserError
 
 
 class Study(Section):
-    """One experiment grid: a data set, a model, classes x strategies x seeds."""
+    """One experiment grid: a data set, a model, and classes x strategies x seeds."""
 
     extends: str | None = Field(
         None,
-        description="Study that this one starts from: a name of workflow/studies, or a path "
-        "relative to this file. Mappings are merged key by key, anything else is replaced; title, "
+        description="Study that this one extends: a name in workflow/studies, or a path relative "
+        "to this file. Mappings are merged key by key, other values are replaced; title, "
         "description and note are not inherited.",
     )
     title: str = Field(min_length=1, description="Heading of the tables and figures.")
-    description: str = Field("", description="What the study is for, in a sentence or two.")
-    note: str = Field("", description="Shown under the tables, for what a reader must know.")
+    description: str = Field("", description="Purpose of the study, in a sentence or two.")
+    note: str = Field("", description="Text under the tables, for what a reader must know.")
     dataset: DatasetSettings
     bags: BagSettings | None = Field(
         None,
-        description="How images are put into bags; a clip is a bag of its own.",
+        description="How images are put into bags; a clip is always one bag.",
     )
     audio: AudioSettings | None = Field(
         None,
-        description="How sound becomes spectrograms; only of data sets of sound.",
+        description="How sound becomes spectrograms; only for audio data sets.",
     )
     source: Annotated[Source | None, BeforeValidator(checked_source)] = Field(
         None,
-        description="Where sound comes from: `type` is a file of workflow/weakneg/audio/acquire. "
-        "A data set that brings its sound has no other source than its folder.",
+        description="Where the sound comes from; `type` is a file in "
+        "workflow/weakneg/audio/acquire. A data set that includes its sound needs no source.",
     )
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
     augmentation: AugmentationSettings | None = Field(
-        None, description="How spectrograms are changed in training; null: not at all."
+        None, description="How spectrograms are augmented in training; null: not at all."
     )
     sampling: SamplingSettings = SamplingSettings()
-    # What the list asks for until it is checked, then names.
+    # As given until the study is checked, then names.
     classes: Annotated[
         list[str],
         PlainValidator(wanted_classes, Literal["all"] | Top | str | int | list[str | int]),
@@ -71,8 +71,8 @@ class Study(Section):
         "each in turn is the positive class.",
     )
     strategies: Strategies = Field(
-        description="Ways to choose negative bags: names, or {name, strategy, options} where an "
-        "option differs from its default."
+        description="Ways to choose negative bags: names, or {name, strategy, options} for options "
+        "that differ from their defaults."
     )
     seeds: Seeds = Field(
         5,
@@ -83,19 +83,21 @@ class Study(Section):
         "random",
         description="Name of the strategy that the others are compared with.",
     )
-    reference: Reference | None = Field(None, description="Published numbers to show beside ours.")
+    reference: Reference | None = Field(
+        None, description="Published numbers to show next to those of the study."
+    )
 
     _name: str = PrivateAttr("")
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
         for check in CHECKS:
-            self.__dict__.update(check(self))  # frozen for everybody else
+            self.__dict__.update(check(self))  # the class is frozen
         return self
 
     @property
     def name(self) -> str:
-        """Name of the study: that of its file."""
+        """Name of the study and of its file."""
         return self._name
 
     @property
@@ -104,9 +106,22 @@ class Study(Section):
         return [choice.name for choice in self.strategies]
 
     def strategy(self, name: str) -> StrategyChoice:
-        """The strategy and its options behind a name in results, or behind that of a shared run.
+        """The strategy, with its options, of a name in results.
 
-        Raises UserError for any other name.
+        Parameters
+        ----------
+        name : str
+            Name of a strategy of the study, or of a run that strategies share.
+
+        Returns
+        -------
+        StrategyChoice
+            The strategy.
+
+        Raises
+        ------
+        UserError
+            When the study has no such name.
         """
         choices = {choice.name: choice for choice in self.strategies}
         for run in self.runs.values():
@@ -117,10 +132,10 @@ class Study(Section):
 
     @property
     def runs(self) -> dict[str, str]:
-        """Name of a strategy -> name of its run, in the order of the study.
+        """Name of the run of each strategy, in the order of the study.
 
-        Strategies that always choose the same bags share a run: those of which one says so (see
-        `strategies.same_choice_as`), and one strategy under two names with the same options.
+        Strategies that always choose the same bags share a run. These are the strategies that say
+        so (see `strategies.same_choice_as`), and one strategy under two names with equal options.
         """
         first: dict[tuple[object, ...], str] = {}
         found: dict[str, str] = {}
@@ -132,23 +147,23 @@ class Study(Section):
 
     @property
     def class_slugs(self) -> dict[str, str]:
-        """Folder name -> class name, in the order of the study."""
+        """Name of the class of each folder, in the order of the study."""
         return {class_slug(name): name for name in self.classes}
 
     def class_of(self, slug: str) -> str:
-        """The class behind the name of a folder. Raises UserError when the study lacks it."""
+        """The class that belongs to a folder's name. Raises UserError if there is none."""
         if slug not in self.class_slugs:
             raise UserError(no_such(slug, f"a class of the study {self.name}", self.class_slugs))
         return self.class_slugs[slug]
 
     @property
     def kind(self) -> DataKind:
-        """What the data set consists of. Images are put into bags, each clip is a bag."""
+        """The kind of data: images are put into bags, and each clip is a bag."""
         return self.dataset.definition.kind
 
     @property
     def draw_per_seed(self) -> bool:
-        """Whether each seed draws bags of its own."""
+        """Whether each seed draws its own bags."""
         return self.bags is not None and self.bags.draw_per_seed
 
     @property
@@ -158,7 +173,7 @@ class Study(Section):
 
     @property
     def split_sizes(self) -> Mapping[str, int]:
-        """Recordings of each split, of a data set of sound."""
+        """Number of recordings in each split of an audio data set."""
         data = self.dataset.definition
         assert data.split_sizes is not None
         if isinstance(data, OwnDataset):
@@ -167,7 +182,7 @@ class Study(Section):
 
     @property
     def shards(self) -> dict[str, list[str]]:
-        """Names of the shards of each split, of a data set of sound: "000", "001", ..."""
+        """Names of the shards of each split of an audio data set: "000", "001", ..."""
         return {
             split: [f"{number:03}" for number in range(math.ceil(size / SHARD_SIZE))]
             for split, size in self.split_sizes.items()

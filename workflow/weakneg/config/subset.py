@@ -1,4 +1,4 @@
-"""A study with fewer classes, strategies or seeds, as the command line asks for."""
+"""A study restricted to some classes, strategies or seeds."""
 
 from typing import Any
 
@@ -13,25 +13,30 @@ def subset(
     names: list[str] | None,
     seeds: list[int] | None,
 ) -> Study:
-    """A study with only the named classes, strategies and seeds, in the study's order.
+    """Restrict a study to the named classes, strategies and seeds, in the order of the study.
 
-    The baseline stays whatever is named, since every comparison needs it.
+    The baseline is always kept, since every comparison needs it.
 
     Parameters
     ----------
     study : Study
         The whole study.
     classes : list or Top, optional
-        Names and numbers of classes, or the number of those with the most clips.
+        Names and numbers of classes, or the number of classes with the most clips; None: all.
     names : list of str, optional
-        Names of strategies in the study.
+        Names of strategies in the study; None: all.
     seeds : list of int, optional
-        The seeds.
+        The seeds, which need not be among those of the study; None: all.
+
+    Returns
+    -------
+    Study
+        The smaller study.
 
     Raises
     ------
     ValueError
-        With the key and the mistake, where the study has no such class or strategy.
+        With the key and the mistake, when the study has no such class or strategy.
     """
     chosen: dict[str, Any] = {}
     if isinstance(classes, Top):

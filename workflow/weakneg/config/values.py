@@ -1,4 +1,4 @@
-"""Values that several sections share."""
+"""Types of values that several sections share."""
 
 import re
 from collections.abc import Mapping
@@ -16,21 +16,21 @@ from weakneg.config.messages import no_such, problem
 
 _Value = TypeVar("_Value")
 
-NAME = re.compile(r"[a-z0-9_]+")  # of studies and strategies: they become paths and rule names
+NAME = re.compile(r"[a-z0-9_]+")  # names of studies and strategies, which become parts of paths
 
 
 def number_as_text(value: object) -> object:
-    """A name that looks like a number."""
+    """Validator: a number becomes a name."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def as_list(value: object) -> object:
-    """`--config classes=airplane` means a list of one."""
+    """Validator: one value, as in `--config classes=airplane`, becomes a list."""
     return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
 
 
 def distinct(values: list[_Value], *key: str) -> list[_Value]:
-    """The values. Raises the mistake, at the key and the place, where one is there twice."""
+    """Return the values; raises the mistake, at the key and the position, if one is repeated."""
     for index, value in enumerate(values):
         if value in values[:index]:
             raise problem(f"{value!r} is listed twice", *key, index)
@@ -38,7 +38,7 @@ def distinct(values: list[_Value], *key: str) -> list[_Value]:
 
 
 class Section(BaseModel):
-    """A mapping of keys to values, of which none may be unknown."""
+    """A mapping of keys to values, without unknown keys."""
 
     # strict: without it pydantic reads `true` as 1 and "5" as 5.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -68,7 +68,7 @@ def _seeds(value: object) -> object:
 
 
 def text_as_number(value: object) -> object:
-    """The number that a text is: in lists and mappings of `--config`, Snakemake reads texts."""
+    """Validator: digits become a number, since Snakemake reads lists in `--config` as texts."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 

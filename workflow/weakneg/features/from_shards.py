@@ -166,7 +166,7 @@ class _Joined:
         if len(ids) < n_clips:
             raise UserError(
                 f"two clips of the {split} split have the id {str(ids[counts > 1][0])!r}: rename "
-                "one of the recordings."
+                "one of their recordings."
             )
         mine = {recording for recording, row in listed.items() if row.split == split}
         strange = set(self.columns["recording"].tolist()) - mine
