@@ -117,7 +117,7 @@ def read_study(path: Path, folder: Path) -> Study:
         chain.append((parent_file, read_yaml(parent_file)))
 
     for file, content in chain:
-        _find_beside(file, content)
+        _relative_to_study(file, content)
     for _, content in chain[1:]:
         for key in _OWN_KEYS:
             content.pop(key, None)
@@ -147,7 +147,7 @@ def read_study(path: Path, folder: Path) -> Study:
     return study
 
 
-def _find_beside(path: Path, content: Mapping[str, Any]) -> None:
+def _relative_to_study(path: Path, content: Mapping[str, Any]) -> None:
     """Make the paths of a list and a folder next to the study relative to the working directory."""
     dataset = content.get("dataset")
     if not isinstance(dataset, dict):
