@@ -130,17 +130,17 @@ def test_a_list_can_end_without_a_line_break_and_have_those_of_windows(segments)
         (_line("\xe4\xf6"), "does not belong"),
         (_line("a\0b"), "does not belong"),
         (f'abc, 10.000, 10.000, "{SPEECH}"\n', "ends before it starts"),
-        (_line("abc", mids=["/m/nothing"]), "'/m/nothing' is none of the 527 classes"),
+        (_line("abc", mids=["/m/nothing"]), "'/m/nothing' is not one of the 527 classes"),
         (_line("abc", mids=[]), "does not belong"),
-        (_line("abc", mids=[SPEECH, ""]), "'' is none of the 527 classes"),
-        (_line("first"), "the clip first is there twice"),
+        (_line("abc", mids=[SPEECH, ""]), "'' is not one of the 527 classes"),
+        (_line("first"), "the clip first is listed twice"),
     ],
 )
 def test_a_wrong_line_is_refused_by_its_number(segments, line, said):
     message = _refusal(segments, HEADER + _line("first") + line + _line("last"))
     assert "segments.csv, line 5: " in message
     assert said in message
-    assert "delete it" in message
+    assert "delete the file" in message
 
 
 def test_a_list_without_its_three_lines_or_without_clips_is_refused(segments):
@@ -394,7 +394,7 @@ def test_behind_a_damaged_length_a_file_is_not_read_but_the_next_file_is(load, d
     assert _ids(clips) == ALL | {"train": ["--", "-abc"]}
     _assert_sound(clips)
     assert [(p.id, p.consequence) for p in problems] == [("", "excluded"), ("zz_Z", "excluded")]
-    assert "bal_train/-a.tfrecord, everything behind record 1: " in problems[0].problem
+    assert "bal_train/-a.tfrecord, everything after record 1: " in problems[0].problem
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ def test_other_labels_than_those_of_the_list_are_not_used(load, labels):
     _assert_sound(clips)
     assert _ids(clips) == ALL
     assert problems == [
-        Problem("train", "zz_Z", "its record has other labels", "the list's labels are used")
+        Problem("train", "zz_Z", "its record has different labels", "the list's labels are used")
     ]
 
 
@@ -599,7 +599,7 @@ def test_an_archive_without_features_of_a_split_is_one_sentence(folder):
     members = _sound()
     del members["audioset_v1_embeddings/eval/ev.tfrecord"]
     (folder / ARCHIVE).write_bytes(gzip.compress(_tar(members)))
-    assert "no features of a clip of the test list" in _refusal(load_clips, folder)
+    assert "no features for the clips of the test list" in _refusal(load_clips, folder)
     (folder / ARCHIVE).write_bytes(gzip.compress(_tar({})))
     assert "delete it" in _refusal(load_clips, folder)
 

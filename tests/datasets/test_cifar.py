@@ -281,10 +281,10 @@ def test_even_a_file_of_the_right_checksum_runs_no_code(tmp_path):
 
 def test_a_named_folder_that_is_none_is_refused_before_any_download(tmp_path, monkeypatch):
     check_named({"cifar10": None, "cifar100": str(tmp_path)})
-    with pytest.raises(UserError, match=r"^data: \{cifar10: \.\.\.\} names .*/nope, which is no"):
+    with pytest.raises(UserError, match=r"^data: \{cifar10: \.\.\.\} names .*/nope, which is not"):
         check_named({"cifar10": f"{tmp_path}/nope"})
     monkeypatch.setenv("WEAKNEG_DATA", f"{tmp_path}/nope")
-    with pytest.raises(UserError, match=r"^WEAKNEG_DATA names .*/nope, which is no folder\.$"):
+    with pytest.raises(UserError, match=r"^WEAKNEG_DATA names .*/nope, which is not a folder\.$"):
         check_named({"cifar10": None})
 
 

@@ -228,7 +228,7 @@ def test_a_mistake_in_the_table_is_one_line_that_names_it(tmp_path, kind, mistak
         ("none.csv", None, "No such file"),
         ("none.h5", None, "No such file"),
         ("none.parquet", None, "No such file"),
-        ("mine.xlsx", b"", "is no file of instances: its name must end in one of"),
+        ("mine.xlsx", b"", "is not a file of instances: its name must end in one of"),
         ("mine.h5", b"bag,labels,f0\n", "cannot be read"),
         ("mine.parquet", b"bag,labels,f0\n", "cannot be read"),
         ("mine.csv", b"", "has no column bag"),

@@ -123,13 +123,13 @@ def test_events_have_times_and_their_recording_has_their_labels(listed):
     [
         ("", "list.csv has no column file"),
         ("a.wav,Dog\nb.wav,Cat\n", "has no column file"),
-        ("file;labels\na.wav;Dog\n", "separated by commas, must be file and labels"),
+        ("file;labels\na.wav;Dog\n", "separated by commas, must include file and labels"),
         ("file,label\na.wav,Dog\n", "has no column labels"),
         ("file,labels,onset\na.wav,Dog,1\n", "has no column offset"),
         ("file,labels,labels\na.wav,Dog,Cat\n", "has two columns labels"),
         ("file,labels\n", "lists no recordings"),
         ("file,labels\n\n,\n", "lists no recordings"),
-        ("file,labels\na.wav,Dog,Cat\n", "line 2 has 3 values, the header has 2: quote a value"),
+        ("file,labels\na.wav,Dog,Cat\n", "line 2 has 3 values, the header has 2: quote values"),
         ("file,labels\n\na.wav\n", "line 3 has 1 values"),
         ('file,labels\na.wav,"x\ny"\nb.wav,"Dog\nc.wav,Cat\n', "line 4: unexpected end of data"),
         ('file,labels\na.wav,"the "big" dog"\n', "line 2: ',' expected after '\"'"),
@@ -146,7 +146,7 @@ def test_events_have_times_and_their_recording_has_their_labels(listed):
         ),
         (
             "file,labels,split,group\na.wav,A,test,x\nb.wav,B,train,x\n",
-            "the group 'x' is in both splits, 'b.wav' in train: keep it together",
+            "the group 'x' is in both splits ('b.wav' is in train): give all of it the same split",
         ),
         ("file,labels\na.wav,D\xf6g\n".encode("latin-1"), "is not text in UTF-8"),
         ("file,labels\na.wav,Dog\n".encode("utf-16"), "is not text in UTF-8"),
@@ -218,7 +218,7 @@ def test_each_fold_can_be_the_test_split(listed):
 def test_folds_must_be_there_and_named_throughout(listed):
     file = listed([*FOLDS, "z.wav,X,"], "file,labels,split")
     assert message(read, file, "d") == (
-        "dataset.test_split: 'd' is no split of list.csv, whose splits are a, b, c."
+        "dataset.test_split: 'd' is not a split of list.csv: use one of its splits (a, b, c)."
     )
     assert message(read, file, "a").startswith("list.csv: 'z.wav' has no split")
 

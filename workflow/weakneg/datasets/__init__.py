@@ -1,8 +1,8 @@
 """Data sets: one file each, which defines `DATASET`, a `Dataset` or an `OwnDataset`.
 
-A new file is found by itself. Importing one costs little: its functions import heavy libraries.
-`DATASET` is made in one call, by keywords alone, so that a stage depends on those keywords that it
-uses, and not on how the files are fetched (see `weakneg.workspace.fingerprint`).
+A new file is found automatically. Importing one is cheap: its functions import heavy libraries.
+`DATASET` is made in one call with keyword arguments only, so that a stage depends on the keywords
+it uses and not on how the files are fetched (see `weakneg.workspace.fingerprint`).
 """
 
 import importlib
@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -21,20 +21,25 @@ from weakneg.stages import stage
 DataKind = Literal["images", "clips", "spectrograms"]
 """What a data set, a feature store and the bags of a model hold.
 
-Images are put into bags. A clip is a bag of its own: its frames, feature vectors, are the
-instances, or a model makes the instances from its spectrogram.
+Images are put into bags. A clip is a bag by itself: either its frames, which are feature vectors,
+are the instances, or a model makes the instances from its spectrogram.
 """
 
-Folder = str | os.PathLike
+Folder = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
 class Images:
     """One split of a data set of images.
 
-    x : (N, C, H, W) uint8, as published, unscaled
-    y : (N,) int64, class numbers
-    id : (N,) int64, position in the original data set
+    Attributes
+    ----------
+    x : (N, C, H, W) uint8
+        Pixels as published, unscaled.
+    y : (N,) int64
+        Class numbers.
+    id : (N,) int64
+        Positions in the original data set.
     """
 
     x: np.ndarray
@@ -46,11 +51,18 @@ class Images:
 class Clips:
     """One split of a data set of clips, in ascending order of id.
 
-    x : (N, T, F) uint8 or float32, frames; 0 behind the last one of a shorter clip
-    length : (N,) int64, frames that are real, 1..T
-    id : (N,) str, distinct
-    start : (N,) float64, where the clip starts in its recording, seconds
-    y : (N, C) uint8, 1 where the clip carries the label
+    Attributes
+    ----------
+    x : (N, T, F) uint8 or float32
+        Frames; clips of fewer than T frames are padded with zeros.
+    length : (N,) int64
+        Number of valid frames, 1..T.
+    id : (N,) str
+        Distinct.
+    start : (N,) float64
+        Where the clip starts in its recording, in seconds.
+    y : (N, C) uint8
+        1 where the clip carries the label.
     """
 
     x: np.ndarray
@@ -63,7 +75,16 @@ class Clips:
 class Problem(NamedTuple):
     """Something wrong with a clip, and what was done about it.
 
-    consequence : "excluded", or what the store holds instead, such as "the list's labels are used"
+    Attributes
+    ----------
+    split : str
+        "train" or "test".
+    id : str
+        Of the clip; "" if it is unknown.
+    problem : str
+        What is wrong.
+    consequence : str
+        "excluded", or what the store holds instead, such as "the list's labels are used".
     """
 
     split: str
@@ -74,7 +95,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A published data set, or one that is made here.
+    """A published data set, or one that this library makes.
 
     Attributes
     ----------
@@ -83,31 +104,32 @@ class Dataset:
     class_names : tuple of str
         Class number c is `class_names[c]`.
     files : tuple of str
-        Files that `fetch` leaves in the folder of the data set, as paths in it.
+        Paths of the files that `fetch` puts into the folder of the data set, relative to it.
     fetch : callable, optional
-        `fetch(folder, local_copy)` puts `files` into the folder, checked; None if there are none.
+        `fetch(folder, local_copy)` puts `files` into the folder and checks them; None if there are
+        no files.
     made_here : bool
-        Whether `fetch` computes the files: then they are made again when its code changes.
+        Whether `fetch` computes the files; if so, they are made again when its code changes.
     load_images : callable, optional
-        Of images: `load_images(split, folder)` for the split "train" or "test".
+        Images only: `load_images(split, folder)` returns the split "train" or "test".
     load_clips : callable, optional
-        Of clips: `load_clips(folder)` gives the `Clips` of each split, and the problems found.
+        Clips only: `load_clips(folder)` returns the `Clips` of each split and the problems found.
     recordings : callable, optional
-        Of spectrograms: `recordings(folder)` gives a dictionary per recording, with the columns of
-        `weakneg.audio.recordings`.
+        Spectrograms only: `recordings(folder)` returns a dictionary per recording, with the columns
+        of `weakneg.audio.recordings`.
     split_sizes : mapping of str to int, optional
-        Of spectrograms: number of recordings of each split.
+        Spectrograms only: number of recordings in each split.
     sound_elsewhere : bool
-        Of spectrograms: whether the sound comes from the `source` that a study names.
+        Spectrograms only: whether the sound comes from the `source` that a study names.
     training_counts : tuple of int, optional
         Number of clips of each class in the published training list.
     aliases : mapping of str to int
-        Other names of classes, and their class numbers.
+        Alternative names of classes, with their class numbers.
     related_classes : callable, optional
-        `related_classes(folder)` gives, for each class name, the names of the classes that imply it
-        or that it implies; None if they are not known.
+        `related_classes(folder)` returns, for each class name, the names of the classes that imply
+        it or that it implies; None if they are unknown.
     link : callable, optional
-        `link(id, start)` is a web address at which to hear a clip; None if there is none.
+        `link(id, start)` returns a web address where a clip can be heard; None if there is none.
     """
 
     kind: DataKind
@@ -117,7 +139,7 @@ class Dataset:
     made_here: bool = False
     load_images: Callable[[str, Folder], Images] | None = None
     load_clips: Callable[[Folder], tuple[dict[str, Clips], list[Problem]]] | None = None
-    recordings: Callable[[Folder], Sequence[dict]] | None = None
+    recordings: Callable[[Folder], Sequence[dict[str, Any]]] | None = None
     split_sizes: Mapping[str, int] | None = None
     sound_elsewhere: bool = False
     training_counts: tuple[int, ...] | None = None
@@ -128,23 +150,24 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnDataset:
-    """A person's own data: what they are depends on a list, which a study names.
+    """The user's own data, described by a list file that a study names.
 
     Attributes
     ----------
     kind : {"clips", "spectrograms"}
-        What they consist of.
+        What it consists of.
     study_keys : tuple of str
         Keys of the section `dataset` that a study must give: "list", "folder".
     read_classes : callable
-        `read_classes(list_file)` gives the names of the classes, in the order of their numbers.
+        `read_classes(list_file)` returns the class names, in the order of their numbers.
     class_sizes : callable
-        `class_sizes(list_file, test_split)` gives, for each split, the number of bags or recordings
-        of each class name.
+        `class_sizes(list_file, test_split)` returns, for each split, the number of bags or
+        recordings of each class name.
     load_clips : callable, optional
-        Of clips: `load_clips(list_file, test_split)`, as that of a `Dataset`.
+        Clips only: `load_clips(list_file, test_split)` returns what that of a `Dataset` does.
     recordings, split_sizes : callable, optional
-        Of spectrograms: functions of the list and the test split, with the values of a `Dataset`.
+        Spectrograms only: functions of the list and the test split that return what the attributes
+        of a `Dataset` hold.
     """
 
     kind: DataKind
@@ -152,17 +175,17 @@ class OwnDataset:
     read_classes: Callable[[str], tuple[str, ...]]
     class_sizes: Callable[[str, str], Mapping[str, Mapping[str, int]]]
     load_clips: Callable[[str, str], tuple[dict[str, Clips], list[Problem]]] | None = None
-    recordings: Callable[[str, str], Sequence[dict]] | None = None
+    recordings: Callable[[str, str], Sequence[dict[str, Any]]] | None = None
     split_sizes: Callable[[str, str], Mapping[str, int]] | None = None
 
 
 def names() -> list[str]:
-    """Names of the data sets, in alphabetical order."""
+    """Return the names of the data sets, in alphabetical order."""
     return plugins.names(Path(__file__).parent, "DATASET")
 
 
 def load(name: str) -> Dataset | OwnDataset:
-    """The data set of that name. One data set does not depend on the file of another."""
+    """Return the data set of that name; only its own file is imported."""
     dataset: Dataset | OwnDataset = importlib.import_module(f"{__name__}.{name}").DATASET
     return dataset
 
@@ -176,8 +199,8 @@ def fetch_dataset(dataset: str, folder: Path) -> None:
     dataset : str
         Name of the data set.
     folder : Path
-        Folder of its files. The environment variable WEAKNEG_LOCAL_COPIES holds the folders of
-        local copies as JSON, data set -> folder.
+        Folder to put its files into. The environment variable WEAKNEG_LOCAL_COPIES holds the
+        folders of local copies as JSON, data set -> folder.
 
     Raises
     ------

@@ -1,14 +1,14 @@
-"""AudioSet's clips themselves: 10 s of sound each, from videos on YouTube.
+"""AudioSet's clips: 10 s of sound each, from videos on YouTube.
 
 22,160 balanced training clips and 20,371 evaluation clips (see `audioset_lists`). Only the lists
-are published; where the sound comes from is said by the key `source` of a study. What cannot be had
-any more is missing from the study, and counted in its table of what was acquired.
+are published; the key `source` of a study says where the sound comes from. Clips that are no longer
+available are left out of the study and counted in its table of acquired recordings.
 """
 
-import os
 from pathlib import Path
+from typing import Any
 
-from weakneg.datasets import Dataset, audioset_lists
+from weakneg.datasets import Dataset, Folder, audioset_lists
 from weakneg.datasets.local_copy import find_local_copy, how_to_name_one
 
 CLASSES: tuple[str, ...] = tuple(each.name for each in audioset_lists.classes())
@@ -18,13 +18,21 @@ _NAME = "audioset"
 _LIST_OF = {"train": audioset_lists.TRAIN_LIST, "test": audioset_lists.EVAL_LIST}
 
 
-def fetch(folder: str | os.PathLike, local_copy: str | os.PathLike | None = None) -> None:
-    """Put the lists into `folder`, each checked by its md5.
+def fetch(folder: Folder, local_copy: Folder | None = None) -> None:
+    """Put the lists into a folder, each checked by its md5.
 
-    They come from `local_copy` (their folder, or its parent) if given, else from the folder
-    `audioset` in the one that WEAKNEG_DATA names if it is there, else they are downloaded.
+    Parameters
+    ----------
+    folder : path
+        Where to put them.
+    local_copy : path, optional
+        A folder that has them, or its parent. By default they come from the folder `audioset` in
+        the folder that WEAKNEG_DATA names, if it exists, and are downloaded otherwise.
 
-    Raises UserError when a list is not there or not the published one, or the download fails.
+    Raises
+    ------
+    UserError
+        When a list is missing or is not the published one, or the download fails.
     """
     source = find_local_copy(_NAME, audioset_lists.FOLDER, FILES, local_copy)
     name_one = how_to_name_one(_NAME, audioset_lists.FOLDER)
@@ -32,12 +40,24 @@ def fetch(folder: str | os.PathLike, local_copy: str | os.PathLike | None = None
     audioset_lists.fetch_lists(Path(folder), source, instead)
 
 
-def recordings(folder: str | os.PathLike) -> list[dict]:
-    """A dictionary per clip, in the order of the lists, fields as in `weakneg.audio.recordings`.
+def recordings(folder: Folder) -> list[dict[str, Any]]:
+    """List the clips of both splits.
 
-    start, end : seconds in the video
+    Parameters
+    ----------
+    folder : path
+        Folder of the lists.
 
-    Raises UserError when a list is missing or damaged.
+    Returns
+    -------
+    list of dict
+        One per clip, in the order of the lists, with the fields of `weakneg.audio.recordings`;
+        `start` and `end` are seconds in the video.
+
+    Raises
+    ------
+    UserError
+        When a list is missing or damaged.
     """
     return [
         {
@@ -53,11 +73,8 @@ def recordings(folder: str | os.PathLike) -> list[dict]:
     ]
 
 
-def related_classes(folder: str | os.PathLike) -> dict[str, frozenset[str]]:
-    """Class name -> names of the classes that it implies or that imply it, by the ontology.
-
-    Raises UserError when the ontology in `folder` is missing or damaged.
-    """
+def related_classes(folder: Folder) -> dict[str, frozenset[str]]:
+    """Read the related classes from the ontology in `folder`, see `audioset_lists`."""
     return audioset_lists.related_classes(Path(folder) / audioset_lists.ONTOLOGY)
 
 

@@ -1,16 +1,15 @@
-"""What every AudioSet data set shares: its classes, its lists of clips and its ontology.
+"""What the AudioSet data sets share: the classes, the lists of clips and the ontology.
 
 Source: J. F. Gemmeke et al., "Audio Set: An ontology and human-labeled dataset for audio events",
-ICASSP 2017. A clip is up to 10 s of a YouTube video; a label is the mid of a class, such as
-"/m/09x0r" for Speech. The lists are those of version 1: 22,160 clips for balanced training, 20,371
-for evaluation, 527 classes.
+ICASSP 2017. A clip is up to 10 s of a YouTube video; a label is the machine identifier (mid) of a
+class, such as "/m/09x0r" for Speech. The lists are those of version 1: 22,160 clips for balanced
+training, 20,371 for evaluation, 527 classes.
 
-The names and counts of the classes are needed before anything was fetched (a study names classes,
-or asks for the most frequent ones), so a table of them is part of the package.
+The names and counts of the classes are needed before any file is fetched (a study names classes, or
+asks for the most frequent ones), so the package includes a table of them.
 """
 
 import json
-import os
 import re
 import urllib.parse
 from collections import Counter
@@ -18,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from weakneg.datasets import Folder
 from weakneg.datasets.local_copy import md5_of, read_checked
 from weakneg.errors import UserError
 from weakneg.io.csv import format_table, read_table
@@ -25,7 +25,7 @@ from weakneg.io.download import download
 from weakneg.io.files import replace_when_whole
 
 FOLDER = "audioset"
-"""What the folder of the files is called in a local copy."""
+"""Name of the folder of the files in a local copy."""
 
 TRAIN_LIST = "balanced_train_segments.csv"
 EVAL_LIST = "eval_segments.csv"
@@ -39,7 +39,7 @@ LISTS = {
     TRAIN_LIST: (f"{_CSV_URL}/{TRAIN_LIST}", "0ec13c62ec25d1148b9bf3390dee8bd7"),
     EVAL_LIST: (f"{_CSV_URL}/{EVAL_LIST}", "85e796902a4e6a0898980a55f86b55f3"),
     LABEL_LIST: (f"{_CSV_URL}/{LABEL_LIST}", "68c0b5c199d6cc789852b144cc3ab500"),
-    ONTOLOGY: (  # of one commit: the branch could change under the checksum
+    ONTOLOGY: (  # pinned to a commit: on a branch the file, and so its md5, could change
         "https://raw.githubusercontent.com/audioset/ontology/"
         "1e85b88a094054c66096a18073b76cb71f5b1436/ontology.json",
         "4880cd66e698acc00c5ee0757e23b993",
@@ -48,9 +48,9 @@ LISTS = {
 
 CLASS_TABLE = Path(__file__).with_name("audioset_classes.csv")
 
-FETCH_AGAIN = "delete it, so that the next run fetches it again"
+FETCH_AGAIN = "delete the file, so that the next run fetches it again"
 
-# Ids and mids are texts of others that end up in messages, tables and paths.
+# Ids and mids come from outside and end up in messages, tables and paths.
 CLIP_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SEGMENT = re.compile(
     rf'({CLIP_ID.pattern}), (\d{{1,9}}\.\d+), (\d{{1,9}}\.\d+), "([\w/,]+)"', re.ASCII
@@ -58,9 +58,16 @@ _SEGMENT = re.compile(
 
 
 class AudioSetClass(NamedTuple):
-    """One of the 527 classes; its number is its place in the table.
+    """One of the 527 classes; its number is its position in the table.
 
-    training_clips : clips of the balanced training list that carry it
+    Attributes
+    ----------
+    mid : str
+        Machine identifier, such as "/m/09x0r".
+    name : str
+        Display name, such as "Speech".
+    training_clips : int
+        Number of clips in the balanced training list that carry the label.
     """
 
     mid: str
@@ -69,7 +76,15 @@ class AudioSetClass(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """A clip of a list: where it lies in its video, in seconds, and its class numbers, sorted."""
+    """A clip of a list.
+
+    Attributes
+    ----------
+    start, end : float
+        Position in its video, in seconds.
+    labels : tuple of int
+        Class numbers, in ascending order.
+    """
 
     start: float
     end: float
@@ -79,7 +94,7 @@ class Segment(NamedTuple):
 # ----------------------------------------------------------------------------- classes
 @cache
 def classes() -> tuple[AudioSetClass, ...]:
-    """The classes in the order of their numbers, from the table in the package."""
+    """Return the classes in the order of their numbers, from the table in the package."""
     columns = ("mid", "display_name", "training_clips")
     return tuple(
         AudioSetClass(row["mid"], row["display_name"], int(row["training_clips"]))
@@ -89,15 +104,25 @@ def classes() -> tuple[AudioSetClass, ...]:
 
 @cache
 def class_numbers() -> dict[str, int]:
-    """Mid -> class number."""
+    """Return the class number of each mid."""
     return {each.mid: number for number, each in enumerate(classes())}
 
 
-def class_table(folder: str | os.PathLike) -> str:
-    """The text of the table in the package, made from the published lists in `folder`.
+def class_table(folder: Folder) -> str:
+    """Make the text of the table in the package from the published lists.
 
-    Made with: python -c "from weakneg.datasets.audioset_lists import *;
+    The table was written with: python -c "from weakneg.datasets.audioset_lists import *;
     CLASS_TABLE.write_text(class_table('<folder of the lists>'), encoding='utf-8')"
+
+    Parameters
+    ----------
+    folder : path
+        Folder of the lists.
+
+    Returns
+    -------
+    str
+        A CSV file with the columns index, mid, display_name and training_clips.
     """
     columns = ("index", "mid", "display_name")
     rows = [row for _, row in read_table(Path(folder) / LABEL_LIST, columns, FETCH_AGAIN)]
@@ -112,21 +137,32 @@ def class_table(folder: str | os.PathLike) -> str:
 
 # ----------------------------------------------------------------------------- lists of clips
 def link(clip_id: str, start: float) -> str:
-    """Address at which a clip can be heard: its video, from the second on at which it starts."""
+    """Return the address of a clip's video, playing from the second at which the clip starts."""
     return f"https://youtu.be/{urllib.parse.quote(clip_id, safe='')}?t={int(start)}"
 
 
-def read_segments(
-    path: str | os.PathLike, numbers: dict[str, int] | None = None
-) -> dict[str, Segment]:
-    """Id -> segment, in the order of a published list of clips.
+def read_segments(path: Folder, numbers: dict[str, int] | None = None) -> dict[str, Segment]:
+    """Read a list of clips in AudioSet's format.
 
     Its first three lines start with #; the others are `YTID, start, end, "mid,mid,..."`.
 
-    numbers : mid -> class number; those of the package's table if None
+    Parameters
+    ----------
+    path : path
+        The list.
+    numbers : dict of str to int, optional
+        Class number of each mid; by default those of the package's table.
 
-    Raises UserError, with the line, when the file is missing or a line is something else, names an
-    unknown class, or names a clip again.
+    Returns
+    -------
+    dict of str to Segment
+        Id -> segment, in the order of the list.
+
+    Raises
+    ------
+    UserError
+        When the file is missing or empty, or, naming the line, when a line is malformed, names an
+        unknown class, or repeats a clip.
     """
     numbers = class_numbers() if numbers is None else numbers
     lines = _read_text(path).splitlines()
@@ -140,28 +176,41 @@ def read_segments(
             continue
         match = _SEGMENT.fullmatch(line)
         if match is None or number <= 3:
-            raise problem(number, "it does not belong into a list of segments")
+            raise problem(number, "it does not belong in a list of segments")
         clip_id, start, end, mids = match.groups()
         if float(start) >= float(end):
             raise problem(number, "the clip ends before it starts")
         labels = set()
         for mid in mids.split(","):
             if mid not in numbers:
-                raise problem(number, f"{mid!r} is none of the {len(numbers)} classes")
+                raise problem(number, f"{mid!r} is not one of the {len(numbers)} classes")
             labels.add(numbers[mid])
         if clip_id in segments:
-            raise problem(number, f"the clip {clip_id} is there twice")
+            raise problem(number, f"the clip {clip_id} is listed twice")
         segments[clip_id] = Segment(float(start), float(end), tuple(sorted(labels)))
     if not segments:
-        raise UserError(f"{path} lists no clip: {FETCH_AGAIN}.")
+        raise UserError(f"{path} lists no clips: {FETCH_AGAIN}.")
     return segments
 
 
 # ----------------------------------------------------------------------------- ontology
-def read_ontology(path: str | os.PathLike) -> dict[str, tuple[str, ...]]:
-    """Mid of every node of the ontology, abstract ones included -> mids of its children.
+def read_ontology(path: Folder) -> dict[str, tuple[str, ...]]:
+    """Read the ontology.
 
-    Raises UserError when the file is missing or is no ontology.
+    Parameters
+    ----------
+    path : path
+        The file `ontology.json`.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        Mid of each node, abstract ones included -> mids of its children.
+
+    Raises
+    ------
+    UserError
+        When the file is missing or is not the ontology.
     """
     try:
         return {
@@ -172,13 +221,24 @@ def read_ontology(path: str | os.PathLike) -> dict[str, tuple[str, ...]]:
         raise UserError(f"{path} is not AudioSet's ontology: {FETCH_AGAIN}.") from error
 
 
-def related_classes(path: str | os.PathLike) -> dict[str, frozenset[str]]:
-    """Class name -> names of the classes above it (which it implies) and below it (which imply it).
+def related_classes(path: Folder) -> dict[str, frozenset[str]]:
+    """Find the classes above each class, which it implies, and below it, which imply it.
 
-    path : of ontology.json, where a class can have several parents. Nodes that are no class
-        (abstract and blacklisted ones) are passed through.
+    Parameters
+    ----------
+    path : path
+        The file `ontology.json`. A class can have several parents. Paths may lead through nodes
+        that are not classes (abstract and blacklisted ones).
 
-    Raises UserError when the file is missing, is no ontology, or lacks a class.
+    Returns
+    -------
+    dict of str to frozenset of str
+        Class name -> names of its related classes.
+
+    Raises
+    ------
+    UserError
+        When the file is missing, is not the ontology, or lacks a class.
     """
     children = read_ontology(path)
     name_of = {each.mid: each.name for each in classes()}
@@ -188,7 +248,7 @@ def related_classes(path: str | os.PathLike) -> dict[str, frozenset[str]]:
     related: dict[str, set[str]] = {name: set() for name in name_of.values()}
     for mid, name in name_of.items():
         below, waiting = set(), [mid]
-        while waiting:  # a node that was seen is not entered again: a cycle ends too
+        while waiting:  # each node is entered once, so that a cycle ends
             for child in children.get(waiting.pop(), ()):
                 if child not in below:
                     below.add(child)
@@ -199,9 +259,9 @@ def related_classes(path: str | os.PathLike) -> dict[str, frozenset[str]]:
     return {name: frozenset(others) for name, others in related.items()}
 
 
-def _read_text(path: str | os.PathLike) -> str:
+def _read_text(path: Folder) -> str:
     try:
-        # Bytes that are no text become signs that belong nowhere, and are refused there.
+        # Invalid bytes become replacement characters, which no parser accepts.
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error}): {FETCH_AGAIN}.") from (
@@ -211,15 +271,26 @@ def _read_text(path: str | os.PathLike) -> str:
 
 # ----------------------------------------------------------------------------- fetching
 def has_lists(folder: Path) -> bool:
-    """Whether the four lists are in `folder`, as published."""
+    """Return whether the four lists are in `folder`, as published."""
     return all(md5_of(folder / file) == md5 for file, (_, md5) in LISTS.items())
 
 
 def fetch_lists(folder: Path, source: Path | None, instead: str) -> None:
-    """Put the four lists into `folder`, each checked by its md5; sound ones are kept.
+    """Put the four lists into a folder, each checked by its md5; intact ones are kept.
 
-    source : folder of a local copy, or None to download
-    instead : what the user can do when that fails: the end of the error's sentence
+    Parameters
+    ----------
+    folder : Path
+        Where to put them.
+    source : Path or None
+        Folder of a local copy; None to download them.
+    instead : str
+        What the user can do when that fails, as the end of the error's sentence.
+
+    Raises
+    ------
+    UserError
+        When a list is missing or is not the published one, or the download fails.
     """
     for file, (url, md5) in LISTS.items():
         if md5_of(folder / file) == md5:

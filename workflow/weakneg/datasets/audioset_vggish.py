@@ -1,7 +1,7 @@
 """AudioSet's published features: one 128-dimensional VGGish embedding per second of a clip.
 
-22,160 balanced training clips and 20,371 evaluation clips of up to 10 frames, uint8; which clips
-there are and what they are labelled with is said by AudioSet's lists (see `audioset_lists`).
+22,160 balanced training clips and 20,371 evaluation clips of up to 10 frames, uint8. AudioSet's
+lists name the clips and their labels (see `audioset_lists`).
 
 Sources: S. Hershey et al., "CNN Architectures for Large-Scale Audio Classification", ICASSP 2017
 (VGGish; the embeddings are whitened by PCA and quantised to 8 bits); AudioSet's download page (the
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weakneg.datasets import Clips, Dataset, Problem, audioset_lists
+from weakneg.datasets import Clips, Dataset, Folder, Problem, audioset_lists
 from weakneg.datasets.local_copy import find_local_copy, how_to_name_one
 from weakneg.datasets.tfrecord import BadRecord, ClipRecord, parse_clip, split_records
 from weakneg.errors import UserError
@@ -32,43 +32,52 @@ ARCHIVE = "features.tar.gz"
 FILES: tuple[str, ...] = (*audioset_lists.LISTS, ARCHIVE)
 
 FRAMES, WIDTH = 10, 128
-"""Frames of the longest clip, and numbers of a frame."""
+"""Number of frames of the longest clip, and number of features per frame."""
 
 _NAME = "audioset_vggish"
 _ARCHIVE_URL = (
     "https://storage.googleapis.com/us_audioset/youtube_corpus/v1/features/features.tar.gz"
 )
 
-# No checksum of the archive is published: a damaged local copy is only seen when it is read.
+# No checksum of the archive is published: a damaged local copy is only noticed when it is read.
 _FETCH_AGAIN = (
-    "delete it, and the local copy that it is of if there is one, so that the next run fetches it "
-    "again"
+    "delete it, and the local copy that it links to, if any, so that the next run fetches it again"
 )
 
-# Split -> its folder in the archive, its list.
+# Split -> its folder in the archive, and its list.
 _SPLITS = {
     "train": ("bal_train", audioset_lists.TRAIN_LIST),
     "test": ("eval", audioset_lists.EVAL_LIST),
 }
 
 _MEMBER = re.compile(r"(?:.*/)?(bal_train|eval)/([A-Za-z0-9_-]{1,100}\.tfrecord)")
-_MAX_MEMBER_BYTES = 64 << 20  # of a file that is held in memory: the real ones have 23 kB
+_MAX_MEMBER_BYTES = 64 << 20  # larger files are not read into memory; the real ones have 23 kB
 _SAME_TIME_SECONDS = 0.5
 _CHUNK_BYTES = 1 << 20
 
 
 # ----------------------------------------------------------------------------- fetching
-def fetch(folder: str | os.PathLike, local_copy: str | os.PathLike | None = None) -> None:
-    """Put `FILES` into `folder`.
+def fetch(folder: Folder, local_copy: Folder | None = None) -> None:
+    """Put `FILES` into a folder.
 
-    They come from `local_copy` (the folder of the files, or its parent) if given, else from the
-    folder `audioset` in the one that WEAKNEG_DATA names if it is there, else they are downloaded.
-    Of a local archive only a symbolic link is made. The lists are checked by their md5. There is
-    none of the archive: a download is checked by the one that the server sends, and every record
-    when it is read, by its own checksum.
+    The lists are checked by their md5. None is published for the archive: a download is checked
+    against the one that the server sends, and every record has its own checksum, checked when it is
+    read.
 
-    Raises UserError when the local copy is not there, a file is missing or is not the published
-    one, or the download fails.
+    Parameters
+    ----------
+    folder : path
+        Where to put them.
+    local_copy : path, optional
+        A folder that has them, or its parent. By default they come from the folder `audioset` in
+        the folder that WEAKNEG_DATA names, if it exists, and are downloaded otherwise. A local
+        archive is not copied but linked to.
+
+    Raises
+    ------
+    UserError
+        When the local copy does not exist, a file is missing or is not the published one, or the
+        download fails.
     """
     folder = Path(folder)
     archive = folder / ARCHIVE
@@ -87,9 +96,10 @@ def fetch(folder: str | os.PathLike, local_copy: str | os.PathLike | None = None
 
 
 def _link(source: Path, target: Path, what_to_do: str) -> None:
-    """Make `target` a symbolic link: the archive has gigabytes.
+    """Make `target` a symbolic link, since the archive has gigabytes.
 
-    No hard link: Snakemake sets the times of what a job made, which would be those of the source.
+    Not a hard link: Snakemake sets the times of the files that a job makes, and would change those
+    of the source.
     """
     if not source.is_file():
         raise UserError(f"{source} is missing: {what_to_do}.")
@@ -98,13 +108,28 @@ def _link(source: Path, target: Path, what_to_do: str) -> None:
 
 
 # ----------------------------------------------------------------------------- reading
-def load_clips(folder: str | os.PathLike) -> tuple[dict[str, Clips], list[Problem]]:
-    """The clips of the splits "train" and "test", and what was wrong with some of them.
+def load_clips(folder: Folder) -> tuple[dict[str, Clips], list[Problem]]:
+    """Load the clips that a list names and that have an intact record in the archive.
 
-    A clip is there if a list names it and its record in the archive is sound; labels and times are
-    those of the list. The archive is read once, from front to back, and nothing is unpacked.
+    Labels and times are those of the lists. The archive is read once, from front to back, and is
+    not unpacked.
 
-    Raises UserError when a file is missing or damaged, or a split has no clip.
+    Parameters
+    ----------
+    folder : path
+        Folder of `FILES`.
+
+    Returns
+    -------
+    dict of str to Clips
+        The splits "train" and "test".
+    list of Problem
+        What was wrong with some of the clips.
+
+    Raises
+    ------
+    UserError
+        When a file is missing or damaged, or a split has no clips.
     """
     folder = Path(folder)
     splits = {
@@ -118,24 +143,21 @@ def load_clips(folder: str | os.PathLike) -> tuple[dict[str, Clips], list[Proble
         split.add_missing()
         if not split.n_clips:
             raise UserError(
-                f"{archive} has no features of a clip of the {split.name} list: {_FETCH_AGAIN}."
+                f"{archive} has no features for the clips of the {split.name} list: {_FETCH_AGAIN}."
             )
     clips = {split.name: split.clips() for split in splits.values()}
     return clips, [problem for split in splits.values() for problem in split.problems]
 
 
-def related_classes(folder: str | os.PathLike) -> dict[str, frozenset[str]]:
-    """Class name -> names of the classes that it implies or that imply it, by the ontology.
-
-    Raises UserError when the ontology in `folder` is missing or damaged.
-    """
+def related_classes(folder: Folder) -> dict[str, frozenset[str]]:
+    """Read the related classes from the ontology in `folder`, see `audioset_lists`."""
     return audioset_lists.related_classes(Path(folder) / audioset_lists.ONTOLOGY)
 
 
 def _members(path: Path) -> Iterator[tuple[str, str, bytes | None]]:
-    """Folder, file name and contents of each file of features in the archive.
+    """Yield folder, file name and content of each file of features in the archive.
 
-    The contents are None where they are too long to be held in memory.
+    The content is None if it is too large to be held in memory.
     """
     try:
         with (
@@ -147,12 +169,18 @@ def _members(path: Path) -> Iterator[tuple[str, str, bytes | None]]:
                 while (member := tar.next()) is not None:
                     match = _MEMBER.fullmatch(member.name)
                     if match and member.isreg() and not member.issparse():
-                        held = member.size <= _MAX_MEMBER_BYTES
-                        yield *match.groups(), tar.extractfile(member).read() if held else None
+                        content = None
+                        if member.size <= _MAX_MEMBER_BYTES:
+                            file = tar.extractfile(member)
+                            assert file is not None  # the member is a regular file
+                            content = file.read()
+                        yield match[1], match[2], content
                     progress.add(compressed.tell() - progress.done)
-                # tarfile takes a damaged header, or no more data, for the end, which is two blocks
-                # of zeros or more. It has read one. And gzip's checksum is behind all of them.
+                # tarfile takes a damaged header, or missing data, for the end of the archive, which
+                # is at least two blocks of zeros. It has read one of them. Reading all of them also
+                # makes gzip check its checksum, which comes last.
                 zeros = 0
+                assert tar.fileobj is not None
                 while rest := tar.fileobj.read(_CHUNK_BYTES):
                     if any(rest):
                         raise tarfile.ReadError("a header is damaged")
@@ -168,9 +196,14 @@ def _members(path: Path) -> Iterator[tuple[str, str, bytes | None]]:
 class _Split:
     """Collects the clips of one split.
 
-    name : of the split
-    directory : its folder in the archive
-    segments : id -> segment, the list
+    Parameters
+    ----------
+    name : str
+        "train" or "test".
+    directory : str
+        Its folder in the archive.
+    segments : dict of str to Segment
+        Its list.
     """
 
     def __init__(self, name: str, directory: str, segments: dict[str, audioset_lists.Segment]):
@@ -179,15 +212,15 @@ class _Split:
         self._ids = sorted(segments)
         self._row = {clip_id: row for row, clip_id in enumerate(self._ids)}
         self._x = np.zeros((len(segments), FRAMES, WIDTH), np.uint8)
-        self._length = np.zeros(len(segments), np.int64)  # stays 0 where a clip is excluded
+        self._length = np.zeros(len(segments), np.int64)  # stays 0 for excluded clips
         self._seen: set[str] = set()
 
     @property
     def n_clips(self) -> int:
-        return np.count_nonzero(self._length)
+        return int(np.count_nonzero(self._length))
 
     def add_file(self, name: str, content: bytes | None) -> None:
-        """Take the records of a file of the archive; None stands for one that is too long."""
+        """Take the records of a file in the archive; `content` is None if it is too large."""
         file = f"{self.directory}/{name}"
         if content is None:
             self._problem("", f"{file} has more than {_MAX_MEMBER_BYTES} bytes")
@@ -201,7 +234,7 @@ class _Split:
                 else:
                     self._add_record(where, record)
         except BadRecord as error:
-            self._problem("", f"{file}, everything behind record {number}: {error}")
+            self._problem("", f"{file}, everything after record {number}: {error}")
 
     def _add_record(self, where: str, record: bytes) -> None:
         try:
@@ -214,7 +247,9 @@ class _Split:
             self._problem(clip.id if known else "", f"{where}: its clip is not in the list")
             return
         if clip.id in self._seen:
-            self._problem(clip.id, f"{where}: there was one before", "the first record is used")
+            self._problem(
+                clip.id, f"{where}: its clip has another record", "the first record is used"
+            )
             return
         self._seen.add(clip.id)
         n_frames = len(clip.frames)
@@ -231,30 +266,30 @@ class _Split:
         self._length[row] = n_frames
 
     def _compare(self, clip: ClipRecord) -> None:
-        """Say where the record and the list disagree; the list is the published truth."""
+        """Note where the record disagrees with the list, which counts."""
         segment = self.segments[clip.id]
         if set(clip.labels) != set(segment.labels):
-            self._problem(clip.id, "its record has other labels", "the list's labels are used")
-        # Written so that it holds for NaN.
+            self._problem(clip.id, "its record has different labels", "the list's labels are used")
+        # Written so that NaN disagrees, too.
         if not (
             abs(clip.start - segment.start) <= _SAME_TIME_SECONDS
             and abs(clip.end - segment.end) <= _SAME_TIME_SECONDS
         ):
             self._problem(
                 clip.id,
-                f"its record lasts from {clip.start:g} to {clip.end:g} s, in the list from "
+                f"its record says {clip.start:g} to {clip.end:g} s, the list "
                 f"{segment.start:g} to {segment.end:g} s",
                 "the list's times are used",
             )
 
     def add_missing(self) -> None:
-        """Say which clips of the list had no record that could be read."""
+        """Note the clips of the list that had no readable record."""
         for clip_id in self._ids:
             if clip_id not in self._seen:
                 self._problem(clip_id, "it has no features in the archive")
 
     def clips(self) -> Clips:
-        """The clips that are not excluded."""
+        """Return the clips that are not excluded."""
         kept = np.flatnonzero(self._length)
         segments = [self.segments[self._ids[row]] for row in kept]
         y = np.zeros((len(kept), len(CLASSES)), np.uint8)

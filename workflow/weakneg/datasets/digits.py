@@ -1,22 +1,35 @@
-"""Handwritten digits of scikit-learn: 1,797 grey images of 8 x 8, embedded in the package.
+"""Handwritten digits of scikit-learn: 1,797 greyscale images of 8 x 8, part of that package.
 
 They are the test part of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak, UCI
-Machine Learning Repository, 1998). The set has no published split, so the rule is ours: one third
-of the images of each class, drawn once with a fixed seed, is the test split. It is a split of
-images, made before any bag is drawn.
+Machine Learning Repository, 1998). There is no published split, so we define one: a third of the
+images of each class, drawn with a fixed seed, is the test split. Images are split before bags are
+drawn.
 """
 
 import numpy as np
 
-from weakneg.datasets import Dataset, Images
+from weakneg.datasets import Dataset, Folder, Images
 
 CLASSES: tuple[str, ...] = tuple(str(digit) for digit in range(10))
 
 _SPLIT_SEED = 0
 
 
-def load_images(split: str, folder=None) -> Images:
-    """Images of `split`, "train" (1,198) or "test" (599), values 0..16. No `folder` is read."""
+def load_images(split: str, folder: Folder | None = None) -> Images:
+    """Load the images of a split.
+
+    Parameters
+    ----------
+    split : {"train", "test"}
+        Which split, of 1,198 or of 599 images.
+    folder : path, optional
+        Not used: the images come with scikit-learn.
+
+    Returns
+    -------
+    Images
+        Values 0..16.
+    """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

@@ -1,19 +1,20 @@
-"""A person's own features: bags of instances that are feature vectors, of any field.
+"""The user's own features: bags of instances that are feature vectors, from any field.
 
 One file with a row per instance: CSV (.csv), Parquet (.parquet) or HDF5 (.h5, .hdf5).
 
-- `bag`: the bag that the instance is in; rows of a bag need not follow each other;
-- `labels`: names of the bag's classes, separated by semicolons; empty where it has none of them.
-  The same in all rows of a bag;
-- `split` (optional): "train" or "test", or the names of folds, of which the study's test_split is
-  the test split. Without it, a quarter of the bags is the test split, drawn by their names.
+- `bag`: name of the bag that the instance belongs to; the rows of a bag need not be adjacent;
+- `labels`: names of the bag's classes, separated by semicolons; empty if it belongs to none. The
+  same in all rows of a bag;
+- `split` (optional): "train" or "test", or the name of a fold; the study's test_split then names
+  the fold to test on. Without this column, a quarter of the bags is the test split, chosen by a
+  hash of their names.
 
 All other columns are numbers, the features. An HDF5 file has these columns as arrays, and the
 features as one array `x` of shape (instances, features).
 
-Features are float32, and each is normalised with its mean and deviation in the training split. Of a
-split (bags, instances of its largest bag, features) are held in memory, 4 bytes each, and twice as
-much when a model is trained; the file itself is read piece by piece.
+Features are float32, and each is normalised with its mean and standard deviation in the training
+split. Each split is held in memory as an array of (bags, instances of its largest bag, features), 4
+bytes each, and twice as much when a model is trained; the file itself is read piece by piece.
 """
 
 import csv
@@ -41,7 +42,17 @@ _PANDAS_INDEX = "__index_level_"
 
 
 class Bag(NamedTuple):
-    """A bag: its split, the names of its classes, and the number of its instances."""
+    """A bag, without its features.
+
+    Attributes
+    ----------
+    split : str
+        "train" or "test"; as read from the file also the name of a fold, or "".
+    labels : tuple of str
+        Names of its classes.
+    size : int
+        Number of its instances.
+    """
 
     split: str
     labels: tuple[str, ...]
@@ -49,20 +60,56 @@ class Bag(NamedTuple):
 
 
 def read_classes(list_file: str) -> tuple[str, ...]:
-    """The names of all classes in the file, in alphabetical order."""
+    """Return the names of all classes in the file, in alphabetical order."""
     return tuple(sorted({label for bag in _bags(list_file).values() for label in bag.labels}))
 
 
-def class_sizes(list_file: str, test_split: str) -> dict[str, Counter]:
-    """Of each split: class name -> number of bags that carry the label."""
+def class_sizes(list_file: str, test_split: str) -> dict[str, Counter[str]]:
+    """Count, for each split, the bags that carry each label.
+
+    Parameters
+    ----------
+    list_file : str
+        The file of instances.
+    test_split : str
+        "test", or the name of the fold that is the test split.
+
+    Returns
+    -------
+    dict of str to Counter
+        Split -> class name -> number of bags.
+
+    Raises
+    ------
+    UserError
+        When the file is malformed.
+    """
     bags = _split_bags(list_file, test_split).values()
     return count_labels((bag.split, bag.labels) for bag in bags)
 
 
 def load_clips(list_file: str, test_split: str) -> tuple[dict[str, Clips], list[Problem]]:
-    """Both splits, each bag a clip whose frames are its instances, in the order of the file.
+    """Load both splits.
 
-    Raises UserError when the file is not as it must be; no instance or bag is ever left out.
+    Parameters
+    ----------
+    list_file : str
+        The file of instances.
+    test_split : str
+        "test", or the name of the fold that is the test split.
+
+    Returns
+    -------
+    dict of str to Clips
+        The splits "train" and "test". Each bag is a clip whose frames are its instances, in the
+        order of the file.
+    list of Problem
+        Always empty: no instance or bag is left out.
+
+    Raises
+    ------
+    UserError
+        When the file is malformed.
     """
     import pyarrow as pa
     import pyarrow.compute
@@ -75,6 +122,7 @@ def load_clips(list_file: str, test_split: str) -> tuple[dict[str, Clips], list[
     ids, filled = pa.array(bags), np.zeros(len(bags), np.int64)
     x: list[np.ndarray] = []
     for columns, features in _read(list_file, with_features=True):
+        assert features is not None
         if not x:
             sizes = np.array([bag.size for bag in bags.values()])
             for split in range(len(SPLITS)):
@@ -96,7 +144,7 @@ def load_clips(list_file: str, test_split: str) -> tuple[dict[str, Clips], list[
 
 
 def _place_among_equals(values: np.ndarray) -> np.ndarray:
-    """How many equal values are before each."""
+    """Return how many equal values come before each."""
     order = np.argsort(values, kind="stable")
     place = np.empty(len(values), np.int64)
     place[order] = np.arange(len(values)) - np.searchsorted(values[order], values[order])
@@ -119,7 +167,7 @@ def _clips(bags: dict[str, Bag], x: np.ndarray, numbers: dict[str, int]) -> Clip
 # ----------------------------------------------------------------------------- bags
 @lru_cache
 def _split_bags(list_file: str, test_split: str) -> dict[str, Bag]:
-    """Id -> bag, with its split by name."""
+    """Return each bag by its id; `split` is "train" or "test"."""
     bags = _bags(list_file)
     named = {bag_id: bag.split for bag_id, bag in bags.items()}
     splits = name_splits(named, test_split, list_file, "bag")
@@ -128,14 +176,14 @@ def _split_bags(list_file: str, test_split: str) -> dict[str, Bag]:
 
 @lru_cache
 def _bags(list_file: str) -> dict[str, Bag]:
-    """Id -> bag, with its split as the file says; of the features nothing is read."""
+    """Return each bag by its id, with `split` as in the file; features are not read."""
     bags: dict[str, Bag] = {}
     for columns, _ in _read(list_file, with_features=False):
         grouped = columns.group_by(list(COLUMNS), use_threads=False).aggregate([([], "count_all")])
         for group in grouped.to_pylist():
             found = Bag(group["split"], tuple(label_names(group["labels"])), group["count_all"])
             before = bags.get(group["bag"], found._replace(size=0))
-            # Labels may be in any order.
+            # Labels may come in any order.
             for name, compared, values in (
                 ("in the splits", str, (before.split, found.split)),
                 ("labelled", set, (before.labels, found.labels)),
@@ -146,8 +194,8 @@ def _bags(list_file: str) -> dict[str, Bag]:
                         for value in values
                     )
                     raise UserError(
-                        f"{list_file}: the bag {group['bag']!r} is {name} {both}: a bag is in one "
-                        "split, and all its rows have the labels of the bag."
+                        f"{list_file}: the bag {group['bag']!r} is {name} {both}: give all rows of "
+                        "a bag the same split and the same labels."
                     )
             bags[group["bag"]] = before._replace(size=before.size + found.size)
     if not bags:
@@ -157,14 +205,14 @@ def _bags(list_file: str) -> dict[str, Bag]:
 
 # ----------------------------------------------------------------------------- files
 def _read(list_file: str, with_features: bool) -> Iterator[tuple["pa.Table", np.ndarray | None]]:
-    """The rows of the file, piece by piece: `COLUMNS` as text, and features (n, F) float32."""
+    """Yield the rows piece by piece: `COLUMNS` as text, and the features (n, F) float32."""
     import pyarrow as pa
 
     readers = {".csv": _read_csv, ".parquet": _read_parquet, ".h5": _read_hdf5, ".hdf5": _read_hdf5}
     reader = readers.get(Path(list_file).suffix.lower())
     if reader is None:
         raise UserError(
-            f"dataset.list: {list_file} is no file of instances: its name must end in one of "
+            f"dataset.list: {list_file} is not a file of instances: its name must end in one of "
             f"{', '.join(readers)}."
         )
     n_rows = 0
@@ -177,7 +225,8 @@ def _read(list_file: str, with_features: bool) -> Iterator[tuple["pa.Table", np.
             }
             without = [row for row, bag in enumerate(columns["bag"].to_pylist()) if not bag]
             if without:
-                raise UserError(f"{list_file}: row {n_rows + without[0] + 1} has no bag: name it.")
+                row = n_rows + without[0] + 1
+                raise UserError(f"{list_file}: row {row} has no bag: name its bag.")
             if with_features:
                 _check_finite(list_file, piece, columns["bag"], n_rows)
             n_rows += n
@@ -190,9 +239,14 @@ def _read(list_file: str, with_features: bool) -> Iterator[tuple["pa.Table", np.
 class _Piece(NamedTuple):
     """Some rows of a file.
 
-    columns : those of `COLUMNS` that it has
-    names : of the features
-    features : (n, F) float32, or None where they are not wanted
+    Attributes
+    ----------
+    columns : mapping of str to Array
+        Those of `COLUMNS` that it has.
+    names : sequence of str
+        Names of the features.
+    features : (n, F) float32 or None
+        None if they were not asked for.
     """
 
     columns: Mapping[str, "pa.Array"]
@@ -213,7 +267,7 @@ def _read_csv(list_file: str, with_features: bool) -> Iterator[_Piece]:
     wanted = [name for name in names if name in COLUMNS or (with_features and name in features)]
     with pa.csv.open_csv(
         list_file,
-        # Without threads, mistakes are reported with their row.
+        # Without threads, errors are reported with their row.
         read_options=pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
         convert_options=pa.csv.ConvertOptions(column_types=types, include_columns=wanted),
     ) as batches:
@@ -240,7 +294,7 @@ def _read_hdf5(list_file: str, with_features: bool) -> Iterator[_Piece]:
     with h5py.File(list_file, "r") as file:
         x = file.get("x")
         if not isinstance(x, h5py.Dataset) or x.ndim != 2 or x.dtype.kind not in "fiub":
-            raise UserError(f"{list_file} must have the features as an array x of two dimensions.")
+            raise UserError(f"{list_file} must have the features as a two-dimensional array x.")
         names = [f"x[:, {number}]" for number in range(x.shape[1])]
         arrays = {name: file[name] for name in COLUMNS if name in file}
         _feature_names(list_file, [*arrays, *names])
@@ -282,7 +336,7 @@ def _piece(
 
 
 def _float32(values: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+    with np.errstate(over="ignore"):  # values that are too large become infinite and are rejected
         return values.astype(np.float32)
 
 
@@ -291,7 +345,7 @@ def _rows_at_a_time(n_features: int) -> int:
 
 
 def _feature_names(list_file: str, names: Sequence[str]) -> list[str]:
-    """The columns that are features. Raises UserError when there are none, or others are wrong."""
+    """Return the names of the features; UserError if there are none or a column is wrong."""
     for name in COLUMNS[:2]:
         if name not in names:
             found = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
@@ -301,11 +355,13 @@ def _feature_names(list_file: str, names: Sequence[str]) -> list[str]:
             )
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise UserError(f"{list_file} has two columns {repeated[0]!r}: remove or rename one.")
+        raise UserError(
+            f"{list_file} has two columns {repeated[0]!r}: remove or rename one of them."
+        )
     if "" in names:
         raise UserError(
-            f"{list_file} has a column without a name: if it numbers the rows, leave it out (in "
-            "pandas, index=False), or else name it."
+            f"{list_file} has a column without a name: leave it out if it numbers the rows (in "
+            "pandas, index=False), or name it."
         )
     features = [
         name for name in names if name not in COLUMNS and not name.startswith(_PANDAS_INDEX)
@@ -316,7 +372,7 @@ def _feature_names(list_file: str, names: Sequence[str]) -> list[str]:
 
 
 def _text(list_file: str, name: str, column: "pa.Array") -> "pa.Array":
-    """A column as text without spaces around it, empty where there is no value."""
+    """Return a column as text without surrounding spaces, "" where a value is missing."""
     import pyarrow as pa
     import pyarrow.compute as compute
 
@@ -328,13 +384,14 @@ def _text(list_file: str, name: str, column: "pa.Array") -> "pa.Array":
 
 
 def _check_finite(list_file: str, piece: _Piece, bag: "pa.Array", first_row: int) -> None:
+    assert piece.features is not None
     wrong = np.argwhere(~np.isfinite(piece.features))
     if len(wrong):
         row, number = wrong[0]
         raise UserError(
             f"{list_file}: {piece.names[number]} of row {first_row + row + 1}, in the bag "
-            f"{bag[row].as_py()!r}, is missing or beyond float32: fill in a number, or leave the "
-            "row out."
+            f"{bag[row].as_py()!r}, is missing or out of range for float32: fill in a number, or "
+            "leave the row out."
         )
 
 

@@ -1,4 +1,4 @@
-"""Where the files of a data set come from: a local copy, checked, before any download."""
+"""Local copies of data sets: where they are, and whether they are intact."""
 
 import hashlib
 import os
@@ -8,40 +8,63 @@ from pathlib import Path
 from weakneg.errors import UserError
 
 DATA_VARIABLE = "WEAKNEG_DATA"
-"""Environment variable: a folder of local copies, one folder per data set as published."""
+"""Environment variable with a folder of local copies, one folder per data set as published."""
 
 
 def check_named(named: Mapping[str, str | None]) -> None:
-    """Raise UserError where what a user names as a folder is none, before anything is downloaded.
+    """Check that the folders of local copies exist, before anything is downloaded.
 
-    named : data set -> its folder, or None
+    Parameters
+    ----------
+    named : mapping of str to str or None
+        Data set -> the folder that the user names for it, if any. The folder that WEAKNEG_DATA
+        names is checked, too.
+
+    Raises
+    ------
+    UserError
+        When one of them is not a folder.
     """
     keys = {f"data: {{{dataset}: ...}}": folder for dataset, folder in named.items()}
     for key, folder in (keys | {DATA_VARIABLE: os.environ.get(DATA_VARIABLE)}).items():
         if folder and not Path(folder).is_dir():
-            raise UserError(f"{key} names {folder}, which is no folder.")
+            raise UserError(f"{key} names {folder}, which is not a folder.")
 
 
 def how_to_name_one(dataset: str, folder: str) -> str:
-    """What the user can do: the end of a sentence. Parameters as of `find_local_copy`."""
+    """Say how to name a local copy, as the end of a sentence; parameters as `find_local_copy`."""
     return (
-        f"name a sound copy of {folder} with the key data: {{{dataset}: ...}} or the environment "
+        f"name an intact copy of {folder} with the key data: {{{dataset}: ...}} or the environment "
         f"variable {DATA_VARIABLE}"
     )
 
 
 def find_local_copy(
-    dataset: str, folder: str, files: Iterable[str], named: str | os.PathLike | None
+    dataset: str, folder: str, files: Iterable[str], named: str | os.PathLike[str] | None
 ) -> Path | None:
-    """The folder of a local copy; None if there is none.
+    """Find the folder of a local copy.
 
-    dataset : name of the data set, for messages
-    folder : what the folder of the files is called in a local copy
-    files : their names; not all of them need to be there
-    named : that folder or its parent, as the user names it; else the one in the folder that
-        WEAKNEG_DATA names is looked for
+    Parameters
+    ----------
+    dataset : str
+        Name of the data set, for messages.
+    folder : str
+        Name of the folder of the files in a local copy.
+    files : iterable of str
+        Names of the files; some of them may be missing.
+    named : path or None
+        That folder or its parent, as the user names it. If None, the folder is looked for in the
+        one that WEAKNEG_DATA names.
 
-    Raises UserError when the named folder has none of the files.
+    Returns
+    -------
+    Path or None
+        None if there is no local copy.
+
+    Raises
+    ------
+    UserError
+        When the named folder has none of the files.
     """
     if named is not None:
         files = tuple(files)
@@ -49,16 +72,36 @@ def find_local_copy(
             if any((candidate / file).is_file() for file in files):
                 return candidate
         raise UserError(
-            f"data: {{{dataset}: {named}}} has none of the files of {folder}: name that "
-            "folder or its parent, or remove the key so that they are downloaded."
+            f"data: {{{dataset}: {named}}} has none of the files of {folder}: name that folder or "
+            "its parent, or remove the key to download them."
         )
-    # The variable serves all data sets, so a folder without this one is no mistake.
+    # The variable is for all data sets, so it is not an error if this one is missing there.
     shared = Path(os.environ.get(DATA_VARIABLE) or os.devnull) / folder
     return shared if shared.is_dir() else None
 
 
 def read_checked(path: Path, md5: str, what_to_do: str) -> bytes:
-    """The contents of `path`. Raises UserError when it is missing or has another md5."""
+    """Read a file and check its md5.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    md5 : str
+        The published md5.
+    what_to_do : str
+        What the user can do when the file cannot be used, as the end of the error's sentence.
+
+    Returns
+    -------
+    bytes
+        Its content.
+
+    Raises
+    ------
+    UserError
+        When it cannot be read or its md5 differs.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -73,7 +116,7 @@ def read_checked(path: Path, md5: str, what_to_do: str) -> bytes:
 
 
 def md5_of(path: Path) -> str | None:
-    """The md5 of a file; None where there is no file."""
+    """Return the md5 of a file, or None if it does not exist."""
     if not path.is_file():
         return None
     with open(path, "rb") as file:

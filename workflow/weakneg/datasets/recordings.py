@@ -1,16 +1,17 @@
-"""A person's own recordings: a folder of sound files, and a list that says what is in them.
+"""The user's own recordings: a folder of audio files, and a list that says what is in them.
 
-The list is a CSV file with a header and, for each recording, one row or several:
+The list is a CSV file with a header and one or more rows per recording:
 
 - `file`: path in the folder;
-- `labels`: names of classes, separated by semicolons; empty where a recording has none of them;
-- `split` (optional): "train" or "test", or the names of folds, of which the study's test_split is
-  the test split. Without it, a quarter of the recordings is the test split, drawn by their names;
+- `labels`: names of classes, separated by semicolons; empty if the recording belongs to none;
+- `split` (optional): "train" or "test", or the name of a fold; the study's test_split then names
+  the fold to test on. Without this column, a quarter of the recordings is the test split, chosen by
+  a hash of their names;
 - `group` (optional): what recordings have in common, such as the night or the animal. A group is
-  never on both sides of a split, nor is a recording that is cut into clips;
+  never on both sides of the split, nor is a recording that is cut into clips;
 - `onset`, `offset` (optional, seconds): where in the recording the labels of the row are heard. A
-  clip that is cut from the recording carries the labels that it overlaps. Without them the labels
-  are those of the whole.
+  clip cut from the recording carries the labels that it overlaps with. Without these columns the
+  labels apply to the whole recording.
 
 Other columns are not read. The id of a recording is its `file`.
 """
@@ -20,6 +21,7 @@ import math
 from collections import Counter
 from functools import lru_cache
 from pathlib import PurePosixPath
+from typing import Any
 
 from weakneg.datasets import OwnDataset
 from weakneg.datasets.own_lists import SPLITS, count_labels, label_names, name_splits
@@ -30,32 +32,46 @@ COLUMNS = ("file", "labels", "split", "group", "onset", "offset")
 
 
 def read_classes(list_file: str) -> tuple[str, ...]:
-    """The names of all classes in the list, in alphabetical order."""
+    """Return the names of all classes in the list, in alphabetical order."""
     return tuple(sorted({label for row in _rows(list_file) for label in row["labels"]}))
 
 
 def split_sizes(list_file: str, test_split: str) -> dict[str, int]:
-    """Number of recordings of each split."""
+    """Return the number of recordings in each split; parameters as `recordings`."""
     splits = [row["split"] for row in recordings(list_file, test_split)]
     return {split: splits.count(split) for split in SPLITS}
 
 
-def class_sizes(list_file: str, test_split: str) -> dict[str, Counter]:
-    """Of each split: class name -> number of recordings that carry the label."""
+def class_sizes(list_file: str, test_split: str) -> dict[str, Counter[str]]:
+    """Count, for each split, the recordings that carry each label; parameters as `recordings`."""
     rows = recordings(list_file, test_split)
     return count_labels((recording["split"], recording["labels"]) for recording in rows)
 
 
 @lru_cache
-def recordings(list_file: str, test_split: str) -> tuple[dict, ...]:
-    """A dictionary per recording, in the order of the list: id, split, file, labels, events, group.
+def recordings(list_file: str, test_split: str) -> tuple[dict[str, Any], ...]:
+    """Read the list.
 
-    labels : of the whole recording, or those of its events; events : (label, onset, offset) of
-        those with times, seconds
+    Parameters
+    ----------
+    list_file : str
+        The list.
+    test_split : str
+        "test", or the name of the fold that is the test split.
 
-    Raises UserError, naming the line, when the list is not as it must be.
+    Returns
+    -------
+    tuple of dict
+        One per recording, in the order of the list: id, split, file, labels (of the whole recording
+        or of its events), events (label, onset and offset in seconds, for labels with times) and
+        group.
+
+    Raises
+    ------
+    UserError
+        Naming the line, when the list is malformed.
     """
-    found: dict[str, dict] = {}
+    found: dict[str, dict[str, Any]] = {}
     for row in _rows(list_file):
         first = {name: row[name] for name in ("file", "split", "group")}
         first |= {"id": row["file"], "labels": [], "events": [], "timed": None}
@@ -71,13 +87,13 @@ def recordings(list_file: str, test_split: str) -> tuple[dict, ...]:
     return tuple(found.values())
 
 
-def _add(recording: dict, row: dict) -> None:
-    """Add what a row of the list says about its recording."""
+def _add(recording: dict[str, Any], row: dict[str, Any]) -> None:
+    """Add a row of the list to its recording."""
     for column in ("split", "group"):
         if recording[column] and row[column] and recording[column] != row[column]:
             raise UserError(
                 f"{row['where']}: {row['file']!r} is in the {column}s {recording[column]!r} and "
-                f"{row[column]!r}: a recording belongs to one."
+                f"{row[column]!r}: name one of them."
             )
         recording[column] = recording[column] or row[column]
     timed = row["times"] is not None
@@ -94,8 +110,8 @@ def _add(recording: dict, row: dict) -> None:
 
 
 @lru_cache
-def _rows(list_file: str) -> tuple[dict, ...]:
-    """The rows of the list, one by one."""
+def _rows(list_file: str) -> tuple[dict[str, Any], ...]:
+    """Return the rows of the list."""
     try:
         lines = read_lines(list_file)
         _, names = next(lines, (1, []))
@@ -106,18 +122,18 @@ def _rows(list_file: str) -> tuple[dict, ...]:
             if any(value.strip() for value in line)
         ]
     except UnicodeDecodeError:
-        raise UserError(f"{list_file} is not text in UTF-8: save it as such.") from None
+        raise UserError(f"{list_file} is not text in UTF-8: save it as UTF-8.") from None
     except OSError as error:
         raise UserError(
-            f"dataset.list: {list_file} cannot be read ({error.strerror}): name the list of the "
-            "recordings, from the study's folder or the working directory."
+            f"dataset.list: {list_file} cannot be read ({error.strerror}): give the path of the "
+            "list of recordings, relative to the study's folder or the working directory."
         ) from None
     except csv.Error as error:
         raise UserError(
-            f"{list_file}, {error}: close the quotes, and double those inside."
+            f"{list_file}, {error}: close the quotes, and double quotes inside a value."
         ) from None
     if not rows:
-        raise UserError(f"{list_file} lists no recordings.")
+        raise UserError(f"{list_file} lists no recordings: add a row for each.")
     return tuple(rows)
 
 
@@ -125,34 +141,35 @@ def _header(list_file: str, names: list[str]) -> list[str]:
     header = [name.strip().lower() for name in names]
     for column in COLUMNS:
         if header.count(column) > 1:
-            raise UserError(f"{list_file} has two columns {column}: remove or rename one.")
+            raise UserError(f"{list_file} has two columns {column}: remove or rename one of them.")
     times = {"onset", "offset"}
     needed = ("file", "labels", *(sorted(times) if times & set(header) else ()))
     for column in needed:
         if column not in header:
             found = ", ".join(filter(None, header)) or "none"
             raise UserError(
-                f"{list_file} has no column {column}; its columns, separated by commas, must be "
-                f"file and labels, and may be split, group, and onset with offset (found: {found})."
+                f"{list_file} has no column {column}; its columns, separated by commas, must "
+                "include file and labels, and may include split, group, and onset with offset "
+                f"(found: {found})."
             )
     return header
 
 
-def _row(where: str, header: list[str], line: list[str]) -> dict:
+def _row(where: str, header: list[str], line: list[str]) -> dict[str, Any]:
     if len(line) != len(header):
         raise UserError(
-            f"{where} has {len(line)} values, the header has {len(header)}: quote a value that "
-            "holds a comma."
+            f"{where} has {len(line)} values, the header has {len(header)}: quote values that "
+            "contain a comma."
         )
     values = dict(zip(header, line, strict=True))
     path = PurePosixPath(values["file"])
     if not path.name or path.is_absolute() or ".." in path.parts:
         raise UserError(
-            f"{where}: file is {values['file']!r}, but must be a path inside of the folder."
+            f"{where}: file is {values['file']!r}, but must be a path inside the folder."
         )
     return {
         "where": where,
-        "file": str(path),  # without a ./ before it: one file is one recording
+        "file": str(path),  # without a leading ./ so that a file is one recording
         "labels": label_names(values["labels"]),
         "split": values.get("split", "").strip(),
         "group": values.get("group", "").strip(),
@@ -170,8 +187,8 @@ def _times(where: str, values: dict[str, str]) -> tuple[float, float] | None:
         onset, offset = math.nan, math.nan
     if not 0 <= onset < offset < math.inf:
         raise UserError(
-            f"{where}: onset is {texts[0]!r} and offset {texts[1]!r}, but they must be seconds, "
-            "the first below the second."
+            f"{where}: onset is {texts[0]!r} and offset is {texts[1]!r}, but they must be numbers "
+            "of seconds, the onset below the offset."
         )
     return onset, offset
 

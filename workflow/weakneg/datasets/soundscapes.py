@@ -1,37 +1,38 @@
-"""Synthetic soundscapes in the form of AudioSet: 4 s of sound events in noise, weakly labelled.
+"""Synthetic soundscapes in the format of AudioSet: 4 s of sound events in noise, weakly labelled.
 
-600 training and 300 test clips of 12 classes, made on the spot by `weakneg.datasets.synthesis` and
-the same each time. The most frequent class is four times as frequent as the rarest, and the two
-classes of a pair that is easy to confuse are far apart in frequency: the hard negatives of a
-frequent class are few among its negatives, those of a rare class many.
+600 training and 300 test clips of 12 classes, synthesised by `weakneg.datasets.synthesis`, always
+the same. The most frequent class is four times as frequent as the rarest. Of two classes that are
+easily confused, one is frequent and the other rare: a frequent class has few hard negatives among
+its negatives, and a rare class has many.
 
-The folder of the data set has
+The folder of the data set contains
 
-- `train_segments.csv`, `test_segments.csv`: the lists, in the format of AudioSet's;
+- `train_segments.csv`, `test_segments.csv`: the lists, in AudioSet's format;
 - `class_labels_indices.csv`: the classes, in AudioSet's format;
-- `train_strong.tsv`, `test_strong.tsv`: onset and offset of every event, in the format of
+- `train_strong.tsv`, `test_strong.tsv`: onset and offset of each event, in the format of
   AudioSet's temporally strong labels (Hershey et al., "The Benefit of Temporally-Strong Labels in
   Audio Event Classification", ICASSP 2021);
 - `audio/<split>/<id>.flac`: the clips, 16 kHz, 16 bits, mono.
 
-The samples are the same on every machine with the same numpy; how flac packs them is up to the
-libFLAC that soundfile brings.
+The samples are the same on every machine with the same numpy; the bytes of the FLAC files depend on
+the libFLAC that comes with soundfile.
 """
 
-import os
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from weakneg.datasets import Dataset
+from weakneg.datasets import Dataset, Folder
 from weakneg.datasets.audioset_lists import FETCH_AGAIN, read_segments
 from weakneg.errors import UserError
 from weakneg.io.csv import format_table, read_table
 from weakneg.io.files import replace_when_whole
 
-Events = dict[str, list[tuple[str, float, float]]]
+Events = Mapping[str, Sequence[tuple[str, float, float]]]
 """Clip id -> its events: class name, onset and offset in seconds."""
 
-# From frequent to rare.
+# From the most frequent to the rarest.
 CLASSES: tuple[str, ...] = (
     *("Voice", "Engine", "Rain", "Sweep", "Tone", "Bark"),
     *("Bird chirp", "Bell", "Siren", "Noise burst", "Click train", "Beeps"),
@@ -46,21 +47,31 @@ FILES: tuple[str, ...] = (
 _AUDIO = "audio"
 
 _VERSION = 1  # of the clips: raise it to draw others
-_RAREST = 1 / 4  # how frequent the last class is, the first being 1
-_LABELS = (0.4, 0.4, 0.2)  # share of clips with one label, with two, with three
+_RAREST = 1 / 4  # frequency of the last class, relative to the first
+_LABELS = (0.4, 0.4, 0.2)  # shares of clips with one, two and three labels
 _MIDS = {f"/s/{name.lower().replace(' ', '_')}": name for name in CLASSES}
 _STRONG_COLUMNS = ("segment_id", "start_time_seconds", "end_time_seconds", "label")
 
 
-def fetch(folder: str | os.PathLike, local_copy: str | os.PathLike | None = None) -> None:
-    """Make the data set in `folder`, with its lists last: where they are, it is whole.
+def fetch(folder: Folder, local_copy: Folder | None = None) -> None:
+    """Make the data set.
 
-    Raises UserError when a local copy is named: there is nothing to copy.
+    Parameters
+    ----------
+    folder : path
+        Where to put it. The lists are written last: if they exist, the data set is complete.
+    local_copy : path, optional
+        Not allowed, since there is nothing to copy.
+
+    Raises
+    ------
+    UserError
+        When a local copy is named.
     """
     if local_copy is not None:
         raise UserError(
-            f"data: {{soundscapes: {local_copy}}} names a copy of clips that are made on the spot: "
-            "remove the key."
+            f"data: {{soundscapes: {local_copy}}} names a local copy, but these clips are always "
+            "synthesised: remove the key."
         )
     folder = Path(folder)
     with replace_when_whole(folder / _AUDIO) as audio:
@@ -78,10 +89,23 @@ def fetch(folder: str | os.PathLike, local_copy: str | os.PathLike | None = None
             temporary.write_text(texts[file], encoding="utf-8", newline="")
 
 
-def recordings(folder: str | os.PathLike) -> list[dict]:
-    """A dictionary per clip, in the order of the lists, fields as in `weakneg.audio.recordings`.
+def recordings(folder: Folder) -> list[dict[str, Any]]:
+    """List the clips of both splits.
 
-    Raises UserError when a list is missing or damaged, or the two of a split disagree.
+    Parameters
+    ----------
+    folder : path
+        Folder of the data set.
+
+    Returns
+    -------
+    list of dict
+        One per clip, in the order of the lists, with the fields of `weakneg.audio.recordings`.
+
+    Raises
+    ------
+    UserError
+        When a list is missing or damaged, or the two lists of a split disagree.
     """
     folder = Path(folder)
     numbers = {mid: number for number, mid in enumerate(_MIDS)}
@@ -93,8 +117,8 @@ def recordings(folder: str | os.PathLike) -> list[dict]:
             of_clip = events.get(clip_id, [])
             if {label for label, *_ in of_clip} != set(labels):
                 raise UserError(
-                    f"{folder / _strong_list(split)}: the events of clip {clip_id} are not those "
-                    f"of the list {_list(split)}; {FETCH_AGAIN}."
+                    f"{folder / _strong_list(split)}: the events of clip {clip_id} do not match "
+                    f"its labels in {_list(split)}; {FETCH_AGAIN}."
                 )
             rows.append(
                 {
@@ -120,16 +144,16 @@ def _strong_list(split: str) -> str:
 
 # ----------------------------------------------------------------------------- making the clips
 def _make_clips(split: str, folder: Path) -> Events:
-    """Write the clips of a split into `folder`; clip id -> its events."""
+    """Write the clips of a split into `folder`, and return their events."""
     import numpy as np
     import soundfile
 
-    from weakneg.datasets.synthesis import SAMPLE_RATE, soundscape
+    from weakneg.datasets.synthesis import SAMPLE_RATE, Event, soundscape
 
     weights = _RAREST ** (np.arange(len(CLASSES)) / (len(CLASSES) - 1))
-    events = {}
+    events: dict[str, Sequence[Event]] = {}
     for number in range(SPLIT_SIZES[split]):
-        # A generator of its own for every clip; PCG64 by name, as numpy's default may change.
+        # One generator per clip; PCG64 by name, since numpy's default may change.
         seed = np.random.SeedSequence((_VERSION, list(SPLIT_SIZES).index(split), number))
         rng = np.random.Generator(np.random.PCG64(seed))
         n_labels = rng.choice(len(_LABELS), p=_LABELS) + 1
@@ -174,8 +198,8 @@ def _strong(events: Events) -> str:
 
 # ----------------------------------------------------------------------------- reading the lists
 def _read_strong(path: Path) -> Events:
-    """The events of a list of strong labels. Raises UserError when it is missing or damaged."""
-    events: Events = {}
+    """Read a list of strong labels; UserError if it is missing or damaged."""
+    events: dict[str, list[tuple[str, float, float]]] = {}
     for where, row in read_table(path, _STRONG_COLUMNS, FETCH_AGAIN, "\t"):
         segment, onset, offset, mid = (row[column] for column in _STRONG_COLUMNS)
         try:
@@ -184,7 +208,7 @@ def _read_strong(path: Path) -> Events:
             raise UserError(
                 f"{where}: its label or times cannot be read ({error}); {FETCH_AGAIN}."
             ) from error
-        # The segment is the clip and its start, in ms.
+        # A segment is named by its clip and its start in ms.
         events.setdefault(segment.rsplit("_", 1)[0], []).append(event)
     return events
 

@@ -1,9 +1,9 @@
 """A synthesiser of soundscapes: sound events of known classes, at known times, in noise.
 
 Additive synthesis, filtered noise and impulses, in float64 with numpy alone; a clip is a pure
-function of its labels and its generator. Each class is one function, a rule with random parameters,
-so that no two events are alike. Some rules come in pairs that share timbre and pitch and differ in
-one property: those are the hard negatives of each other.
+function of its labels and its generator. Each class is one function: a rule with random parameters,
+so that no two events are alike. Some classes come in pairs that share timbre and pitch and differ
+in one property: they are hard negatives of each other.
 
 =============================  =====================================================
 Sweep - Siren                  pitch glides one way - up and down again
@@ -22,19 +22,27 @@ from numpy.random import Generator
 SAMPLE_RATE = 16000
 CLIP_SECONDS = 4
 SNR_DB = (-3.0, 15.0)
-"""Mean power of an event over that of the background: uniform between these."""
+"""Range of the mean power of an event relative to that of the background; uniform, in dB."""
 PEAK_DB = (-20.0, -1.0)
-"""Largest sample of a clip over full scale: uniform between these."""
+"""Range of the largest sample of a clip relative to full scale; uniform, in dB."""
 
 _MILLISECOND = SAMPLE_RATE // 1000
 _CLIP = CLIP_SECONDS * SAMPLE_RATE
-_HIGHEST_HZ = 0.47 * SAMPLE_RATE  # harmonics above it would alias, or nearly
+_HIGHEST_HZ = 0.47 * SAMPLE_RATE  # higher harmonics would alias, or nearly so
 _COLOURS = (np.ones_like, np.sqrt, np.positive)  # of a background: white, pink, brown
 _AGAIN = 0.25  # share of events that are heard twice in their clip
 
 
 class Event(NamedTuple):
-    """A sound event; onset and offset in seconds from the start of the clip, whole milliseconds."""
+    """A sound event.
+
+    Attributes
+    ----------
+    label : str
+        Its class, a name in `SOUNDS`.
+    onset, offset : float
+        Seconds from the start of the clip, in whole milliseconds.
+    """
 
     label: str
     onset: float
@@ -42,9 +50,21 @@ class Event(NamedTuple):
 
 
 def soundscape(labels: Sequence[str], rng: Generator) -> tuple[np.ndarray, list[Event]]:
-    """A clip (CLIP_SECONDS x SAMPLE_RATE,) int16 and its events, by onset.
+    """Synthesise a clip: one or two events of each label, anywhere in it, mixed into noise.
 
-    labels : names in SOUNDS; an event of each, or two, is mixed into noise, anywhere in the clip
+    Parameters
+    ----------
+    labels : sequence of str
+        Names in `SOUNDS`.
+    rng : numpy.random.Generator
+        Decides everything that is random.
+
+    Returns
+    -------
+    (CLIP_SECONDS * SAMPLE_RATE,) int16
+        The samples.
+    list of Event
+        Its events, in order of onset.
     """
     colour = _COLOURS[rng.integers(len(_COLOURS))]
     mix = _noise(rng, _CLIP, lambda hertz: colour(50 / np.maximum(hertz, 50)))
@@ -192,7 +212,8 @@ SOUNDS: dict[str, Callable[[Generator], np.ndarray]] = {
     "Click train": _click_train,
     "Beeps": _beeps,
 }
-"""Class -> a random event of it, (n,) float64, whole milliseconds, of any level."""
+"""Class -> function that returns a random event (n,) float64, of whole milliseconds and any level.
+"""
 
 
 # ----------------------------------------------------------------------------- building blocks
@@ -204,12 +225,12 @@ _VOWELS = np.array(
 
 
 def _duration(rng: Generator, shortest: float, longest: float) -> int:
-    """Samples of a random duration between two, in seconds; whole milliseconds."""
+    """Draw a duration between two in seconds; the number of samples, in whole milliseconds."""
     return _MILLISECOND * int(rng.uniform(shortest, longest) * 1000)
 
 
 def _hertz(rng: Generator, low: float, high: float) -> float:
-    """A random frequency; every octave between the two is as likely."""
+    """Draw a frequency, log-uniform between two in Hz."""
     return low * (high / low) ** rng.random()
 
 
@@ -222,12 +243,12 @@ def _rms(x: np.ndarray) -> float:
 
 
 def _timbre(rng: Generator) -> np.ndarray:
-    """Amplitudes of the harmonics of an electric sound: the first is the strongest."""
+    """Draw the amplitudes of the harmonics of an electronic sound; the first is the strongest."""
     return np.array([1.0, rng.uniform(0, 0.5), rng.uniform(0, 0.4), rng.uniform(0, 0.2)])
 
 
 def _fade(x: np.ndarray, attack: float, release: float | None = None) -> np.ndarray:
-    """x (n,) with linear ramps at its ends, of so many seconds; the release is as the attack."""
+    """Apply linear ramps to the ends of x (n,), in seconds; `release` defaults to `attack`."""
     n = len(x)
     t = np.arange(n)
     rise = (t + 1) / (attack * SAMPLE_RATE)
@@ -235,10 +256,15 @@ def _fade(x: np.ndarray, attack: float, release: float | None = None) -> np.ndar
     return x * np.minimum(1.0, np.minimum(rise, fall))
 
 
-def _harmonics(hertz: np.ndarray, amplitudes: Iterable) -> np.ndarray:
-    """Sum of the harmonics 1, 2, ... of a fundamental (n,) in Hz; those too high are left out.
+def _harmonics(hertz: np.ndarray, amplitudes: Iterable[float | np.ndarray]) -> np.ndarray:
+    """Add up the harmonics 1, 2, ... of a fundamental (n,) in Hz; those too high are left out.
 
-    amplitudes : of each, a number or (n,)
+    Parameters
+    ----------
+    hertz : (n,) float64
+        The fundamental.
+    amplitudes : iterable of float or (n,) float64
+        One per harmonic.
     """
     phase = (2 * np.pi / SAMPLE_RATE) * np.cumsum(hertz)
     twice_cosine, highest = 2 * np.cos(phase), hertz.max()
@@ -256,12 +282,17 @@ def _harmonics(hertz: np.ndarray, amplitudes: Iterable) -> np.ndarray:
 
 
 def _voiced(pitch: np.ndarray, formants: np.ndarray) -> np.ndarray:
-    """The harmonics of a pitch (n,) in Hz, through a throat.
+    """Synthesise a voice: the harmonics of a pitch, filtered by a vocal tract.
 
-    formants : (2, 3) Hz, at the start and at the end, each weaker than the one below it
+    Parameters
+    ----------
+    pitch : (n,) float64
+        Hz.
+    formants : (2, 3) float64
+        Hz, at the start and at the end; each is weaker than the one below it.
     """
     n = len(pitch)
-    points = np.linspace(0, n - 1, 32)  # the throat moves slowly
+    points = np.linspace(0, n - 1, 32)  # formants move slowly
     glide = np.linspace(0, 1, 32)[:, None]
     formant = (1 - glide) * formants[0] + glide * formants[1]
     width = 70 + 0.05 * formant
@@ -276,16 +307,16 @@ def _voiced(pitch: np.ndarray, formants: np.ndarray) -> np.ndarray:
 
 
 def _noise(rng: Generator, n: int, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """(n,) noise of unit power; gain : of frequencies in Hz, those of the spectrum."""
-    size = 1 << (n - 1).bit_length()  # such Fourier transforms are quick
-    # Whatever its Fourier coefficients are drawn from, noise is Gaussian: a sum of many.
+    """Make noise (n,) of unit power; `gain` maps frequencies in Hz to gains of the spectrum."""
+    size = 1 << (n - 1).bit_length()  # a power of two, for which the FFT is fast
+    # Whatever distribution the coefficients have, the noise is Gaussian, as a sum of many.
     spectrum = (rng.random((size // 2 + 1, 2)) - 0.5).view(np.complex128)[:, 0]
     noise = np.fft.irfft(spectrum * gain(np.fft.rfftfreq(size, 1 / SAMPLE_RATE)))[:n]
     return noise / _rms(noise)
 
 
 def _coloured(rng: Generator, n: int, centre: float, octaves: float) -> np.ndarray:
-    """(n,) noise of unit power around a frequency in Hz."""
+    """Make noise (n,) of unit power around a frequency in Hz."""
     return _noise(
         rng,
         n,
@@ -294,9 +325,14 @@ def _coloured(rng: Generator, n: int, centre: float, octaves: float) -> np.ndarr
 
 
 def _outbursts(rng: Generator, sound: Callable[[int, np.ndarray], np.ndarray]) -> np.ndarray:
-    """One to three short sounds, each sudden and dying away: those of a dog, those of a hammer.
+    """Make one to three short sounds, sudden and dying away, like those of a dog or a hammer.
 
-    sound : (its n, its decay (n,) from 1 towards 0) -> (n,)
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Decides everything that is random.
+    sound : callable
+        `sound(n, decay)` returns the n samples of one; `decay` (n,) falls from 1 towards 0.
     """
     parts = []
     for _ in range(int(rng.integers(1, 4))):
@@ -307,6 +343,6 @@ def _outbursts(rng: Generator, sound: Callable[[int, np.ndarray], np.ndarray]) -
 
 
 def _click(rng: Generator) -> np.ndarray:
-    """A short knock of 16 ms."""
+    """Make a knock of 16 ms."""
     t = _time(16 * _MILLISECOND)
     return np.exp(-t / rng.uniform(0.001, 0.003)) * np.sin(2 * np.pi * _hertz(rng, 1500, 5000) * t)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import google_crc32c
 
 MAX_RECORD_BYTES = 1 << 20
-"""Size of the largest record that is parsed: a clip of AudioSet has 1.5 kB."""
+"""Size of the largest record that is parsed; a clip of AudioSet has 1.5 kB."""
 
 _MASK_DELTA = 0xA282EAD8
 _HEADER = struct.Struct("<QI")
@@ -27,8 +27,8 @@ _FOOTER = struct.Struct("<I")
 
 # Message -> its fields, numbered from 1, as in example.proto and feature.proto, with two
 # differences. Maps are written as repeated entries, which is what they are on the wire, with bytes
-# as keys: a name that is not UTF-8 is then skipped like any other name that is not asked for. And
-# the three kinds of a Feature are not a `oneof`: the kind that is asked for is read.
+# as keys: a name that is not UTF-8 is then skipped like any other unknown name. And the three kinds
+# of a Feature are not a `oneof`: each is read when it is needed.
 _MESSAGES = {
     "SequenceExample": {"context": "Features", "feature_lists": "FeatureLists"},
     "Features": {"feature": "repeated FeatureEntry"},
@@ -44,7 +44,7 @@ _MESSAGES = {
 
 
 class BadRecord(ValueError):
-    """The bytes are not what they should be; the message says what is wrong with them."""
+    """A record or a file of records is damaged; the message says how."""
 
 
 class ClipRecord(NamedTuple):
@@ -53,13 +53,13 @@ class ClipRecord(NamedTuple):
     Attributes
     ----------
     id : str
-        As in the file: any text of ASCII characters.
+        As in the file: any ASCII text.
     start, end : float
         Seconds; any float, NaN included.
     labels : tuple of int
-        In the file's order; any integers of 64 bits.
+        In the order of the file; any 64-bit integers.
     frames : list of bytes
-        One per second; 128 bytes each in a sound file.
+        One per second; 128 bytes each in an intact file.
     """
 
     id: str
@@ -197,19 +197,19 @@ def _feature(context: dict[bytes, Any], name: str) -> Any:
 def _id(context: dict[bytes, Any]) -> str:
     values = _feature(context, "video_id").bytes_list.value
     if len(values) != 1 or not values[0].isascii():
-        raise BadRecord("its video_id is not one text of ASCII characters")
+        raise BadRecord("its video_id is not a single ASCII text")
     return values[0].decode("ascii")
 
 
 def _float(context: dict[bytes, Any], name: str) -> float:
     values = _feature(context, name).float_list.value
     if len(values) != 1:
-        raise BadRecord(f"its {name} is not one float")
+        raise BadRecord(f"its {name} is not a single float")
     return values[0]
 
 
 def _frame(feature: Any) -> bytes:
     values = feature.bytes_list.value
     if len(values) != 1:
-        raise BadRecord("a frame of its audio_embedding is not one string of bytes")
+        raise BadRecord("a frame of its audio_embedding is not a single byte string")
     return values[0]

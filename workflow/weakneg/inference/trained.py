@@ -137,7 +137,7 @@ class TrainedModel:
             alone = network.head.logit(h.flatten(0, 1)[:, None], mask.reshape(-1, 1))
             frame = _probability(alone.view(h.shape[:2]))
             if isinstance(network.head, AttentionHead):
-                _, attention, positive = network.head._probabilities(h, mask)
+                _, attention, positive = network.head.probabilities(h, mask)
                 part = (attention * positive) @ network.head.head_weight
                 part = part.double().cpu().numpy()
         return Predictions(_probability(clip), frame, part)

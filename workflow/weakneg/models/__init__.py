@@ -1,9 +1,13 @@
-"""Models of bags: an encoder of instances (one file each), a linear head and a pooling."""
+"""Models of bags: an encoder of instances (one file each), a linear head and a pooling.
+
+The file of an encoder defines KIND, the kind of data that it is for, and `build(shape)`, which
+returns the encoder for instances of that shape: a module with an attribute `embedding_size`.
+"""
 
 import importlib
 from types import ModuleType
 
 
 def module(name: str) -> ModuleType:
-    """The encoder's module. Imported by name, so that one model does not depend on another."""
+    """Import the file of an encoder, by name, so that one model does not depend on another."""
     return importlib.import_module(f"{__name__}.{name}")

@@ -5,15 +5,15 @@ For instance t with embedding h_t, head i of H has two linear maps to one number
     A_it = sigmoid(u_i h_t + c_i)        how much the head attends to the instance
     s_it = sigmoid(v_i h_t + b_i)        how positive the instance is
     a_it = A_it / sum_t A_it             normalised over the bag ("class-wise normalisation")
-    P    = sum_i w_i sum_t a_it s_it     positive probability of the bag, w_i learnt from 1 / H
+    P    = sum_i w_i sum_t a_it s_it     positive probability of the bag; w_i start at 1 / H
 
-A and P are kept within 1e-7 of 0 and 1. The w_i are unconstrained, so that P may reach this limit,
+A and P are clamped to [1e-7, 1 - 1e-7]. The w_i are unconstrained, so P may reach these limits,
 where its gradient is 0.
 
 Source: Gong, Chung and Glass, "PSLA: Improving Audio Tagging With Pretraining, Sampling, Labeling,
-and Aggregation" (2021), section III-F; for a single class. Kong et al., "Weakly Labelled AudioSet
-Tagging With Attention Neural Networks" (2019), is the same with one head, on the embeddings of
-VGGish.
+and Aggregation" (2021), section III-F, here for a single class. Kong et al., "Weakly Labelled
+AudioSet Tagging With Attention Neural Networks" (2019), use the same with one head, on VGGish
+embeddings.
 """
 
 import torch
@@ -25,34 +25,65 @@ _LIMIT = 1e-7
 
 
 class AttentionHead(nn.Linear):
-    """Last layer (D -> A and s of every head) and pooling of a bag classifier."""
+    """Last layer and pooling of a bag classifier.
 
-    def __init__(self, embedding_size: int, heads: int):
+    Parameters
+    ----------
+    embedding_size : int
+        D, size of the instance embeddings.
+    heads : int
+        H, number of attention heads.
+    """
+
+    def __init__(self, embedding_size: int, heads: int) -> None:
         super().__init__(embedding_size, 2 * heads)
         self.head_weight = nn.Parameter(torch.full((heads,), 1 / heads))
 
     def logit(self, h: Tensor, mask: Tensor) -> Tensor:
-        """Bag logits (B,) of instance embeddings h (B, n, D); mask (B, n) true where one is."""
-        _, attention, positive = self._probabilities(h, mask)
+        """Compute the logits of bags.
+
+        Parameters
+        ----------
+        h : (B, n, D) float32
+            Embeddings of the instances.
+        mask : (B, n) bool
+            True where there is an instance.
+
+        Returns
+        -------
+        (B,) float32
+        """
+        _, attention, positive = self.probabilities(h, mask)
         return self._logit(self._bag(attention, positive) @ self.head_weight)
 
     def score(self, h: Tensor, mask: Tensor, gradients: bool) -> BagScores:
-        """As `logit`, with what the strategies see; the embedding is the mean over instances.
+        """Compute the logits of bags, and what else the strategies see.
 
-        The gradient directions, (B, 2 H D), are those of the weights u, then those of v:
+        Parameters
+        ----------
+        h, mask : tensors
+            As in `logit`.
+        gradients : bool
+            Whether to compute gradient directions.
 
-            dP/du_i = w_i sum_t a_it (1 - A_it) (s_it - P_i) h_t,  P_i = sum_t a_it s_it
-            dP/dv_i = w_i sum_t a_it s_it (1 - s_it) h_t
+        Returns
+        -------
+        BagScores
+            The embedding is the mean over instances. The gradient directions, (B, 2 H D), are those
+            of the weights u, followed by those of v:
 
-        times dz/dP = 1 / (P (1 - P)), which turns them into those of the logit z.
+                dP/du_i = w_i sum_t a_it (1 - A_it) (s_it - P_i) h_t,  P_i = sum_t a_it s_it
+                dP/dv_i = w_i sum_t a_it s_it (1 - s_it) h_t
+
+            both times dz/dP = 1 / (P (1 - P)), since they are gradients of the logit z.
         """
-        raw, attention, positive = self._probabilities(h, mask)
+        raw, attention, positive = self.probabilities(h, mask)
         bag = self._bag(attention, positive)
         probability = bag @ self.head_weight
         directions = None
         if gradients:
             inside = (probability > _LIMIT) & (probability < 1 - _LIMIT)
-            free = (raw > _LIMIT) & (raw < 1 - _LIMIT)  # where A was not moved to its limit
+            free = (raw > _LIMIT) & (raw < 1 - _LIMIT)  # where A is not clamped
             to_attention = attention * (1 - raw) * (positive - bag[:, None]) * free
             to_positive = attention * positive * (1 - positive)
             weights = torch.stack([to_attention, to_positive], -1) * self.head_weight[:, None]
@@ -63,8 +94,19 @@ class AttentionHead(nn.Linear):
         embeddings = (mean_weights(mask, h.dtype)[:, None] @ h)[:, 0]
         return BagScores(self._logit(probability), embeddings, directions)
 
-    def _probabilities(self, h: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """A, a and s, each (B, n, H); a is 0 where there is no instance."""
+    def probabilities(self, h: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute A (not yet clamped), a and s of every instance and head.
+
+        Parameters
+        ----------
+        h, mask : tensors
+            As in `logit`.
+
+        Returns
+        -------
+        three of (B, n, H) float32
+            a is 0 where there is no instance.
+        """
         raw, positive = self(h).sigmoid().chunk(2, -1)
         attention = self._clamp(raw) * mask.unsqueeze(-1)
         return raw, attention / attention.sum(1, keepdim=True), positive

@@ -1,4 +1,4 @@
-"""The classifier of bags: an encoder of instances, and a head that makes them one bag logit."""
+"""The bag classifier: an encoder of instances, and a head that pools them into a bag logit."""
 
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,24 @@ if TYPE_CHECKING:
 class BagClassifier(nn.Module):
     """Scores bags of instances.
 
-    encoder: module (N, *instance shape) -> (N, D), with an attribute `embedding_size` D; or, of
-        spectrograms, (N, T, F) -> (N, n, D): the encoder makes the instances
-    pooling: "attention", or a name in POOLINGS
-    attention_heads: of the pooling "attention"
-    precision: "float32" or "bfloat16", of the encoder; all behind it is float32
+    Parameters
+    ----------
+    encoder : Module
+        (N, *instance shape) -> (N, D), with an attribute `embedding_size` D. An encoder of
+        spectrograms makes the instances: (N, T, F) -> (N, n, D).
+    pooling : str
+        "attention", or a name in `POOLINGS`.
+    attention_heads : int
+        Number of heads of the pooling "attention".
+    precision : {"float32", "bfloat16"}
+        Precision of the encoder; everything after it is float32.
+
+    Attributes
+    ----------
+    embedding_size : int
+        D.
+    mixes_instances : bool
+        Whether the encoder has a batch normalisation, in which one instance affects others.
     """
 
     def __init__(
@@ -30,54 +43,100 @@ class BagClassifier(nn.Module):
         pooling: str,
         attention_heads: int = 4,
         precision: str = "float32",
-    ):
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.precision = precision
+        assert isinstance(encoder.embedding_size, int)
+        self.embedding_size = encoder.embedding_size
+        self.head: AttentionHead | PooledHead
         if pooling == "attention":
-            self.head = AttentionHead(encoder.embedding_size, attention_heads)
+            self.head = AttentionHead(self.embedding_size, attention_heads)
         else:
-            self.head = PooledHead(encoder.embedding_size, POOLINGS[pooling])
+            self.head = PooledHead(self.embedding_size, POOLINGS[pooling])
         self.mixes_instances = any(
             isinstance(module, nn.modules.batchnorm._BatchNorm) for module in encoder.modules()
         )
 
     def encode(self, x: Tensor) -> Tensor:
-        """What the encoder makes of x (N, *shape), float32."""
+        """Apply the encoder to x (N, *shape) in its precision; the result is float32."""
         if self.precision == "float32":
-            return self.encoder(x)
+            encoded: Tensor = self.encoder(x)
+            return encoded
         with torch.autocast(x.device.type, torch.bfloat16):
-            return self.encoder(x).float()
+            encoded = self.encoder(x)
+            return encoded.float()
 
     def instances(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Embeddings (B, n, D) and mask (B, n) of the instances of bags x."""
+        """Compute the embeddings of the instances of bags; parameters as in `forward`.
+
+        Returns
+        -------
+        (B, n, D) float32
+            Embeddings.
+        (B, n) bool
+            True where there is an instance.
+        """
         if mask is None:
-            h = self.encode(x.flatten(0, 1)).reshape(len(x), -1, self.encoder.embedding_size)
+            h = self.encode(x.flatten(0, 1)).reshape(len(x), -1, self.embedding_size)
             return h, torch.ones(h.shape[:2], dtype=torch.bool, device=x.device)
         if not self.mixes_instances:
             h = self.encode(x.flatten(0, 1))
         else:
-            # Padding must not reach the statistics of a batch normalisation.
+            # Padding must not enter the statistics of a batch normalisation.
             real = mask.flatten()
             encoded = self.encode(x.flatten(0, 1)[real])
-            h = encoded.new_zeros(len(real), self.encoder.embedding_size)
+            h = encoded.new_zeros(len(real), self.embedding_size)
             h[real] = encoded
         return h.unflatten(0, x.shape[:2]), mask
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Bag logits (B,) of bags x (B, n, *shape).
+        """Compute the logits of bags.
 
-        mask: (B, n) true where an instance is real; None where all are, which saves a GPU from
-            waiting for the answer
+        Parameters
+        ----------
+        x : (B, n, *shape) float32
+            Bags.
+        mask : (B, n) bool, optional
+            True where there is an instance. None if there is one everywhere: on a GPU this saves
+            waiting for the positions of the others.
+
+        Returns
+        -------
+        (B,) float32
         """
         return self.head.logit(*self.instances(x, mask))
 
     def score(self, x: Tensor, mask: Tensor | None = None, gradients: bool = True) -> BagScores:
-        """Logits and embeddings of bags, as `forward`, for the strategies; gradients if asked."""
+        """Compute the logits of bags, and what else the strategies see.
+
+        Parameters
+        ----------
+        x, mask : tensors
+            As in `forward`.
+        gradients : bool
+            Whether to compute gradient directions.
+
+        Returns
+        -------
+        BagScores
+        """
         return self.head.score(*self.instances(x, mask), gradients)
 
 
 def load(settings: "ModelSettings", shape: tuple[int, ...]) -> BagClassifier:
-    """A classifier with random weights: the encoder file `settings.name`, instances of `shape`."""
+    """Build a classifier with random weights.
+
+    Parameters
+    ----------
+    settings : ModelSettings
+        Names the file of the encoder, the pooling and the precision.
+    shape : tuple of int
+        Shape of an instance, or of a spectrogram.
+
+    Returns
+    -------
+    BagClassifier
+    """
     encoder = models.module(settings.name).build(shape)
     return BagClassifier(encoder, settings.pooling, settings.attention_heads, settings.precision)

@@ -1,6 +1,7 @@
-"""Scoring with batch normalisation folded into convolutions."""
+"""Batch normalisations folded into convolutions, for faster scoring."""
 
 import copy
+from collections.abc import Iterator
 from itertools import pairwise
 
 from torch import nn
@@ -8,28 +9,37 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def folded(model: nn.Module) -> nn.Module:
-    """A copy of a model in evaluation mode that gives the same, up to rounding, for less.
+    """Fold the batch normalisations of a model into its convolutions.
 
-    A batch normalisation that has stopped learning is linear: where it follows a convolution in an
-    `nn.Sequential` (elsewhere the order is not known), the convolution takes its weights. Of what
-    an EfficientNet reads and writes in memory that saves a third. A model that has none is returned
-    as it is.
+    In evaluation mode a batch normalisation is linear. Where it follows a convolution in an
+    `nn.Sequential` (elsewhere the order is unknown), it is merged into that convolution. This saves
+    a third of an EfficientNet's memory traffic.
+
+    Parameters
+    ----------
+    model : Module
+        In evaluation mode.
+
+    Returns
+    -------
+    Module
+        A copy that gives the same up to rounding, or the model itself if there is nothing to fold.
     """
-    if not any(_places(module) for module in model.modules()):
+    if not any(_foldable(model)):
         return model
     model = copy.deepcopy(model)
-    for module in list(model.modules()):
-        for place in _places(module):
-            module[place] = fuse_conv_bn_eval(module[place], module[place + 1])
-            module[place + 1] = nn.Identity()
+    for layers, place, convolution, normalisation in list(_foldable(model)):
+        layers[place] = fuse_conv_bn_eval(convolution, normalisation)
+        layers[place + 1] = nn.Identity()
     return model
 
 
-def _places(module: nn.Module) -> list[int]:
-    """Of the convolutions in a sequence that have a batch normalisation right behind them."""
-    layers = module if isinstance(module, nn.Sequential) else []
-    return [
-        place
-        for place, (layer, following) in enumerate(pairwise(layers))
-        if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d)
-    ]
+def _foldable(
+    model: nn.Module,
+) -> Iterator[tuple[nn.Sequential, int, nn.Conv2d, nn.BatchNorm2d]]:
+    """Yield each convolution followed by a batch normalisation, with its sequence and position."""
+    for layers in model.modules():
+        if isinstance(layers, nn.Sequential):
+            for place, (layer, following) in enumerate(pairwise(layers)):
+                if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
+                    yield layers, place, layer, following

@@ -1,8 +1,8 @@
-"""Multilayer perceptron: the encoder of instances that are feature vectors, frame by frame.
+"""Multilayer perceptron for instances that are feature vectors, such as frames.
 
-The width, and that there is no dropout, were chosen once, on validation clips of the study
-audioset_vggish, for the strategies `random` and `full` alone: results/published/audioset_vggish
-says what was tried.
+The width, and to use no dropout, were chosen once, on validation clips of the study
+audioset_vggish with the strategies `random` and `full` only; results/published/audioset_vggish
+lists what was tried.
 """
 
 from torch import nn
@@ -15,7 +15,7 @@ class MLP(nn.Sequential):
 
     embedding_size = 128
 
-    def __init__(self, features: int):
+    def __init__(self, features: int) -> None:
         super().__init__(
             nn.Linear(features, self.embedding_size),
             nn.ReLU(inplace=True),
@@ -25,5 +25,5 @@ class MLP(nn.Sequential):
 
 
 def build(shape: tuple[int]) -> MLP:
-    """The encoder for instances of `shape` (F,)."""
+    """Build the encoder for instances of `shape` (F,)."""
     return MLP(*shape)

@@ -1,6 +1,6 @@
 """Poolings: from the instances of a bag to one bag logit.
 
-Every instance i of a bag has two class scores (o_i0, o_i1) and, through them, a logit
+Every instance i of a bag has two class scores (o_i0, o_i1), and from these a logit
 d_i = o_i1 - o_i0 and a positive probability q_i = sigmoid(d_i). A pooling turns them into the bag's
 positive probability P and logit z = log P - log(1 - P); see Shah et al. (ICASSP 2024), section
 5.1.2.
@@ -13,9 +13,9 @@ softmax_mean            mean of the instances' softmax               q_i (1 - q_
 softmax_max             largest positive probability of an instance  1 at the largest, else 0
 ======================  ===========================================  ==============================
 
-With the cross-entropy L of the bag, dL/dz = P - y, so the exact gradient with respect to the
-"positive" row of the last layer is (P - y) * sum_i (dz/dd_i) h_i, and the "negative" row is its
-negative. That one identity serves all poolings.
+For the cross-entropy L of the bag, dL/dz = P - y, so the exact gradient with respect to the
+"positive" row of the last layer is (P - y) * sum_i (dz/dd_i) h_i, and that of the "negative" row is
+its negative. This holds for every pooling.
 """
 
 import math
@@ -30,11 +30,19 @@ from weakneg.models.scores import BagScores, mean_weights
 
 
 class Pooling(NamedTuple):
-    """What a pooling defines; `d` is (B, n) instance logits, `mask` (B, n) true where one is real.
+    """What a pooling defines.
 
-    logit:     (d, mask) -> (B,) bag logits z
-    weights:   (d, mask) -> (B, n) dz/dd, 0 where there is no instance
-    embedding: (d, mask) -> (B, n) weights that average instance embeddings into the bag's embedding
+    Each function takes the instance logits d (B, n), and a mask (B, n) that is true where there is
+    an instance.
+
+    Attributes
+    ----------
+    logit : callable
+        Bag logits z (B,).
+    weights : callable
+        dz/dd (B, n); 0 where there is no instance.
+    embedding : callable
+        Weights (B, n) that average the instance embeddings into the embedding of the bag.
     """
 
     logit: Callable[[Tensor, Tensor], Tensor]
@@ -51,7 +59,7 @@ def _mean_softmax(d: Tensor, mask: Tensor) -> Tensor:
 
 
 def _log_probabilities(d: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """log P and log(1 - P) of softmax_mean, accurate however sure the instances are."""
+    """Compute log P and log(1 - P) of softmax_mean, accurate even for certain instances."""
     log_n = mask.sum(1).to(d.dtype).log()
 
     def log_mean(log_q: Tensor) -> Tensor:
@@ -89,18 +97,51 @@ POOLINGS: dict[str, Pooling] = {
 
 
 class PooledHead(nn.Linear):
-    """Last layer (D -> two class scores of an instance) and pooling of a bag classifier."""
+    """Last layer and pooling of a bag classifier.
 
-    def __init__(self, embedding_size: int, pooling: Pooling):
+    Parameters
+    ----------
+    embedding_size : int
+        D, size of the instance embeddings. The layer turns them into two class scores.
+    pooling : Pooling
+        Turns the scores of the instances into a bag logit.
+    """
+
+    def __init__(self, embedding_size: int, pooling: Pooling) -> None:
         super().__init__(embedding_size, 2)
         self.pooling = pooling
 
     def logit(self, h: Tensor, mask: Tensor) -> Tensor:
-        """Bag logits (B,) of instance embeddings h (B, n, D); mask (B, n) true where one is."""
+        """Compute the logits of bags.
+
+        Parameters
+        ----------
+        h : (B, n, D) float32
+            Embeddings of the instances.
+        mask : (B, n) bool
+            True where there is an instance.
+
+        Returns
+        -------
+        (B,) float32
+        """
         return self.pooling.logit(self._instance_logits(h), mask)
 
     def score(self, h: Tensor, mask: Tensor, gradients: bool) -> BagScores:
-        """As `logit`, with what the strategies see; the gradient directions are (B, D)."""
+        """Compute the logits of bags, and what else the strategies see.
+
+        Parameters
+        ----------
+        h, mask : tensors
+            As in `logit`.
+        gradients : bool
+            Whether to compute gradient directions.
+
+        Returns
+        -------
+        BagScores
+            The gradient directions are those of the "positive" row, (B, D).
+        """
         d = self._instance_logits(h)
 
         def average(weights: Tensor) -> Tensor:
@@ -113,5 +154,5 @@ class PooledHead(nn.Linear):
         )
 
     def _instance_logits(self, h: Tensor) -> Tensor:
-        scores = self(h)
+        scores: Tensor = self(h)
         return scores[..., 1] - scores[..., 0]

@@ -1,4 +1,4 @@
-"""The weights that a model starts from, where it does not start from random ones."""
+"""Pretrained weights that a model can start from."""
 
 from pathlib import Path
 
@@ -10,21 +10,21 @@ from weakneg.stages import stage
 
 @stage
 def fetch_imagenet(model: str, output: Path) -> None:
-    """Download a model's weights for ImageNet, to start from.
+    """Download the ImageNet weights that a model starts from.
 
     Parameters
     ----------
     model : str
         Name of the model in torchvision.
     output : Path
-        The file of weights, checked by the first digits of its SHA-256.
+        The file of weights; the first digits of its SHA-256 are checked.
 
     Raises
     ------
     UserError
-        When the download fails or gives another file.
+        When the download fails, or the file is not the published one.
     """
     url = get_model_weights(model).DEFAULT.url
-    # The first digits of the file's SHA-256 are published as a part of its name.
+    # The first digits of the file's SHA-256 are part of its published name.
     digits = Path(url).stem.rpartition("-")[2]
     download(url, output, sha256=digits, instead="run again, or set model.weights to random")

@@ -1,4 +1,4 @@
-"""ResNet18 (He et al., 2015) with the stem for CIFAR: 3x3 convolution, no first max-pooling."""
+"""ResNet18 (He et al., 2015) with the stem for CIFAR: a 3x3 convolution and no max-pooling."""
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ KIND = "images"
 
 
 def build(shape: tuple[int, int, int]) -> nn.Module:
-    """The encoder for images of `shape` (C, H, W): (N, C, H, W) -> (N, 512), random weights."""
+    """Build the encoder (N, C, H, W) -> (N, 512) for images of `shape` (C, H, W)."""
     model = resnet18(weights=None)
     model.conv1 = nn.Conv2d(shape[0], 64, 3, padding=1, bias=False)
     model.maxpool = nn.Identity()

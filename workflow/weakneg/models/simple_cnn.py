@@ -1,9 +1,11 @@
 """Simple CNN: two convolutions and three fully connected layers (Shah et al., section 5.1.2).
 
-The paper gives no sizes; these are the classical ones of LeNet-5 (LeCun et al., 1998) for colour
-images: 6 and 16 channels, kernels of 5, 120 and 84 units. The third fully connected layer is the
-head of the bag classifier, so the embedding has 84 dimensions.
+The paper gives no sizes. These are those of LeNet-5 (LeCun et al., 1998), for colour images: 6 and
+16 channels, 5x5 kernels, 120 and 84 units. The third fully connected layer is the head of the bag
+classifier, so the embedding has 84 dimensions.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,21 +13,22 @@ from torch.nn.functional import conv2d, max_pool2d, pad
 
 KIND = "images"
 
-# Two different activations are further apart than this, unless they are next to nothing.
+# Two different activations differ by more than this, unless both are nearly zero.
 _NOTHING = torch.finfo(torch.float32).tiny
 
 
 class _LargestOfFour(torch.autograd.Function):
-    """Elementwise maximum of four parts of a tensor, for a CPU.
+    """Elementwise maximum of four parts of a tensor, for CPUs.
 
     The parts are the positions in the windows of a 2x2 max-pooling: blocks of channels
-    (`by_channel`), or else every second row and column. It does what `max_pool2d` does, and like it
-    gives the gradient to the first largest part; but it is made of elementwise kernels, which are
-    vectorised, while PyTorch's pooling of a few channels is not and takes several times as long.
+    (`by_channel`), or every second row and column. It does what `max_pool2d` does, and like it
+    passes the gradient to the first of the largest parts. But it consists of elementwise kernels,
+    which are vectorised. PyTorch's pooling of a few channels is not and takes several times as
+    long.
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, by_channel: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, by_channel: bool) -> Tensor:
         a, b, c, d = _parts(x, by_channel)
         y = torch.maximum(a, b)
         torch.maximum(y, c, out=y)
@@ -35,9 +38,9 @@ class _LargestOfFour(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         x, y = ctx.saved_tensors
-        # Pooling leaves the last row and column of an odd size out.
+        # Pooling leaves out the last row or column of an odd size.
         odd = not ctx.by_channel and (x.shape[2] % 2 or x.shape[3] % 2)
         result = torch.zeros_like(x) if odd else torch.empty_like(x)
         *parts, (_, last) = zip(
@@ -45,7 +48,7 @@ class _LargestOfFour(torch.autograd.Function):
         )
         left, below = grad.clone(), torch.empty_like(y)
         for part, part_grad in parts:
-            torch.sub(part, y, out=below)  # 0 where the part is the largest, else less
+            torch.sub(part, y, out=below)  # 0 where the part is the largest, negative elsewhere
             # The gradient of a ReLU: `left` where `below` is above the threshold.
             torch.ops.aten.threshold_backward.grad_input(
                 left, below, -_NOTHING, grad_input=part_grad
@@ -63,11 +66,19 @@ def _parts(x: Tensor, by_channel: bool) -> tuple[Tensor, ...]:
 
 
 def _conv_pool(x: Tensor, conv: nn.Conv2d, strided: bool) -> Tensor:
-    """max_pool2d(conv(x), 2) for a CPU.
+    """Compute max_pool2d(conv(x), 2) on a CPU.
 
-    strided: by one convolution of stride 2. Each of the four positions in a pooling window has its
-        own copy of the kernel, shifted by zeros, so that the maximum is taken over channels. It
-        pays where few channels leave the vector registers half empty: in the first layer.
+    Parameters
+    ----------
+    x : (N, C, H, W) float32
+        Images.
+    conv : Conv2d
+        The convolution.
+    strided : bool
+        Whether to use a single convolution of stride 2, in which each of the four positions of a
+        pooling window has its own copy of the kernel, shifted by zeros, so that the maximum is
+        taken over channels. It is faster for few channels, which leave the vector registers half
+        empty: in the first layer.
     """
     if strided:
         shifts = [(j, 1 - j, i, 1 - i) for i in (0, 1) for j in (0, 1)]
@@ -75,20 +86,25 @@ def _conv_pool(x: Tensor, conv: nn.Conv2d, strided: bool) -> Tensor:
         y = conv2d(x, weight, stride=2, padding=conv.padding)
     else:
         y = conv2d(x, conv.weight, padding=conv.padding)
-    # The bias moves all four alike: added behind the maximum it is a quarter of the work.
-    return _LargestOfFour.apply(y, strided) + conv.bias[:, None, None]
+    # The bias shifts all four equally: adding it after the maximum is a quarter of the work.
+    assert conv.bias is not None
+    largest: Tensor = _LargestOfFour.apply(y, strided)
+    return largest + conv.bias[:, None, None]
 
 
 class SimpleCNN(nn.Module):
     """Encoder of images (N, C, H, W) -> (N, 84).
 
-    Images of fewer than 16 pixels a side get kernels of 3 with padding, since two kernels of 5
-    leave nothing of them.
+    Parameters
+    ----------
+    shape : (C, H, W)
+        Shape of an image. If a side has fewer than 16 pixels, kernels are 3x3 with padding, since
+        two 5x5 kernels would leave nothing.
     """
 
     embedding_size = 84
 
-    def __init__(self, shape: tuple[int, int, int]):
+    def __init__(self, shape: tuple[int, int, int]) -> None:
         super().__init__()
         channels, height, width = shape
         kernel, padding = (5, 0) if min(height, width) >= 16 else (3, 1)
@@ -102,15 +118,18 @@ class SimpleCNN(nn.Module):
         self.fc2 = nn.Linear(120, self.embedding_size)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Encode images x (N, C, H, W) as embeddings (N, 84)."""
         if x.is_cuda:
             x = max_pool2d(self.conv1(x), 2).relu()
             x = max_pool2d(self.conv2(x), 2).relu()
         else:
             x = _conv_pool(x, self.conv1, strided=True).relu_()
             x = _conv_pool(x, self.conv2, strided=False).relu_()
-        return self.fc2(self.fc1(x.flatten(1)).relu()).relu()
+        hidden: Tensor = self.fc1(x.flatten(1)).relu()
+        embedding: Tensor = self.fc2(hidden).relu()
+        return embedding
 
 
 def build(shape: tuple[int, int, int]) -> SimpleCNN:
-    """The encoder for images of `shape` (C, H, W)."""
+    """Build the encoder for images of `shape` (C, H, W)."""
     return SimpleCNN(shape)
