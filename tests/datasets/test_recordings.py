@@ -410,7 +410,7 @@ def labels(store) -> dict[str, set[str]]:
 
 BAD = {
     "missing.wav": (None, "missing: there is no file"),
-    "empty.wav": (b"", "empty: a file of no bytes"),
+    "empty.wav": (b"", "empty: the file has 0 bytes"),
     "page.wav": (b"<html>404</html>" * 99, "unreadable: "),
     "silent.wav": (np.zeros(RATE, "f4"), "silent: "),
     "nan.wav": (np.full(RATE, np.nan, "f4"), "not_finite: "),
@@ -506,7 +506,9 @@ def test_the_folder_may_be_in_that_of_the_environment_variable(listed, tmp_path,
     for name in ("a.wav", "b.wav"):
         write(tmp_path / "data" / "sounds" / name, tone())
     monkeypatch.delenv("WEAKNEG_DATA", raising=False)
-    assert message(features, study()).startswith("sounds is not a folder, here or in the one that")
+    assert message(features, study()).startswith(
+        "there is no folder sounds here or in the one that"
+    )
     monkeypatch.setenv("WEAKNEG_DATA", "data")
     assert len(features(study())["train"].x) == 1
 

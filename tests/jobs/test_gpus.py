@@ -113,5 +113,7 @@ def test_the_workflow_deals_out_the_gpus_that_it_is_told_of(tmp_path):
         CUDA_VISIBLE_DEVICES="3,4",
     )
     logs = (tmp_path / f"results/small/logs/train_run/0/{s}.log" for s in strategies)
-    used = Counter(re.search(r"^GPU (\d+) is", log.read_text(), re.MULTILINE)[1] for log in logs)
+    used = Counter(
+        re.search(r"^using GPU (\d+)$", log.read_text(), re.MULTILINE)[1] for log in logs
+    )
     assert used == {"3": 1, "4": 1}

@@ -91,7 +91,7 @@ def test_a_copy_that_differs_from_what_was_read_is_not_used(store, tmp_path, mon
     monkeypatch.setattr(scratch.hashlib, "file_digest", damaged)
     assert staged(store) == store
     assert copies(tmp_path) == []
-    assert "not what was written" in capsys.readouterr().err
+    assert "differs from what was written" in capsys.readouterr().err
 
 
 def test_a_store_that_was_built_again_is_copied_again(store, tmp_path):
@@ -133,7 +133,7 @@ def test_without_the_variable_a_store_is_read_where_it_is(store, tmp_path, monke
 
 
 @pytest.mark.parametrize("value", ["scratch", "$NOWHERE_SUCH/scratch", "/tmp/$NOWHERE_SUCH"])
-def test_a_folder_that_is_no_absolute_path_is_one_line(store, monkeypatch, value):
+def test_a_path_that_is_not_absolute_is_one_line(store, monkeypatch, value):
     monkeypatch.setenv("WEAKNEG_SCRATCH", value)
     with pytest.raises(UserError, match=r"WEAKNEG_SCRATCH=.* absolute path"):
         staged(store)
@@ -142,4 +142,4 @@ def test_a_folder_that_is_no_absolute_path_is_one_line(store, monkeypatch, value
 def test_a_folder_that_cannot_be_used_is_said(store, tmp_path, capsys):
     (tmp_path / "scratch").write_text("a file")
     assert staged(store) == store
-    assert "read where it is" in capsys.readouterr().err
+    assert "where it is" in capsys.readouterr().err

@@ -806,7 +806,9 @@ def test_a_device_that_is_not_there(monkeypatch):
     for device in ("cuda", "cuda:1"):
         with pytest.raises(UserError, match=f"device: {device} is asked for.*use cpu or auto"):
             prepare(device, 1)
-    with pytest.raises(UserError, match=r"device: 'gpu' is none; use auto, cpu, cuda or cuda:N"):
+    with pytest.raises(
+        UserError, match=r"device: 'gpu' is not a device; use auto, cpu, cuda or cuda:N"
+    ):
         prepare("gpu", 1)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UserError, match=r"device: cuda:2 does not exist.*cuda:0 to cuda:1"):

@@ -150,7 +150,7 @@ def test_a_dry_run_says_that_the_sound_is_not_there(workspace):
     )
     result = workspace.snakemake("--dry-run", "--config", "studies=mine.yaml")
     assert result.returncode == 0
-    assert "warning: soundz is not a folder, here or in " in result.stderr
+    assert "warning: there is no folder soundz here or in " in result.stderr
 
 
 @pytest.mark.parametrize(

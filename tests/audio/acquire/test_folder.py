@@ -63,5 +63,5 @@ def test_without_a_name_the_file_is_the_one_called_like_the_id_and_all_of_it_is_
 
 def test_a_folder_that_is_not_there_is_an_error(in_folder):
     in_folder.data.rmdir()
-    with pytest.raises(UserError, match="is not a folder"):
+    with pytest.raises(UserError, match=f"there is no folder {in_folder.data} here"):
         in_folder([{"id": "a"}])

@@ -124,9 +124,9 @@ def test_a_mirror_that_cannot_be_used_is_one_error_and_no_clip_counts_as_failed(
     for settings, named in [
         ({"repository": "someone/else"}, r"source\.repository: .* someone/else"),
         ({"revision": "v9"}, r"source\.revision: someone/mirror has no revision v9"),
-        ({"pattern": ["*.zip"]}, r"source\.pattern: .* called \*\.zip; its files are data/0"),
+        ({"pattern": ["*.zip"]}, r"source\.pattern: .* matches \*\.zip, its files are data/0"),
         ({"pattern": ["*.txt"]}, r"data/x\.txt .* neither Parquet nor a tar"),
-        ({"pattern": ["*x.parquet"]}, r"data/x\.parquet .* no Parquet file"),
+        ({"pattern": ["*x.parquet"]}, r"data/x\.parquet .* is not a Parquet file"),
         ({"pattern": ["*0*"], "id_column": "ytid"}, r"no column ytid, its columns are video_id"),
         ({"pattern": ["*0*"], "audio_column": "wav"}, r"no column wav"),
         ({"endpoint": "http://127.0.0.1:9"}, r"cannot be downloaded .*source\.endpoint"),

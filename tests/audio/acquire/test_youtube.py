@@ -288,7 +288,7 @@ def test_a_site_that_fails_for_every_clip_is_given_up_early(from_site, video, mo
     ids = [f"{n}" for n in range(40)]
     site = Site(video, always=dict.fromkeys(ids, 500))
     message = unusable(from_site, site, ids)
-    assert "gave none of the last 3 clips" in message
+    assert "the last 3 downloads from " in message
     assert "HTTP Error 500" in message
     assert sum(site.tries.values()) < 15
 
@@ -398,7 +398,7 @@ def test_a_disk_that_is_full_for_ffmpeg_is_one_error(from_site, video, monkeypat
     flac = f"{youtube._FLAC} -y /dev/full {youtube._FLAC}"
     monkeypatch.setattr(youtube, "_FLAC", flac)
     message = unusable(from_site, Site(video), ["a"])
-    assert "clips cannot be downloaded here" in message
+    assert "clips cannot be downloaded on this machine" in message
     assert "No space left on device" in message
 
 

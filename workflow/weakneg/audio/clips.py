@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,13 +16,21 @@ from weakneg.audio.mel import LogMel
 
 _PIECE = 16  # clips that a thread computes before they are written
 
+_Item = TypeVar("_Item")
+
 
 @dataclass(frozen=True)
 class Clip:
     """A clip of a recording.
 
-    start, end : seconds from the beginning of the (part of the) recording
-    log_mel : (t, F) float16, without padding
+    Attributes
+    ----------
+    start, end : float
+        Seconds from the start of the recording, or of the part of it that is listed.
+    sound : Sound
+        Waveform and levels.
+    log_mel : ndarray, (t, F) float16
+        Log-mel spectrogram, without padding.
     """
 
     start: float
@@ -32,10 +40,24 @@ class Clip:
 
 
 def cut(seconds: float, clip_seconds: float, hop_seconds: float) -> list[tuple[float, float]]:
-    """Start and end of the clips of a recording of that many seconds.
+    """Cut a recording into clips.
 
-    Clips begin every `hop_seconds`, until one reaches the end. The last one is shorter if need be;
-    it is left out if it has less than half of `clip_seconds`, unless it is the only one.
+    A clip starts every `hop_seconds` until one reaches the end. The last one may be shorter; it is
+    left out if it is shorter than half of `clip_seconds`, unless it is the only one.
+
+    Parameters
+    ----------
+    seconds : float
+        Duration of the recording.
+    clip_seconds : float
+        Duration of a clip.
+    hop_seconds : float
+        Time from the start of a clip to that of the next.
+
+    Returns
+    -------
+    list of (float, float)
+        Start and end of each clip, in seconds from the start of the recording.
     """
     clips = [(0.0, min(clip_seconds, seconds))]
     number = 1
@@ -47,30 +69,65 @@ def cut(seconds: float, clip_seconds: float, hop_seconds: float) -> list[tuple[f
 
 
 def compute_clip(audio: AudioFile, start: float, end: float, settings: Mapping[str, Any]) -> Clip:
-    """The clip of a recording. Raises AudioError when its sound cannot be used."""
+    """Read a clip and compute its log-mel spectrogram.
+
+    Parameters
+    ----------
+    audio : AudioFile
+        The open recording.
+    start, end : float
+        Seconds from the start of the recording.
+    settings : mapping
+        As for `clips_of`.
+
+    Returns
+    -------
+    Clip
+        The clip.
+
+    Raises
+    ------
+    AudioError
+        When its sound is unusable.
+    """
     sound = audio.read(start, end - start)
     log_mel = LogMel.of(settings)
     if not log_mel.n_frames(len(sound.waveform)):
-        raise AudioError(TOO_SHORT, f"{end - start:g} s, a frame has {log_mel.frame_length_ms} ms")
+        raise AudioError(
+            TOO_SHORT, f"{end - start:g} s, less than a frame of {log_mel.frame_length_ms:g} ms"
+        )
     with torch.inference_mode():
         spectrogram = log_mel(torch.from_numpy(sound.waveform))[: settings["frames"]].half()
     return Clip(start, end, sound, spectrogram.numpy())
 
 
 def clips_of(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     settings: Mapping[str, Any],
     start: float | None = None,
     end: float | None = None,
 ) -> Iterator[tuple[str, Clip | AudioError]]:
-    """The clips of a recording, or what was wrong with them, one after the other.
+    """Yield the clips of a recording, or what is wrong with them, one by one.
 
-    The text is the suffix of the clip's id: empty when the recording is one clip.
+    Parameters
+    ----------
+    path : path
+        The audio file.
+    settings : mapping
+        The settings of features: see `weakneg.config.stages.ShardSettings`. `waveform` is not used.
+    start, end : float, optional
+        The part of the file to use, in seconds; by default all of it.
 
-    settings : as `shard_features` takes them, but for `waveform`
-    start, end : seconds in the file, of the part that is wanted
+    Yields
+    ------
+    str, Clip or AudioError
+        The suffix of the clip's id, empty if the recording is a single clip, and the clip, or the
+        reason why its sound is unusable.
 
-    Raises AudioError when the whole recording cannot be used.
+    Raises
+    ------
+    AudioError
+        When the whole recording is unusable.
     """
     with open_audio(path, settings["sample_rate"], start, end) as audio:
         clip_seconds = settings["clip_seconds"]
@@ -83,15 +140,27 @@ def clips_of(
                 yield suffix, error
 
 
-def in_order(sources: Iterable[Iterator], threads: int) -> Iterator:
-    """The items of all sources, one source after the other, computed some pieces ahead."""
+def in_order(sources: Iterable[Iterator[_Item]], threads: int) -> Iterator[_Item]:
+    """Yield the items of all sources, one source after the other, computed a few pieces ahead.
 
-    if threads == 1:  # in the main thread, where memory that was freed is used again
+    Parameters
+    ----------
+    sources : iterable of iterators
+        Each is advanced by one thread at a time.
+    threads : int
+        Threads that compute items. A single one is the calling thread.
+
+    Yields
+    ------
+    object
+        The next item.
+    """
+    if threads == 1:  # in the main thread, which reuses freed memory
         for source in sources:
             yield from source
         return
 
-    def advance(source: Iterator) -> tuple[Iterator, list]:
+    def advance(source: Iterator[_Item]) -> tuple[Iterator[_Item], list[_Item]]:
         return source, list(islice(source, _PIECE))
 
     with ThreadPoolExecutor(threads) as pool:

@@ -1,11 +1,11 @@
-"""Decoding: sound of any container, rate and number of channels to mono float32 of one rate.
+"""Decoding: audio of any format, rate and number of channels to mono float32 at one rate.
 
-libsndfile reads what it can (WAV, FLAC, Ogg, MP3, AIFF, ...), by the contents of the file and not
-by the ending of its name. ffmpeg, where it is installed, converts the rest (AAC, WMA, the sound of
-videos, ...) to a temporary file that libsndfile reads. Whole files of FLAC are decoded by
-miniaudio where it is installed: to the same numbers, in three fifths of the time.
+libsndfile reads what it can (WAV, FLAC, Ogg, MP3, AIFF, ...), judging by the content of a file and
+not by its suffix. If ffmpeg is installed, it converts the rest (AAC, WMA, the sound of videos, ...)
+to a temporary file that libsndfile reads. If miniaudio is installed, it decodes FLAC files that are
+read whole: to the same numbers, in three fifths of the time.
 
-What is in the files is not trusted: a damaged, huge or malicious one gives an `AudioError`.
+Files are not trusted: a damaged, huge or malicious one gives an `AudioError`.
 """
 
 import errno
@@ -38,19 +38,19 @@ MISSING, UNREADABLE, EMPTY = "missing", "unreadable", "empty"
 TOO_SHORT, SILENT, NOT_FINITE = "too_short", "silent", "not_finite"
 
 SILENT_DBFS = -100.0
-"""Sound below this level is silence: an unwavering last bit of 16 has -90 dBFS."""
+"""Sound below this level is silence: a constant amplitude of one step of 16 bits has -90 dBFS."""
 
 CLIPPED_PEAK, CLIPPED_SHARE = 0.99, 1e-3
-"""Sound is clipped if more than this share of its samples lies at the peak or beyond."""
+"""Sound is clipped if more than this share of its samples reaches this absolute value."""
 
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000  # Hz
-_UNKNOWN_FRAMES = 1 << 48  # so many or more: libsndfile's sign for a length that is not told
-_LOUDEST = 1e10  # times full scale; integers written as floats have 2e9
+_UNKNOWN_FRAMES = 1 << 48  # libsndfile reports at least this many for a file of unknown length
+_LOUDEST = 1e10  # times full scale; integers stored as floats reach 2e9
 _CONVERSION_SECONDS = 600
 _CONVERSION_BYTES = 4 << 30
 _NO_ROOM_BYTES = 1 << 20
 
-# What ffmpeg may read: containers of sound and video that refer to no other file.
+# What ffmpeg may read: containers of audio and video that cannot refer to other files.
 _CONTAINERS = (
     "3gp,aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,m4a,matroska,mov,mp3,mp4,mpc,mpc8,"
     "mpeg,mpegts,ogg,rm,tak,tta,voc,w64,wav,webm,wv"
@@ -59,13 +59,19 @@ _CONTAINERS = (
 # The resampling filter: torchaudio's defaults.
 _ZERO_CROSSINGS, _ROLLOFF = 6, 0.99
 
-_GROUP = 16  # outputs of the resampler that are computed as one
+_GROUP = 16  # outputs of the resampler that are computed together
 
 
 class AudioError(Exception):
-    """Sound that cannot be used. `reason`: one of the constants above, for machines."""
+    """Audio is unusable.
 
-    def __init__(self, reason: str, message: str):
+    Attributes
+    ----------
+    reason : str
+        One of the constants of this module, such as "silent". The message has the details.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -74,10 +80,16 @@ class AudioError(Exception):
 class Sound:
     """A piece of sound.
 
-    waveform : (S,) float32, mono, of mean 0
-    level : root of the mean square of the waveform, dBFS
-    peak : largest absolute value in any channel of the file, before resampling; full scale is 1
-    clipped : share of samples, of all channels, at `CLIPPED_PEAK` or beyond
+    Attributes
+    ----------
+    waveform : ndarray, (S,) float32
+        Mono, with mean 0.
+    level : float
+        Root mean square of the waveform, dBFS.
+    peak : float
+        Largest absolute value in any channel of the file, before resampling; full scale is 1.
+    clipped : float
+        Share of the samples of all channels whose absolute value is at least `CLIPPED_PEAK`.
     """
 
     waveform: np.ndarray
@@ -87,14 +99,17 @@ class Sound:
 
 
 class AudioFile:
-    """An open audio file, or the part of it that is wanted. Made by `open_audio`.
+    """An open audio file, or a part of it. Made by `open_audio`.
 
-    seconds : duration of the part
+    Attributes
+    ----------
+    seconds : float
+        Duration of the part.
     """
 
     def __init__(
         self, file: soundfile.SoundFile, sample_rate: int, start: float | None, end: float | None
-    ):
+    ) -> None:
         self._file, self._sample_rate = file, sample_rate
         rate = file.samplerate
         self._first = 0 if start is None else round(start * rate)
@@ -102,10 +117,24 @@ class AudioFile:
         self.seconds = max(self._stop - self._first, 0) / rate
 
     def read(self, offset: float, seconds: float) -> Sound:
-        """`seconds` of sound, `offset` seconds after the beginning of the part, or what is left.
+        """Read and resample a piece of the part.
 
-        Raises AudioError when there is none, when the file is damaged there, when samples are NaN
-        or beyond all measure, and when the sound is silent.
+        Parameters
+        ----------
+        offset : float
+            Start of the piece, in seconds from the start of the part.
+        seconds : float
+            Duration of the piece; it is shorter where the part ends.
+
+        Returns
+        -------
+        Sound
+            The piece.
+
+        Raises
+        ------
+        AudioError
+            When the piece is empty, damaged or silent, or holds NaN or absurdly large samples.
         """
         rate = self._file.samplerate
         first = self._first + round(offset * rate)
@@ -119,7 +148,7 @@ class AudioFile:
         if len(samples) < count:
             raise AudioError(UNREADABLE, f"cut short after {(first + len(samples)) / rate:.2f} s")
         peak = max(float(samples.max()), -float(samples.min()))
-        if not peak < _LOUDEST:  # nor is NaN
+        if not peak < _LOUDEST:  # NaN is not smaller either
             raise AudioError(NOT_FINITE, f"a sample of {peak:g}; full scale is 1")
         clipped = np.count_nonzero(np.abs(samples) >= CLIPPED_PEAK) if peak >= CLIPPED_PEAK else 0
         mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
@@ -137,23 +166,41 @@ class AudioFile:
         file = self._file
         if miniaudio and file.format == "FLAC" and file.frames < 2 * count:
             samples = _decode_flac(file)
-            # Of a damaged file it leaves out what it cannot read; libsndfile says what is wrong.
+            # It skips what is damaged; libsndfile says what is wrong.
             if samples.shape == (file.frames, file.channels):
                 return samples[first : first + count]
         if file.tell() != first:
             file.seek(first)
-        return file.read(count, dtype="float32", always_2d=True)
+        return np.asarray(file.read(count, dtype="float32", always_2d=True))
 
 
 @contextmanager
 def open_audio(
-    path: str | os.PathLike, sample_rate: int, start: float | None = None, end: float | None = None
+    path: str | os.PathLike[str],
+    sample_rate: int,
+    start: float | None = None,
+    end: float | None = None,
 ) -> Iterator[AudioFile]:
-    """Open an audio file for reading at `sample_rate` (Hz), as a whole or from `start` to `end`.
+    """Open an audio file, or a part of it, as a context manager.
 
-    start, end : seconds in the file
+    Parameters
+    ----------
+    path : path
+        The file.
+    sample_rate : int
+        Rate to resample to, Hz.
+    start, end : float, optional
+        The part to use, in seconds; by default all of the file.
 
-    Raises AudioError when the file is missing, empty, or unreadable, or the part is empty.
+    Yields
+    ------
+    AudioFile
+        The open file.
+
+    Raises
+    ------
+    AudioError
+        When the file is missing, empty or unreadable, or the part is empty.
     """
     with ExitStack() as stack:
         try:
@@ -173,18 +220,18 @@ def open_audio(
         yield audio
 
 
-def _open(path: str | os.PathLike) -> soundfile.SoundFile:
-    # By a descriptor: from a name libsndfile would guess the format.
+def _open(path: str | os.PathLike[str]) -> soundfile.SoundFile:
+    # By a descriptor: given a name, libsndfile guesses the format from the suffix.
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise AudioError(MISSING, "not a file")
         if not status.st_size:
-            raise AudioError(EMPTY, "a file of no bytes")
+            raise AudioError(EMPTY, "the file has 0 bytes")
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError as error:
         raise AudioError(MISSING, "no such file") from error
-    except (OSError, ValueError) as error:  # such as a name that is too long, or has a zero byte
+    except (OSError, ValueError) as error:  # for example, a name too long or with a null byte
         reason = getattr(error, "strerror", None) or error
         raise AudioError(UNREADABLE, f"not readable ({reason})") from error
     try:
@@ -193,15 +240,15 @@ def _open(path: str | os.PathLike) -> soundfile.SoundFile:
         raise AudioError(UNREADABLE, f"not readable by libsndfile ({error})") from error
     if not _LOWEST_RATE <= file.samplerate <= _HIGHEST_RATE:
         file.close()
-        raise AudioError(UNREADABLE, f"a sample rate of {file.samplerate} Hz")
-    if file.frames >= _UNKNOWN_FRAMES:  # of a stream, such as FLAC that came from a pipe
+        raise AudioError(UNREADABLE, f"unsupported sample rate of {file.samplerate} Hz")
+    if file.frames >= _UNKNOWN_FRAMES:  # a stream, such as FLAC written to a pipe
         file.close()
-        raise AudioError(UNREADABLE, "a file that does not tell its length, which ffmpeg reads")
+        raise AudioError(UNREADABLE, "a file of unknown length, which needs ffmpeg")
     return file
 
 
 def _decode_flac(file: soundfile.SoundFile) -> np.ndarray:
-    """All that can be read of a file of FLAC: (S, channels) float32, the same as libsndfile's."""
+    """What is readable of a FLAC file: (S, channels) float32, equal to libsndfile's."""
     descriptor = file.name
     content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
     try:
@@ -212,13 +259,10 @@ def _decode_flac(file: soundfile.SoundFile) -> np.ndarray:
 
 
 def _convert(
-    ffmpeg: str, path: str | os.PathLike, output: Path, start: float | None, end: float | None
+    ffmpeg: str, path: str | os.PathLike[str], output: Path, start: float | None, end: float | None
 ) -> None:
-    """Convert the wanted part of a file to WAV.
-
-    Raises AudioError when ffmpeg cannot, and OSError when the disk is full.
-    """
-    # `file:` and the whole path: nothing in a name is an option or the address of a server.
+    """Convert a part of a file to WAV. Raises AudioError, or OSError when the disk is full."""
+    # `file:` and an absolute path: no name is taken for an option or the address of a server.
     command = [ffmpeg, "-nostdin", "-v", "error"]
     command += ["-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS]
     if start is not None:
@@ -252,16 +296,27 @@ def _convert(
 
 
 def n_samples(seconds: float, rate: int) -> int:
-    """Samples of that many seconds; what begins counts, but for what rounding adds."""
+    """Number of samples that start within `seconds`, up to rounding errors, at `rate` Hz."""
     return math.ceil(seconds * rate - 1e-6)
 
 
 def resample(waveform: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
-    """(S,) float32 at `rate` Hz -> (ceil(S x new_rate / rate),) at `new_rate` Hz.
+    """Resample a waveform with the windowed sinc filter of torchaudio, at its default parameters.
 
-    The windowed sinc of `torchaudio.functional.resample` with its default parameters. Of the inputs
-    between two common multiples of both periods each output needs a few; neighbouring ones need
-    nearly the same, so a group of them is one product of matrices, over all common periods at once.
+    An output needs few of the inputs of a common period of both rates, and neighbouring outputs
+    need nearly the same ones. So a group of outputs is one matrix product over all common periods.
+
+    Parameters
+    ----------
+    waveform : ndarray, (S,) float32
+        Samples at `rate`.
+    rate, new_rate : int
+        Sample rates, Hz.
+
+    Returns
+    -------
+    ndarray, (ceil(S * new_rate / rate),) float32
+        Samples at `new_rate`.
     """
     divisor = math.gcd(rate, new_rate)
     up, down = new_rate // divisor, rate // divisor
@@ -273,10 +328,10 @@ def resample(waveform: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     length = -(-len(waveform) * up // down)
     periods = -(-length // up)
     before = -groups[0][0]
-    behind = (periods - 1) * down + groups[-1][0] + len(groups[-1][1]) - len(waveform)
-    padded = torch.from_numpy(np.pad(waveform, (before, max(0, behind))))
+    after = (periods - 1) * down + groups[-1][0] + len(groups[-1][1]) - len(waveform)
+    padded = torch.from_numpy(np.pad(waveform, (before, max(0, after))))
     resampled = torch.empty(periods, up)
-    for (first, weights), group in zip(groups, resampled.split(_GROUP, 1), strict=True):
+    for (first, weights), group in zip(groups, torch.split(resampled, _GROUP, 1), strict=True):
         inputs = padded.as_strided((periods, len(weights)), (down, 1), before + first)
         torch.mm(inputs, weights, out=group)
     return resampled.view(-1)[:length].numpy()
@@ -284,9 +339,9 @@ def resample(waveform: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _kernel(up: int, down: int) -> list[tuple[int, Tensor]]:
-    """Of each group of outputs in a period: its first input, and the weights of inputs in outputs.
+    """The first input and the (inputs, outputs) weights of each group of outputs in a period.
 
-    up, down : outputs and inputs of a period
+    `up` and `down` are the numbers of outputs and inputs in a period.
     """
     base = min(up, down) * _ROLLOFF
     reach = _ZERO_CROSSINGS * down / base  # inputs

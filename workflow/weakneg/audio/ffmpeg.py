@@ -1,15 +1,15 @@
-"""The ffmpeg that cuts what is downloaded, and decodes what libsndfile does not read."""
+"""The ffmpeg that cuts downloads and decodes what libsndfile cannot read."""
 
 import shutil
 
 
 def find_ffmpeg() -> str | None:
-    """Path of the system's ffmpeg, or of that in the package imageio-ffmpeg, if there is one."""
+    """Path of the system's ffmpeg, else of the one in the package imageio-ffmpeg, else None."""
     if found := shutil.which("ffmpeg"):
         return found
     try:
         from imageio_ffmpeg import get_ffmpeg_exe
 
-        return get_ffmpeg_exe()
+        return str(get_ffmpeg_exe())
     except (ImportError, RuntimeError):
         return None

@@ -1,4 +1,4 @@
-"""The audio files of clips: how they are named, and which files of a folder are audio."""
+"""The audio files of clips: their names, and which files of a folder are audio."""
 
 from collections.abc import Iterable
 from hashlib import sha256
@@ -11,15 +11,25 @@ AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".webm", ".mka"}
     | {".aif", ".aiff", ".aifc", ".au", ".w64", ".caf", ".wma", ".mp2"}
 )
-"""Endings of the names of audio files, in lower case."""
+"""Suffixes of audio files, in lower case."""
 
-_LONGEST_NAME = 150  # of a file, in bytes; file systems allow 255
+_LONGEST_NAME = 150  # bytes; file systems allow 255
 
 
 def clip_name(recording: Recording) -> str:
-    """Name of the file of a clip, without ending: its id and, if it is a part, the seconds.
+    """Name the file of a clip, without suffix: its id and, if it is a part, the seconds.
 
-    No two clips have the same one, and none leads to another folder or hides its file.
+    Names are distinct, and none leads to another folder or makes a hidden file.
+
+    Parameters
+    ----------
+    recording : Recording
+        The clip; its id may be any text.
+
+    Returns
+    -------
+    str
+        The name, such as "abc" or "abc@30-40".
     """
     name = quote(recording.id, safe="")  # no @ in it
     if name.startswith("."):
@@ -33,7 +43,18 @@ def clip_name(recording: Recording) -> str:
 
 
 def files_by_name(files: Iterable[Path]) -> dict[str, list[Path]]:
-    """Name without ending -> the audio files that are called so, sorted."""
+    """Group audio files by their names.
+
+    Parameters
+    ----------
+    files : iterable of Path
+        Files of any kind.
+
+    Returns
+    -------
+    dict of str to list of Path
+        Name without suffix -> the audio files with this name, sorted.
+    """
     found: dict[str, list[Path]] = {}
     for file in sorted(files):
         if is_audio(file):
@@ -42,5 +63,5 @@ def files_by_name(files: Iterable[Path]) -> dict[str, list[Path]]:
 
 
 def is_audio(path: PurePath) -> bool:
-    """Whether a file is audio, by the ending of its name."""
+    """Whether a file is audio, judging by its suffix."""
     return path.suffix.lower() in AUDIO_SUFFIXES

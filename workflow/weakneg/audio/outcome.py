@@ -1,4 +1,4 @@
-"""What became of a recording."""
+"""The outcome of acquiring a recording."""
 
 import unicodedata
 from pathlib import Path
@@ -25,12 +25,18 @@ _LONGEST_MESSAGE = 300
 
 
 class Outcome(NamedTuple):
-    """What became of a recording.
+    """The outcome of acquiring a recording.
 
-    status : one of the constants above
-    message : what the source said, one line
-    path : the audio file
-    start, end : the part of that file to use, seconds; None: to its beginning, to its end
+    Attributes
+    ----------
+    status : str
+        One of the constants of this module: "ok", or the kind of failure.
+    message : str
+        What the source said, in one line.
+    path : Path or None
+        The audio file, if the status is "ok".
+    start, end : float or None
+        The part of that file to use, in seconds; None: from its start, to its end.
     """
 
     status: str
@@ -41,7 +47,7 @@ class Outcome(NamedTuple):
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks and control characters, and not too long for a table."""
+    """The text without line breaks and control characters, cut to 300 characters."""
     text = " ".join("".join(" " if _is_control(c) else c for c in text).split())
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 3]}..."
 

@@ -1,9 +1,8 @@
-"""The list of the recordings of a data set of sound.
+"""The list of the recordings of an audio data set.
 
-The list is a CSV file of one row per recording, with the fields of `Recording`: labels are
+The list is a CSV file with a row for each recording and the fields of `Recording`: labels are
 separated by semicolons, events are JSON, and what a recording lacks is empty. The shards of a split
-are consecutive rows of it, so that rows which are added at the end leave the shards before them as
-they are.
+are consecutive rows, so that rows added at the end leave earlier shards as they are.
 """
 
 import json
@@ -31,20 +30,21 @@ class Recording(NamedTuple):
     Attributes
     ----------
     id : str
-        Distinct; untrusted text.
+        Unique; untrusted text.
     split : str
         "train" or "test".
     file : str
-        Path in the folder of the data; empty where the list names none.
+        Path in the folder of the data; empty if the list names none.
     start, end : float or None
-        The part to use, seconds; None: from its beginning, to its end.
+        The part to use, in seconds; None: from its start, to its end.
     labels : tuple of str
         Names of its classes.
     events : tuple of (str, float, float)
-        Label, onset and offset, in seconds from the beginning of the recording; empty where the
-        times are not known.
+        Label, onset and offset, in seconds from the start of the recording; empty if the times are
+        unknown.
     group : str
-        That of recordings which have more in common than their labels; empty: a recording alone.
+        Shared by recordings that have more in common than their labels; empty for a recording that
+        forms a group alone.
     """
 
     id: str
@@ -58,7 +58,7 @@ class Recording(NamedTuple):
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Recording":
-        """A row as data sets make them; it may lack start, end, events and group."""
+        """Make it from a row of a data set, which may lack start, end, events and group."""
         return cls(
             row["id"],
             row["split"],
@@ -73,22 +73,45 @@ class Recording(NamedTuple):
 
 @stage
 def list_recordings(settings: ListSettings, folder: Path, output: Path) -> None:
-    """Write the list of the recordings of a data set of sound.
+    """Write the list of the recordings of an audio data set.
 
     Parameters
     ----------
     settings : ListSettings
-        The data set, or a person's own list.
+        The data set, or the user's own list.
     folder : Path
         Folder of the files of the data set.
     output : Path
         The list, a CSV file.
+
+    Raises
+    ------
+    UserError
+        When the files of the data set, or the user's list, are missing or wrong.
     """
     write_recordings(output, recordings_of(settings.dataset, folder))
 
 
 def recordings_of(dataset: DatasetSettings, folder: Path) -> Iterator[Recording]:
-    """The recordings of a data set whose files are in `folder`, or of a person's own list."""
+    """List the recordings of a data set.
+
+    Parameters
+    ----------
+    dataset : DatasetSettings
+        The data set. For the user's own recordings it names their list.
+    folder : Path
+        Folder of the files of a published data set.
+
+    Returns
+    -------
+    iterator of Recording
+        In the order of the list.
+
+    Raises
+    ------
+    UserError
+        When a list is missing or wrong.
+    """
     data = datasets.load(dataset.name)
     assert data.recordings is not None
     if isinstance(data, OwnDataset):
@@ -114,7 +137,7 @@ def read_recordings(
     path : path
         The list.
     classes : sequence of str, optional
-        Names of the classes, where labels are to be checked.
+        Names of the classes, if labels are to be checked.
 
     Returns
     -------
@@ -124,24 +147,26 @@ def read_recordings(
     Raises
     ------
     UserError
-        Naming the line, when a row is not as it must be.
+        When a row is wrong; the message names the line.
     """
     recordings: dict[str, Recording] = {}
     known = None if classes is None else set(classes)
     for where, row in read_table(path, Recording._fields):
         recording = _recording(row, where)
         if recording.id in recordings:
-            raise UserError(f"{where}: the id {recording.id!r} occurs twice: make them distinct.")
+            raise UserError(f"{where}: the id {recording.id!r} occurs twice: make ids unique.")
         if known is not None:
             unknown = {*recording.labels, *(label for label, _, _ in recording.events)} - known
             if unknown:
-                raise UserError(f"{where}: {min(unknown)!r} is not one of the classes.")
+                raise UserError(
+                    f"{where}: {min(unknown)!r} is not one of the classes: correct the label."
+                )
         recordings[recording.id] = recording
     return list(recordings.values())
 
 
 def _values(recording: Recording) -> tuple[object, ...]:
-    """What the columns of the file hold."""
+    """The values of the columns of the file."""
     *others, labels, events, group = recording
     text = json.dumps(events) if events else ""
     return *others, LABEL_SEPARATOR.join(labels), text, group
@@ -149,7 +174,7 @@ def _values(recording: Recording) -> tuple[object, ...]:
 
 def _recording(row: Mapping[str, str], where: str) -> Recording:
     if not row["id"]:
-        raise UserError(f"{where}: the id is empty: give each recording one.")
+        raise UserError(f"{where}: the id is empty: give each recording an id.")
     start, end = (_seconds(row, column, where) for column in ("start", "end"))
     if end is not None and end <= (start or 0):
         raise UserError(f"{where}: the end, {end:g} s, is not after the start: correct it.")
@@ -172,6 +197,6 @@ def _seconds(row: Mapping[str, str], column: str, where: str) -> float | None:
         seconds = math.nan
     if seconds is not None and not 0 <= seconds < math.inf:
         raise UserError(
-            f"{where}: {column} must be seconds, from 0 on, or empty, not {row[column]!r}."
+            f"{where}: {column} must be seconds, at least 0, or empty, not {row[column]!r}."
         )
     return seconds

@@ -1,21 +1,21 @@
 """From the audio files of a shard to its log-mel spectrograms.
 
-A shard is an HDF5 file of the features of some hundred recordings, n clips in the order of the
+A shard is an HDF5 file of the features of a few hundred recordings, n clips in the order of the
 list:
 
-- `x` (n, T, F): float16, log-mel spectrograms (see `weakneg.audio.mel`); one chunk per clip. Rows
-  after the sound are 0, as in PSLA.
-- `length` (n,): int64, rows that hold sound
-- `id` (n,): text; that of the recording, or `<id>@<seconds>` of a clip that was cut from it
+- `x` (n, T, F): float16, log-mel spectrograms (see `weakneg.audio.mel`), one chunk per clip; rows
+  after the sound are zero padding, as in PSLA
+- `length` (n,): int64, number of valid rows
+- `id` (n,): text, the id of the recording, or `<id>@<seconds>` for a clip cut from it
 - `recording` (n,): text, id of the recording
-- `start`, `end` (n,): float64, seconds from the beginning of the listed part of the recording
+- `start`, `end` (n,): float64, seconds from the start of the listed part of the recording
 - `level` (n,), `peak` (n,): float32, see `weakneg.audio.decode.Sound`
-- `waveform` (n, S): int16, where the settings ask for it; 32767 is full scale, 0 after the sound
-- `sum`, `sum_of_squares`, `count`: float64 and int64, over all numbers of `x` that hold sound
-- `problems` (m, 3): text, rows of recording or clip, problem, consequence
+- `waveform` (n, S): int16, if the settings ask for it; 32767 is full scale, 0 is padding
+- `sum`, `sum_of_squares`, `count`: float64 and int64, over the valid rows of `x`
+- `problems` (m, 3): text, the fields of `ShardProblem`
 
-Attributes: `format_version`, `settings`, as JSON, and `n_recordings`, those that gave no clip
-included; of `x` and `waveform`, `digest` (see `weakneg.io.hdf5`).
+Attributes of the file are `format_version`, `settings` as JSON, and `n_recordings`, which includes
+recordings without a clip; `x` and `waveform` have a `digest` (see `weakneg.io.hdf5`).
 """
 
 import json
@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from weakneg.audio.clips import Clip, clips_of, in_order
 from weakneg.audio.decode import CLIPPED_SHARE, AudioError, n_samples
@@ -42,15 +43,25 @@ COLUMNS = {
     **{"id": str, "recording": str, "start": np.float64, "end": np.float64},
     **{"length": np.int64, "level": np.float32, "peak": np.float32},
 }
-"""Name and type of the numbers and texts of a clip in the file."""
-_ROOM = 64  # clips that room is reserved for at a time
+"""Name and type of the columns of clips in the file."""
+_ROOM = 64  # room is reserved for this many clips at a time
 _FULL_SCALE = 32767  # of waveforms, in 16 bits
 _INT16 = (-32768, 32767)
 _LONGEST_MESSAGE = 300
 
 
 class ShardProblem(NamedTuple):
-    """What was wrong with a recording or a clip, and what was done about it."""
+    """A problem of a recording or a clip, and what was done about it.
+
+    Attributes
+    ----------
+    id : str
+        The recording or clip.
+    problem : str
+        What is wrong with it.
+    consequence : str
+        "excluded" or "kept".
+    """
 
     id: str
     problem: str
@@ -61,8 +72,8 @@ class ShardProblem(NamedTuple):
 def compute_shard(status: Path, settings: ShardSettings, output: Path, threads: Threads) -> None:
     """Compute the log-mel spectrograms of a shard of recordings.
 
-    A recording without sound, or a clip whose sound cannot be used, becomes a row of the shard's
-    problems. Clips are written as they come, so that memory does not grow with their number.
+    A recording without sound, or a clip with unusable sound, becomes a row of the shard's problems.
+    Clips are written one by one, so memory does not grow with their number.
 
     Parameters
     ----------
@@ -71,9 +82,9 @@ def compute_shard(status: Path, settings: ShardSettings, output: Path, threads: 
     settings : ShardSettings
         How sound becomes spectrograms.
     output : Path
-        The shard.
+        The shard, an HDF5 file.
     threads : int
-        Clips that are computed at a time.
+        Number of clips that are computed at a time.
 
     Raises
     ------
@@ -82,7 +93,7 @@ def compute_shard(status: Path, settings: ShardSettings, output: Path, threads: 
     """
     parameters = settings.model_dump()
     listed = read_status(status)
-    torch.set_num_threads(1)  # each of the threads is one
+    torch.set_num_threads(1)  # for each of the threads
     with (
         Progress(Path(output).name, len(listed), "recordings") as progress,
         new_file(output) as file,
@@ -95,7 +106,7 @@ def compute_shard(status: Path, settings: ShardSettings, output: Path, threads: 
 def _items(
     row: StatusRow, settings: Mapping[str, Any], progress: Progress
 ) -> Iterator[tuple[str, str, Clip] | ShardProblem]:
-    """What a recording contributes: clips, with their id and its, and problems."""
+    """What a recording contributes: clips, each with its id and that of the recording; problems."""
     if row.status != "ok":
         problem = f"{row.status}: {row.message}" if row.message else row.status
         yield ShardProblem(row.id, problem, "excluded")
@@ -126,7 +137,7 @@ def _write_shard(
     arrays = [_Rows(file, "x", (n_frames, log_mel.mel_bins), np.float16)]
     if settings["waveform"]:
         arrays.append(_Rows(file, "waveform", (samples,), np.int16))
-    columns: dict[str, list] = {name: [] for name in COLUMNS}
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     problems = []
     sums = np.zeros(2)
     count = 0
@@ -143,16 +154,16 @@ def _write_shard(
         arrays[0].write(number, clip.log_mel)
         if settings["waveform"]:
             arrays[1].write(number, (clip.sound.waveform * _FULL_SCALE).round().clip(*_INT16))
-        values = torch.from_numpy(clip.log_mel).float()
-        # Frame by frame in single precision: eight digits are right, in half the time of double.
-        sums += [x.sum(1).double().sum().item() for x in (values, values.square())]
-        count += values.numel()
+        log_mels = torch.from_numpy(clip.log_mel).float()
+        # Each frame in single precision: eight digits are correct, in half the time of double.
+        sums += [x.sum(1).double().sum().item() for x in (log_mels, log_mels.square())]
+        count += log_mels.numel()
         row = (clip_id, recording, clip.start, clip.end, len(clip.log_mel))
         for name, value in zip(columns, (*row, clip.sound.level, clip.sound.peak), strict=True):
             columns[name].append(value)
     for rows in arrays:
         rows.resize(len(columns["id"]))
-    contents = {
+    contents: dict[str, ArrayLike] = {
         name: encoded(values) if dtype is str else np.array(values, dtype)
         for (name, dtype), values in zip(COLUMNS.items(), columns.values(), strict=True)
     }
@@ -170,13 +181,13 @@ def _write_shard(
 
 
 class _Rows:
-    """A data set that grows, a chunk each row; shorter rows are filled with 0."""
+    """A growing data set, one chunk per row; shorter rows are padded with zeros."""
 
-    def __init__(self, file: h5py.File, name: str, shape: tuple[int, ...], dtype: type):
+    def __init__(self, file: h5py.File, name: str, shape: tuple[int, ...], dtype: type) -> None:
         self._data = file.create_dataset(
             name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(1, *shape)
         )
-        self._row = np.zeros(shape, dtype)
+        self._row: np.ndarray = np.zeros(shape, dtype)
         self._digest = Digest()
         self.row_bytes = self._row.nbytes
 
@@ -186,7 +197,7 @@ class _Rows:
     def write(self, number: int, values: np.ndarray) -> None:
         self._row[: len(values)] = values
         self._row[len(values) :] = 0
-        # As it is: HDF5 would look for what it need not, and copy it into its cache.
+        # Written directly: HDF5 would otherwise look for the chunk and copy it into its cache.
         self._data.id.write_direct_chunk((number, *[0] * self._row.ndim), self._row)
         self._digest.add(self._row)
 

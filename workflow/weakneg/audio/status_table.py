@@ -1,7 +1,7 @@
-"""The status table of a shard: what became of each of its recordings, in their order.
+"""The status table of a shard: the outcome for each of its recordings, in their order.
 
-It is a CSV file with the fields of `StatusRow`. Acquiring a shard writes it, and computing its
-spectrograms begins with it.
+It is a CSV file with the fields of `StatusRow`, written when a shard is acquired and read when its
+spectrograms are computed.
 """
 
 import hashlib
@@ -16,18 +16,18 @@ from weakneg.io.csv import MAKE_AGAIN, read_table, write_table
 
 
 class StatusRow(NamedTuple):
-    """A recording, and where its sound is, if it is anywhere.
+    """A recording, and where its sound is, if it was found.
 
     Attributes
     ----------
     id : str
-        Of the recording.
+        The id of the recording.
     path : str
-        The audio file, if the status is "ok", else empty.
+        The audio file if the status is "ok", else empty.
     start, end : float or None
-        The part of that file to use, seconds; None: from its beginning, to its end.
+        The part of that file to use, in seconds; None: from its start, to its end.
     status : str
-        "ok", or what kind of failure (see `weakneg.audio.outcome`).
+        "ok", or the kind of failure (see `weakneg.audio.outcome`).
     message : str
         What the source said.
     """
@@ -41,7 +41,7 @@ class StatusRow(NamedTuple):
 
     @classmethod
     def of(cls, recording: Recording, outcome: Outcome) -> "StatusRow":
-        """The row of a recording and what became of it."""
+        """Make the row of a recording from its outcome."""
         path = "" if outcome.path is None else outcome.path.as_posix()
         return cls(recording.id, path, outcome.start, outcome.end, outcome.status, outcome.message)
 
@@ -52,14 +52,27 @@ def write_status(path: str | os.PathLike[str], rows: Iterable[StatusRow]) -> Non
 
 
 def read_status(path: str | os.PathLike[str]) -> list[StatusRow]:
-    """The rows of a status table. Raises UserError, naming the line, when one is not as it must."""
+    """Read a status table. Raises UserError, naming the line, when a row is wrong."""
     return [_row(row, where) for where, row in read_table(path, StatusRow._fields)]
 
 
 def digest_of_sound(status: str | os.PathLike[str]) -> str:
-    """SHA-256 of a status table and of the audio files that it names.
+    """Hash a status table and the audio files that it names.
 
-    Raises FileNotFoundError when there is no such table yet. A file that is gone counts as empty.
+    Parameters
+    ----------
+    status : path
+        The table.
+
+    Returns
+    -------
+    str
+        SHA-256, hexadecimal. Audio files that no longer exist are skipped.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the table does not exist yet.
     """
     digest = hashlib.sha256()
     with open(status, "rb") as file:
@@ -80,7 +93,7 @@ def _row(row: Mapping[str, str], where: str) -> StatusRow:
 
 
 def _values(row: StatusRow) -> tuple[str, ...]:
-    """What the columns of the file hold."""
+    """The values of the columns of the file."""
     return row.id, row.path, _text(row.start), _text(row.end), row.status, row.message
 
 

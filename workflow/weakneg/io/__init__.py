@@ -1,1 +1,1 @@
-"""Files, whole or absent, in a few formats; downloads, and what is said while they last."""
+"""Files, whole or absent, in a few formats; downloads, retries and progress reports."""

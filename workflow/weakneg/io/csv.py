@@ -1,8 +1,8 @@
-"""CSV tables: how every one of them is read and written.
+"""CSV tables: the one way to read and write them.
 
-A table has a header and is text in UTF-8. It is written whole or not at all, and its lines end with
-"\\n". Tables that people make are read as well: spreadsheets put a byte-order mark in front, end
-lines with "\\r\\n" and leave some of them empty.
+A table has a header and is text in UTF-8. It is written whole or not at all, with Unix line ends.
+Tables that people make are read as well: spreadsheets put a byte-order mark in front, use Windows
+line ends and leave some lines empty.
 """
 
 import csv
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAKE_AGAIN = "delete it, so that the next run makes it again"
-"""What to do about a table of the workflow that cannot be used."""
+"""What to do about an unusable table that the workflow wrote."""
 
 _LONGEST_VALUE = 1 << 30  # characters; the events of a day of sound are longer than the default
 
@@ -34,20 +34,20 @@ def read_lines(
     path : path
         The file.
     delimiter : str
-        What separates values.
+        Separator of values.
 
     Yields
     ------
     int, list of str
-        The number of the line, from 1, and its values. A value in quotes may go over several lines;
-        the first one counts. Empty lines have no values.
+        The number of the line, from 1, and its values; an empty line has none. A quoted value may
+        span several lines; then the number is that of the first.
 
     Raises
     ------
     OSError, UnicodeDecodeError
         When the file cannot be read, or is not text in UTF-8.
     csv.Error
-        When quotes are not closed or not doubled, with the number of the line.
+        When quotes are not closed or not doubled; the message has the number of the line.
     """
     csv.field_size_limit(_LONGEST_VALUE)
     number = 1
@@ -67,23 +67,23 @@ def read_table(
     advice: str = MAKE_AGAIN,
     delimiter: str = ",",
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Read the rows of a table, one after the other. Empty lines are left out.
+    """Read the rows of a table one by one, without empty lines.
 
     Parameters
     ----------
     path : path
         The table.
     columns : sequence of str
-        Those that it needs; it may have others.
+        The required columns; the table may have others.
     advice : str
-        What to do when it cannot be used: the end of the error's sentence.
+        What the user should do if the table is unusable: the end of the error message.
     delimiter : str
-        What separates values.
+        Separator of values.
 
     Yields
     ------
     str, dict of str
-        Where the row is, for messages, such as "bags.csv, line 2", and its values by column.
+        The place of the row for messages, such as "bags.csv, line 2", and its values by column.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def write_table(
     header : sequence of str
         Names of the columns.
     rows : iterable of sequences
-        Their values; None is written as an empty one.
+        Their values; None is written as an empty value.
     """
     with table_writer(path, header) as writer:
         writer.writerows(rows)
@@ -133,16 +133,16 @@ def write_table(
 def table_writer(
     path: str | os.PathLike[str], header: Sequence[str], errors: str = "strict"
 ) -> Iterator[Any]:
-    """Write a table bit by bit, for rows that are not all there at once.
+    """Write a table row by row, as a context manager.
 
     Parameters
     ----------
     path : path
-        The table, which is there when the block ends without error.
+        The table, which appears when the block ends without error.
     header : sequence of str
         Names of the columns.
     errors : str
-        How text is encoded that is not Unicode, such as names of files, see `open`.
+        How text that is not valid Unicode, such as file names, is encoded; see `open`.
 
     Yields
     ------
@@ -161,7 +161,22 @@ def table_writer(
 def format_table(
     header: Sequence[str], rows: Iterable[Sequence[object]], delimiter: str = ","
 ) -> str:
-    """The text of a table, as `write_table` writes it."""
+    """Format a table as text, as `write_table` writes it.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Names of the columns.
+    rows : iterable of sequences
+        Their values; None gives an empty value.
+    delimiter : str
+        Separator of values.
+
+    Returns
+    -------
+    str
+        The text, with a line break at the end of each line.
+    """
     text = io.StringIO()
     _writer(text, delimiter).writerows([header, *rows])
     return text.getvalue()
@@ -170,16 +185,16 @@ def format_table(
 def write_frame(
     path: str | os.PathLike[str], frame: "pd.DataFrame", float_format: str | None = None
 ) -> None:
-    """Write a table of pandas, without its index.
+    """Write a pandas table, without its index.
 
     Parameters
     ----------
     path : path
         The table.
     frame : DataFrame
-        Its columns and rows.
+        The columns and rows.
     float_format : str, optional
-        How numbers are written, such as "%.3f"; by default with all their digits.
+        Format of numbers, such as "%.3f"; by default all digits are written.
     """
     with replace_when_whole(path) as temporary:
         frame.to_csv(temporary, index=False, float_format=float_format, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Downloads that survive dropped connections and end in a checked file or one clear sentence."""
+"""Downloads that survive dropped connections and end in a verified file or one clear error."""
 
 import base64
 import errno
@@ -15,8 +15,8 @@ from weakneg.io.files import NO_ROOM
 from weakneg.io.progress import Progress
 from weakneg.io.retry import retry
 
-_STALLED_SECONDS = 60  # a silent server would hold the job for ever
-_RETRY_SECONDS = (1, 4, 15)  # waited before the second try, the third, ...
+_STALLED_SECONDS = 60  # without a timeout, a silent server would hold the job for ever
+_RETRY_SECONDS = (1, 4, 15)  # waits before the second try, the third, ...
 _CHUNK_BYTES = 1 << 16
 
 _OF_THE_DISK = {*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -24,26 +24,38 @@ _OF_THE_DISK = {*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM}
 
 def download(
     url: str,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     md5: str | None = None,
     sha256: str = "",
     instead: str,
 ) -> None:
-    """Download `url` to `path`, which exists only when it is whole and checked.
+    """Download a file, which appears only when it is complete and verified.
 
-    md5 : of the published file, hexadecimal, where it is known. One in a header x-goog-hash, which
-        Google Cloud Storage sends, is checked as well
-    sha256 : of the published file, hexadecimal, as many of its first digits as are known
-    instead : what else the user can do when the download fails: the end of the error's sentence
+    What arrives is kept in `<path>.part`. After a dropped connection the next try, or the next run,
+    resumes from there (HTTP Range). It starts over if the server's file has changed since, by its
+    ETag or date of modification, which `<path>.part.version` keeps. Dropped and stalled connections
+    and temporary errors of the server are retried a few times. Progress goes to stderr.
 
-    What arrives is kept in `<path>.part`. When the connection drops, the next try, or the next run,
-    goes on after it (HTTP Range), or starts again when the server's file is another one by then: by
-    its ETag or date of modification, kept in `<path>.part.version`. Dropped and stalled connections
-    and passing errors of the server are tried again a few times. Progress goes to stderr.
+    Parameters
+    ----------
+    url : str
+        Address of the file.
+    path : path
+        Where it goes; the folder is made if need be.
+    md5 : str, optional
+        MD5 of the published file, hexadecimal. A hash in a header x-goog-hash, which Google Cloud
+        Storage sends, is checked as well.
+    sha256 : str
+        As many of the first digits of its SHA-256 as are known, hexadecimal.
+    instead : str
+        What else the user can do if the download fails: the end of the error message.
 
-    Raises UserError when the server refuses, all tries fail, the disk is full, or the file is not
-    the published one; in the last case what arrived is deleted.
+    Raises
+    ------
+    UserError
+        When the server refuses, all tries fail, the disk is full, or the file differs from the
+        published one. In the last case the download is deleted.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,15 +76,15 @@ def download(
         if expected not in (None, found):
             _delete(part)
             raise UserError(
-                f"{url} gave something else than the published file ({kind} expected {expected}, "
-                f"found {found}): {instead}."
+                f"{url} differs from the published file (its {kind} is {found}, expected "
+                f"{expected}): {instead}."
             )
     os.replace(part, path)
     _delete(part)
 
 
 def _receive(url: str, part: Path) -> str | None:
-    """One try: bring `part` to its full length. Returns the md5 that the server publishes."""
+    """Try once to complete `part`. Returns the MD5 that the server publishes, in base64."""
     headers = {"User-Agent": "weakneg", "Accept-Encoding": "identity"}
     start, version = _arrived(part)
     if start:
@@ -80,7 +92,7 @@ def _receive(url: str, part: Path) -> str | None:
     try:
         response = urlopen(Request(url, headers=headers), timeout=_STALLED_SECONDS)
     except HTTPError as error:
-        if error.code == 416:  # there is nothing after it, and why is anyone's guess
+        if error.code == 416:  # the server's file ends before: whatever the reason, start over
             _delete(part)
             raise ConnectionError("what an earlier try left is not a part of the file") from error
         raise
@@ -88,8 +100,8 @@ def _receive(url: str, part: Path) -> str | None:
         if start and response.status == 206:
             if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
                 _delete(part)
-                raise ConnectionError("the server sent another part than asked for")
-        else:  # the whole file: nothing else was asked for, or it is another file by now
+                raise ConnectionError("the server sent a different part than requested")
+        else:  # the whole file: it was requested, or it has changed since
             start = 0
             _delete(part)
             _version_file(part).write_text(_version(response.headers), encoding="latin-1")
@@ -116,7 +128,7 @@ def _delete(part: Path) -> None:
 
 
 def _arrived(part: Path) -> tuple[int, str]:
-    """Bytes that a download can go on from, and the version of the file that they are of."""
+    """Number of bytes that arrived earlier, and the version of the file that they belong to."""
     try:
         version = _version_file(part).read_text(encoding="latin-1")
         return (part.stat().st_size, version) if version else (0, "")
@@ -125,13 +137,13 @@ def _arrived(part: Path) -> tuple[int, str]:
 
 
 def _version(headers: Message) -> str:
-    """What If-Range accepts: a strong ETag, else the date of modification, else nothing."""
+    """A value for If-Range: a strong ETag, else the date of modification, else nothing."""
     etag = headers.get("ETag", "")
     return etag if etag.startswith('"') else headers.get("Last-Modified", "")
 
 
 def _google_md5(headers: Message) -> str | None:
-    """From headers such as `x-goog-hash: crc32c=n03x6A==, md5=Ojk9c3dhfxgoKVVHYwFbHQ==`."""
+    """The MD5 in headers such as `x-goog-hash: crc32c=n03x6A==, md5=Ojk9c3dhfxgoKVVHYwFbHQ==`."""
     for entry in ",".join(headers.get_all("x-goog-hash", [])).split(","):
         name, _, value = entry.strip().partition("=")
         if name == "md5":
@@ -140,7 +152,7 @@ def _google_md5(headers: Message) -> str | None:
 
 
 def _passing(error: Exception) -> str | None:
-    """What went wrong, if another try can help."""
+    """The reason of an error that another try may not meet, else None."""
     if isinstance(error, HTTPError):
         may_pass = error.code >= 500 or error.code in (408, 429)
     else:

@@ -11,29 +11,26 @@ from pathlib import Path
 from weakneg.errors import UserError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Numbers of errors that say that the disk, the quota or a limit leaves no room."""
+"""Error numbers of a full disk, an exhausted quota or a limit on the size of files."""
 
 _LEAST_ROOM = 1 << 20  # bytes
 
 
-def check_writable(folders: Iterable[str | os.PathLike]) -> None:
-    """Raise UserError for a folder that cannot be written to, or be made where it is not there."""
+def check_writable(folders: Iterable[str | os.PathLike[str]]) -> None:
+    """Raise UserError for a folder that cannot be written to or, if it does not exist, be made."""
     for folder in map(Path, folders):
         there = next(
             each for each in (folder.absolute(), *folder.absolute().parents) if each.exists()
         )
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             raise UserError(
-                f"{there} cannot be written to, where the results belong: give yourself the right"
-                " to, or make results a link to another folder."
+                f"{there}, where the results belong, cannot be written to: get write permission, "
+                "or make results a link to another folder."
             )
 
 
-def check_room(folder: str | os.PathLike) -> None:
-    """Raise UserError where the disk, or the quota on it, has no room for a file of 1 MiB.
-
-    folder : one that exists
-    """
+def check_room(folder: str | os.PathLike[str]) -> None:
+    """Raise UserError if the disk of an existing folder, or its quota, has no room for 1 MiB."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(_LEAST_ROOM))
@@ -45,12 +42,21 @@ def check_room(folder: str | os.PathLike) -> None:
 
 
 @contextmanager
-def replace_when_whole(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, renamed onto it when the block ends without error.
+def replace_when_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write a file whole or not at all, as a context manager.
 
-    The temporary path keeps the suffix of `path` (libraries choose formats by it). It is in a
-    folder of its own, which is removed with all that is left in it. A block that fails or is killed
-    leaves whatever was at `path` before. The error of a full disk names `path`.
+    If the block fails or is killed, `path` stays as it was. The error of a full disk names `path`.
+
+    Parameters
+    ----------
+    path : path
+        The file; its folder is made if need be.
+
+    Yields
+    ------
+    Path
+        A temporary path beside `path` with the same name, since libraries choose formats by it. It
+        is renamed to `path` when the block ends without error. The folder around it is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +66,7 @@ def replace_when_whole(path: str | os.PathLike) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno in NO_ROOM:  # what fails to write does not know where
+        if error.errno in NO_ROOM:  # the failed write does not know the name of the file
             error.filename = str(path)
         raise
     finally:

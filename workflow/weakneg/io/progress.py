@@ -1,4 +1,4 @@
-"""How far a job is, on the error stream: one kind of line, or of bar, for all that take a while."""
+"""Progress reports on stderr: the same lines, or the same bar, for everything that takes long."""
 
 import shutil
 import sys
@@ -11,31 +11,31 @@ _BAR_SECONDS, _LINE_SECONDS = 0.2, 5  # between reports: the log of a job stays 
 
 
 class Progress:
-    """Says every few seconds on stderr how much is done, and in the end that all is.
+    """Reports progress on stderr every few seconds, as a context manager.
 
-    On a terminal it is a bar that grows, elsewhere a line each time. It is a context manager: when
-    the block ends without error, the last report is made, if it was not. Several threads may count.
+    On a terminal it is a growing bar, elsewhere a new line each time. When the block ends without
+    error, a last report is made unless nothing has changed since the previous one. Several threads
+    may count.
 
     Parameters
     ----------
     name : str
-        What is done; may be empty.
+        The task; may be empty.
     total : int or None
-        Units in all, if that is known.
+        Total number of units, if known.
     unit : str
         What is counted, in the plural. "bytes" are shown in MB.
     done : int
-        Units that were done before, which do not count for the rate.
+        Units that were done before, which do not count towards the rate.
     parts : str
-        What units consist of, in the plural, where that is counted too: then the rate is that of
-        the parts.
+        What units consist of, in the plural, if that is counted too: the rate is then in parts.
     even_if_quick : bool
-        Whether anything is said of what is done within seconds.
+        Whether a task that ends before the first report is reported at all.
 
     Attributes
     ----------
     done : int
-        Units that are done.
+        Units done so far.
 
     Examples
     --------
@@ -78,10 +78,10 @@ class Progress:
         if kind is None and unsaid and (self._reported or self._even_if_quick):
             self._report()
         if self._bar and self._reported is not None:
-            print(file=sys.stderr)  # what comes next has a line of its own
+            print(file=sys.stderr)  # further output starts on a new line
 
     def add(self, units: int = 1, parts: int = 0) -> None:
-        """Count what was done since the last call."""
+        """Count units, and parts of units, done since the last call."""
         with self._lock:
             self.done += units
             self._n_parts += parts
@@ -96,7 +96,7 @@ class Progress:
             print(text, file=sys.stderr, flush=True)
             return
         bar = "#" * (_BAR * self.done // self._total) if self._total else ""
-        line = f"[{bar:.<{_BAR}}] {text}"[: shutil.get_terminal_size().columns - 1]  # not two lines
+        line = f"[{bar:.<{_BAR}}] {text}"[: shutil.get_terminal_size().columns - 1]  # on one line
         print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
     def _text(self, seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Trying again what may go well the next time."""
+"""Retries of what may succeed the next time."""
 
 import random
 import sys
@@ -17,30 +17,28 @@ def retry(
     passing: Callable[[Exception], str | None],
     name: str,
 ) -> _Result:
-    """Call a function, and call it again after errors that may pass.
-
-    Each further try is announced on stderr.
+    """Call a function, and retry after temporary errors. Each retry is announced on stderr.
 
     Parameters
     ----------
     attempt : callable
-        Is called without arguments.
+        Called without arguments.
     waits : iterable of float
-        Seconds before the second try, the third, ...; there is one try more than waits.
+        Seconds before the second try, the third, ...; there is one more try than there are waits.
     passing : callable
-        Of an error, what it says, in a line; None if another try cannot help.
+        Maps an error to its reason, in one line; to None if another try cannot help.
     name : str
-        What is tried, for people.
+        What is tried, for the announcements.
 
     Returns
     -------
     object
-        What `attempt` returns.
+        The result of `attempt`.
 
     Raises
     ------
     Exception
-        The error of the last try, as it is.
+        The error of the last try, unchanged.
     """
     remaining = iter(waits)
     while True:
@@ -56,10 +54,10 @@ def retry(
 
 
 def doubling(first: float, retries: int) -> Iterator[float]:
-    """Waits before further tries, in seconds, each about twice as long as the one before.
+    """Yield random waits between tries, each about twice as long as the one before.
 
-    They are drawn from half to one and a half times that, so that jobs which failed together do not
-    try again in step. No wait is longer than ten minutes.
+    They vary by half in either direction, so that jobs that failed together do not retry in step.
+    No wait is longer than ten minutes.
 
     Parameters
     ----------

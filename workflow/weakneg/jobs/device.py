@@ -1,4 +1,4 @@
-"""The device a job runs on, decided where the job runs, and how it uses it."""
+"""The device that a job runs on, chosen on the machine where it runs, and its set-up."""
 
 import ctypes
 import platform
@@ -15,14 +15,19 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def prepare(device: str, threads: int) -> torch.device:
-    """The device named auto, cpu, cuda or cuda:N, set up for reproducible training.
+    """Choose the device of a job and set PyTorch up for reproducible training.
 
     Parameters
     ----------
     device : str
-        An empty name means auto.
+        auto, cpu, cuda or cuda:N; an empty name means auto.
     threads : int
         CPU threads that PyTorch may use: those that the workflow gave to the job.
+
+    Returns
+    -------
+    torch.device
+        The device.
 
     Raises
     ------
@@ -39,25 +44,26 @@ def prepare(device: str, threads: int) -> torch.device:
         count = torch.cuda.device_count()
         if count == 0:
             raise UserError(
-                f"device: {device} is asked for, but there is no CUDA device here; use cpu or auto."
+                f"device: {device} was requested, but this machine has no CUDA device; use cpu "
+                "or auto."
             )
         index = torch.device(device).index
         if index is not None and index >= count:
             raise UserError(
-                f"device: {device} does not exist, the devices here are cuda:0 to cuda:{count - 1}."
+                f"device: {device} does not exist; use one of cuda:0 to cuda:{count - 1}."
             )
     elif device == "cpu":
         _keep_memory()
     else:
-        raise UserError(f"device: {device!r} is none; use auto, cpu, cuda or cuda:N.")
+        raise UserError(f"device: {device!r} is not a device; use auto, cpu, cuda or cuda:N.")
     return torch.device(device)
 
 
 def _keep_memory() -> None:
     """Keep freed memory in the process (glibc only).
 
-    A step allocates and frees tensors of several hundred kB. By default each goes back to the
-    system and comes again as fresh pages, which costs a fifth of the time of training.
+    A step allocates and frees tensors of several hundred kB. By default glibc returns each to the
+    system and requests fresh pages for the next, which costs a fifth of the training time.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
@@ -66,7 +72,7 @@ def _keep_memory() -> None:
 
 
 def describe(device: torch.device) -> str:
-    """Name of the processor or card, for the record of a run."""
+    """Name of the processor or graphics card, for the record of a run."""
     if device.type == "cuda":
         return f"cuda: {torch.cuda.get_device_name(device)}"
     cpuinfo = Path("/proc/cpuinfo")
@@ -78,13 +84,13 @@ def describe(device: torch.device) -> str:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given, so that a clock means something."""
+    """Wait until the device has finished its work, so that times can be measured."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """The most memory that this process has used, on the card or, on a CPU, in all."""
+    """Peak memory of this process, in bytes, on the graphics card or, on a CPU, in total."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

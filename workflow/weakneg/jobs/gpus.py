@@ -1,4 +1,4 @@
-"""A GPU for each job, on a machine of several that no scheduler deals out."""
+"""A GPU for each job, on a machine with several GPUs and no scheduler to assign them."""
 
 import fcntl
 import os
@@ -16,19 +16,28 @@ from weakneg.errors import UserError
 
 _INSTALLED = Path("/proc/driver/nvidia/gpus")
 _HELD: dict[str, TextIO] = {}  # open for as long as the process lives
-_PATIENCE = 0.2  # seconds between looks for a GPU that has become free
+_PATIENCE = 0.2  # seconds between looks for a free GPU
 
 
 def take_gpu(device: str) -> None:
-    """Take a GPU that no other such job on this machine has, and let CUDA see only that one.
+    """Take a GPU that no other job of this user holds on this machine, and hide the others.
 
-    Does nothing unless the environment variable WEAKNEG_GPUS says how many GPUs there are to share
-    (the workflow sets it to N of `--resources gpu=N`) and the device is auto or cuda. CUDA must not
-    have been started. Where CUDA_VISIBLE_DEVICES is set, they are the first of those it names.
+    Does nothing unless the environment variable WEAKNEG_GPUS says how many GPUs jobs share (the
+    workflow sets it to N of `--resources gpu=N`) and the device is auto or cuda. If
+    CUDA_VISIBLE_DEVICES is set, the shared GPUs are the first ones that it names. Must be called
+    before CUDA is initialised.
 
-    It is held by a lock on a file, which ends with the process, however that ends.
+    A lock on a file holds the GPU and is released when the process ends, even if it is killed.
 
-    Raises UserError when there are fewer GPUs than WEAKNEG_GPUS says.
+    Parameters
+    ----------
+    device : str
+        auto, cpu, cuda or cuda:N.
+
+    Raises
+    ------
+    UserError
+        When there are fewer GPUs than WEAKNEG_GPUS says.
     """
     gpus = _shared_gpus()
     if not gpus or device not in ("auto", "cuda"):
@@ -39,11 +48,11 @@ def take_gpu(device: str) -> None:
         _HELD[gpu] = open(folder / f"{quote(gpu, safe='')}.lock", "w")  # noqa: SIM115
     gpu = _first_free(_HELD)
     os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    print(f"GPU {gpu} is this job's own", file=sys.stderr, flush=True)
+    print(f"using GPU {gpu}", file=sys.stderr, flush=True)
 
 
 def _shared_gpus() -> list[str]:
-    """What CUDA calls the GPUs to share: numbers, or what CUDA_VISIBLE_DEVICES names."""
+    """CUDA's names of the GPUs to share: numbers, or those in CUDA_VISIBLE_DEVICES."""
     count = int(os.environ.get("WEAKNEG_GPUS") or 0)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
@@ -52,10 +61,10 @@ def _shared_gpus() -> list[str]:
     elif _INSTALLED.is_dir():
         here = [str(number) for number in range(len(list(_INSTALLED.iterdir())))]
         source = "this machine"
-    else:  # nothing says how many there are
+    else:  # the number of installed GPUs is unknown
         return [str(number) for number in range(count)]
     if count > len(here):
-        raise UserError(f"--resources gpu={count}: {source} has only {len(here)} GPUs.")
+        raise UserError(f"--resources gpu={count}: {source} has only {len(here)} GPUs: lower gpu.")
     return here[:count]
 
 
@@ -81,5 +90,6 @@ def _given(device: str) -> str:
 
 
 Device = Annotated[str, AfterValidator(_given)]
-"""The device of a job: auto, cpu, cuda or cuda:N, by default what the environment variable
-WEAKNEG_DEVICE says. Where jobs share GPUs, the command line takes one when it reads the option."""
+"""The device of a job: auto, cpu, cuda or cuda:N; by default the environment variable
+WEAKNEG_DEVICE, or else auto. Where jobs share GPUs, the command line takes one when it reads the
+option."""

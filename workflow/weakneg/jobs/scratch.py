@@ -1,4 +1,4 @@
-"""A copy of a feature store on a disk of the machine that reads it, for all jobs there."""
+"""A copy of a feature store on a local disk, shared by all jobs on that machine."""
 
 import fcntl
 import hashlib
@@ -15,37 +15,50 @@ from pydantic import AfterValidator
 
 from weakneg.errors import UserError
 
-_HELD: list[TextIO] = []  # open for as long as the process lives: its copies are in use
-_KEPT = 7 * 24 * 3600  # seconds that a copy may lie unused
+_HELD: list[TextIO] = []  # locks, open as long as the process lives: its copies are in use
+_KEPT = 7 * 24 * 3600  # seconds that an unused copy is kept
 _BLOCK = 1 << 22
 
 
 def staged(store: Path) -> Path:
-    """Where to read a feature store: a copy of it in the folder that WEAKNEG_SCRATCH names.
+    """Copy a feature store to the folder that WEAKNEG_SCRATCH names, unless it is there already.
 
-    Without that environment variable it is the store itself. Variables in its value, as in
-    /local/$USER, are those of the machine that reads.
+    Variables in the value of WEAKNEG_SCRATCH, as in /local/$USER, are expanded on the machine that
+    reads the store.
 
-    The first job on a machine makes the copy, with the shards that the store refers to, and others
-    wait for it. It appears when it is whole and has the digest of what was read. A store that was
-    built again is copied again. Copies that no process uses are deleted when there is no room for
-    another, or after a week. Where no copy can be made the store is read where it is, and the error
-    stream says why.
+    The first job on a machine makes the copy, with the shards that the store refers to, and the
+    others wait for it. The copy appears when it is complete and its digest is that of what was
+    read. A rebuilt store is copied again. Copies that no process uses are deleted when there is no
+    room for another one, or after a week. If no copy can be made, the store is read where it is,
+    and stderr says why.
 
-    Raises UserError when WEAKNEG_SCRATCH is not an absolute path.
+    Parameters
+    ----------
+    store : Path
+        The feature store.
+
+    Returns
+    -------
+    Path
+        The copy; the store itself if WEAKNEG_SCRATCH is not set or no copy can be made.
+
+    Raises
+    ------
+    UserError
+        When WEAKNEG_SCRATCH is not an absolute path.
     """
     root = os.path.expandvars(os.environ.get("WEAKNEG_SCRATCH", ""))
     if not root:
         return store
     if not os.path.isabs(root) or "$" in root:
         raise UserError(
-            f"WEAKNEG_SCRATCH={os.environ['WEAKNEG_SCRATCH']} is {root} here: name a folder by its "
+            f"WEAKNEG_SCRATCH={os.environ['WEAKNEG_SCRATCH']} is {root} here: set it to an "
             "absolute path."
         )
     try:
         return _copy_of(store, Path(root) / f"weakneg-{os.getuid()}")
     except OSError as error:
-        print(f"no copy in {root} ({error}): {store} is read where it is", file=sys.stderr)
+        print(f"no copy in {root} ({error}): reading {store} where it is", file=sys.stderr)
         return store
 
 
@@ -69,7 +82,7 @@ def _copy_of(store: Path, folder: Path) -> Path:
 
 
 def _files(store: Path) -> list[str]:
-    """The files of a store by their path from its folder: itself, and the shards behind it."""
+    """The files of a store, relative to its folder: itself and the shards that it refers to."""
     import h5py
 
     try:
@@ -80,15 +93,15 @@ def _files(store: Path) -> list[str]:
                 if values.is_virtual
                 for source in values.virtual_sources()
             ]
-    except OSError:  # what is wrong with it is said by who reads it
+    except OSError:  # whoever reads the store reports what is wrong with it
         return [store.name]
     if any(os.path.isabs(name) or ".." in Path(name).parts for name in sources):
-        raise OSError(EXDEV, f"{store} has shards outside of its folder")
+        raise OSError(EXDEV, f"{store} has shards outside its folder")
     return [store.name, *dict.fromkeys(sources)]
 
 
 def _make_room(folder: Path, size: int) -> None:
-    """Delete unused copies: the old ones, and, the oldest first, those that take up the room."""
+    """Delete unused copies, oldest first, until those left are recent and there is room."""
     for lock in sorted(folder.glob("*.lock"), key=lambda lock: lock.stat().st_mtime):
         unused_for = time.time() - lock.stat().st_mtime
         if unused_for < _KEPT and shutil.disk_usage(folder).free > size:
@@ -118,7 +131,7 @@ def _make(copy: Path, source: Path, names: Iterable[str]) -> None:
                     output.write(block)
             with open(target, "rb") as file:
                 if hashlib.file_digest(file, "sha256").digest() != digest.digest():
-                    raise OSError(EIO, f"{target} is not what was written")
+                    raise OSError(EIO, f"{target} differs from what was written")
         os.replace(partial, copy)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

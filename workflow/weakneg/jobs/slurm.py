@@ -1,4 +1,4 @@
-"""What of a Slurm cluster would fail, or wait for ever, said before a job is submitted."""
+"""Checks of a Slurm cluster: what would fail or wait for ever, reported before any job starts."""
 
 import re
 import shutil
@@ -13,8 +13,8 @@ from weakneg.errors import UserError
 _PROFILE = "slurm/profile.yaml"
 _ADVICE = {
     "sacct": f"set slurm-status-command to squeue in {_PROFILE}",
-    "sbatch": f"change {_PROFILE}, or what the rules ask for by --set-resources",
-    "sshare": f"where Slurm keeps no accounts, account is null in {_PROFILE}",
+    "sbatch": f"change {_PROFILE}, or what the rules request by --set-resources",
+    "sshare": f"if Slurm keeps no accounts, set account to null in {_PROFILE}",
 }
 _NOT_FOUND = re.compile(r"(?<![\w/.-])(\S*/python[\d.]*): (?:No such file|not found|Permission)")
 
@@ -27,15 +27,23 @@ def check_cluster(
 ) -> None:
     """Check what `snakemake --profile slurm` is about to rely on.
 
-    partitions, gpu_partitions: of all jobs, and of those that ask for a GPU; None is the default
-    accounts: whom jobs charge; None is left to Slurm
-    status_command: squeue or sacct, by which Snakemake will learn the state of jobs
+    Parameters
+    ----------
+    partitions, gpu_partitions : iterable of str or None
+        Partitions of all jobs, and of those that request a GPU; None is the cluster's default.
+    accounts : iterable of str or None
+        Accounts that jobs charge; None leaves the choice to Slurm.
+    status_command : str
+        squeue or sacct, from which Snakemake will learn the state of jobs.
 
-    Raises UserError where Slurm's commands are missing or its controller does not answer, when a
-    partition does not exist or has no GPUs, when an account is not one of the user's, and for
-    `sacct` where nothing is accounted: Snakemake would wait for the first job for ever.
+    Raises
+    ------
+    UserError
+        When Slurm's commands are missing or its controller does not answer, when a partition does
+        not exist or has no GPUs, when an account is not one of the user's, and for `sacct` where
+        accounting is disabled: Snakemake would wait for the first job for ever.
     """
-    # Of sacct, Snakemake wants to know whom earlier jobs have charged.
+    # Snakemake calls sacct to find the account of earlier jobs.
     commands = ("sbatch", "squeue", "sinfo", "sacct")
     missing = [name for name in commands if shutil.which(name) is None]
     if missing:
@@ -44,13 +52,13 @@ def check_cluster(
             "login node of a Slurm cluster, or without a cluster `snakemake --cores all`."
         )
     gres: dict[str, set[str]] = {}
-    default = None
+    default: str | None = None
     for line in _answer("sinfo", "--noheader", "--format=%P %G").splitlines():
         name, generic = line.split(maxsplit=1)
         if name.endswith("*"):
             name = default = name[:-1]
         gres.setdefault(name, set()).add(generic)
-    for partition in {name or default for name in partitions} - {None}:
+    for partition in filter(None, {name or default for name in partitions}):
         # Slurm takes several, joined by commas, and uses the first that is free.
         for name in partition.split(","):
             if name not in gres:
@@ -58,7 +66,7 @@ def check_cluster(
                     f"{_PROFILE}: there is no partition {name!r} on this cluster; "
                     f"it has {', '.join(sorted(gres))}."
                 )
-    for partition in {name or default for name in gpu_partitions} - {None}:
+    for partition in filter(None, {name or default for name in gpu_partitions}):
         if not any("gpu" in generic for name in partition.split(",") for generic in gres[name]):
             raise UserError(
                 f"{_PROFILE}: no node of partition {partition!r} has a GPU; name one that has as "
@@ -66,7 +74,7 @@ def check_cluster(
             )
     for account in set(accounts) - {None}:
         known = _accounts()
-        # Snakemake takes several, joined by commas, and does not look at their case.
+        # Snakemake takes several, joined by commas, and ignores case.
         if known and not {name.lower() for name in str(account).split(",")} <= known:
             raise UserError(
                 f"{_PROFILE}: {account!r} is not among your accounts on this cluster, which are "
@@ -77,9 +85,19 @@ def check_cluster(
 
 
 def refusals(requests: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What sbatch has against jobs with these resources, a line for each that it would refuse.
+    """Ask sbatch, without submitting anything, which jobs it would refuse.
 
     Snakemake does not say why sbatch refused a group of jobs.
+
+    Parameters
+    ----------
+    requests : iterable of mappings
+        Resources of jobs, as the rules and the profile request them.
+
+    Returns
+    -------
+    list of str
+        A line for each distinct request that would be refused, with sbatch's reason.
     """
     refused = []
     for flags in sorted({_flags(resources) for resources in requests}):
@@ -91,14 +109,22 @@ def refusals(requests: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def missing_python(log: Path) -> str | None:
-    """The Python that a node of the cluster did not find: by what the jobs have printed.
+    """Find the Python that a node of the cluster lacks, from the logs of jobs.
 
-    log: that of Snakemake, which names those of its jobs
+    Parameters
+    ----------
+    log : Path
+        Snakemake's log, which names the logs of its jobs.
+
+    Returns
+    -------
+    str or None
+        Path of the missing Python; None if no job reports one.
     """
     for job in re.findall(
         r"submitted with SLURM jobid .*\(log: (.+)\)", log.read_text(errors="replace")
     ):
-        # Slurm's log of a job that went well is deleted.
+        # The logs of successful jobs are deleted.
         if Path(job).exists() and (
             found := _NOT_FOUND.search(Path(job).read_text(errors="replace"))
         ):
@@ -107,7 +133,7 @@ def missing_python(log: Path) -> str | None:
 
 
 def _flags(resources: Mapping[str, Any]) -> tuple[str, ...]:
-    """As Snakemake's executor asks for them."""
+    """The flags of sbatch that Snakemake's executor derives from the resources."""
     gpus, model = resources.get("gpu"), resources.get("gpu_model")
     asked = {
         "partition": resources.get("slurm_partition"),
@@ -121,16 +147,16 @@ def _flags(resources: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _accounts() -> set[str]:
-    """The user's accounts. Raises UserError where they cannot be asked for."""
+    """The user's accounts, in lower case. Raises UserError when Slurm does not tell them."""
     try:
         listed = _answer("sacctmgr", "-n", "-s", "list", "user", getuser(), "format=account%256")
-    except UserError:  # some sites let only administrators ask it
+    except UserError:  # on some sites only administrators may use sacctmgr
         listed = _answer("sshare", "-U", "--format=Account%256", "--noheader")
     return {name.lower() for name in listed.split()}
 
 
 def _answer(*command: str) -> str:
-    """What a command of Slurm prints. Raises UserError with its first line of complaint."""
+    """The output of a Slurm command. Raises UserError with the first line of its error."""
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except FileNotFoundError:
@@ -140,5 +166,5 @@ def _answer(*command: str) -> str:
     else:
         if result.returncode == 0:
             return result.stdout
-        complaint = (result.stderr.strip() or "it failed without a word").splitlines()[0]
+        complaint = (result.stderr.strip() or "it failed without a message").splitlines()[0]
     raise UserError(f"{command[0]}: {complaint}; {_ADVICE.get(command[0], 'is Slurm up?')}.")

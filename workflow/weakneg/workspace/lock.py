@@ -1,9 +1,9 @@
 """The lock that a killed Snakemake leaves behind, so that nobody has to type `snakemake --unlock`.
 
-Snakemake notes in `.snakemake/locks` which files it works on. One that is killed leaves the note,
-and the next refuses to start. Here each Snakemake that starts leaves its name in
-`.snakemake/running` before it locks anything, and takes it away when it ends. When all that are
-named there were killed, the locks are nobody's.
+Snakemake notes in `.snakemake/locks` which files it works on. If it is killed, the notes stay, and
+the next Snakemake refuses to start. So each Snakemake that starts leaves its name in
+`.snakemake/running` before it locks anything, and removes it when it ends. When all those named
+there were killed, nobody holds the locks.
 """
 
 import atexit
@@ -11,6 +11,8 @@ import os
 import platform
 import shutil
 from pathlib import Path
+
+import psutil
 
 from weakneg.errors import UserError
 from weakneg.io.files import check_writable
@@ -21,9 +23,9 @@ RUNNING, LOCKS = Path(".snakemake/running"), Path(".snakemake/locks")
 def enter() -> None:
     """Remove the locks of Snakemakes that were killed, and name this one until it ends.
 
-    Of those of other machines, with which the folder may be shared, nothing is known here: as long
-    as one is named and there are locks, they are Snakemake's to refuse. A folder that cannot be
-    written to can only be looked at, which needs no lock.
+    Other machines may share the folder, and whether a Snakemake there still runs cannot be seen
+    from here: as long as one is named and there are locks, Snakemake decides. A folder that cannot
+    be written to can only be read, which needs no lock.
     """
     try:
         check_writable([RUNNING])
@@ -47,17 +49,16 @@ def _may_run(name: str, locked: bool) -> bool:
     if machine != platform.node():
         return locked
     try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
+        os.kill(int(pid), 0)  # psutil alone misses other users' processes where /proc hides them
+        command = " ".join(psutil.Process(int(pid)).cmdline())
+    except (ProcessLookupError, psutil.NoSuchProcess):
         return False
-    except PermissionError:
+    except (PermissionError, psutil.AccessDenied):
         return True
     # Another process may have the number by now. `weakneg status` runs Snakemake too.
-    command = Path(f"/proc/{pid}/cmdline")
-    said = command.read_bytes() if command.exists() else b"snakemake"
-    return b"snakemake" in said or b"weakneg" in said
+    return "snakemake" in command or "weakneg" in command
 
 
 def _leave(entry: Path, pid: int) -> None:
-    if os.getpid() == pid:  # and no copy of the process
+    if os.getpid() == pid:  # not in a fork of it
         entry.unlink(missing_ok=True)

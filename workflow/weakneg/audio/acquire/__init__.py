@@ -1,16 +1,15 @@
-"""The sound of a shard of recordings, and what became of each of them.
+"""Acquiring the sound of a shard of recordings, from one of several sources.
 
 The result is the status table of the shard (see `weakneg.audio.status_table`).
 
-A recording that is not available is normal and fails nothing. A source that cannot be used at all
-is an error, and then no clip counts as failed.
+Unavailable recordings are normal and not an error. A source that does not work at all is an error,
+and then no clip counts as failed.
 
-The sources are one file each, named in a study as `source: {type: <file>}`. Such a file defines
-`acquire(recordings, settings, folder)`, a generator of (recording, outcome) of each of the
-recordings, in any order. `settings` are those of the source (see `weakneg.config.source`);
-`folder` is that of the data where the sound is there, and where it is downloaded the folder to
-write it to: under the name that `weakneg.audio.files.clip_name` gives it, and whole or not at all,
-so that a shard that was killed goes on where it was.
+Each source is a file here, named in a study as `source: {type: <file>}`. It defines
+`acquire(recordings, settings, folder)`, a generator of (recording, outcome) for all the recordings,
+in any order. `settings` are those of the source (see `weakneg.config.source`). `folder` is where
+the sound is, or, for a download, where it goes. A download writes each clip whole or not at all,
+named by `weakneg.audio.files.clip_name`, so that a killed shard resumes where it stopped.
 """
 
 import importlib
@@ -48,35 +47,34 @@ def acquire_shard(
     output: Path,
     politeness: Json[dict[str, Any]] | None = None,
 ) -> None:
-    """Get the sound of a shard of recordings; writes what became of each of them.
+    """Get the sound of a shard of recordings and write the status of each of them.
 
-    The list is read again, and not from the file of the stage before: all shards would have to
-    follow when that is written again, and not only those whose part of it is new.
+    The list is made again instead of read from the file that `list_recordings` writes: otherwise
+    every change of that file would rerun all shards, not only those whose recordings have changed.
 
     Parameters
     ----------
     settings : AcquireSettings
-        The data set or a person's own list, the source, and how many recordings are a shard: those
-        from number `shard` x `shard_size` on are acquired.
+        The data set or the user's own list, the source, and the number of recordings in a shard.
     data_folder : Path
         Folder of the files of the data set.
     split : str
         "train" or "test".
     shard : int
-        Number of the shard in its split, from 0 on.
+        Number of the shard in its split, from 0.
     folder : Path
         Folder of the sound, for the source `folder`.
     audio_folder : Path
-        Where downloads go, and the record of what is not available.
+        Folder of downloads and of the record of unavailable clips.
     output : Path
         The status table.
-    politeness : dict
-        Settings of the source that change no sound.
+    politeness : dict, optional
+        Settings of the source that do not affect the sound.
 
     Raises
     ------
     UserError
-        When the list or the settings are wrong, or the source cannot be used at all.
+        When the list or the settings are wrong, or the source does not work at all.
     """
     acquire(
         list(recordings_of(settings.dataset, data_folder)),
@@ -95,18 +93,34 @@ def acquire(
     split: str,
     shard: int,
     shard_size: int,
-    source: Mapping,
+    source: Mapping[str, Any],
     folder: str | os.PathLike[str],
     audio_folder: str | os.PathLike[str],
     status_csv: str | os.PathLike[str],
 ) -> None:
-    """As `acquire_shard`, of recordings that are named.
+    """Get the sound of a shard of the given recordings, as `acquire_shard` does.
 
-    recordings : all of the list
-    status_csv : the status table
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        The whole list.
+    split : str
+        "train" or "test".
+    shard, shard_size : int
+        Number of the shard in its split, from 0, and number of recordings in a shard.
+    source : mapping
+        Settings of the source, as in a study.
+    folder : path
+        Folder of the sound, for the source `folder`.
+    audio_folder : path
+        Folder of downloads and of the record of unavailable clips.
+    status_csv : path
+        The status table.
 
-    Raises UserError when the settings are wrong, the list has no such shard, or the source cannot
-    be used at all.
+    Raises
+    ------
+    UserError
+        When the settings are wrong, the list has no such shard, or the source does not work at all.
     """
     settings = parse(source)
     of_split = [row for row in recordings if row.split == split]
@@ -114,7 +128,7 @@ def acquire(
     if not wanted:
         raise UserError(
             f"there is no shard {shard} of the {split} split: the list has {len(of_split)} "
-            "recordings of it."
+            f"recordings in this split, {shard_size} to a shard."
         )
     name = f"{split}-{shard:03}"
     module = importlib.import_module(f"{__name__}.{settings.type}")
@@ -135,7 +149,7 @@ def _download(
     audio_folder: Path,
     shard: str,
 ) -> dict[Recording, Outcome]:
-    """What is there already, what is known to fail, and the rest from the source."""
+    """The outcomes of clips that exist, of those known to fail, and of downloads of the rest."""
     journal = Journal(audio_folder / "journal", shard, settings.identity)
     failed = {} if settings.retry_failed else journal.failures()
     there = files_by_name(audio_folder.iterdir() if audio_folder.is_dir() else ())
@@ -163,7 +177,7 @@ def _download(
                 progress.add()
     except OSError as error:
         raise UserError(
-            f"{audio_folder} cannot be written ({error.strerror or error}): make room, or let one "
-            "write there, then run again (what is there is kept)."
+            f"{audio_folder} cannot be written ({error.strerror or error}): make room, or get "
+            "write permission, then run again (finished downloads are kept)."
         ) from error
     return outcomes

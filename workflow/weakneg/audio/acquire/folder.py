@@ -1,9 +1,8 @@
-"""Source: sound that is there, in the folder of the data.
+"""Source: audio files in the folder of the data.
 
-A recording is the file that the list names, or else the one that is called like its id, in the
-folder or one inside of it. Such a file is taken to be the clip itself, cut out already: `start` and
-`end` of the list say where in the original it comes from (so in AudioSet), and all of the file is
-used.
+A recording is the file that the list names, or else the file named after its id, in the folder or
+below it. A file named after the id is taken to be the clip itself and used as a whole: as in
+AudioSet, `start` and `end` in the list then say where in the original the clip was cut.
 """
 
 import os
@@ -21,9 +20,26 @@ from weakneg.errors import UserError
 def acquire(
     recordings: Sequence[Recording], settings: FolderSource, folder: Path
 ) -> Iterator[tuple[Recording, Outcome]]:
-    """Look for the files, in `folder` or the one called so in that of WEAKNEG_DATA.
+    """Look for the files of recordings.
 
-    Raises UserError when there is no such folder.
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        The recordings to look for.
+    settings : FolderSource
+        How files are named.
+    folder : Path
+        The folder, here or in the one that WEAKNEG_DATA names.
+
+    Yields
+    ------
+    Recording, Outcome
+        A recording and its outcome.
+
+    Raises
+    ------
+    UserError
+        When the folder does not exist.
     """
     folder = find_folder(folder)
     unnamed = any(not recording.file for recording in recordings)
@@ -36,13 +52,13 @@ def acquire(
 
 
 def find_folder(folder: Path) -> Path:
-    """The folder, or the one called so in that of WEAKNEG_DATA. UserError where there is none."""
+    """Find a folder, here or in the one that WEAKNEG_DATA names. Raises UserError if not found."""
     for path in (folder, Path(os.environ.get(DATA_VARIABLE) or os.devnull) / folder):
         if path.is_dir():
             return path
     raise UserError(
-        f"{folder} is not a folder, here or in the one that {DATA_VARIABLE} names: name the one "
-        "that holds the recordings."
+        f"there is no folder {folder} here or in the one that {DATA_VARIABLE} names: name the "
+        "folder that holds the recordings."
     )
 
 
@@ -53,9 +69,11 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _named(recording: Recording, folder: Path) -> Outcome:
     if _leaves(recording.file):
-        return Outcome(ERROR, one_line(f"{recording.file} is not a path inside the data's folder"))
+        return Outcome(
+            ERROR, one_line(f"{recording.file} is not a path inside the folder of the data")
+        )
     path = folder / recording.file
-    if not os.path.isfile(path):  # which, unlike Path's, takes any text
+    if not os.path.isfile(path):  # unlike Path.is_file, it accepts any text
         return Outcome(MISSING, one_line(f"there is no file {recording.file}"))
     return Outcome(OK, path=path, start=recording.start, end=recording.end)
 
@@ -68,10 +86,10 @@ def _called(name: str, there: dict[str, list[Path]], folder: Path) -> Outcome:
             return Outcome(OK, path=path)
         case several:
             names = ", ".join(str(path.relative_to(folder)) for path in several)
-            return Outcome(ERROR, one_line(f"several files are called so: {names}"))
+            return Outcome(ERROR, one_line(f"several files have this name: {names}"))
 
 
 def _leaves(file: str) -> bool:
-    """Whether the path may lead out of the folder. Links inside it are its owner's business."""
+    """Whether the path may lead out of the folder. Links inside it are up to its owner."""
     path = PurePath(file)
     return bool(path.anchor) or ".." in path.parts

@@ -1,13 +1,13 @@
 """Source: a mirror of the clips on the Hugging Face hub, in Parquet files or tar archives.
 
-Which file of the mirror holds which clip is found out once for a repository and revision, and kept
-beside the audio (`mirrors/*.json`): of Parquet files only the column of ids is read, by requests
-for parts of the file; tar archives have no such thing, they are downloaded for it. Then the files
-that hold clips of the shard are downloaded to the cache of the hub's client, each once, whole and
-checked, and their clips copied out as they are: what they are is seen when they are decoded.
+An index of which file holds which clip is made once for a repository and revision, and kept beside
+the audio (`mirrors/*.json`). For Parquet files only the column of ids is read, by requests for
+parts of a file; tar archives are downloaded. Then the files with clips of the shard are downloaded
+to the cache of the hub's client, each once, whole and verified. Their clips are copied out as they
+are, and checked only when they are decoded.
 
-The revision that was found is kept too, so that a branch that moves does not mix two states of the
-mirror; with `retry_failed` it is looked up again.
+The index also keeps the commit, so that a branch that moves does not mix two states of the mirror;
+with `retry_failed` the commit is looked up again.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from weakneg.audio.files import AUDIO_SUFFIXES, clip_name, is_audio
 from weakneg.audio.outcome import DECODE_ERROR, MISSING, OK, Outcome, one_line
@@ -30,21 +30,40 @@ from weakneg.io.files import NO_ROOM, replace_when_whole
 from weakneg.io.progress import Progress
 from weakneg.io.retry import doubling, retry
 
+if TYPE_CHECKING:
+    from huggingface_hub import HfFileSystem
+
 _Result = TypeVar("_Result")
 
 _CHUNK_BYTES = 1 << 22
 
-# How audio files begin.
+# The first bytes of audio files, and their suffixes.
 _BEGINNINGS = [(b"fLaC", ".flac"), (b"RIFF", ".wav"), (b"OggS", ".ogg"), (b"ID3", ".mp3")]
 
 
 def acquire(
     recordings: Sequence[Recording], settings: HuggingfaceSource, folder: Path
 ) -> Iterator[tuple[Recording, Outcome]]:
-    """Copy the clips out of the files of the mirror, to `folder`.
+    """Copy clips out of the files of the mirror.
 
-    Raises UserError when the mirror, its revision or its files are not available, or are not as
-    the settings say.
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        The clips.
+    settings : HuggingfaceSource
+        The mirror.
+    folder : Path
+        Where the clips go; the index of the mirror goes to `mirrors` in it.
+
+    Yields
+    ------
+    Recording, Outcome
+        A clip and its outcome.
+
+    Raises
+    ------
+    UserError
+        When the mirror, its revision or its files are unavailable or do not match the settings.
     """
     mirror = _Mirror(settings, folder / "mirrors")
     of_file: dict[str, dict[str, Recording]] = defaultdict(dict)
@@ -60,11 +79,11 @@ def acquire(
             yield wanted[name], _keep(wanted[name], path, content, folder)
             del wanted[name]
         for recording in wanted.values():
-            yield recording, Outcome(DECODE_ERROR, f"{file} of {mirror} has no sound of it")
+            yield recording, Outcome(DECODE_ERROR, f"no sound in {file} of {mirror}")
 
 
 def _keep(recording: Recording, path: str, content: bytes, folder: Path) -> Outcome:
-    """Write an audio file. `path`: what the mirror calls it, which may be nothing."""
+    """Write an audio file. `path` is its name in the mirror, which may be empty."""
     of_name = PurePosixPath(path).suffix.lower()
     of_content = (suffix for beginning, suffix in _BEGINNINGS if content.startswith(beginning))
     suffix = next(of_content, of_name)
@@ -78,12 +97,9 @@ def _keep(recording: Recording, path: str, content: bytes, folder: Path) -> Outc
 
 
 class _Mirror:
-    """The files of the mirror, at one revision.
+    """The files of the mirror, at one commit. `file_of` maps a clip's name to its file."""
 
-    file_of : name of a clip -> file that holds it
-    """
-
-    def __init__(self, settings: HuggingfaceSource, folder: Path):
+    def __init__(self, settings: HuggingfaceSource, folder: Path) -> None:
         if importlib.util.find_spec("huggingface_hub") is None:
             raise UserError(
                 "huggingface_hub, which downloads the mirror, is not installed: run "
@@ -97,10 +113,10 @@ class _Mirror:
         key = hashlib.sha256(settings.identity.encode()).hexdigest()[:16]
         index = folder / f"{key}.json"
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{key}.lock"):  # shards that start together: one makes it
+        with FileLock(folder / f"{key}.lock"):  # of shards that start together, one makes the index
             known = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else None
             if known is None or settings.retry_failed:
-                known = self._find_out(known, index)
+                known = self._make_index(known, index)
         self._commit, self._sha256 = known["commit"], known["sha256"]
         self.file_of: dict[str, str] = {}
         for file, names in known["clips"].items():
@@ -110,8 +126,8 @@ class _Mirror:
     def __str__(self) -> str:
         return f"{self._settings.repository}, revision {self._settings.revision}"
 
-    def clips(self, file: str, wanted: Mapping) -> Iterator[tuple[str, str, bytes]]:
-        """Name, path in the mirror, and content of the wanted clips of a file."""
+    def clips(self, file: str, wanted: Mapping[str, object]) -> Iterator[tuple[str, str, bytes]]:
+        """Yield name, path in the mirror and content of the wanted clips of a file."""
         path = self._fetch(file)
         try:
             if file.endswith(".parquet"):
@@ -125,9 +141,9 @@ class _Mirror:
                 "that the next run downloads it again."
             ) from error
 
-    # ---- what is where
-    def _find_out(self, known: dict | None, index: Path) -> dict:
-        """Read from the hub which clips are where, unless that is `known`, and write it down."""
+    # ---- the index
+    def _make_index(self, known: dict[str, Any] | None, index: Path) -> dict[str, Any]:
+        """Ask the hub which file holds which clip, unless `known` is up to date, and write it."""
         from huggingface_hub import HfApi, HfFileSystem
 
         settings = self._settings
@@ -152,7 +168,7 @@ class _Mirror:
             patterns = ", ".join(settings.pattern)
             some = ", ".join(sorted(file.rfilename for file in info.siblings or ())[:5]) or "none"
             raise UserError(
-                f"source.pattern: no file of {self} is called {patterns}; its files are {some}, "
+                f"source.pattern: no file of {self} matches {patterns}, its files are {some}, "
                 "...: correct the pattern."
             )
         self._commit, self._sha256 = info.sha, files
@@ -166,7 +182,7 @@ class _Mirror:
             temporary.write_text(json.dumps(known), encoding="utf-8")
         return known
 
-    def _names(self, file: str, system) -> list[str]:
+    def _names(self, file: str, system: "HfFileSystem") -> list[str]:
         """Names of the clips in a file."""
         if not file.endswith(".parquet"):
             path = self._fetch(file)
@@ -180,7 +196,7 @@ class _Mirror:
                 ) from error
         return self._patiently(lambda: self._ids(file, system))
 
-    def _ids(self, file: str, system) -> list[str]:
+    def _ids(self, file: str, system: "HfFileSystem") -> list[str]:
         """The column of ids of a Parquet file, without downloading the rest of it."""
         import pyarrow as pa
         from pyarrow import parquet
@@ -200,51 +216,59 @@ class _Mirror:
                 column = names.read(columns=[settings.id_column]).column(0)
         except pa.ArrowInvalid as error:
             raise UserError(
-                f"{file} of {self} is no Parquet file ({one_line(str(error))}): correct "
+                f"{file} of {self} is not a Parquet file ({one_line(str(error))}): correct "
                 "source.pattern."
             ) from error
         return [str(name) for name in column.to_pylist()]
 
     # ---- downloads
     def _fetch(self, file: str) -> Path:
-        """The file in the cache of the hub's client; downloaded and checked if it is not there."""
+        """The file in the cache of the hub's client, downloaded and verified if it is missing."""
         from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
         settings = self._settings
-        place = {"repo_id": settings.repository, "filename": file, "repo_type": "dataset"}
-        cached = try_to_load_from_cache(**place, revision=self._commit)
+        repository, commit = settings.repository, self._commit
+        cached = try_to_load_from_cache(repository, file, revision=commit, repo_type="dataset")
         if isinstance(cached, str):
             return Path(cached)
 
         def download() -> Path:
-            path = Path(hf_hub_download(**place, revision=self._commit, endpoint=settings.endpoint))
+            path = Path(
+                hf_hub_download(
+                    repository,
+                    file,
+                    revision=commit,
+                    repo_type="dataset",
+                    endpoint=settings.endpoint,
+                )
+            )
             expected = self._sha256[file]
             if expected is not None and _sha256(path) != expected:
                 path.resolve().unlink()
                 path.unlink(missing_ok=True)
-                raise ConnectionError(f"{file} arrived with another checksum than published")
+                raise ConnectionError(f"the checksum of {file} differs from the published one")
             return path
 
         return self._patiently(download)
 
     def _patiently(self, ask: Callable[[], _Result]) -> _Result:
-        """Ask the hub, and again after an error that may pass. Raises UserError in the end."""
+        """Ask the hub, and retry after temporary errors. Raises UserError if all tries fail."""
         from huggingface_hub import errors
         from huggingface_hub.utils import get_session
 
         settings = self._settings
 
         def ask_in_time() -> _Result:
-            get_session().timeout = settings.timeout  # by default it waits for ever
+            get_session().timeout = settings.timeout  # the default is to wait for ever
             return ask()
 
         waits = doubling(settings.backoff_seconds, settings.retries)
         try:
             return retry(ask_in_time, waits, _passing, str(self))
-        except errors.RepositoryNotFoundError as error:  # gated ones too
+        except errors.RepositoryNotFoundError as error:  # also for gated ones
             raise UserError(
-                f"source.repository: there is no data set {settings.repository} that one may "
-                "read: correct the name, or set HF_TOKEN if it is not public."
+                f"source.repository: the data set {settings.repository} does not exist or is not "
+                "public: correct the name, or set HF_TOKEN to read it."
             ) from error
         except errors.RevisionNotFoundError as error:
             raise UserError(
@@ -253,25 +277,24 @@ class _Mirror:
             ) from error
         except UserError:
             raise
-        # The client's own errors, and those of the libraries below it, which differ between its
-        # versions.
+        # Errors of the client and of the libraries that it uses, which differ between its versions.
         except Exception as error:
             if getattr(error, "errno", None) in NO_ROOM:
                 raise UserError(
-                    f"the cache of Hugging Face's client is full ({_reason(error)}): make room, or "
+                    f"the disk with Hugging Face's cache is full ({_reason(error)}): make room, or "
                     "set HF_HOME to a folder on another disk."
                 ) from error
             raise UserError(
                 f"{self} cannot be downloaded ({_reason(error)}): check the network and "
-                "source.endpoint, then run again (what is there is kept)."
+                "source.endpoint, then run again (finished downloads are kept)."
             ) from error
 
 
 def _passing(error: Exception) -> str | None:
-    """What went wrong, if another try can help."""
+    """The reason of an error that another try may not meet, else None."""
     if isinstance(error, UserError) or getattr(error, "errno", None) in NO_ROOM:
         return None
-    # Errors that the hub answers with have a response; those on the way to it have none.
+    # An error that the hub reports has a response; an error of the connection has none.
     response = getattr(error, "response", None)
     if response is None or response.status_code >= 500 or response.status_code in (408, 429):
         return _reason(error)
@@ -289,7 +312,7 @@ def _sha256(path: Path) -> str:
 
 # ----------------------------------------------------------------------------- inside the files
 def _clips_of_parquet(
-    path: Path, settings: HuggingfaceSource, wanted: Mapping
+    path: Path, settings: HuggingfaceSource, wanted: Mapping[str, object]
 ) -> Iterator[tuple[str, str, bytes]]:
     from pyarrow import parquet
 
@@ -311,11 +334,13 @@ def _clips_of_parquet(
                     yield name, "", audio or b""
 
 
-def _clips_of_tar(path: Path, wanted: Mapping) -> Iterator[tuple[str, str, bytes]]:
+def _clips_of_tar(path: Path, wanted: Mapping[str, object]) -> Iterator[tuple[str, str, bytes]]:
     with tarfile.open(path) as archive:
         for member in archive:
             if _is_clip(member) and _name_of(member) in wanted:
-                yield _name_of(member), member.name, archive.extractfile(member).read()
+                file = archive.extractfile(member)
+                assert file is not None  # a clip is a file
+                yield _name_of(member), member.name, file.read()
 
 
 def _is_clip(member: tarfile.TarInfo) -> bool:
@@ -323,5 +348,5 @@ def _is_clip(member: tarfile.TarInfo) -> bool:
 
 
 def _name_of(member: tarfile.TarInfo) -> str:
-    """What a clip in an archive is called: the name of its file, without folder and ending."""
+    """The name of a clip in an archive: that of its file, without folder and suffix."""
     return PurePosixPath(member.name).stem

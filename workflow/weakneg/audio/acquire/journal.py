@@ -1,10 +1,11 @@
-"""What is not available, remembered so that it is not asked for again and again."""
+"""A record of unavailable clips, so that they are not requested over and over."""
 
 import json
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from weakneg.audio.outcome import Outcome
 
@@ -12,19 +13,27 @@ _SUFFIX = ".jsonl"
 
 
 class Journal:
-    """Failures, a line of JSON each, in a file beside the audio.
+    """Failures, one line of JSON each, in files beside the audio.
 
-    Every shard appends to a file of its own and reads those of all: shards that run at the same
-    time do not write to one file, and other shard sizes or lists find what is known of a clip.
-    What is known belongs to one source, by its `identity`.
+    Every shard appends to its own file and reads those of all shards. So shards that run at the
+    same time never write to one file, and a clip is found under any shard size and list.
+
+    Parameters
+    ----------
+    folder : path
+        Folder of the files.
+    shard : str
+        Name of the shard, such as "train-003".
+    identity : str
+        The source: failures of other sources do not count.
     """
 
-    def __init__(self, folder: str | os.PathLike, shard: str, identity: str):
+    def __init__(self, folder: str | os.PathLike[str], shard: str, identity: str) -> None:
         self._folder, self._path = Path(folder), Path(folder, f"{shard}{_SUFFIX}")
         self._identity = identity
 
     def failures(self) -> dict[str, Outcome]:
-        """Name of the clip's file -> how the last try to get it ended."""
+        """Read the failures: name of a clip's file, without suffix -> outcome of the last try."""
         latest: dict[str, tuple[str, Outcome]] = {}
         for entry in self._entries():
             clip, when = entry["clip"], entry["time"]
@@ -33,7 +42,7 @@ class Journal:
         return {clip: outcome for clip, (_, outcome) in latest.items()}
 
     def add(self, clip: str, outcome: Outcome) -> None:
-        """Remember a failure. `clip`: name of the clip's file without ending."""
+        """Record a failure of a clip, given by the name of its file without suffix."""
         entry = {
             "source": self._identity,
             "clip": clip,
@@ -43,12 +52,12 @@ class Journal:
         }
         self._folder.mkdir(parents=True, exist_ok=True)
         with open(self._path, "a+b") as file:
-            # What a killed job began to write must not spoil this line too.
+            # A killed job may have left half a line, which must not spoil this one.
             if file.tell() and not _ends_a_line(file):
                 file.write(b"\n")
             file.write(json.dumps(entry).encode() + b"\n")
 
-    def _entries(self) -> Iterator[dict]:
+    def _entries(self) -> Iterator[dict[str, str]]:
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             for line in path.read_bytes().splitlines():
                 try:
@@ -56,9 +65,9 @@ class Journal:
                     if entry["source"] == self._identity:
                         yield {key: entry[key] for key in ("clip", "status", "message", "time")}
                 except (ValueError, KeyError, TypeError):
-                    continue  # half a line: the job was killed while it wrote
+                    continue  # half a line: the job was killed while writing it
 
 
-def _ends_a_line(file) -> bool:
+def _ends_a_line(file: IO[bytes]) -> bool:
     file.seek(-1, os.SEEK_END)
     return file.read(1) == b"\n"

@@ -1,15 +1,14 @@
 """Source: the videos themselves, with yt-dlp and ffmpeg.
 
-A try is one process of yt-dlp, which starts ffmpeg to read the wanted seconds, and nothing else, of
-the best sound of the video: a process can be killed when it takes too long, with all that it
-started. ffmpeg decodes and writes mono FLAC of 16 bits at the rate of the video's sound. Without
-decoding, the cut would be where the container can be entered, in YouTube's up to ten seconds before
-the wanted start (yt-dlp's issue 10970). The rate is kept so that another rate of the features needs
-no download.
+Each try is a process of yt-dlp, which starts ffmpeg to read only the wanted seconds of the video's
+best sound. If it takes too long, the process and all that it started can be killed. ffmpeg decodes
+and writes mono FLAC, 16 bits, at the sample rate of the video. Without decoding, it could only cut
+where the container can be entered, on YouTube up to ten seconds before the wanted start (yt-dlp's
+issue 10970). The sample rate is kept, so that features at another rate need no new download.
 
-A failure that may pass is tried again, with growing waits. If it does not pass, it may be the
-clip's or the source's. So it counts as the clip's only when another clip shows that the source
-works; when many in a row fail, the source is given up, and they do not count as failed.
+Temporary failures are retried, with growing waits. If a failure lasts, it may be that of the clip
+or of the source. So it counts against the clip only once another clip shows that the source works.
+After many failures in a row the source is given up, and these clips do not count as failed.
 """
 
 import importlib.util
@@ -23,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -60,13 +59,13 @@ from weakneg.io.retry import doubling
 
 _MAY_PASS = {TIMEOUT, RATE_LIMITED, UNREACHABLE, FORBIDDEN, TRUNCATED, ERROR}
 
-_GIVE_UP_AFTER = 10  # clips in a row of which none got an answer
+_GIVE_UP_AFTER = 10  # clips in a row that failed for a reason that may pass
 _ENOUGH = 0.9  # share of the wanted seconds; lists round the end of short videos
-_STALLED_SECONDS = 20  # of yt-dlp's own requests
-_LEFT_OVER_SECONDS = 86400  # age of the folder of a job that was killed
-_UNKNOWN_FRAMES = 1 << 36  # more than FLAC can tell: so libsndfile reads a file without any sound
+_STALLED_SECONDS = 20  # timeout of yt-dlp's own requests
+_LEFT_OVER_SECONDS = 86400  # age at which the folder of a killed job is removed
+_UNKNOWN_FRAMES = 1 << 36  # more than FLAC can store: what libsndfile reports for one without sound
 
-# What yt-dlp, YouTube and ffmpeg say; the first that fits counts. Messages of YouTube:
+# What yt-dlp, YouTube and ffmpeg say; the first match counts. Messages of YouTube:
 # yt_dlp/extractor/youtube/_video.py and yt-dlp's issues.
 _MEANINGS = [
     (RATE_LIMITED, r"http error 429|too many requests|rate.?limit|not a bot|captcha"),
@@ -100,17 +99,34 @@ _ADVICE = {
 }
 _UPDATE = "check source.url, or install a newer yt-dlp"
 
-# The section is decoded (not copied), so ffmpeg cuts it to the sample.
+# The section is decoded (not copied), so ffmpeg cuts it exactly, to the sample.
 _FLAC = "-map 0:a:0 -ac 1 -c:a flac -sample_fmt s16 -map_metadata -1 -bitexact -f flac"
 
 
 def acquire(
     recordings: Sequence[Recording], settings: YoutubeSource, folder: Path
 ) -> Iterator[tuple[Recording, Outcome]]:
-    """Download the clips, several at a time, to `folder`.
+    """Download clips, several at a time.
 
-    Raises UserError when yt-dlp, ffmpeg or the file of cookies is not there, when no clip can be
-    downloaded at all, and when the disk is full.
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        The clips.
+    settings : YoutubeSource
+        The site, and how fast it may be asked.
+    folder : Path
+        Where the clips go.
+
+    Yields
+    ------
+    Recording, Outcome
+        A clip and its outcome, in the order in which downloads end.
+
+    Raises
+    ------
+    UserError
+        When yt-dlp, ffmpeg or the file of cookies is missing, when no clip can be downloaded at
+        all, or when the disk is full.
     """
     with _work_folder(folder) as work, _Downloads(settings, folder, work) as downloads:
         tasks = {downloads.submit(recording): recording for recording in recordings}
@@ -137,9 +153,9 @@ def acquire(
 def _unusable(settings: YoutubeSource, failed: Sequence[tuple[Recording, Outcome]]) -> UserError:
     outcome = failed[-1][1]
     return UserError(
-        f"{_site(settings.url)} gave none of the last {len(failed)} clips, at last for the reason "
-        f"{outcome.message!r}: {_ADVICE.get(outcome.status, _UPDATE)}, then run again (what is "
-        "there is kept, and these do not count as failed)."
+        f"the last {len(failed)} downloads from {_site(settings.url)} failed, the last one with "
+        f"{outcome.message!r}: {_ADVICE.get(outcome.status, _UPDATE)}, then run again (finished "
+        "downloads are kept, and these clips do not count as failed)."
     )
 
 
@@ -149,7 +165,7 @@ def _site(url: str) -> str:
 
 
 def _answers(url: str) -> bool:
-    """Whether there is a network, and at its other end a server that works."""
+    """Whether the site can be reached and works."""
     try:
         with urlopen(Request(_site(url), headers={"User-Agent": "weakneg"}), timeout=30):
             return True
@@ -160,42 +176,53 @@ def _answers(url: str) -> bool:
 
 
 def meaning(message: str) -> str:
-    """The status that a message of yt-dlp or ffmpeg stands for."""
+    """Classify a message of yt-dlp or ffmpeg.
+
+    Parameters
+    ----------
+    message : str
+        The message.
+
+    Returns
+    -------
+    str
+        A status of `weakneg.audio.outcome`, "error" if the message is unknown.
+    """
     message = message.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
-    # Ids may say anything.
+    # Addresses and ids may contain any words.
     message = re.sub(r"https?://\S+|\[[^]]*\] \S+: ", " ", message)
     return next((status for status, said in _MEANINGS if re.search(said, message)), ERROR)
 
 
 # ----------------------------------------------------------------------------- one clip
 class _Stopped(Exception):
-    """The shard ends before its turn."""
+    """The shard has ended while a clip was waiting or being downloaded."""
 
 
 class _Downloads:
-    """The tries of a shard. Leaving its context kills those that run."""
+    """The downloads of a shard. Leaving the context kills those that run."""
 
-    def __init__(self, settings: YoutubeSource, folder: Path, work: Path):
+    def __init__(self, settings: YoutubeSource, folder: Path, work: Path) -> None:
         self._settings, self._folder, self._work = settings, folder, work
         self._command = _command(settings)
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen] = set()
+        self._running: set[subprocess.Popen[bytes]] = set()
         self._next_start = time.monotonic()
         self._pool = ThreadPoolExecutor(settings.concurrency)
 
-    def __enter__(self):
+    def __enter__(self) -> "_Downloads":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         with self._lock:
             for process in self._running:
                 _kill(process)
         self._pool.shutdown(cancel_futures=True)
 
-    def submit(self, recording: Recording):
-        """The future outcome of the recording."""
+    def submit(self, recording: Recording) -> Future[Outcome]:
+        """Start a download, and return its future outcome."""
         return self._pool.submit(self._fetch, recording)
 
     def _fetch(self, recording: Recording) -> Outcome:
@@ -207,7 +234,7 @@ class _Downloads:
             if wait is None:
                 return outcome
             if outcome.status == RATE_LIMITED:
-                self._delay_all(wait)  # it is not about this clip
+                self._delay_all(wait)  # the limit is not specific to this clip
             else:
                 self._sleep(wait)
 
@@ -229,7 +256,7 @@ class _Downloads:
         with tempfile.TemporaryDirectory(dir=self._work) as place:
             command = [*self._command]
             if self._settings.cookies is not None:
-                # yt-dlp writes to the file when it ends, and several do at a time.
+                # yt-dlp writes to its file of cookies when it ends, and several run at a time.
                 shutil.copyfile(self._settings.cookies, Path(place, "cookies.txt"))
                 command += ["--cookies", "cookies.txt"]
             wanted = None
@@ -282,15 +309,15 @@ class _Downloads:
         return process.returncode, output.decode(errors="replace"), errors.decode(errors="replace")
 
 
-def _kill(process: subprocess.Popen) -> None:
-    """End the process and what it started, as far as that still runs."""
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process, if it still runs, and all that it started."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # it leads the group
 
 
 def _command(settings: YoutubeSource) -> list[str]:
-    """yt-dlp with all options that are the same for every clip."""
+    """The command of yt-dlp with the options that all clips share."""
     if importlib.util.find_spec("yt_dlp") is None:
         raise UserError(
             "yt-dlp, which downloads the clips, is not installed: run `make setup`, or use "
@@ -300,7 +327,7 @@ def _command(settings: YoutubeSource) -> list[str]:
     if ffmpeg is None:
         raise UserError(
             "ffmpeg, which cuts and decodes the clips, is not installed: run `make setup`, or "
-            "install it with the system's packages."
+            "install it with the system's package manager."
         )
     if settings.cookies is not None and not os.access(settings.cookies, os.R_OK):
         raise UserError(f"source.cookies: {settings.cookies} cannot be read: correct the path.")
@@ -316,33 +343,33 @@ def _command(settings: YoutubeSource) -> list[str]:
 
 # ----------------------------------------------------------------------------- what it says
 def _failure(errors: str) -> Outcome:
-    """What a try that failed has written to its standard error."""
-    message = one_line("; ".join(_said(errors))) or "yt-dlp ended without a word"
+    """The outcome of a failed try, from its standard error."""
+    message = one_line("; ".join(_said(errors))) or "yt-dlp ended without a message"
     if re.search(_OF_THIS_MACHINE, message.lower()):
-        raise UserError(f"clips cannot be downloaded here: {message}.")
+        raise UserError(f"clips cannot be downloaded on this machine: {message}.")
     return Outcome(meaning(message), message)
 
 
 def _said(errors: str) -> list[str]:
-    """The errors of ffmpeg and of yt-dlp. What a video says about itself is printed as well."""
+    """The errors of ffmpeg and yt-dlp, without the descriptions of videos printed among them."""
     lines = [re.sub(r"^\[[^]]*\] *", "", line) for line in re.split(r"[\r\n]+", errors)]
     of_ffmpeg = dict.fromkeys(line for line in lines if re.fullmatch(_OF_FFMPEG, line))
     of_ytdlp = [line for line in lines if re.match(r"ERROR: |yt-dlp: error: ", line)]
-    # Without site and id, which yt-dlp puts first: so one reason has one message.
+    # Without site and id, which yt-dlp puts first, so that the same reason gives the same message.
     of_ytdlp = [re.sub(r"^ERROR: (\[[^]]*\] \S+: )?", "", line) for line in of_ytdlp[-1:]]
     said = [*of_ffmpeg, *of_ytdlp]
     return [_without_query(line) for line in said]
 
 
 def _without_query(text: str) -> str:
-    """Addresses of streams hold the visitor's own address behind the question mark."""
+    """Remove the queries of addresses: those of streams hold the visitor's IP address."""
     return re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", r"\1", text)
 
 
 def _short(seconds: float, recording: Recording, duration: float | None, errors: str) -> Outcome:
-    """Less sound than wanted: the video has no more, or the connection was lost on the way.
+    """The outcome of a download with less sound than wanted: the video or the connection ended.
 
-    duration : of the video, seconds, if yt-dlp knows it
+    `duration` is that of the video in seconds, if yt-dlp knows it.
     """
     wanted = f" of {recording.end - (recording.start or 0):.12g} s" if recording.end else ""
     message = f"{seconds:.3g} s{wanted}"
@@ -371,7 +398,7 @@ def _seconds(flac: Path) -> float:
 # ----------------------------------------------------------------------------- the job
 @contextmanager
 def _work_folder(folder: Path) -> Iterator[Path]:
-    """A folder for what is not whole yet, of this job alone; those of killed jobs are removed."""
+    """A folder for this job's unfinished files. The folders of killed jobs are removed."""
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".work-*"):
         if time.time() - left.stat().st_mtime > _LEFT_OVER_SECONDS:
@@ -382,7 +409,7 @@ def _work_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _ended_by_signal() -> Iterator[None]:
-    """A job that is told to end (SIGTERM) ends its processes and removes its folder."""
+    """Make a job that receives SIGTERM end its processes and remove its folder."""
 
     def end(number: int, _: FrameType | None) -> None:
         sys.exit(128 + number)
