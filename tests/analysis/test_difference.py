@@ -52,7 +52,7 @@ def test_what_moved_is_named_with_its_size(changed, capsys):
     edit = set_at(7, ap=row["ap"] + 0.02, epochs=row["epochs"] + 1)
     status, text = diff(capsys, changed(), changed(edit, "now.csv"))
     assert status == 1
-    assert f"1 of {len(table)} rows moved" in text
+    assert f"1 of {len(table)} rows changed" in text
     assert f"{row['class']}, {row['strategy']}, seed {row['seed']}: AP +0.0200, epochs +1" in text
     of_strategy = (table["strategy"] == row["strategy"]).sum()
     assert f"AP {0.02 / of_strategy:+.4f} (largest +0.0200)" in text
@@ -71,7 +71,7 @@ def test_a_tolerance_forgives_metrics_but_no_counts(changed, capsys):
 def test_a_metric_that_is_lost_is_a_difference(changed, capsys):
     status, text = diff(capsys, changed(), changed(set_at(3, ap=None), "now.csv"))
     assert status == 1
-    assert "AP not a number on one side" in text
+    assert "AP missing on one side" in text
     lost = changed(set_at(3, ap=None))
     assert diff(capsys, lost, lost) == (0, "")
 
@@ -90,11 +90,11 @@ def test_rows_and_studies_of_one_side_are_named(changed, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "holds no metrics.csv"),
+        (None, "there is no metrics.csv in"),
         ("", "cannot be read"),
         ("a,b\n1,2\n", "no column 'class'"),
         ("a,b\n1,2\n1,2,3\n", "cannot be read"),
-        ("class,strategy,seed,ap,roc_auc\nx,y,0,1,1\nx,y,0,1,1\n", "x, y, seed 0 comes twice"),
+        ("class,strategy,seed,ap,roc_auc\nx,y,0,1,1\nx,y,0,1,1\n", "x, y, seed 0 occurs more than once"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line_and_status_2(tmp_path, capsys, content, words):

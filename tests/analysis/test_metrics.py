@@ -66,7 +66,7 @@ class TestRunMetrics:
     def test_one_label_is_refused(self, tmp_path):
         run = write_run(tmp_path)
         edit(run / "scores.parquet", lambda table: table.__setitem__("label", 1))
-        with pytest.raises(UserError, match=r"seed 0 carry the labels \[1\].*both 0 and 1"):
+        with pytest.raises(UserError, match=r"seed 0 have the labels \[1\].*both 0 and 1"):
             run_metrics(run)
 
     def test_files_that_disagree_about_seeds_are_refused(self, tmp_path):
@@ -101,7 +101,7 @@ class TestRunMetrics:
     def test_the_kept_epoch_must_be_known(self, tmp_path):
         run = write_run(tmp_path)
         edit(run / "history.parquet", lambda table: table.__setitem__("best", False))
-        with pytest.raises(UserError, match="seed 0 marks 0 epochs as best"):
+        with pytest.raises(UserError, match="0 epochs of seed 0 are marked as best"):
             run_metrics(run)
 
 
@@ -133,7 +133,7 @@ class TestMetricsFile:
 
     def test_a_run_named_twice_is_refused(self, tmp_path):
         run = write_run(tmp_path / "run")
-        with pytest.raises(UserError, match="'cat', strategy 'random' and seed 0 come twice"):
+        with pytest.raises(UserError, match="'cat', strategy 'random' and seed 0 occur more than once"):
             collect_metrics([("random", run)] * 2, tmp_path / "metrics.csv")
         assert not (tmp_path / "metrics.csv").exists()
 
@@ -148,7 +148,7 @@ class TestMetricsFile:
         assert output.read_bytes() == before
 
     def test_missing_or_foreign_files(self, tmp_path):
-        with pytest.raises(UserError, match="does not exist; run the metrics stage"):
+        with pytest.raises(UserError, match="does not exist; run collect_metrics"):
             read_metrics(tmp_path / "metrics.csv")
         (tmp_path / "metrics.csv").write_text("class,strategy\n")
         with pytest.raises(UserError, match="no column 'seed'"):

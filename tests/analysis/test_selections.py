@@ -77,9 +77,9 @@ def test_arrays_that_do_not_fit_are_refused(made):
 @pytest.mark.parametrize(
     ("row", "match"),
     [
-        (16, "row 16 is beyond the manifest's 16 bags"),
-        (-2, "row -2 is beyond the manifest's 16 bags"),
-        (0, "row 0 of the manifest is no bag of the pool"),  # a positive one
+        (16, "the manifest has 16 bags, but no row 16"),
+        (-2, "the manifest has 16 bags, but no row -2"),
+        (0, "row 0 of the manifest is not in the pool"),  # a positive one
     ],
 )
 def test_rows_that_cannot_have_been_chosen_are_named(made, row, match):
@@ -87,7 +87,7 @@ def test_rows_that_cannot_have_been_chosen_are_named(made, row, match):
     chosen = {0: {1: [*pool[:3], row]}, 1: {1: made.pool("a", 1)[:4]}}
     made.choose("a", "badge", chosen)
     path = made.folder_of("a", "badge") / "selection.h5"
-    one_line(made, rf"^{path}, seed 0: {match}, so the manifest is not that of the training")
+    one_line(made, rf"^{path}, seed 0: {match}, so it was trained with another manifest")
 
 
 def test_a_pool_of_another_size_is_named(made):
@@ -101,7 +101,7 @@ def test_a_class_without_manifest_is_named(made):
     one_line(made, rf"^{path} cannot be read \(No such file or directory\)")
     del made.manifests[1]
     one_line(
-        made, r"^Study made: 1 manifests are named where it has 2; name .* each of its classes"
+        made, r"^Study made: 1 manifests are named, but it has 2; name .* each of its classes"
     )
 
 
@@ -137,4 +137,4 @@ def test_an_empty_or_missing_manifest_of_clips_is_named(clips):
     path.unlink()
     one_line(clips, rf"^{path} cannot be read \(No such file or directory\): draw the bags")
     clips.manifests = []
-    one_line(clips, r"^Study made: 0 manifests are named where it has 1; name .* all clips\.$")
+    one_line(clips, r"^Study made: 0 manifests are named, but it has 1; name .* all clips\.$")

@@ -91,5 +91,5 @@ def test_a_missing_shard_is_one_line(made, tmp_path):
     with h5py.File(store, "a") as file:
         file["x"][...] = np.nan  # what a virtual data set gives
     made = {**made, "stores": {**made["stores"], "train": store}}
-    with pytest.raises(UserError, match=r"train\.h5: the shard that holds clip '-train \d+@' is"):
+    with pytest.raises(UserError, match=r"train\.h5: the shard with the clip '-train \d+@' is"):
         read_sound(**made, classes=names(12))

@@ -1,1 +1,1 @@
-"""The numbers of a study: metrics, intervals, comparisons and selections."""
+"""Statistics of a study: metrics, intervals, comparisons and selections."""

@@ -1,13 +1,19 @@
 """Comparisons of the strategies with the baseline and with each other, over the classes of a study.
 
-A class is the unit of every test. Its value is the mean over seeds; a comparison with the baseline
-is paired by seed, because runs of one seed share their bags, their validation split and their
-initial weights. Strategies that share a run are one hypothesis and have one row (`Study.distinct`).
-Tests take classes as independent, which classes that share their bags are only roughly.
+The unit of every test is a class. Its value is the mean over seeds; a comparison with the baseline
+is paired by seed, because runs with the same seed share their bags, validation split and initial
+weights. Strategies that share a run are one hypothesis and have one row (`Study.distinct`). The
+tests assume independent classes, which holds only roughly for classes that share their bags.
 
-Sources: Demsar (2006), "Statistical comparisons of classifiers over multiple data sets", JMLR 7
-(sign test, Wilcoxon, Friedman, Nemenyi); Holm (1979), Scand. J. Statist. 6; Davison and Hinkley
-(1997), "Bootstrap methods and their application", section 3.8 (resampling at two levels).
+References
+----------
+Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006): sign test,
+Wilcoxon, Friedman and Nemenyi tests.
+
+Holm, Scand. J. Statist. 6 (1979): correction for multiple tests.
+
+Davison and Hinkley, "Bootstrap methods and their application" (1997), section 3.8: resampling at
+two levels.
 """
 
 import numpy as np
@@ -25,18 +31,30 @@ from weakneg.analysis.intervals import CONFIDENCE, mean_interval
 from weakneg.analysis.runs import SECONDS
 from weakneg.analysis.study import Study
 
-DRAWS = 10_000  # of the bootstrap
-SMALLEST_GROUP, MOST_GROUPS = 6, 5  # of classes of neighbouring size
+DRAWS = 10_000  # bootstrap samples
+SMALLEST_GROUP, MOST_GROUPS = 6, 5  # groups of classes of similar size
 
 
 def paired_differences(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFrame:
-    """Difference to the baseline per class and strategy, with its interval over seeds.
+    """Difference from the baseline per class and strategy, with its interval over seeds.
 
-    Returns columns strategy, class, n_positive, prevalence, baseline, metric, difference, low,
-    high, seeds, verdict, clear, in the order of the study. The verdict is "better" or "worse" by
-    the sign of the mean difference and "tie" when it is exactly zero; `clear` says that the 95%
-    Student-t interval excludes zero (never with a single seed). The frame is empty when the study
-    has nothing but the baseline. Expects a complete grid (`weakneg.analysis.metrics.select_study`).
+    Parameters
+    ----------
+    metrics : DataFrame
+        The metrics of the study, as returned by `weakneg.analysis.metrics.select_study`.
+    study : Study
+        The study.
+    metric : str
+        Column of `metrics`, such as "ap".
+
+    Returns
+    -------
+    DataFrame
+        Columns strategy, class, n_positive, prevalence, baseline, metric, difference, low, high,
+        seeds, verdict, clear, in the order of the study; empty if the baseline is the only
+        strategy. `low` and `high` are the 95% Student-t interval over seeds, and `clear` says
+        whether it excludes zero (never with a single seed). `verdict` is "better" or "worse" by the
+        sign of the mean difference, and "tie" if it is exactly zero.
     """
     strategies, differences = _differences(metrics, study, metric)
     sizes = class_sizes(metrics).loc[study.classes]
@@ -70,29 +88,43 @@ def paired_differences(metrics: pd.DataFrame, study: Study, metric: str) -> pd.D
 def compare(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFrame:
     """Each strategy against the baseline over all classes (Fig. 1 of the paper, with statistics).
 
-    Returns one row per strategy, in the order of the study; empty when the study has nothing but
-    the baseline. D is the difference of a class, averaged over seeds. Columns:
+    Parameters
+    ----------
+    metrics : DataFrame
+        The metrics of the study, as returned by `weakneg.analysis.metrics.select_study`.
+    study : Study
+        The study.
+    metric : str
+        Column of `metrics`, such as "ap".
 
-    strategy, same_as     the strategy; those that share its run, separated by spaces
-    metric, classes, seeds
-    wins, ties, losses    classes with D > 0, D = 0, D < 0
-    clear_wins, clear_losses   those whose interval over seeds excludes zero
-    wins_low, wins_high   95% bootstrap interval of the wins
-    difference, difference_low, difference_high    mean of D, and its 95% bootstrap interval
-    sign_p                two-sided exact sign test, ties left out
-    wilcoxon_p            two-sided Wilcoxon signed-rank test, ties (D = 0) left out; exact up to 50
-                          classes of different |D|
-    sign_p_holm, wilcoxon_p_holm   Holm-corrected over the strategies, for this metric. The upper
-                          bound is no competitor: it is not counted there, and has NaN
+    Returns
+    -------
+    DataFrame
+        One row per strategy, in the order of the study; empty if the baseline is the only
+        strategy. D is the difference for a class, averaged over seeds. Columns:
 
-    A bootstrap draw takes classes with replacement and then, in each, seeds with replacement; draws
-    are the same for all strategies. The noise of the seeds so counts twice, as noise of the classes
-    that were observed and as noise in drawing from them: intervals are rather too wide than too
-    narrow, and that of the wins is drawn towards half of the classes. In simulations of 40 classes
-    and 5 seeds with normal noise, the intervals of the mean covered the truth 92 to 99 times of
-    100, those of the wins 96 to 98 times (86 where 98% of the classes are won); the interval of the
-    mean of 10 classes 89 to 98 times, of 4 classes 79 to 97 times. With one class there is no
-    interval (NaN).
+        - strategy, same_as: the strategy; those that share its run, separated by spaces
+        - metric, classes, seeds
+        - wins, ties, losses: classes with D > 0, D = 0, D < 0
+        - clear_wins, clear_losses: those whose interval over seeds excludes zero
+        - wins_low, wins_high: 95% bootstrap interval of the wins
+        - difference, difference_low, difference_high: mean of D and its 95% bootstrap interval
+        - sign_p: two-sided exact sign test without ties
+        - wilcoxon_p: two-sided Wilcoxon signed-rank test without ties (D = 0); exact up to 50
+          classes with distinct |D|
+        - sign_p_holm, wilcoxon_p_holm: corrected by Holm's method over the competitors, for this
+          metric; NaN for the upper bound, which does not compete
+
+    Notes
+    -----
+    A bootstrap sample draws classes with replacement and then, in each, seeds with replacement; all
+    strategies use the same samples. The noise of the seeds therefore counts twice, once in the
+    observed classes and once in drawing from them: the intervals tend to be too wide rather than
+    too narrow, and that of the wins is pulled towards half of the classes. In simulations of 40
+    classes and 5 seeds with normal noise, the intervals of the mean covered the true value 92 to 99
+    times in 100 and those of the wins 96 to 98 times (86 where 98% of the classes are won); the
+    interval of the mean did so 89 to 98 times with 10 classes and 79 to 97 times with 4. With one
+    class there is no interval (NaN).
     """
     strategies, differences = _differences(metrics, study, metric)
     clear = paired_differences(metrics, study, metric).query("clear")
@@ -136,12 +168,21 @@ def compare(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFrame:
 
 
 def size_trend(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFrame:
-    """Mean difference to the baseline in groups of classes of neighbouring size, per strategy.
+    """Mean difference from the baseline in groups of classes of similar size, per strategy.
 
-    The classes, by their positive training bags, are cut into groups as equal in number as can be,
-    of at least `SMALLEST_GROUP` classes and at most `MOST_GROUPS` of them. Returns columns
-    strategy, metric, smallest, largest (positive training bags), classes, difference, low, high,
-    with the 95% Student-t interval over the classes of the group.
+    The classes are sorted by their number of positive training bags and split as evenly as possible
+    into at most `MOST_GROUPS` groups of at least `SMALLEST_GROUP` classes.
+
+    Parameters
+    ----------
+    metrics, study, metric
+        As for `paired_differences`.
+
+    Returns
+    -------
+    DataFrame
+        Columns strategy, metric, smallest, largest (positive training bags), classes, difference,
+        low, high; the last two are the 95% Student-t interval over the classes of the group.
     """
     table = paired_differences(metrics, study, metric)
     n_groups = min(MOST_GROUPS, max(1, len(study.classes) // SMALLEST_GROUP))
@@ -158,16 +199,31 @@ def size_trend(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFrame
 
 
 def average_ranks(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFrame:
-    """Average rank over classes of the baseline and its competitors, 1 being the best.
+    """Average rank over classes of the baseline and its competitors; 1 is best.
 
-    The upper bound is not ranked. Returns columns strategy, metric, classes, average_rank,
-    friedman, friedman_p, critical_difference, best first. With k strategies and N classes:
+    The upper bound is not ranked.
 
-    - friedman, friedman_p: Friedman's chi-squared and its asymptotic p; NaN for fewer than three
-      strategies or two classes, p = 1 when all strategies are equal on every class;
-    - critical_difference: Nemenyi's, q sqrt(k (k + 1) / (6 N)), where q is the .95 quantile of the
-      studentized range of k groups, divided by sqrt(2) (Demsar 2006, section 3.2.2); two average
-      ranks that differ by less are not told apart. NaN for a single strategy.
+    Parameters
+    ----------
+    metrics, study, metric
+        As for `paired_differences`.
+
+    Returns
+    -------
+    DataFrame
+        Columns strategy, metric, classes, average_rank, friedman, friedman_p, critical_difference,
+        best first. With k strategies and N classes:
+
+        - friedman, friedman_p: Friedman's chi-squared and its asymptotic p-value; NaN for fewer
+          than three strategies or two classes, p = 1 if all strategies are equal on every class
+        - critical_difference: Nemenyi's, q sqrt(k (k + 1) / (6 N)), where q is the .95 quantile of
+          the studentized range of k groups, divided by sqrt(2); two average ranks that differ by
+          less are not significantly different. NaN for a single strategy.
+
+    References
+    ----------
+    Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006), section
+    3.2.2.
     """
     strategies = study.competitors
     values = _over_seeds(_grid(metrics, study, strategies, metric)).T  # (classes, strategies)
@@ -192,13 +248,23 @@ def average_ranks(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFr
 
 
 def costs(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """What each strategy costs and gains, per seed and class on average, in the order of the study.
+    """Cost and gain of each strategy, averaged over classes and seeds.
 
-    Returns columns strategy, same_as, ap, difference, difference_low, difference_high,
-    bags_trained, seconds, seconds_scoring, seconds_selecting, seconds_training,
-    seconds_evaluating, devices. The difference in AP to the baseline has the bootstrap interval of
-    `compare` (NaN for the baseline, whose difference is zero); `devices` are the machines that the
-    seconds were taken on, separated by "; ".
+    Parameters
+    ----------
+    metrics : DataFrame
+        The metrics of the study, as returned by `weakneg.analysis.metrics.select_study`.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    DataFrame
+        Columns strategy, same_as, ap, difference, difference_low, difference_high, bags_trained,
+        seconds, seconds_scoring, seconds_selecting, seconds_training, seconds_evaluating, devices,
+        in the order of the study. The difference is that in AP from the baseline, with the
+        bootstrap interval of `compare` (NaN for the baseline, whose difference is zero). `devices`
+        are the machines on which the seconds were measured, separated by "; ".
     """
     numbers = ["ap", "bags_trained", "seconds", *SECONDS]
     means = metrics.groupby("strategy")[numbers].mean()
@@ -214,37 +280,60 @@ def costs(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def class_sizes(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Per class: n_positive, positive training bags; prevalence, share of positive test bags."""
+    """Size of each class.
+
+    Parameters
+    ----------
+    metrics : DataFrame
+        The metrics of a study.
+
+    Returns
+    -------
+    DataFrame
+        Per class: n_positive, its number of positive training bags; test_positive and test_bags;
+        prevalence, the share of positive test bags.
+    """
     by_class = metrics.groupby("class", sort=False)
     sizes = by_class[["n_positive", "test_positive", "test_bags"]].mean()
     return sizes.assign(prevalence=sizes["test_positive"] / sizes["test_bags"])
 
 
 def chance_range(classes: int) -> tuple[int, int]:
-    """Fewest and most wins among the central 95% of what as many tosses of a fair coin give."""
+    """Fewest and most heads in the central 95% range of `classes` tosses of a fair coin."""
     low, high = binom.interval(CONFIDENCE, classes, 0.5)
     return int(low), int(high)
 
 
 def chance_of_two_fifths(classes: int) -> tuple[int, float]:
-    """The least number of wins that is 40% of the classes, and how often tosses give as many.
+    """Smallest number of wins that is 40% of the classes, and the chance that coins reach it.
 
-    The paper's conclusion is that all strategies "have improved in at least 40% of the classes"; of
-    40 classes, 16 or more wins come from fair coins 92% of the time.
+    The paper concludes that all strategies "have improved in at least 40% of the classes"; 40 fair
+    coins give 16 or more heads 92% of the time.
     """
     wins = -(-2 * classes // 5)
     return wins, float(binom.sf(wins - 1, classes, 0.5))
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's correction: p of rank i among m becomes max over j <= i of (m - j + 1) p_j, or 1."""
+    """Correct p-values by Holm's method: the i-th smallest becomes max over j <= i of (m-j+1) p_j.
+
+    Parameters
+    ----------
+    p : ndarray, (m,) float64
+        The p-values.
+
+    Returns
+    -------
+    ndarray, (m,) float64
+        The corrected p-values, at most 1, in the order of `p`.
+    """
     order = np.argsort(p)
     corrected = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     return np.minimum(corrected, 1)[np.argsort(order)]
 
 
 def _differences(metrics: pd.DataFrame, study: Study, metric: str) -> tuple[list[str], np.ndarray]:
-    """The strategies to compare, and their differences to the baseline (strategy, class, seed)."""
+    """The strategies to compare, and their differences from the baseline: strategy, class, seed."""
     others = [s for s in study.distinct if s != study.baseline]
     if study.baseline not in study.distinct:
         others = []
@@ -253,7 +342,7 @@ def _differences(metrics: pd.DataFrame, study: Study, metric: str) -> tuple[list
 
 
 def _same_as(study: Study, strategy: str) -> str:
-    """The other strategies of its run, separated by spaces."""
+    """The other strategies that share its run, separated by spaces."""
     return " ".join(other for other in study.distinct[strategy] if other != strategy)
 
 
@@ -266,7 +355,7 @@ def _grid(metrics: pd.DataFrame, study: Study, strategies: list[str], metric: st
 
 
 def _over_seeds(values: np.ndarray) -> np.ndarray:
-    """The mean over the last axis, without the digits that rounding makes: ties are ties."""
+    """The mean over the last axis, without rounding errors, so that ties are exactly zero."""
     means: np.ndarray = values.mean(axis=-1).round(12)
     return means
 
@@ -287,7 +376,7 @@ def _bootstrap_intervals(differences: np.ndarray) -> list[tuple[np.ndarray, np.n
         found.append(
             (
                 np.quantile(drawn.mean(axis=1), bounds),
-                np.quantile(wins, bounds, method="inverted_cdf"),  # bounds that are counts
+                np.quantile(wins, bounds, method="inverted_cdf"),  # bounds are counts
             )
         )
     return found

@@ -1,4 +1,4 @@
-"""What differs between two folders of results: `python -m weakneg diff`."""
+"""Differences between two folders of results: `python -m weakneg diff`."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,25 +20,25 @@ _MOST_SHOWN = 10
 
 
 class Incomparable(UserError):
-    """Results that cannot be read; as `diff` of Unix, the program then ends with 2."""
+    """Results that cannot be read. The program then exits with 2, like `diff` of Unix."""
 
     status = 2
 
 
 @command
 def diff(before: Path, now: Path, /, tolerance: float = 0.0) -> int:
-    """Say which metrics differ between two results; exits with 1 if any does, 2 for bad input.
+    """List the metrics that differ between two results; exit with 1 if any does, 2 for bad input.
 
-    Times, device and fingerprint differ between two machines or commits, and are not compared.
+    Times, device and fingerprint differ between machines or commits, and are not compared.
 
     Parameters
     ----------
     before, now : Path
-        A folder of results (each study's metrics.csv, whose names are those of the folders below),
-        a folder of one study, or a metrics.csv.
+        A folder of results, with a folder for each study, the folder of one study, or a
+        metrics.csv.
     tolerance : float
-        Two metrics that are no further apart are the same; counts (of bags, of epochs) are the same
-        or not.
+        Largest difference between two metrics that count as equal. Counts (of bags, of epochs) are
+        always compared exactly.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def diff(before: Path, now: Path, /, tolerance: float = 0.0) -> int:
     Raises
     ------
     Incomparable
-        For what cannot be read, or a key that comes twice.
+        When a file cannot be read, or a class, strategy and seed occur more than once.
     """
     try:
         text = differences(before, now, tolerance)
@@ -60,9 +60,15 @@ def diff(before: Path, now: Path, /, tolerance: float = 0.0) -> int:
 
 
 def differences(before: Path, now: Path, tolerance: float = 0.0) -> str:
-    """What `diff` prints; "" when no metric differs."""
+    """The text that `diff` prints; "" if no metric differs.
+
+    Parameters
+    ----------
+    before, now, tolerance
+        As for `diff`.
+    """
     files = [_metrics_files(path) for path in (before, now)]
-    if all(len(found) == 1 for found in files):  # of one study, whatever its folder is called
+    if all(len(found) == 1 for found in files):  # one study, whatever its folder is called
         files = [{"": path} for found in files for path in found.values()]
     lines = []
     for study in sorted(files[0].keys() | files[1].keys()):
@@ -84,7 +90,7 @@ def _metrics_files(path: Path) -> dict[str, Path]:
     )
     files = {file.parent.name: file for file in found}
     if not files:
-        raise UserError(f"{path} holds no metrics.csv, nor does a folder in it.")
+        raise UserError(f"there is no metrics.csv in {path} or in a folder in it.")
     return files
 
 
@@ -92,7 +98,7 @@ def _read(path: Path) -> pd.DataFrame:
     metrics = read_metrics(path, needed=(*_KEY, *METRICS))
     twice = metrics[metrics.duplicated(_KEY)]
     if len(twice):
-        raise UserError(f"{path}: {_row(twice.iloc[0][_KEY])} comes twice.")
+        raise UserError(f"{path}: {_row(twice.iloc[0][_KEY])} occurs more than once.")
     return metrics.set_index(_KEY)
 
 
@@ -102,32 +108,32 @@ def _row(key: Iterable[object]) -> str:
 
 
 def _of_study(old_path: Path, new_path: Path, tolerance: float) -> list[str]:
-    """What to say of one study; nothing when no metric differs."""
+    """The lines about one study; none if no metric differs."""
     before, now = _read(old_path), _read(new_path)
     lines = []
     for name, frame, other in ((old_path, before, now), (new_path, now, before)):
         alone = frame.index.difference(other.index, sort=False)
         lines += _shortened([f"only in {name}: {_row(key)}" for key in alone])
     both = before.index.intersection(now.index, sort=False)
-    # Other commits may have had other columns.
+    # Columns may differ between commits.
     columns = [name for name in _COMPARED if name in before and name in now]
     old, new = (
         frame.loc[both, columns].apply(pd.to_numeric, errors="coerce") for frame in (before, now)
     )
     change = (new - old).mask(old.isna() & new.isna(), 0.0)
     limit = pd.Series({name: 0.0 if name in _COUNTS else tolerance for name in columns})
-    moved = ~(change.abs() <= limit)  # NaN on one side is a difference
+    moved = ~(change.abs() <= limit)  # a NaN on one side only is a difference
     rows = moved.any(axis=1)
     if not rows.any():
         return lines
-    lines.append(f"{rows.sum()} of {len(both)} rows moved (now - before):")
+    lines.append(f"{rows.sum()} of {len(both)} rows changed (now - before):")
     lines += _shortened(
         [
             f"  {_row(key)}: {', '.join(_moves(change.loc[key], moved.loc[key]))}"
             for key in both[rows]
         ]
     )
-    lines.append("mean over the rows of a strategy, and largest:")
+    lines.append("mean and largest change per strategy:")
     for strategy, of in change[rows].groupby(level="strategy", sort=False):
         total = change.xs(strategy, level="strategy")
         words = [
@@ -146,9 +152,9 @@ def _moves(change: pd.Series, moved: pd.Series) -> list[str]:
 
 
 def _signed(value: float) -> str:
-    """ "+0.0120", and what would round to zero as "+2e-07"."""
+    """The value as "+0.0120", or as "+2e-07" if it would round to zero."""
     if not np.isfinite(value):
-        return "not a number on one side"
+        return "missing on one side"
     return f"{value:+.4f}" if abs(value) >= 5e-5 or value == 0 else f"{value:+.0e}"
 
 

@@ -1,4 +1,4 @@
-"""Means and their Student-t intervals over seeds."""
+"""Means and their 95% Student-t intervals over seeds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +12,18 @@ CONFIDENCE = 0.95
 
 
 def mean_interval(values: np.ndarray | Sequence[float]) -> tuple[Any, Any, Any]:
-    """Mean and 95% Student-t interval over the first axis: `mean, low, high`.
+    """Mean and 95% Student-t interval over the first axis.
 
-    values (n,) give three floats, values (n, ...) three arrays (...). With a single value the
-    bounds are NaN: one seed says nothing about the spread.
+    Parameters
+    ----------
+    values : array_like, (n,) or (n, ...)
+        The values, one for each seed.
+
+    Returns
+    -------
+    mean, low, high : float or ndarray, (...) float64
+        Floats for values (n,). With a single value the bounds are NaN: one seed says nothing about
+        the spread.
     """
     values = np.asarray(values, dtype=np.float64)
     n = len(values)
@@ -30,12 +38,23 @@ def mean_interval(values: np.ndarray | Sequence[float]) -> tuple[Any, Any, Any]:
 
 
 def intervals(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Mean and interval over seeds of each (class, strategy), then of the mean over classes.
+    """Mean and interval over seeds for each class and strategy, then for the mean over classes.
 
-    The mean over classes is taken within each seed first, so that its interval is one over seeds
-    and not over classes. Returns columns class, strategy, metric, mean, low, high, seeds; the mean
-    over classes stands under the class `MEAN_OVER_CLASSES`. Expects a complete grid
-    (`select_study`).
+    The mean over classes is first taken for each seed, so that its interval is over seeds and not
+    over classes.
+
+    Parameters
+    ----------
+    metrics : DataFrame
+        The metrics of a study, as returned by `weakneg.analysis.metrics.select_study`.
+    metric : str
+        Column of `metrics`, such as "ap".
+
+    Returns
+    -------
+    DataFrame
+        Columns class, strategy, metric, mean, low, high, seeds; the mean over classes has the class
+        name `MEAN_OVER_CLASSES`.
     """
     over_classes = metrics.groupby(["strategy", "seed"], sort=False)[metric].mean().reset_index()
     over_classes.insert(0, "class", MEAN_OVER_CLASSES)

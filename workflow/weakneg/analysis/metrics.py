@@ -1,7 +1,6 @@
-"""From test scores to metrics and their intervals over seeds.
+"""From test scores to metrics.
 
-Nothing here needs a model: a run's scores, its history and its `run.json` are enough. Every
-interval is a two-sided 95% Student-t interval over seeds.
+No model is needed here: the scores, the history and the `run.json` of a run are enough.
 """
 
 from collections.abc import Sequence
@@ -44,29 +43,41 @@ COLUMNS = [
     "fingerprint",
 ]
 TEXT_COLUMNS = ["class", "strategy", "device", "fingerprint"]
-METRICS = {"ap": "AP", "roc_auc": "ROC-AUC"}  # those that strategies are compared by
+METRICS = {"ap": "AP", "roc_auc": "ROC-AUC"}  # by which strategies are compared
 MORE_METRICS = ["lift", "f1", "g_mean"]
 
 
 def run_metrics(run_folder: str | Path) -> pd.DataFrame:
-    """Compute the metrics of one (class, strategy) run, one row per seed in ascending order.
+    """Compute the metrics of one run, that is, of a class and a strategy.
 
-    AP is `sklearn.metrics.average_precision_score` (no interpolation), ROC-AUC is
-    `roc_auc_score`, both over the test bags. `lift` is AP / prevalence, the prevalence being the
-    share of positive test bags, which is what a random ranking has as its AP. With TP, FP, TN, FN
-    counted at a threshold that was chosen on the validation bags, one for each of the two,
+    Parameters
+    ----------
+    run_folder : str or Path
+        Folder of the run.
+
+    Returns
+    -------
+    DataFrame
+        One row per seed in ascending order, with the columns `COLUMNS`.
+
+    Raises
+    ------
+    UserError
+        When a file is missing, when files disagree about the seeds, when the scores of a seed
+        cannot be ranked (a score that is not finite, only one label), or when it has no thresholds.
+
+    Notes
+    -----
+    AP is `sklearn.metrics.average_precision_score` (no interpolation), ROC-AUC is `roc_auc_score`,
+    both over the test bags. `lift` is AP / prevalence; the prevalence is the share of positive test
+    bags, which is the AP of a random ranking. For `f1` and for `g_mean`, a threshold was chosen on
+    the validation bags; with TP, FP, TN, FN counted at that threshold,
 
         f1 = 2 TP / (2 TP + FP + FN)        g_mean = sqrt(TP / (TP + FN) * TN / (TN + FP))
 
-    `epochs`, `bags_trained` and `seconds_...` add up what was done until the run stopped; `seconds`
-    is scoring, selecting, training and evaluating together, and `seconds_to_best` the same up to
-    the end of the epoch whose weights were kept.
-
-    Returns a frame with the columns `COLUMNS`.
-
-    Raises UserError when a file is missing, when files disagree about the seeds, when a seed's
-    scores cannot be ranked (a score that is not finite, only one label), or when it has no
-    thresholds.
+    `epochs`, `bags_trained` and `seconds_...` are totals up to the end of the run; `seconds` is the
+    sum of scoring, selecting, training and evaluating, and `seconds_to_best` the same up to the end
+    of the epoch whose weights were kept.
     """
     folder = Path(run_folder)
     run = read_run(folder)
@@ -97,22 +108,22 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
             )
         if set(np.unique(label)) != {0, 1}:
             raise UserError(
-                f"{folder / 'scores.parquet'}: the test bags of seed {seed} carry the labels"
-                f" {np.unique(label).tolist()} where both 0 and 1 are needed; give the class"
+                f"{folder / 'scores.parquet'}: the test bags of seed {seed} have the labels"
+                f" {np.unique(label).tolist()}, but both 0 and 1 are needed; give the class"
                 " positive and negative test bags."
             )
         history = epochs[epochs["seed"] == seed]
         best = history.loc[history["best"], "epoch"].tolist()
         if len(best) != 1:
             raise UserError(
-                f"{folder / 'history.parquet'}: seed {seed} marks {len(best)} epochs as best"
-                " where one is needed; delete the folder and train this run again."
+                f"{folder / 'history.parquet'}: {len(best)} epochs of seed {seed} are marked as"
+                " best, but it must be one; delete the folder and train this run again."
             )
         thresholds = run["thresholds"][str(seed)]
         if not all(np.isfinite(thresholds.get(name, np.nan)) for name in ("f1", "g_mean")):
             raise UserError(
-                f"{folder / 'run.json'}: the thresholds of seed {seed} are {thresholds} where a"
-                " number for f1 and one for g_mean are needed; train this run again."
+                f"{folder / 'run.json'}: the thresholds of seed {seed} are {thresholds}, but"
+                " numbers for f1 and g_mean are needed; train this run again."
             )
         ap = float(average_precision_score(label, score))
         rows.append(
@@ -147,17 +158,17 @@ def collect_metrics(runs: list[StrategyRun], output: Path) -> None:
     Parameters
     ----------
     runs : list of (str, Path)
-        Strategy and run folder of each; strategies that choose the same bags share a folder.
+        Strategy and folder of each run; strategies that choose the same bags share a folder.
     output : Path
-        A CSV file in the order of the runs, then by seed.
+        CSV file to write, in the order of the runs, then by seed.
 
     Raises
     ------
     UserError
-        As `run_metrics` does, and when two pairs give the same rows.
+        As for `run_metrics`, and when two runs have the same class, strategy and seed.
     """
     if not runs:
-        raise UserError(f"{output}: there is no run to take metrics from; name at least one.")
+        raise UserError(f"{output}: no run is named; name at least one.")
     metrics = pd.concat(
         [run_metrics(folder).assign(strategy=strategy) for strategy, folder in runs],
         ignore_index=True,
@@ -167,9 +178,24 @@ def collect_metrics(runs: list[StrategyRun], output: Path) -> None:
 
 
 def read_metrics(path: str | Path, needed: Sequence[str] = COLUMNS) -> pd.DataFrame:
-    """Read a `metrics.csv`; names stay text, so that classes called "NA" or "007" survive.
+    """Read a `metrics.csv`. Names stay text, so that classes named "NA" or "007" survive.
 
-    Raises UserError when the file is missing, is no text, or lacks a `needed` column.
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    needed : sequence of str
+        Columns that it must have.
+
+    Returns
+    -------
+    DataFrame
+        One row per class, strategy and seed.
+
+    Raises
+    ------
+    UserError
+        When the file is missing, is not text, or lacks a column.
     """
     try:
         metrics = pd.read_csv(
@@ -179,20 +205,35 @@ def read_metrics(path: str | Path, needed: Sequence[str] = COLUMNS) -> pd.DataFr
             float_precision="round_trip",
         )
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; run the metrics stage first.") from None
+        raise UserError(f"{path} does not exist; run collect_metrics first.") from None
     except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({str(error).strip()}).") from error
     missing = [column for column in needed if column not in metrics]
     if missing:
-        raise UserError(f"{path} has no column {missing[0]!r}; run the metrics stage again.")
+        raise UserError(f"{path} has no column {missing[0]!r}; run collect_metrics again.")
     return metrics
 
 
 def select_study(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Keep the rows of the study's classes and strategies, in its order.
 
-    A table with holes would compare averages over different things, so each class, strategy and
-    seed must be there, once: otherwise UserError.
+    Parameters
+    ----------
+    metrics : DataFrame
+        Metrics with at least the columns class, strategy and seed.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    DataFrame
+        One row for every class, strategy and seed.
+
+    Raises
+    ------
+    UserError
+        When a row is missing or occurs more than once: means over an incomplete table would not be
+        comparable.
     """
     chosen = metrics[
         metrics["class"].isin(study.classes) & metrics["strategy"].isin(study.strategies)
@@ -201,8 +242,8 @@ def select_study(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:
     seeds = sorted(chosen["seed"].unique())
     if not seeds:
         raise UserError(
-            f"The metrics of study {study.name} hold none of its classes and strategies;"
-            " run the metrics stage again."
+            f"The metrics of study {study.name} contain none of its classes and strategies;"
+            " run collect_metrics again."
         )
     index = pd.MultiIndex.from_product(
         [study.classes, study.strategies, seeds], names=["class", "strategy", "seed"]
@@ -213,13 +254,13 @@ def select_study(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:
         class_name, strategy, seed = missing[0]
         raise UserError(
             f"The metrics of study {study.name} lack seed {seed} of class {class_name!r} and"
-            f" strategy {strategy!r} ({len(missing)} missing in all); run the metrics stage again."
+            f" strategy {strategy!r} ({len(missing)} missing in total); run collect_metrics again."
         )
     return chosen.loc[index].reset_index()[list(metrics.columns)]
 
 
 def _g_mean(label: np.ndarray, called: np.ndarray) -> float:
-    """Geometric mean of sensitivity and specificity of the bags `called` positive."""
+    """Geometric mean of sensitivity and specificity; `called` are the bags called positive."""
     sensitivity, specificity = called[label == 1].mean(), 1 - called[label == 0].mean()
     return float(np.sqrt(sensitivity * specificity))
 
@@ -230,5 +271,5 @@ def _refuse_duplicates(metrics: pd.DataFrame, where: object) -> None:
         row = duplicated.iloc[0]
         raise UserError(
             f"{where}: class {row['class']!r}, strategy {row['strategy']!r} and seed {row['seed']}"
-            " come twice; name each run folder once."
+            " occur more than once; name each run folder once."
         )

@@ -8,7 +8,7 @@ import numpy as np
 from weakneg.analysis.selections import ClassBags, Selections
 from weakneg.bags.manifest import LABEL_SEPARATOR
 
-TOP = 20  # negatives listed per class and strategy
+TOP = 20  # negative bags listed per class and strategy
 COLUMNS = [
     "class",
     "strategy",
@@ -27,14 +27,25 @@ COLUMNS = [
 ]
 
 Link = Callable[[str, float], str]
-"""The address at which people hear a clip, from its id and where it starts, in seconds."""
+"""The URL at which a clip can be played, from its id and its start in seconds."""
 
 
 class Counts:
-    """How often each of a class's bags was chosen by a strategy, over seeds and epochs.
+    """How often a strategy chose each bag of a class, over seeds and epochs.
 
-    times, selections : (B,) selections that chose the bag, and those with the bag in the pool
-    place, score : (B,) sums over the selections that chose it, as in `Selections`
+    Parameters
+    ----------
+    n_bags : int
+        Number of bags of the class, B.
+
+    Attributes
+    ----------
+    times : ndarray, (B,) int64
+        Number of selections that chose the bag.
+    selections : ndarray, (B,) int64
+        Number of selections with the bag in the pool.
+    place, score : ndarray, (B,) float64
+        Sums over the selections that chose the bag, as in `Selections`.
     """
 
     def __init__(self, n_bags: int):
@@ -42,6 +53,7 @@ class Counts:
         self.place, self.score = np.zeros(n_bags), np.zeros(n_bags)
 
     def add(self, chosen: Selections) -> None:
+        """Add the selections of a seed."""
         self.times[chosen.pool] += np.count_nonzero(chosen.chosen, axis=0)
         self.selections[chosen.pool] += len(chosen.epoch)
         self.place[chosen.pool] += chosen.place
@@ -49,11 +61,11 @@ class Counts:
 
     @property
     def scored(self) -> bool:
-        """Whether the strategy scores what it chooses; one that does not says nothing of a bag."""
+        """Whether the strategy scores the bags that it chooses; others say nothing about a bag."""
         return not np.isnan(self.score).any()
 
     def top(self, n: int) -> np.ndarray:
-        """The n bags chosen most often, of those chosen at all, in order."""
+        """The n bags chosen most often, in order; fewer if fewer were chosen at all."""
         share = self.times / np.maximum(self.selections, 1)
         mean_place = self.place / np.maximum(self.times, 1)
         order = np.lexsort((mean_place, -self.times, -share))
@@ -61,7 +73,15 @@ class Counts:
 
 
 def pooled(counts: Collection[Counts], n_bags: int) -> Counts:
-    """The counts of the strategies that score together; without scores, which do not compare."""
+    """Counts summed over the strategies that score; without the scores, which are not comparable.
+
+    Parameters
+    ----------
+    counts : collection of Counts
+        The counts of each strategy.
+    n_bags : int
+        Number of bags of the class.
+    """
     total = Counts(n_bags)
     for each in counts:
         if each.scored:
@@ -74,12 +94,27 @@ def pooled(counts: Collection[Counts], n_bags: int) -> Counts:
 def most_selected(
     class_name: str, bags: ClassBags, counts: Mapping[str, Counts], link: Link | None
 ) -> list[dict[str, Any]]:
-    """Rows of the table of `COLUMNS` of a class, for the strategies that score.
+    """The bags that each strategy chose most often.
 
-    `selections` counts those at which the bag was in the pool, hence not for validation (with
-    `candidate_fraction`: whether or not it was a candidate); `mean_place` is its mean place in the
-    order of choice, from 0 (first) to 1. The rank is by `times` / `selections`, then by `times`,
-    then by `mean_place`, which unlike scores can be compared between epochs.
+    Parameters
+    ----------
+    class_name : str
+        The class.
+    bags : ClassBags
+        Its bags.
+    counts : mapping
+        Strategy -> how often it chose each bag.
+    link : callable, optional
+        URL of a clip.
+
+    Returns
+    -------
+    list of dict
+        `TOP` rows of the table with the columns `COLUMNS` for each strategy that scores.
+        `selections` counts those with the bag in the pool, that is, not used for validation (with
+        `candidate_fraction`: whether or not it was a candidate). `mean_place` is its mean place in
+        the order of choice, from 0 (first) to 1. Bags are ranked by `times` / `selections`, then by
+        `times`, then by `mean_place`, which is comparable between epochs, unlike scores.
     """
     rows = []
     for strategy, each in counts.items():
@@ -108,7 +143,7 @@ def most_selected(
 
 
 def identity(bags: ClassBags, row: int, link: Link | None) -> dict[str, Any]:
-    """id, start and link of a bag; empty where there is none."""
+    """The id, start and link of the bag in a row; empty where there is none."""
     if bags.clips is None:
         return {"id": "", "start": "", "link": ""}
     name, start = bags.clips["id"][row], float(bags.clips["start"][row])
@@ -116,9 +151,9 @@ def identity(bags: ClassBags, row: int, link: Link | None) -> dict[str, Any]:
 
 
 def related_shares(bags: ClassBags, counts: Counts) -> tuple[float, float] | None:
-    """Share of bags with a related label, of the chosen ones and of the pool.
+    """Share of bags with a related label among the chosen bags and in the pool.
 
-    None where labels are not known, or nothing was chosen.
+    Returns None if the labels are not known or nothing was chosen.
     """
     if bags.related is None or not counts.times.any():
         return None

@@ -1,4 +1,4 @@
-"""What a run left behind: its record, histories and tables."""
+"""The files of a run: its record, its history and its scores."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,23 @@ SECONDS = ["seconds_scoring", "seconds_selecting", "seconds_training", "seconds_
 
 
 def read_run(run_folder: str | Path) -> dict[str, Any]:
-    """Read a run's `run.json`; UserError when it is missing, broken or lacks a key."""
+    """Read the `run.json` of a run.
+
+    Parameters
+    ----------
+    run_folder : str or Path
+        Folder of the run.
+
+    Returns
+    -------
+    dict
+        The record.
+
+    Raises
+    ------
+    UserError
+        When the file is missing or damaged, or lacks a key.
+    """
     path = Path(run_folder) / "run.json"
     try:
         run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -32,11 +48,23 @@ def read_run(run_folder: str | Path) -> dict[str, Any]:
 
 
 def read_epochs(run_folder: str | Path) -> pd.DataFrame:
-    """Read a run's history, in order of seed and epoch, with the seconds each epoch took.
+    """Read the history of a run, with the seconds that each epoch took.
 
-    `seconds` is that epoch's scoring, selecting, training and evaluating together; each of them has
-    a column of its own, `SECONDS`. Raises UserError when a file is missing or when history and
-    timing hold different epochs.
+    Parameters
+    ----------
+    run_folder : str or Path
+        Folder of the run.
+
+    Returns
+    -------
+    DataFrame
+        One row per seed and epoch, in this order: the columns of history.parquet, those of
+        timing.parquet, `SECONDS`, and their sum, seconds.
+
+    Raises
+    ------
+    UserError
+        When a file is missing, or when history and timing hold different epochs.
     """
     folder = Path(run_folder)
     history = read_parquet(folder / "history.parquet").sort_values(["seed", "epoch"])
@@ -56,20 +84,37 @@ BY_SEED = (*COUNTS, "made_with", "thresholds")
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a table of a run. Raises UserError when it is missing or damaged."""
     try:
         return pd.read_parquet(path)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; train this run first.") from None
-    except ValueError as error:  # of pyarrow, whatever the damage
+    except ValueError as error:  # raised by pyarrow for any damage
         raise UserError(f"{path} is damaged ({error}): delete it and run again.") from error
 
 
 class Run(NamedTuple):
-    """What run.json says of a run."""
+    """The settings of a run that the audit needs, from its run.json.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder of the run.
+    seeds : list of int
+        Its seeds.
+    n_pool : dict
+        Seed -> number of bags in the pool.
+    warmup_epochs : int
+        Epochs at the start with random selections.
+    candidate_fraction, validation_fraction : float
+        Shares of the pool to choose from, and of the bags held out for validation.
+    draw_per_seed : bool
+        Whether each seed has its own draw of bags.
+    """
 
     folder: Path
     seeds: list[int]
-    n_pool: dict[int, int]  # by seed
+    n_pool: dict[int, int]
     warmup_epochs: int
     candidate_fraction: float
     validation_fraction: float
@@ -79,7 +124,25 @@ class Run(NamedTuple):
 def runs_of_classes(
     pairs: Sequence[tuple[str, str | Path]], study: Study
 ) -> dict[str, dict[str, Run]]:
-    """Class -> distinct strategy -> its run, in the study's order."""
+    """Read the record of every run of a study.
+
+    Parameters
+    ----------
+    pairs : sequence of (str, str or Path)
+        Strategy and folder of each run.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    dict
+        Class -> distinct strategy -> its run, in the study's order.
+
+    Raises
+    ------
+    UserError
+        When a run is missing, or its record lacks a key.
+    """
     found = {}
     for strategy, folder in pairs:
         record = read_run(folder)

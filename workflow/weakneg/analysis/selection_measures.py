@@ -1,14 +1,16 @@
 """Measures of selections: overlap of two strategies, and turnover of one.
 
-Each stands beside what uniformly random choices of the same sizes, from the same pool or
-candidates, give on average (`expected_...`, exact):
+Next to each measure is its exact expectation (`expected_...`) for uniformly random choices of the
+same sizes from the same pool or candidates:
 
 - jaccard: Jaccard index of the bags that two strategies chose at the same epoch;
-- turnover: share of a selection's bags that were not in the selection before it;
+- turnover: share of a selection's bags that were not in the previous selection;
 - used: share of the pool that has been chosen at least once so far (distinct: number of bags);
 - returns: how often a selection's bags had been chosen before, mean over its bags;
-- related: share of a selection's bags that carry a label related to the class, one that implies it
-  or that it implies. A clip tagged "Dog" but not "Animal" lacks a label of "Animal".
+- related: share of a selection's bags with a label related to the class, one that implies it or is
+  implied by it. A clip labelled "Dog" but not "Animal" lacks the label "Animal".
+
+In shapes, N is the number of bags in the pool and E that of selections, one per epoch.
 """
 
 import itertools
@@ -34,12 +36,22 @@ TURNOVER_COLUMNS = [
 ]
 
 
-# ----------------------------------------------------------------------------- of one training
+# ----------------------------------------------------------------------------- one run
 def jaccard(a: np.ndarray, b: np.ndarray, candidates: int) -> tuple[np.ndarray, np.ndarray]:
-    """Jaccard index of the choices in each row of a and b, and its expectation, each (E,).
+    """Jaccard index of the choices in each row of a and b, and its expectation.
 
-    a, b : (E, N) bool, which of the N bags of a pool were chosen; no row is empty
-    candidates : see `Selections`; a strategy that takes the whole pool does so all the same
+    Parameters
+    ----------
+    a, b : ndarray, (E, N) bool
+        The chosen bags of the pool; no row is empty.
+    candidates : int
+        Number of bags that a selection is from, as in `Selections`. A strategy that takes the whole
+        pool does so anyway.
+
+    Returns
+    -------
+    index, expected : ndarray, (E,) float64
+        The Jaccard index and its expectation for random choices.
     """
     shared = np.count_nonzero(a & b, axis=1)
     size_a, size_b = np.count_nonzero(a, axis=1), np.count_nonzero(b, axis=1)
@@ -54,8 +66,10 @@ def jaccard(a: np.ndarray, b: np.ndarray, candidates: int) -> tuple[np.ndarray, 
 def expected_jaccard(pool: int, a: int, b: int) -> float:
     """Mean Jaccard index of independent uniform choices of a and b bags out of `pool`.
 
-    The number of bags in both is hypergeometric. Not `scipy.stats.hypergeom`, which takes half a
-    second for choices of 12,000 bags.
+    Notes
+    -----
+    The number of bags in both is hypergeometric. `scipy.stats.hypergeom` takes half a second for
+    choices of 12,000 bags.
     """
     shared = np.arange(max(0, a + b - pool), min(a, b) + 1)
     probability = np.exp(
@@ -70,12 +84,20 @@ def _log_binomial(n: int, k: np.ndarray | int) -> np.ndarray:
 
 
 def turnover(chosen: np.ndarray, related: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """The `MEASURES` of a strategy's selections, and `expected_` of each: arrays (E,).
+    """The `MEASURES` of a strategy's selections, and their expectations for random choices.
 
-    chosen : (E, N) bool, which bags of the pool each selection chose; no row is empty
-    related : (N,) bool, which bags carry a related label; None where labels are not known
+    Parameters
+    ----------
+    chosen : ndarray, (E, N) bool
+        The bags of the pool that each selection chose; no row is empty.
+    related : ndarray, (N,) bool, optional
+        The bags with a related label, if labels are known.
 
-    The turnover of the first selection is NaN, and so is `related` where labels are not known.
+    Returns
+    -------
+    dict
+        Name of a measure, and "expected_" before it -> ndarray (E,) float64. The turnover of the
+        first selection is NaN, and so is `related` if labels are not known.
     """
     pool = chosen.shape[1]
     size = np.count_nonzero(chosen, axis=1)
@@ -84,7 +106,7 @@ def turnover(chosen: np.ndarray, related: np.ndarray | None = None) -> dict[str,
     expected_new = np.full(len(chosen), np.nan)
     expected_new[1:] = 1 - size[:-1] / pool
 
-    times = np.cumsum(chosen, axis=0, dtype=np.int32)  # with the selection itself
+    times = np.cumsum(chosen, axis=0, dtype=np.int32)  # includes the selection itself
     distinct = np.count_nonzero(times, axis=1)
     expected_used = 1 - np.cumprod(1 - size / pool)
 
@@ -106,9 +128,20 @@ def turnover(chosen: np.ndarray, related: np.ndarray | None = None) -> dict[str,
     }
 
 
-# ----------------------------------------------------------------------------- of all trainings
+# ----------------------------------------------------------------------------- all runs
 def overlaps(selections: Mapping[str, Selections]) -> Iterator[dict[str, Any]]:
-    """Each two strategies, at the epochs at which both chose, as frames for `by_training`."""
+    """Overlap of every two strategies, at the epochs at which both chose.
+
+    Parameters
+    ----------
+    selections : mapping
+        Strategy -> what it chose for a class and a seed.
+
+    Yields
+    ------
+    dict
+        A frame for `by_training`.
+    """
     for (name_a, a), (name_b, b) in itertools.combinations(selections.items(), 2):
         epoch, in_a, in_b = np.intersect1d(a.epoch, b.epoch, return_indices=True)
         index, expected = jaccard(a.chosen[in_a], b.chosen[in_b], a.candidates)
@@ -122,7 +155,20 @@ def overlaps(selections: Mapping[str, Selections]) -> Iterator[dict[str, Any]]:
 
 
 def turnovers(selections: Mapping[str, Selections], bags: ClassBags) -> Iterator[dict[str, Any]]:
-    """Each strategy, as frames for `by_training`."""
+    """Turnover of every strategy.
+
+    Parameters
+    ----------
+    selections : mapping
+        Strategy -> what it chose for a class and a seed.
+    bags : ClassBags
+        The bags of the class.
+
+    Yields
+    ------
+    dict
+        A frame for `by_training`.
+    """
     for strategy, each in selections.items():
         related = None if bags.related is None else bags.related[each.pool]
         measures = turnover(each.chosen, related)
@@ -132,10 +178,21 @@ def turnovers(selections: Mapping[str, Selections], bags: ClassBags) -> Iterator
 def by_training(
     frames: Sequence[Mapping[str, Any]], columns: Sequence[str], study: Study
 ) -> pd.DataFrame:
-    """One row for each epoch of each class and seed, that is, of each frame.
+    """Combine frames into a table with one row per class, seed and epoch.
 
-    frames : "class", "seed" and `columns` but "n"; values are arrays (E,) or the same for all
-        epochs
+    Parameters
+    ----------
+    frames : sequence of mapping
+        "class", "seed" and all `columns` except "n" -> ndarray (E,), or one value for all epochs.
+    columns : sequence of str
+        `OVERLAP_COLUMNS` or `TURNOVER_COLUMNS`.
+    study : Study
+        The study, whose order the strategies get.
+
+    Returns
+    -------
+    DataFrame
+        The rows of all frames.
     """
     names = ["class", "seed", *(name for name in columns if name != "n")]
     if not frames:
@@ -153,9 +210,19 @@ def by_training(
 
 
 def over_trainings(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Means over classes and seeds at each epoch, and the number n of them, as `columns`.
+    """Means over classes and seeds at each epoch.
 
-    table : as of `by_training`
+    Parameters
+    ----------
+    table : DataFrame
+        The result of `by_training`.
+    columns : sequence of str
+        `OVERLAP_COLUMNS` or `TURNOVER_COLUMNS`.
+
+    Returns
+    -------
+    DataFrame
+        The columns named; n is the number of pairs of class and seed in a mean.
     """
     keys = list(columns[: columns.index("epoch") + 1])
     groups = table.groupby(keys, observed=True)
@@ -164,7 +231,18 @@ def over_trainings(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def over_epochs_and_at_the_end(by_strategy: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measures of each strategy: means over epochs, and those of the last one; over trainings."""
+    """Measures of each strategy, averaged over classes and seeds.
+
+    Parameters
+    ----------
+    by_strategy : DataFrame
+        The turnovers as a result of `by_training`.
+
+    Returns
+    -------
+    over_epochs, last : DataFrame
+        Means over all epochs, and the measures at the last epoch, indexed by strategy.
+    """
     trainings = by_strategy.groupby(["strategy", "class", "seed"], observed=True)
     over_epochs = trainings.mean(numeric_only=True).groupby("strategy", observed=True).mean()
     last = trainings.tail(1).groupby("strategy", observed=True).mean(numeric_only=True)
@@ -172,10 +250,18 @@ def over_epochs_and_at_the_end(by_strategy: pd.DataFrame) -> tuple[pd.DataFrame,
 
 
 def enrichment(of_strategy: pd.DataFrame) -> tuple[float, float] | None:
-    """Share of chosen bags with a related label over that of the pool, of means over classes.
+    """Ratio of the share of chosen bags with a related label to their share in the pool.
 
-    Returns its mean over seeds and the half-width of its 95% interval, NaN for a single seed; or
-    None where no bag of the pool has such a label.
+    Parameters
+    ----------
+    of_strategy : DataFrame
+        The turnovers of a strategy as a result of `by_training`.
+
+    Returns
+    -------
+    tuple of float, or None
+        The ratio of the means over classes, averaged over seeds, and the half-width of its 95%
+        interval, NaN for a single seed. None if no bag of the pool has such a label.
     """
     means = of_strategy.groupby(["seed", "class"])[["related", "expected_related"]].mean()
     shares = means.groupby("seed").mean()

@@ -1,4 +1,4 @@
-"""What the strategies of a study chose: the selections of its runs, and the bags they are of."""
+"""The selections of a study's runs, and the bags to which they refer."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -27,15 +27,25 @@ _PADDING = -1
 
 @dataclass(frozen=True)
 class ClassBags:
-    """The bags of a class, B in all: those of a manifest's draws one after the other.
+    """The B bags of a class: all draws of a manifest, one after another.
 
-    manifest : for messages
-    draw, bag : (B,) the draw of a bag and its number in it
-    label : (B,) 0 or 1
-    group : (B,) names of what bags have in common; None: each is alone
-    clips : id, start and labels (a list of names) of each bag; None where bags are of images
-    related_classes : names; None where the data set does not know them
-    related : (B,) bool, which bags carry a label of them; None as above
+    Attributes
+    ----------
+    manifest : Path
+        The manifest, for error messages.
+    draw, bag : ndarray, (B,) int64
+        Draw of a bag and its number in the draw.
+    label : ndarray, (B,) int8
+        0 or 1.
+    group : ndarray, (B,) str, optional
+        Names of the groups of bags that are split together; None if each bag is a group.
+    clips : DataFrame, optional
+        Id, start and labels (a list of names) of each bag; None for bags of images.
+    related_classes : set of str, optional
+        Classes that imply the class or are implied by it; None if the data set does not define
+        them.
+    related : ndarray, (B,) bool, optional
+        The bags with a label among these.
     """
 
     manifest: Path
@@ -51,21 +61,29 @@ class ClassBags:
         return len(self.bag)
 
     def labels_of(self, row: int) -> list[str]:
-        """The names of a clip's classes; none of a bag of images, whose classes are not known."""
+        """The classes of a clip; empty for a bag of images, whose classes are not known."""
         labels: list[str] = [] if self.clips is None else self.clips["labels"][row]
         return labels
 
 
 class Selections(NamedTuple):
-    """What a strategy chose for a class and a seed, E times, out of a pool of N bags.
+    """The E selections of a strategy for a class and a seed, from a pool of N bags.
 
-    pool : (N,) row numbers of `ClassBags`
-    epoch : (E,) ascending
-    chosen : (E, N) bool; no row is empty
-    place : (N,) sum of a bag's places in the order of choice, from 0 (first) to 1
-    score : (N,) sum of the scores with which a bag was chosen; NaN where a strategy has none
-    candidates : number of bags that a selection is from: N, or a share of them, drawn for each
-        epoch, the same for all strategies (but no less than were chosen)
+    Attributes
+    ----------
+    pool : ndarray, (N,) int64
+        Row numbers in `ClassBags`.
+    epoch : ndarray, (E,) int
+        Epochs of the selections, ascending.
+    chosen : ndarray, (E, N) bool
+        The chosen bags; no row is empty.
+    place : ndarray, (N,) float64
+        Sum of a bag's places in the order of choice, from 0 (first) to 1.
+    score : ndarray, (N,) float64
+        Sum of the scores with which a bag was chosen; NaN if the strategy has no score.
+    candidates : int
+        Number of bags that a selection is from: N, or a share of them that is drawn for each epoch
+        and is the same for all strategies. A strategy may choose more bags than that.
     """
 
     pool: np.ndarray
@@ -81,22 +99,40 @@ def bags_of_classes(
     study: Study,
     related_classes: Mapping[str, Set[str]] | None = None,
 ) -> Iterator[ClassBags]:
-    """The bags of each class of the study, in its order.
+    """Read the bags of each class of a study.
 
-    related_classes : those of a data set that knows them, see `weakneg.datasets.Dataset`
+    Parameters
+    ----------
+    manifests : sequence of str or Path
+        The training manifest of each class, in the study's order; one for all classes if a bag is a
+        clip.
+    study : Study
+        The study.
+    related_classes : mapping, optional
+        Class -> its related classes, if the data set defines them: see `weakneg.datasets.Dataset`.
+
+    Yields
+    ------
+    ClassBags
+        The bags of a class, in the study's order.
+
+    Raises
+    ------
+    UserError
+        When the number of manifests is wrong, or one is missing or damaged.
     """
     wanted = 1 if study.of_clips else len(study.classes)
     if len(manifests) != wanted:
         of_what = "all clips" if study.of_clips else "each of its classes"
         raise UserError(
-            f"Study {study.name}: {len(manifests)} manifests are named where it has {wanted};"
-            f" name the training manifest of {of_what}."
+            f"Study {study.name}: {len(manifests)} manifests are named, but it has {wanted}; name"
+            f" the training manifest of {of_what}."
         )
     if study.of_clips:
         yield from _clip_bags(Path(manifests[0]), study, related_classes)
         return
     for path in map(Path, manifests):
-        # Which images are in a bag does not matter here.
+        # The images in a bag do not matter here.
         draws = read_manifest(path, n_instances=sys.maxsize)
         yield ClassBags(
             manifest=path,
@@ -109,7 +145,7 @@ def bags_of_classes(
 def _clip_bags(
     path: Path, study: Study, related_classes: Mapping[str, Set[str]] | None
 ) -> Iterator[ClassBags]:
-    """As `bags_of_classes`, from the manifest at `path`, which serves all classes."""
+    """As for `bags_of_classes`, from a manifest of clips, which serves all classes."""
     clips = read_clips(path)
     rows: dict[str, list[int]] = {}
     for row, labels in enumerate(clips["labels"]):
@@ -141,11 +177,24 @@ def _clip_bags(
 
 
 def read_clips(path: str | Path) -> pd.DataFrame:
-    """A manifest of clips: bag (int), id (text), start (seconds), labels (a list of class names),
-    and group (text) where it has one.
+    """Read a manifest of clips.
 
-    Raises UserError, naming the file and the line, where it cannot be read, lacks a column or a
-    bag, or where a bag or a start is no number.
+    Parameters
+    ----------
+    path : str or Path
+        The manifest.
+
+    Returns
+    -------
+    DataFrame
+        Columns bag (int), id (str), start (seconds), labels (list of class names), and group (str)
+        if the manifest has it.
+
+    Raises
+    ------
+    UserError
+        When the manifest cannot be read or lacks a column or a bag, or when a bag or a start is not
+        a number; the message names the file and the line.
     """
     clips = []
     for where, values in manifest_lines(path, CLIP_COLUMNS):
@@ -162,15 +211,35 @@ def read_clips(path: str | Path) -> pd.DataFrame:
 def selections_of_seeds(
     runs: Mapping[str, Run], bags: ClassBags
 ) -> Iterator[tuple[int, dict[str, Selections]]]:
-    """Each seed of a class's runs, and what each strategy chose for it."""
+    """Read the selections of a class's runs, seed by seed.
+
+    Parameters
+    ----------
+    runs : mapping
+        Strategy -> its run for the class.
+    bags : ClassBags
+        The bags of the class.
+
+    Yields
+    ------
+    seed : int
+        A seed.
+    selections : dict
+        Strategy -> what it chose.
+
+    Raises
+    ------
+    UserError
+        When a selection.h5 is missing or damaged, or does not match the manifest.
+    """
     for seed in sorted({seed for run in runs.values() for seed in run.seeds}):
         of_seed = {strategy: run for strategy, run in runs.items() if seed in run.seeds}
-        first = next(iter(of_seed.values()))  # the runs of a study share these settings
+        first = next(iter(of_seed.values()))  # all runs of a study share these settings
         draw = seed if first.draw_per_seed else 0
         rows = np.flatnonzero(bags.draw == draw)
         if len(rows) == 0:
             raise UserError(
-                f"{bags.manifest} has no draw {draw}: delete it, so that bags are drawn again."
+                f"{bags.manifest} has no draw {draw}: delete it and run again to draw the bags."
             )
         label = bags.label[rows]
         group = None if bags.group is None else bags.group[rows]
@@ -190,12 +259,28 @@ def selections_of_seeds(
 
 
 def read_selections(run: Run, seed: int, n_bags: int, pool: np.ndarray) -> Selections:
-    """What a run chose for a seed, without its warm-up, from its selection.h5.
+    """Read the selections of a run for a seed, without the warm-up, from its selection.h5.
 
-    n_bags : number of bags of the manifest's draw
-    pool : (N,) rows of them that could be chosen
+    Parameters
+    ----------
+    run : Run
+        The run.
+    seed : int
+        The seed.
+    n_bags : int
+        Number of bags in the draw.
+    pool : ndarray, (N,) int
+        Their row numbers that are in the pool.
 
-    Raises UserError when the file is missing or damaged, or names a bag outside of the pool.
+    Returns
+    -------
+    Selections
+        The selections; their `pool` is that given.
+
+    Raises
+    ------
+    UserError
+        When the file is missing or damaged, or names a bag that is not in the pool.
     """
     path = run.folder / "selection.h5"
     if not path.is_file():
@@ -206,21 +291,21 @@ def read_selections(run: Run, seed: int, n_bags: int, pool: np.ndarray) -> Selec
                 file[f"seed_{seed}/{name}"][...] for name in ("epoch", "bags", "scores")
             )
         if bags.shape != scores.shape or bags.shape[:-1] != epoch.shape:
-            raise ValueError("the arrays do not fit together")
+            raise ValueError("the shapes of the arrays do not match")
     except (OSError, KeyError, ValueError) as error:
         raise UserError(
             f"{path} is damaged or lacks seed {seed}; delete the folder and train this run again."
         ) from error
-    # Selections of no bag, of a budget near 0, have nothing to measure.
+    # An empty selection, from a budget near 0, has nothing to measure.
     kept = (epoch > run.warmup_epochs) & (bags != _PADDING).any(axis=1)
     epoch, bags, scores = epoch[kept], bags[kept], scores[kept]
-    again = "the manifest is not that of the training: train this run again."
+    again = "it was trained with another manifest: train this run again."
     if bags.size and not (bags.min() >= _PADDING and bags.max() < n_bags):
         row = bags.max() if bags.max() >= n_bags else bags.min()
         raise UserError(
-            f"{path}, seed {seed}: row {row} is beyond the manifest's {n_bags} bags, so {again}"
+            f"{path}, seed {seed}: the manifest has {n_bags} bags, but no row {row}, so {again}"
         )
-    # One place more than bags, since the padding, -1, means the last one.
+    # One place more than there are bags: the padding, -1, indexes the last.
     chosen = np.zeros((len(epoch), n_bags + 1), dtype=bool)
     place, score = np.zeros(n_bags + 1), np.zeros(n_bags + 1)
     for row, ids, values in zip(chosen, bags, scores, strict=True):
@@ -232,7 +317,7 @@ def read_selections(run: Run, seed: int, n_bags: int, pool: np.ndarray) -> Selec
     if np.count_nonzero(from_pool) < np.count_nonzero(chosen):
         outside = np.setdiff1d(np.flatnonzero(chosen.any(axis=0)), pool)[0]
         raise UserError(
-            f"{path}, seed {seed}: row {outside} of the manifest is no bag of the pool, so {again}"
+            f"{path}, seed {seed}: row {outside} of the manifest is not in the pool, so {again}"
         )
     candidates = round(run.candidate_fraction * len(pool))
     return Selections(pool, epoch, from_pool, place[pool], score[pool], candidates)

@@ -1,8 +1,8 @@
-"""What a study of sound is made of: how many clips of each class, how loud and how long they are.
+"""The audio of a study: the number of clips per class, their level and their length.
 
-Read from the list of recordings and the feature stores. Only the spectrograms that are shown as
-examples are read: those of training clips that are drawn at random for each class, the same ones
-each time, until clips are added.
+These come from the list of recordings and the feature stores. Only the spectrograms that are shown
+as examples are read: those of training clips drawn at random for each class. The same clips are
+drawn each time, unless clips are added.
 """
 
 import math
@@ -25,15 +25,19 @@ from weakneg.io.csv import read_table
 ALL_CLIPS = "(all clips)"
 QUANTILES = {"5": 0.05, "25": 0.25, "50": 0.5, "75": 0.75, "95": 0.95}
 
-_ALL_SHOWN, _SHOWN = 10, 8  # classes of which examples are shown: all of so many, or so many
-_FEW_SHOWN = 3  # classes, of which there are more examples each
+_ALL_SHOWN, _SHOWN = 10, 8  # examples are shown for all of up to 10 classes, or for 8 of more
+_FEW_SHOWN = 3  # up to this many classes have more examples each
 
 
 class Example(NamedTuple):
     """A clip to show.
 
-    log_mel : (t, F), without padding
-    heard : (onset, offset) of the class in the clip, seconds
+    Attributes
+    ----------
+    log_mel : ndarray, (t, F) float32
+        Log-mel spectrogram without padding.
+    heard : list of (float, float)
+        Onset and offset of the class in the clip, in seconds.
     """
 
     log_mel: np.ndarray
@@ -41,14 +45,23 @@ class Example(NamedTuple):
 
 
 class Overview(NamedTuple):
-    """All that is to be shown.
+    """The content of the figure of the audio.
 
-    table : see `class_table`
-    examples : class -> clips, `n_examples` at most; of more than ten classes, of eight, spread
-        evenly from the one with the most training clips to the one with the fewest
-    lost : what was wrong -> number of recordings without a clip
-    n_other : clips that carry no class of the study
-    settings : of the spectrograms
+    Attributes
+    ----------
+    table : DataFrame
+        The tables of `class_table` of all splits.
+    examples : dict
+        Class -> at most `n_examples` clips. With more than ten classes there are examples of eight,
+        spread evenly from the class with the most training clips to that with the fewest.
+    n_examples : int
+        Largest number of examples per class.
+    lost : Counter
+        Problem -> number of recordings that have no clip because of it.
+    n_other : int
+        Number of clips without a class of the study.
+    settings : mapping
+        Settings of the spectrograms.
     """
 
     table: pd.DataFrame
@@ -65,18 +78,23 @@ def read_sound(
     problems: str | os.PathLike[str],
     classes: Sequence[str],
 ) -> Overview:
-    """What there is of `classes`.
+    """Read the overview of a study's audio.
 
     Parameters
     ----------
-    recordings : path
+    recordings : str or Path
         The list of recordings.
     stores : mapping
         Split -> its feature store.
-    problems : path
-        The list of problems beside the stores.
-    classes : list of str
+    problems : str or Path
+        The list of problems next to the stores.
+    classes : sequence of str
         Names of the classes.
+
+    Returns
+    -------
+    Overview
+        The content of the figure.
 
     Raises
     ------
@@ -114,12 +132,27 @@ def class_table(
     found: set[str],
     classes: Sequence[str],
 ) -> pd.DataFrame:
-    """One row for all clips of a split and one for each class; in the order of `classes`.
+    """Measure all clips of a split, and those of each class.
 
-    recordings : that the list has; lost : those of them without a clip in the store
-    clips : in the store
-    seconds_q, level_q : q% of the clips are shorter than that, and softer (dBFS); without its
-        padding
+    Parameters
+    ----------
+    store : Store
+        The feature store of the split.
+    split : str
+        Its name.
+    listed : mapping
+        Id -> recording of the split.
+    found : set of str
+        Ids of the recordings with a clip in the store.
+    classes : sequence of str
+        Names of the classes.
+
+    Returns
+    -------
+    DataFrame
+        A row for all clips, then one per class: class; split; recordings, the number listed; lost,
+        those without a clip in the store; clips, the number in the store; seconds_q and level_q,
+        the q% quantiles of their length (s) and level (dBFS), without padding.
     """
     measures = {
         "seconds": _column(store, "end") - store.start,
@@ -142,7 +175,7 @@ def class_table(
 
 
 def _column(store: Store, name: str) -> np.ndarray:
-    """What stores of sound hold beside the fields of every store."""
+    """A field that only stores of audio have."""
     assert isinstance(store.x, h5py.Dataset)
     values: np.ndarray = store.x.file[name][...]
     return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
@@ -160,7 +193,7 @@ def _shown(classes: Sequence[str]) -> list[str]:
 
 
 def _examples(store: Store, listed: Mapping[str, Recording], name: str, n: int) -> list[Example]:
-    """Up to n clips of a class; the choice depends on its name and on how many there are."""
+    """Up to n random clips of a class; the choice depends only on its name and number of clips."""
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
     assert isinstance(store.x, h5py.Dataset)
     assert store.length is not None
@@ -172,8 +205,8 @@ def _examples(store: Store, listed: Mapping[str, Recording], name: str, n: int) 
         log_mel = store.x[row, : store.length[row]].astype(np.float32)
         if np.isnan(log_mel).any():
             raise UserError(
-                f"{store.x.file.filename}: the shard that holds clip {str(store.id[row])!r} is "
-                "missing: delete the store, so that the next run makes both again."
+                f"{store.x.file.filename}: the shard with the clip {str(store.id[row])!r} is "
+                "missing: delete the store and run again to make both."
             )
         events = listed[recordings[row]].events
         heard = [(a - store.start[row], b - store.start[row]) for e, a, b in events if e == name]
@@ -182,7 +215,7 @@ def _examples(store: Store, listed: Mapping[str, Recording], name: str, n: int) 
 
 
 def _reasons(problems: str | os.PathLike[str], gone: set[str]) -> Counter[str]:
-    """Why the recordings `gone` have no clip; of one that was cut, what its first clip had."""
+    """Why the recordings `gone` have no clip; for one cut into clips, the problem of the first."""
     reasons: dict[str, str] = {}
     for _, row in read_table(problems, Problem._fields):
         recording = row["id"] if row["id"] in gone else row["id"].rpartition("@")[0]

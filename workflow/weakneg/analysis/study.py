@@ -1,4 +1,4 @@
-"""A study as its results are analysed and shown."""
+"""A study as it is analysed and reported."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 
 
 class Reference(NamedTuple):
-    """Published numbers.
+    """Published values.
 
-    source : for people
-    values : strategy -> class -> metric -> value, None where it is not published
+    Attributes
+    ----------
+    source : str
+        Where they were published, as shown in tables and figures.
+    values : mapping
+        Strategy -> class -> metric -> value, or None if it was not published.
     """
 
     source: str
@@ -24,31 +28,31 @@ class Reference(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """A study as its results are analysed and shown; names are in the study's order.
+    """A study as it is analysed and reported. All names are in the study's order.
 
     Attributes
     ----------
     name, title : str
-        Name of the study in files, and what people read.
+        Name of the study in file names, and its title in tables and figures.
     classes, strategies : list of str
-        What the tables and figures are of. Another selection of them is another study:
+        The classes and strategies reported. To report others, make another study with
         `dataclasses.replace`.
     runs : mapping
-        Strategy -> name of its run. Strategies of one run always choose the same bags.
+        Strategy -> name of its run. Strategies that share a run always choose the same bags.
     kind : {"images", "clips", "spectrograms"}
-        What the data set consists of. Images are put into bags, each clip is a bag.
+        The data. Images are put into bags; each clip is a bag.
     baseline : str
         The strategy that the others are compared with.
     upper_bound : str, optional
-        The strategy that is shown but competes with none, because it has no budget.
+        The strategy that is shown but does not compete, because it has no budget.
     reference : Reference, optional
-        Published numbers to show beside the study's.
+        Published values, shown next to those of the study.
     note : str
-        Stands under the tables and figures, or "".
+        Footnote of the tables and figures, or "".
     display_names : mapping
-        Strategy -> what people read. A strategy that is not there is called by its name.
+        Strategy -> its name in tables and figures, if that differs from the name of its file.
     looks : mapping
-        Strategy -> its "colour", "marker" and "dashes" in figures, where its file says them.
+        Strategy -> its "colour", "marker" and "dashes" in figures, if its file defines them.
     """
 
     name: str
@@ -66,21 +70,21 @@ class Study:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Study":
-        """The study of `weakneg.config.stages.ReportSettings`, as a mapping."""
+        """The study of a `weakneg.config.stages.ReportSettings`, given as a mapping."""
         reference = settings.get("reference")
         return cls(**{**settings, "reference": reference and Reference(**reference)})
 
     @property
     def of_clips(self) -> bool:
-        """Whether a bag is a whole clip, and so the same bag for every class."""
+        """Whether each bag is a clip, so that all classes share the bags."""
         return self.kind != "images"
 
     @cached_property
     def distinct(self) -> dict[str, list[str]]:
-        """One strategy for each run -> all strategies of that run.
+        """One strategy for each run -> all strategies that share it.
 
-        The baseline and the upper bound stand for their runs, and otherwise the first strategy
-        does.
+        A run is represented by the baseline or the upper bound if they share it, otherwise by its
+        first strategy.
         """
         runs: dict[str, list[str]] = {}
         for strategy in self.strategies:
@@ -90,21 +94,21 @@ class Study:
 
     @cached_property
     def competitors(self) -> list[str]:
-        """The distinct strategies but the upper bound."""
+        """The distinct strategies except the upper bound."""
         return [strategy for strategy in self.distinct if strategy != self.upper_bound]
 
     def display_name(self, strategy: str) -> str:
-        """What people read for a strategy: "KL (embedding)"."""
+        """The name of a strategy in tables and figures, such as "KL (embedding)"."""
         return self.display_names.get(strategy, strategy)
 
     def joint_name(self, strategy: str) -> str:
-        """The names of a strategy and of those that share its run: "Margin = Entropy"."""
+        """The names of a strategy and those that share its run, such as "Margin = Entropy"."""
         return " = ".join(map(self.display_name, self.distinct[strategy]))
 
     def reference_value(self, strategy: str, class_name: str, metric: str) -> float | None:
-        """The published value beside which the study's stands, or None.
+        """The published value of a metric, or None.
 
-        The mean over classes has one only where each class of the study has one.
+        There is one for the mean over classes only if every class of the study has one.
         """
         by_class = self.reference.values.get(strategy, {}) if self.reference else {}
         if class_name != MEAN_OVER_CLASSES:
