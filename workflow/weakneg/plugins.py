@@ -1,8 +1,8 @@
 """Plugins: the files of a folder that define a certain name, read without importing them.
 
-Strategies, data sets, models and figures are one file each, and a new file is found by itself. What
-others need to know of them before they run is read from their sources, so that checking a
-configuration imports nothing heavy. The folder's own `__init__` loads them.
+Strategies, losses, data sets, models and figures are one file each, and a new file is found by
+itself. What others need to know of them before they run is read from their sources, so that
+checking a configuration imports nothing heavy. The folder's own `__init__` loads them.
 """
 
 import ast
