@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from workspace import ROOT, Workspace
 
+from weakneg import plugins
 from weakneg.stages import entry
 from weakneg.workspace.fingerprint import fingerprint
 
@@ -47,6 +48,12 @@ def test_the_page_has_an_example_of_each_kind(extended):
     ]
 
 
+def test_every_figure_has_its_caption(extended):
+    library = extended.folder / "workflow/weakneg"
+    captions = {path.stem for path in (extended.folder / "workflow/report").glob("*.rst")}
+    assert captions == {"workflow", *plugins.names(library / "report/figures", "draw")}
+
+
 def test_the_examples_are_in_the_style_of_the_house(extended):
     files = [file for _, _, file in examples() if file.endswith(".py")]
     for command in (["check"], ["format", "--diff"]):
@@ -59,7 +66,7 @@ def test_the_examples_are_in_the_style_of_the_house(extended):
 
 def test_adding_the_examples_reruns_nothing(extended):
     package = extended.folder / "workflow/weakneg"
-    for stage, *plugins in (
+    for stage, *loaded in (
         ("build_features", "features.from_files", "datasets.digits"),
         ("draw_bags",),
         ("train_run", "models.simple_cnn", "strategies.badge", "losses.bce", "batches.plain"),
@@ -69,8 +76,8 @@ def test_adding_the_examples_reruns_nothing(extended):
         ("audit_selections", "datasets.digits"),
         ("draw_figure", "figures.cost"),
     ):
-        before = fingerprint(entry(stage), plugins)
-        assert fingerprint(entry(stage), plugins, package=package) == before, stage
+        before = fingerprint(entry(stage), loaded)
+        assert fingerprint(entry(stage), loaded, package=package) == before, stage
 
 
 def test_all_examples_together_make_the_study_of_the_page(extended):
