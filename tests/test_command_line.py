@@ -100,7 +100,7 @@ def test_rules_commands_and_functions_have_the_same_names():
 def test_every_command_in_the_pages_exists():
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
     named = {name for page in pages for name in COMMAND.findall(page.read_text())}
-    assert named <= set(entries())
+    assert named - set(entries()) <= {"count_negatives"}  # the stage that docs/extending.md adds
     assert {"predict", "status"} <= named
 
 

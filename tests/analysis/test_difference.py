@@ -94,7 +94,10 @@ def test_rows_and_studies_of_one_side_are_named(changed, capsys, tmp_path):
         ("", "cannot be read"),
         ("a,b\n1,2\n", "no column 'class'"),
         ("a,b\n1,2\n1,2,3\n", "cannot be read"),
-        ("class,strategy,seed,ap,roc_auc\nx,y,0,1,1\nx,y,0,1,1\n", "x, y, seed 0 occurs more than once"),
+        (
+            "class,strategy,seed,ap,roc_auc\nx,y,0,1,1\nx,y,0,1,1\n",
+            "x, y, seed 0 occurs more than once",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_one_line_and_status_2(tmp_path, capsys, content, words):

@@ -133,7 +133,9 @@ class TestMetricsFile:
 
     def test_a_run_named_twice_is_refused(self, tmp_path):
         run = write_run(tmp_path / "run")
-        with pytest.raises(UserError, match="'cat', strategy 'random' and seed 0 occur more than once"):
+        with pytest.raises(
+            UserError, match="'cat', strategy 'random' and seed 0 occur more than once"
+        ):
             collect_metrics([("random", run)] * 2, tmp_path / "metrics.csv")
         assert not (tmp_path / "metrics.csv").exists()
 

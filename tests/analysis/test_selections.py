@@ -100,9 +100,7 @@ def test_a_class_without_manifest_is_named(made):
     path.unlink()
     one_line(made, rf"^{path} cannot be read \(No such file or directory\)")
     del made.manifests[1]
-    one_line(
-        made, r"^Study made: 1 manifests are named, but it has 2; name .* each of its classes"
-    )
+    one_line(made, r"^Study made: 1 manifests are named, but it has 2; name .* each of its classes")
 
 
 def test_a_manifest_that_lacks_the_draw_is_named(made):

@@ -90,6 +90,10 @@ def message(call, *arguments) -> str:
             "training.schedule: 'cosin' is not a choice; did you mean 'cosine'? "
             "Allowed: constant, cosine",
         ),
+        (
+            "training: {loss: bec}",
+            "training.loss: 'bec' is not a loss; did you mean 'bce'? Allowed: bce",
+        ),
         ("training: 5", "training: must be a mapping of keys to values, not 5"),
         (
             "training: {epochs: 0, batch_size: 0}",
@@ -617,6 +621,13 @@ def test_default_said_or_left_out_is_the_same_run(study):
     strategies = "[random, {name: badge, strategy: badge, loss_label: hypothesised}]"
     said = study("training: {epochs: 15}", STUDY.replace("[full, random, badge]", strategies))
     assert RunSettings.of(said, "badge") == RunSettings.of(study(), "badge")
+
+
+def test_settings_name_no_default_loss_so_that_old_runs_stay(study):
+    settings = RunSettings.of(study("training: {loss: bce}"), "badge")
+    assert "loss" not in settings.model_dump()["training"]
+    assert RunSettings.model_validate_json(settings.text()).training.loss == "bce"
+    assert "losses.bce" in settings.plugins
 
 
 def test_option_reaches_its_own_run_only(study):

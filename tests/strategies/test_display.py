@@ -52,7 +52,8 @@ def test_those_of_the_paper_say_both_and_differ():
 
 def test_training_does_not_depend_on_it():
     reached = explain(
-        "weakneg.training.run:train_run", ["models.mlp", "strategies.badge", "batches.plain"]
+        "weakneg.training.run:train_run",
+        ["models.mlp", "strategies.badge", "losses.bce", "batches.plain"],
     )
     assert "weakneg.strategies.badge:select" in reached
     assert not any(name.endswith((":DISPLAY_NAME", ":LOOK")) for name in reached)

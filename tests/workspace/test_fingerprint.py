@@ -604,7 +604,7 @@ def lock(tmp_path):
 
 
 def training(model: str, strategy: str, **where: Path) -> str:
-    plugins = [model, strategy, "batches.plain"]
+    plugins = [model, strategy, "losses.bce", "batches.plain"]
     return fingerprint("weakneg.training.run:train_run", plugins, **where)
 
 

@@ -17,7 +17,7 @@ from weakneg.workspace.publish import publish
 
 CODE = fingerprint(
     "weakneg.training.run:train_run",
-    ["models.simple_cnn", "strategies.margin", "batches.plain"],
+    ["models.simple_cnn", "strategies.margin", "losses.bce", "batches.plain"],
 )
 
 

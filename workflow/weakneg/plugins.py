@@ -1,7 +1,7 @@
 """Plugins: the files in a folder that define a certain name, read without importing them.
 
-Strategies, data sets, models and figures are one file each, and new files are found without being
-registered. What must be known about them before they run is read from their sources, so that
+Strategies, losses, data sets, models and figures are one file each, and new files are found without
+being registered. What must be known about them before they run is read from their sources, so that
 checking a configuration imports nothing heavy. The `__init__` of each folder loads its plugins.
 """
 

@@ -12,7 +12,7 @@ from pydantic import (
     field_validator,
 )
 
-from weakneg import datasets, plugins
+from weakneg import datasets, losses, plugins
 from weakneg.config.messages import no_such, problem
 from weakneg.config.values import Section, number_as_text
 from weakneg.datasets import Dataset, OwnDataset
@@ -263,6 +263,12 @@ class TrainingSettings(Section):
         "batches: each once, in random order (shuffled), or the same number of draws with "
         "replacement, in which positive and negative bags are equally likely (weighted).",
     )
+    loss: str = Field(
+        "bce",
+        # What runs with the default read stays what it was, so that none of them runs again.
+        exclude_if=lambda loss: loss == "bce",
+        description="Loss: a file of workflow/weakneg/losses.",
+    )
     patience: int | None = Field(
         None,
         ge=1,
@@ -279,6 +285,13 @@ class TrainingSettings(Section):
     score_batch_size: int = Field(
         512, ge=1, description="Bags per batch when pool, validation and test bags are scored."
     )
+
+    @field_validator("loss")
+    @classmethod
+    def _exists(cls, loss: str) -> str:
+        if loss not in losses.names():
+            raise problem(no_such(loss, "a loss", losses.names()))
+        return loss
 
 
 class SamplingSettings(Section):

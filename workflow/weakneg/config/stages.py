@@ -269,6 +269,7 @@ class RunSettings(StageSettings):
         found = [
             f"models.{self.model.name}",
             f"strategies.{self.strategy}",
+            f"losses.{self.training.loss}",
             f"batches.{'augmented' if self.augmentation else 'plain'}",
         ]
         return [*found, "strategies.random"] if self.sampling.warmup_epochs else found

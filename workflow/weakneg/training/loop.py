@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
-from weakneg import strategies
+from weakneg import losses, strategies
 from weakneg.bags.split import n_candidates, n_chosen, split_validation
 from weakneg.errors import UserError
 from weakneg.jobs.device import peak_memory_bytes, synchronise
@@ -99,6 +98,7 @@ class _SeedTraining:
         self.select = strategies.load(settings.strategy)
         self.select_randomly = strategies.load("random")
         self.batches = batches.load(settings.augmentation)
+        self.loss = losses.load(settings.training.loss)
 
         # Every strategy starts with the same weights, so that strategies are compared in pairs.
         torch.manual_seed(random_generator(seed, "weights").initial_seed())
@@ -257,7 +257,7 @@ class _SeedTraining:
         # Dropout and the like draw from the global generators.
         torch.manual_seed(random_generator(self.seed, "model", epoch).initial_seed())
         self.model.train()
-        losses, sizes = [], []
+        batch_losses, sizes = [], []
         n_batches = math.ceil(len(rows) / self.settings.training.batch_size)
         made = self.batches(
             self.data,
@@ -268,12 +268,12 @@ class _SeedTraining:
         )
         for number, (inputs, label) in enumerate(made, start=1):
             self.optimizer.learning_rate = self._learning_rate(epoch, number / n_batches)
-            loss = binary_cross_entropy_with_logits(self.model(*inputs), label)
+            loss = self.loss(self.model(*inputs), label)
             self.optimizer.step(loss)
-            losses.append(loss.detach())
+            batch_losses.append(loss.detach())
             sizes.append(len(label))
-        losses = torch.stack(losses).double().cpu()  # a GPU is waited for once
-        for number, loss in enumerate(losses.tolist(), start=1):
+        means = torch.stack(batch_losses).double().cpu()  # a GPU is waited for once
+        for number, loss in enumerate(means.tolist(), start=1):
             if not math.isfinite(loss):
                 rate = self._learning_rate(epoch, number / n_batches)
                 raise UserError(
@@ -281,7 +281,7 @@ class _SeedTraining:
                     f"rate {rate:g}: the loss is {loss}, so the training has diverged; lower "
                     "training: learning_rate."
                 )
-        return (losses @ torch.tensor(sizes, dtype=torch.float64)).item() / len(rows)
+        return (means @ torch.tensor(sizes, dtype=torch.float64)).item() / len(rows)
 
     def _in_order(self, epoch: int, rows: Tensor) -> Tensor:
         """The bags of an epoch in the order of training, on the CPU."""
@@ -299,7 +299,7 @@ class _SeedTraining:
         """Loss and logits of the validation bags."""
         batch_size = self.settings.training.score_batch_size
         logits = score_bags(self.model, self.data, self.validation, batch_size).logits
-        loss = binary_cross_entropy_with_logits(logits, self.data.label[self.validation]).item()
+        loss = self.loss(logits, self.data.label[self.validation]).item()
         if not math.isfinite(loss):
             raise UserError(
                 f"seed {self.seed}, epoch {epoch}: the validation loss is {loss}, so the training "
