@@ -16,6 +16,7 @@ from weakneg.config.files import SCHEMAS, STUDIES, WORKFLOW
 from weakneg.config.stages import (
     AcquireSettings,
     FeaturesSettings,
+    FigureSettings,
     ManifestSettings,
     ReportSettings,
     RunSettings,
@@ -732,9 +733,9 @@ def test_a_file_of_no_class_or_strategy_of_the_study_is_a_clear_line():
     assert "'7' is not a class of the study digits" in message(digits.class_of, "7")
 
 
-def test_the_look_of_a_strategy_reaches_the_report_and_that_of_a_variant_does_not(study):
+def test_the_look_of_a_strategy_reaches_the_figures_and_that_of_a_variant_does_not(study):
     strategies = "[random, badge, {name: known, strategy: badge, loss_label: known}]"
-    settings = ReportSettings.of(study("", STUDY.replace("[full, random, badge]", strategies)))
+    settings = FigureSettings.of(study("", STUDY.replace("[full, random, badge]", strategies)))
     assert settings.looks.keys() == {"random", "badge"}
     assert settings.looks["badge"] == {"colour": "#0072B2", "marker": "P"}
 

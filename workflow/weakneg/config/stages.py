@@ -341,7 +341,7 @@ class ReportSettings(Section):
 
 
 class FigureSettings(ReportSettings):
-    """What figures read: the report's settings, and how strategies look."""
+    """Settings of the stages that draw figures: those of the report, and looks of strategies."""
 
     # strategy -> colour, marker and dashes, where its file says them
     looks: dict[str, dict[str, Any]] = Field(default_factory=dict)
