@@ -5,7 +5,7 @@ by name of the field, or raises the mistake with the keys that lead to it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from weakneg.config.classes import (
     Top,
@@ -20,16 +20,14 @@ from weakneg.config.messages import no_such, problem
 from weakneg.config.sections import AudioSettings, BagSettings, DatasetSettings, models
 from weakneg.config.source import DownloadSource, FolderSource
 from weakneg.config.strategy import strategy_files
+from weakneg.config.study import Study
 from weakneg.config.values import distinct
 from weakneg.datasets import Dataset
-
-if TYPE_CHECKING:
-    from weakneg.config.study import Study
 
 Completed = Mapping[str, Any]
 
 
-def bags_are_of_images(study: "Study") -> Completed:
+def bags_are_of_images(study: Study) -> Completed:
     """Only images are put into bags; other data sets already consist of bags."""
     if study.kind == "images":
         return {"bags": study.bags or BagSettings()}
@@ -38,7 +36,7 @@ def bags_are_of_images(study: "Study") -> Completed:
     return {}
 
 
-def spectrograms_are_of_sound(study: "Study") -> Completed:
+def spectrograms_are_of_sound(study: Study) -> Completed:
     """Only audio data sets have spectrograms and a source."""
     if study.kind == "spectrograms":
         return {"audio": study.audio or AudioSettings()}
@@ -49,7 +47,7 @@ def spectrograms_are_of_sound(study: "Study") -> Completed:
     return {}
 
 
-def sound_has_one_source(study: "Study") -> Completed:
+def sound_has_one_source(study: Study) -> Completed:
     """A data set that publishes only lists needs a source; one with its own sound has none."""
     if study.kind != "spectrograms":
         return {}
@@ -66,7 +64,7 @@ def sound_has_one_source(study: "Study") -> Completed:
     return {"source": source}
 
 
-def model_fits_the_data(study: "Study") -> Completed:
+def model_fits_the_data(study: Study) -> Completed:
     """Each model takes one kind of data."""
     if models()[study.model.name] != study.kind:
         fitting = [name for name, kind in models().items() if kind == study.kind]
@@ -75,7 +73,7 @@ def model_fits_the_data(study: "Study") -> Completed:
     return {}
 
 
-def augmentation_can_be_made(study: "Study") -> Completed:
+def augmentation_can_be_made(study: Study) -> Completed:
     """Masks fit into the spectrogram, and waveforms to be mixed are kept."""
     if study.augmentation is None or study.audio is None:
         return {}
@@ -93,7 +91,7 @@ def augmentation_can_be_made(study: "Study") -> Completed:
     return {}
 
 
-def training_leaves_selections(study: "Study") -> Completed:
+def training_leaves_selections(study: Study) -> Completed:
     """At least one epoch trains on chosen bags."""
     epochs, sampling = study.training.epochs, study.sampling
     if sampling.warmup_epochs >= epochs:
@@ -108,7 +106,7 @@ def training_leaves_selections(study: "Study") -> Completed:
     return {}
 
 
-def classes_exist(study: "Study") -> Completed:
+def classes_exist(study: Study) -> Completed:
     """Every class exists, is named once and gets its own folder; returns their names."""
     dataset = study.dataset
     names: list[str] = []
@@ -146,7 +144,7 @@ def _asked_for(
         raise problem(str(error), "classes") from None
 
 
-def strategies_are_distinct(study: "Study") -> Completed:
+def strategies_are_distinct(study: Study) -> Completed:
     """Strategies have distinct names, and the baseline is one of them."""
     distinct(study.strategy_names, "strategies")
     if study.baseline not in study.strategy_names:
@@ -155,7 +153,7 @@ def strategies_are_distinct(study: "Study") -> Completed:
     return {}
 
 
-def reference_is_about_the_data(study: "Study") -> Completed:
+def reference_is_about_the_data(study: Study) -> Completed:
     """Published numbers belong to existing strategies and classes."""
     known = [*strategy_files(), *study.strategy_names]
     for strategy, values in study.reference.values.items() if study.reference else ():
@@ -170,7 +168,7 @@ def reference_is_about_the_data(study: "Study") -> Completed:
     return {}
 
 
-CHECKS: tuple[Callable[["Study"], Completed], ...] = (
+CHECKS: tuple[Callable[[Study], Completed], ...] = (
     bags_are_of_images,
     spectrograms_are_of_sound,
     sound_has_one_source,
@@ -181,3 +179,26 @@ CHECKS: tuple[Callable[["Study"], Completed], ...] = (
     strategies_are_distinct,
     reference_is_about_the_data,
 )
+
+
+def complete(study: Study) -> Study:
+    """Check the sections of a study against each other.
+
+    Parameters
+    ----------
+    study : Study
+        A study of which each section is valid by itself.
+
+    Returns
+    -------
+    Study
+        The same with what follows from its other sections filled in.
+
+    Raises
+    ------
+    PydanticCustomError
+        The first mistake, as `weakneg.config.messages.problem` makes it.
+    """
+    for check in CHECKS:
+        study = study.model_copy(update=check(study))
+    return study

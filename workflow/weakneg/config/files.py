@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import (
-    ValidationError,
-)
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
-from weakneg.config.messages import Location, no_such, shown, user_error
+from weakneg.config.checks import complete
+from weakneg.config.messages import Location, no_such, one_mistake, shown, user_error
 from weakneg.config.study import Study
 from weakneg.config.values import NAME
 from weakneg.errors import UserError
@@ -138,9 +138,11 @@ def read_study(path: Path, folder: Path) -> Study:
         return shown(path)
 
     try:
-        study = Study.model_validate(merged)
+        study = complete(Study.model_validate(merged))
     except ValidationError as error:
         raise user_error(error, source) from None
+    except PydanticCustomError as mistake:
+        raise one_mistake(mistake, source) from None
     except UserError as error:  # in the list that the study names
         raise UserError(f"{shown(path)}: {error}") from None
     study._name = path.stem

@@ -110,3 +110,10 @@ def user_error(error: ValidationError, source: Callable[[Location], str]) -> Use
     first, *others = error.errors()
     more = f" (and {len(others)} more)" if others else ""
     return UserError(f"{source(location_of(first))}: {describe(first)}{more}")
+
+
+def one_mistake(mistake: PydanticCustomError, source: Callable[[Location], str]) -> UserError:
+    """A `problem` that was raised outside of pydantic as one line; `source` as in `user_error`."""
+    context = mistake.context or {}
+    location = tuple(context["at"])
+    return UserError(f"{source(location)}: {_key_path(location)}: {context['text']}")

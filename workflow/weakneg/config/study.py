@@ -4,10 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr
 
 from weakneg import strategies
-from weakneg.config.checks import CHECKS
 from weakneg.config.classes import Top, class_slug, wanted_classes
 from weakneg.config.messages import no_such
 from weakneg.config.sections import (
@@ -88,12 +87,6 @@ class Study(Section):
     )
 
     _name: str = PrivateAttr("")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Study":
-        for check in CHECKS:
-            self.__dict__.update(check(self))  # the class is frozen
-        return self
 
     @property
     def name(self) -> str:
