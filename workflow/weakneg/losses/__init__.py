@@ -1,9 +1,8 @@
-"""The losses: what training minimises. One file each, and a new file is found by itself.
+"""The losses: what training minimises. One file each.
 
-A loss is a module of this folder that defines `loss(logits, labels)`, the mean over a batch of bags
-(see `weakneg.losses.bce`). It is that of the validation bags, too. A study names it by its file,
-`training: {loss: bce}`. The gradients that strategies see are those of the cross-entropy, whatever
-the loss.
+A loss is a module in this folder that defines `loss(logits, labels)`, the mean over a batch of bags
+(see `weakneg.losses.bce`), for training and validation. A study names its file, as in
+`training: {loss: bce}`. The gradients that strategies see are always those of the cross-entropy.
 """
 
 import importlib
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def names() -> list[str]:
-    """The names of all losses, in alphabetical order."""
+    """Return the names of all losses, in alphabetical order."""
     return plugins.names(Path(__file__).parent, "loss")
 
 
 def load(name: str) -> "Callable[[Tensor, Tensor], Tensor]":
-    """The function `loss` of the loss called `name`."""
+    """Return the function `loss` of the file of that name."""
     loss: Callable[[Tensor, Tensor], Tensor] = importlib.import_module(f"{__name__}.{name}").loss
     return loss
