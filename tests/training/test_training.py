@@ -804,7 +804,7 @@ def test_a_device_that_is_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert prepare("auto", 1) == CPU
     for device in ("cuda", "cuda:1"):
-        with pytest.raises(UserError, match=f"device: {device} is asked for.*use cpu or auto"):
+        with pytest.raises(UserError, match=f"device: {device} was requested.*use cpu or auto"):
             prepare(device, 1)
     with pytest.raises(
         UserError, match=r"device: 'gpu' is not a device; use auto, cpu, cuda or cuda:N"
