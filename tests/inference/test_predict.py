@@ -295,12 +295,12 @@ class _Malicious:
 
 
 DAMAGE = {
-    "cut short": ("damaged or no model", None),
-    "no model": ("damaged or no model", None),
-    "code": ("damaged or no model", _Malicious()),
-    "list": ("is no model", [1]),
-    "a state of training": ("is no model", {"epoch": 1}),
-    "older": ("trained when models did not", lambda saved: saved.pop("kind")),
+    "cut short": ("damaged or not a model", None),
+    "no model": ("damaged or not a model", None),
+    "code": ("damaged or not a model", _Malicious()),
+    "list": ("is not a model", [1]),
+    "a state of training": ("is not a model", {"epoch": 1}),
+    "older": ("trained with an old version", lambda saved: saved.pop("kind")),
     "images": ("is a model of images", lambda saved: saved.update(kind="images")),
     "other weights": ("size mismatch", lambda saved: saved["model"].update(attention_heads=2)),
     "no weight": ("Missing key", lambda saved: saved["weights"][0].popitem()),
@@ -356,7 +356,7 @@ def test_models_that_do_not_go_together_are_one_error(study, tmp_path, capsys):
 
     assert "need different spectrograms" in message(hum, tmp_path / "povey.pt")
     assert "are both of study s, class Hum" in message(hum, tmp_path / "copy.pt")
-    assert "has no seed 7, but 0, 3" in message(hum, "--seeds", 7)
+    assert "has no seed 7: name some of its seeds (0, 3)" in message(hum, "--seeds", 7)
     assert f"{study}/model.pt is missing" in message(study)
 
 
@@ -486,7 +486,7 @@ def test_a_file_with_other_scores_is_not_written(study, tmp_path, capsys):
 def test_models_too_large_for_one_file_are_an_error(study, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(exporting, "MOST_BYTES", 1 << 16)
     assert exported(to_export(study), tmp_path / "models.onnx") == 1
-    assert "of weights, and one ONNX file holds" in capsys.readouterr().err
+    assert "of weights, but an ONNX file can hold" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -403,7 +403,7 @@ def test_whatever_decides_the_numbers_starts_a_run_anew(train, data, tmp_path, c
     if "strategy" in change and "options" not in change:
         change["options"] = {}
     train("run", **base | change)
-    assert "goes on" not in capsys.readouterr().err
+    assert "continues" not in capsys.readouterr().err
     assert_same_files(folder, train("fresh", **base | change))
 
 
@@ -420,7 +420,7 @@ def test_the_same_run_again_trains_nothing(train, capsys):
     before = {name: (folder / name).read_bytes() for name in (*DETERMINISTIC, "timing.parquet")}
     capsys.readouterr()
     train("run", "margin")
-    assert capsys.readouterr().err == "seed 0  goes on after epoch 3\n"
+    assert capsys.readouterr().err == "seed 0  continues after epoch 3\n"
     assert before == {name: (folder / name).read_bytes() for name in before}
 
 
@@ -450,7 +450,7 @@ def test_a_damaged_state_starts_anew_and_says_so(train, capsys, damage):
     assert len(said.splitlines()) <= 4
     if damage in ("cut short", "empty", "text"):
         assert re.search(
-            rf"^{re.escape(str(state))} cannot be read .*training starts anew$", said, re.M
+            rf"^{re.escape(str(state))} cannot be read .*this seed starts over$", said, re.M
         )
     assert whole == {name: (folder / name).read_bytes() for name in whole}
 
@@ -522,7 +522,7 @@ def test_a_strategy_that_needs_more_memory_than_there_is_is_one_sentence(train, 
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
 
     monkeypatch.setattr("weakneg.strategies.badge.select", too_much)
-    with pytest.raises(UserError, match=r"seed 0, epoch 1: cpu has not the memory for badge"):
+    with pytest.raises(UserError, match=r"seed 0, epoch 1: not enough memory on cpu for badge"):
         train("run", "badge")
 
 
@@ -881,7 +881,9 @@ def test_a_model_of_something_else_scores_nothing(train, data, tmp_path, name, v
     folder = train("run")
     saved = torch.load(folder / "model.pt", weights_only=True)
     torch.save(saved | {name: value}, folder / "model.pt")
-    with pytest.raises(UserError, match=rf"model\.pt is of another {name} than .*test\.h5"):
+    with pytest.raises(
+        UserError, match=rf"model\.pt was trained for another {name} than that of .*test\.h5"
+    ):
         score(folder, data, tmp_path / "scores.parquet")
 
 

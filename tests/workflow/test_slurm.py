@@ -205,7 +205,7 @@ def troubled(cluster, tmp_path_factory) -> Workspace:
 def went_on(folder: Path, strategy: str) -> bool:
     """Whether the last training of a run went on where an earlier one had ended."""
     log = (folder / f"logs/train_run/0/{strategy}.log").read_text()
-    return re.search(r"^seed 0  goes on after epoch \d", log, re.MULTILINE) is not None
+    return re.search(r"^seed 0  continues after epoch \d", log, re.MULTILINE) is not None
 
 
 def same_runs(folder: Path, other: Path, strategies: Iterable[str]) -> bool:

@@ -1,10 +1,10 @@
-"""Trained models as one ONNX file, which takes neither this library nor PyTorch to be used.
+"""Trained models as one ONNX file, which can be used without this library and without PyTorch.
 
-The input `waveform` (batch, samples) float32 is mono sound of the models' sample rate in [-1, 1],
-clips of one length, which is at most that of the study's clips and at least a frame of the
-spectrogram. The output `score` (batch, models) float32 holds probabilities, each the mean over the
-seeds of a model. The metadata say what else there is to know: `sample_rate` (Hz), `clip_seconds`,
-and `models`, JSON of study, class, strategy and seeds of each column.
+The input `waveform` (batch, samples) float32 in [-1, 1] is mono sound at the models' sample rate:
+clips of the same length, from one frame of the spectrogram to the length of the study's clips. The
+output `score` (batch, models) float32 holds probabilities, each the mean over the seeds of a model.
+The metadata hold `sample_rate` (Hz), `clip_seconds`, and `models`, JSON with study, class, strategy
+and seeds of each column.
 """
 
 import json
@@ -31,12 +31,12 @@ from weakneg.stages import command
 INPUT, OUTPUT = "waveform", "score"
 
 MOST_BYTES = 1400 << 20
-"""Of weights in one file. From 1,536 MiB on, those of the spectrogram included, PyTorch writes a
-second file beside it, since protocol buffers end at 2 GiB."""
+"""Largest size of the weights in a file. From 1,536 MiB on, including the constants of the
+spectrogram, PyTorch writes a second file beside it, since protocol buffers are limited to 2 GiB."""
 
 TOLERANCE = 1e-4
-"""Largest difference of a score. Spectrograms are rounded to 16 bits, and where the arithmetic of
-two libraries differs in the last bit of 32, one of the 16 may flip."""
+"""Largest difference of a score. Spectrograms are rounded to 16 bits, and a difference between two
+libraries in the last of 32 bits can change the last of those 16."""
 
 
 @command
@@ -50,8 +50,8 @@ def export(
 ) -> None:
     """Write trained models as one ONNX file, from waveforms to the scores that `predict` gives.
 
-    Before it gets its name, ONNX Runtime applies it to noise, to synthesised soundscapes and to
-    recordings, and the scores are compared with those of `predict`.
+    The file is checked before it gets its name: ONNX Runtime applies it to noise, to synthetic
+    soundscapes and to recordings, and the scores are compared with those of `predict`.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def export(
     Raises
     ------
     UserError
-        When a model or a recording is missing or cannot be used, when the weights are more than
+        When a model or a recording is missing or cannot be used, when the weights have more than
         `MOST_BYTES`, when scores differ by more than `TOLERANCE`, and when the file cannot be
         written.
     """
@@ -75,11 +75,11 @@ def export(
     size = sum(_n_bytes(network) for model in loaded for network in model.networks.values())
     if size > MOST_BYTES:
         raise UserError(
-            f"{len(loaded)} models have {size >> 20} MiB of weights, and one ONNX file holds "
+            f"{len(loaded)} models have {size >> 20} MiB of weights, but an ONNX file can hold "
             f"{MOST_BYTES >> 20}: export fewer models, or fewer seeds of them (--seeds)."
         )
     paths = find_recordings(recordings or [])
-    print(f"{output}: exporting {len(loaded)} models, half a minute or so", file=sys.stderr)
+    print(f"{output}: exporting {len(loaded)} models, about half a minute", file=sys.stderr)
     program = _program(loaded)
     try:
         with replace_when_whole(output) as temporary:
@@ -88,7 +88,7 @@ def export(
             if not difference <= TOLERANCE:
                 raise UserError(
                     f"{output} was not written: its scores differ from those of the models by "
-                    f"{difference:.2g}, where {TOLERANCE:g} is allowed."
+                    f"{difference:.2g}, more than the allowed {TOLERANCE:g}."
                 )
     except OSError as error:
         raise UserError(f"{output} cannot be written ({error.strerror or error}).") from error
@@ -104,20 +104,20 @@ def _n_bytes(network: nn.Module) -> int:
 
 
 class _Scorer(nn.Module):
-    """(batch, samples) waveforms -> (batch, models) scores, in operations that ONNX has."""
+    """Maps waveforms (batch, samples) to scores (batch, models), in operations that ONNX has."""
 
-    def __init__(self, models: Sequence[TrainedModel]):
+    def __init__(self, models: Sequence[TrainedModel]) -> None:
         super().__init__()
         self.front_end = models[0].front_end
         self.normalise = [(model.mean, model.std) for model in models]
-        self.networks = nn.ModuleList(
-            nn.ModuleList(model.networks.values()) for model in models
-        ).requires_grad_(False)
+        self.classifiers = [list(model.networks.values()) for model in models]
+        # Registers their weights.
+        self.networks = nn.ModuleList(map(nn.ModuleList, self.classifiers)).requires_grad_(False)
 
     def forward(self, waveform: Tensor) -> Tensor:
         spectrogram = _spectrograms(waveform, self.front_end)
         scores = []
-        for (mean, std), networks in zip(self.normalise, self.networks, strict=True):
+        for (mean, std), networks in zip(self.normalise, self.classifiers, strict=True):
             x = (spectrogram - mean) / std
             hidden = [network.encoder(x) for network in networks]
             logits = [
@@ -129,12 +129,12 @@ class _Scorer(nn.Module):
 
 
 def _spectrograms(waveform: Tensor, front_end: FrontEnd) -> Tensor:
-    """(batch, S) -> (batch, T, F), as `compute_clip` and `FrontEnd.padded`."""
+    """Compute spectrograms (batch, T, F) of waveforms (batch, S), like `compute_clip`, padded."""
     log_mel, n_samples = front_end.log_mel, waveform.shape[1]
     n_rows = min(log_mel.n_frames(front_end.clip_samples), front_end.shape[0])
     first = log_mel.shift_samples * torch.arange(n_rows)
     waveform = pad(waveform, (0, front_end.clip_samples - n_samples))
-    # The mean of the clip stays in: that of every frame is removed.
+    # The mean of the clip needs no removal, since that of every frame is removed.
     frames = waveform[:, first[:, None] + torch.arange(log_mel.frame_samples)]
     x = log_mel.of_frames(frames.flatten(0, 1)).unflatten(0, (-1, n_rows)).half().float()
     x = torch.where((first + log_mel.frame_samples <= n_samples)[:, None], x, 0.0)
@@ -146,9 +146,9 @@ def _program(models: Sequence[TrainedModel]) -> "torch.onnx.ONNXProgram":
     n_samples = front_end.clip_samples
     lengths = torch.export.Dim("samples", min=front_end.log_mel.frame_samples, max=n_samples)
     scorer, example = _Scorer(models).eval(), torch.zeros(2, n_samples)
-    scorer(example)  # what makes the mel filters cannot be exported, but they are kept
+    scorer(example)  # makes the mel filters, which are cached: making them cannot be exported
     try:
-        with warnings.catch_warnings(action="ignore"):  # of PyTorch about PyTorch
+        with warnings.catch_warnings(action="ignore"):  # PyTorch warns about its own code
             program = torch.onnx.export(
                 scorer,
                 (example,),
@@ -160,6 +160,7 @@ def _program(models: Sequence[TrainedModel]) -> "torch.onnx.ONNXProgram":
             )
     except torch.onnx.OnnxExporterError as error:
         raise UserError(f"{models[0].path} cannot be written as ONNX: {error.__cause__}") from error
+    assert program is not None  # it is with `dynamo`
     columns = [
         dict(zip(("study", "class", "strategy", "seeds"), (*m.name, [*m.networks]), strict=True))
         for m in models
@@ -175,12 +176,29 @@ def _program(models: Sequence[TrainedModel]) -> "torch.onnx.ONNXProgram":
 def _compare(
     file: Path, models: Sequence[TrainedModel], recordings: Sequence[str]
 ) -> tuple[float, int]:
-    """Largest difference between the scores of the file and of the models, and of how many clips.
+    """Compare the scores of the file with those of the models.
 
-    Raises UserError when a recording has no clip that can be used.
+    Parameters
+    ----------
+    file : Path
+        The ONNX file.
+    models : sequence of TrainedModel
+        The models in it.
+    recordings : sequence of str
+        Audio files to use for the comparison, besides noise and soundscapes.
+
+    Returns
+    -------
+    float, int
+        The largest difference, and the number of clips.
+
+    Raises
+    ------
+    UserError
+        When a clip of a recording cannot be used.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # more would wait for each other, on so little work
+    options.intra_op_num_threads = 1  # with so little work, more would wait for each other
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     front_end = models[0].front_end
     largest, n_clips = 0.0, 0
@@ -195,14 +213,14 @@ def _compare(
                     Predictions.mean([m.score(seed, x, frames=False) for seed in m.networks]).clip
                     for m in models
                 ]
-                # A maximum of Python's would pass over a NaN.
+                # Python's max would ignore a NaN.
                 largest = float(np.maximum(largest, np.abs(found.T - expected).max()))
                 n_clips += 1
     return largest, n_clips
 
 
 def _sounds(folder: Path, front_end: FrontEnd) -> Iterator[str]:
-    """Sound files to compare scores with: noise of several lengths and levels, and soundscapes."""
+    """Make sound files for the comparison: noise of several lengths and levels, and soundscapes."""
     rng = np.random.default_rng(0)
     rate, whole = front_end.settings["sample_rate"], front_end.clip_samples
     sounds = [

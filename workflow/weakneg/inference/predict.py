@@ -1,4 +1,4 @@
-"""Scores of recordings by trained models."""
+"""Scoring of recordings with trained models."""
 
 import os
 import sys
@@ -25,14 +25,22 @@ COLUMNS = (*_CLIP, *_MODEL, "score", "problem")
 FRAME_COLUMNS = (*_CLIP, "time", *_MODEL, "score", "part")
 
 _BATCH = 32  # clips
-_NAMES = "backslashreplace"  # the name of a file need not be text
+_NAMES = "backslashreplace"  # file names need not be valid text
 
 
 class Piece(NamedTuple):
-    """A clip of a recording, or what was wrong with it.
+    """A clip of a recording, or what is wrong with it.
 
-    start, end : seconds in the recording; None where the problem is that of the whole recording
-    problem : empty where there is a clip
+    Attributes
+    ----------
+    recording : str
+        Path of the recording.
+    start, end : float or None
+        Seconds in the recording; None if the problem concerns all of it.
+    clip : Clip or None
+        None if there is a problem.
+    problem : str
+        "" if there is a clip.
     """
 
     recording: str
@@ -53,25 +61,25 @@ def predict(
     device: Device = "",
     threads: Threads | None = None,
 ) -> None:
-    """Score recordings with models; writes a CSV file of a row for each clip and model.
+    """Score recordings with models; write a CSV file with a row for each clip and model.
 
-    The columns are `COLUMNS`: recording, start and end of the clip in it (seconds), which model
-    (`seeds` separated by semicolons), score (the probability of the class, mean over seeds), and
-    problem. Recordings longer than a clip are cut as those of the study. A clip or a recording that
-    cannot be used is one row with the problem, and without score.
+    The columns are `COLUMNS`: recording, start and end of the clip in it (seconds), the model
+    (study, class, strategy and seeds, separated by semicolons), score (the probability of the
+    class, mean over seeds), and problem. Recordings longer than a clip are cut like those of the
+    study. A clip or a recording that cannot be used gets one row with the problem and no score.
 
     Parameters
     ----------
     recordings : list of Path
         Audio files, or folders of them; all audio files in these are scored.
     models : list of Path
-        Folders of runs, or their model.pt, of one study or of others with the same spectrograms.
+        Folders of runs, or their model.pt, from studies with the same spectrograms.
     output : Path
         The CSV file.
     frames : Path
         Another CSV file, with the columns `FRAME_COLUMNS`, for the scores of frames: a row for each
-        frame that a model scores, those of padding left out, with the time of its centre (seconds
-        in the recording).
+        frame that a model scores, except padding, with the time of its centre (seconds in the
+        recording).
     seeds : list of int
         The score is the mean over these; by default over all seeds of a run.
     device : str
@@ -83,16 +91,16 @@ def predict(
     ------
     UserError
         When a model or a file is missing or cannot be used, when no clip could be scored (the file
-        is then written nevertheless, with the problems), when it cannot be written, and when both
-        files are one.
+        is still written, with the problems), when it cannot be written, and when both files have
+        the same path.
     """
     threads = threads or os.cpu_count() or 1
     for path in filter(None, (output, frames)):
         if os.path.isdir(path):
             raise UserError(f"{path} is a folder: name a file to write.")
     if frames and os.path.realpath(frames) == os.path.realpath(output):
-        raise UserError(f"{output} would be of clips and of frames: give --frames another name.")
-    # Every thread computes a clip or a model of its own.
+        raise UserError(f"{output} is named for clips and for frames: give --frames another name.")
+    # Each thread computes a different clip or model.
     loaded = read_models(models, seeds, prepare(device, threads=1))
     paths = find_recordings(recordings)
     pieces = in_order((pieces_of(path, loaded[0].front_end.settings) for path in paths), threads)
@@ -105,7 +113,7 @@ def predict(
                 of_frames = stack.enter_context(table_writer(frames, FRAME_COLUMNS, _NAMES))
             for batch in _batches(_with_progress(pieces, len(paths))):
                 scores = _score(loaded, batch, bool(frames), pool)
-                number = 0  # of the clip in the batch
+                number = 0  # position of the clip in the batch
                 for piece in batch:
                     if piece.clip is None:
                         n_problems += 1
@@ -123,18 +131,30 @@ def predict(
         raise UserError(f"{path} cannot be written ({error.strerror or error}).") from error
     said = f"{output}: {n_scored} clips of {len(paths)} recordings were scored"
     if n_problems:
-        said += f", {n_problems} could not be used: see the column problem"
+        said += f", {n_problems} could not be used (see the column problem)"
     if not n_scored:
         raise UserError(f"{said}.")
     print(said, file=sys.stderr)
 
 
-def find_recordings(paths: Iterable[str | os.PathLike]) -> list[str]:
-    """The files, and the audio files in the folders among them, at any depth, in order of name.
+def find_recordings(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """List the given files, and the audio files in the given folders.
 
-    In folders, files are taken by the endings of their names, and hidden ones are left out.
+    Parameters
+    ----------
+    paths : iterable of path
+        Files are taken as they are. Folders are searched at any depth, by the endings of the names,
+        without hidden files.
 
-    Raises UserError when there is no such file, or no audio file in a folder.
+    Returns
+    -------
+    list of str
+        Distinct paths; those in a folder in order of name.
+
+    Raises
+    ------
+    UserError
+        When a path does not exist, or a folder has no audio files.
     """
     found: dict[str, None] = {}
     for path in paths:
@@ -143,14 +163,17 @@ def find_recordings(paths: Iterable[str | os.PathLike]) -> list[str]:
         elif os.path.isdir(path):
             inside = list(_audio_files(path))
             if not inside:
-                raise UserError(f"{path} holds no audio files, by the endings of their names.")
+                raise UserError(
+                    f"{path} has no audio files, judging by the endings of the names: name "
+                    "recordings or folders of them."
+                )
             found.update(dict.fromkeys(inside))
         else:
-            raise UserError(f"{path} is missing: name recordings, or folders of them.")
+            raise UserError(f"{path} is missing: name recordings or folders of them.")
     return list(found)
 
 
-def _audio_files(folder: str | os.PathLike) -> Iterator[str]:
+def _audio_files(folder: str | os.PathLike[str]) -> Iterator[str]:
     for where, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
@@ -159,7 +182,20 @@ def _audio_files(folder: str | os.PathLike) -> Iterator[str]:
 
 
 def pieces_of(path: str, settings: Mapping[str, Any]) -> Iterator[Piece]:
-    """The clips of a recording, at least one piece."""
+    """Cut a recording into clips and compute their spectrograms.
+
+    Parameters
+    ----------
+    path : str
+        The recording.
+    settings : mapping
+        Those of the models' `FrontEnd`.
+
+    Yields
+    ------
+    Piece
+        At least one, with the clip or its problem.
+    """
     length = settings["clip_seconds"]
     try:
         with open_audio(path, settings["sample_rate"]) as audio:
@@ -173,8 +209,9 @@ def pieces_of(path: str, settings: Mapping[str, Any]) -> Iterator[Piece]:
 
 
 def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
-    """Lists of pieces, of which `_BATCH` are clips, or fewer in the last one."""
-    batch, n_clips = [], 0
+    """Yield lists of pieces that contain `_BATCH` clips each, or fewer in the last one."""
+    batch: list[Piece] = []
+    n_clips = 0
     for piece in pieces:
         batch.append(piece)
         n_clips += piece.clip is not None
@@ -188,7 +225,7 @@ def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
 def _score(
     models: Sequence[TrainedModel], batch: Sequence[Piece], frames: bool, pool: ThreadPoolExecutor
 ) -> list[Predictions]:
-    """Of each model, the scores of the clips in the batch; mean over its seeds."""
+    """Score the clips in a batch with each model; mean over its seeds."""
     clips = [piece.clip.log_mel for piece in batch if piece.clip is not None]
     if not clips:
         return []
@@ -202,12 +239,15 @@ def _score(
 def _frame_rows(
     piece: Piece, model: TrainedModel, scores: Predictions, number: int
 ) -> Iterator[tuple[str, ...]]:
-    """Rows of the frames of a clip, the `number`th of a batch."""
+    """Yield the rows of the frames of a clip, which is number `number` of its batch."""
+    assert piece.clip is not None
+    assert piece.start is not None
+    assert scores.frame is not None
     log_mel, step = model.front_end.log_mel, model.frame_step
     for frame, score in enumerate(scores.frame[number]):
         row = frame * step
         if row >= len(piece.clip.log_mel):
-            break  # after the sound
+            break  # the rest is padding
         centre = (row * log_mel.shift_samples + log_mel.frame_samples / 2) / log_mel.sample_rate
         part = "" if scores.part is None else _decimal(scores.part[number, frame])
         time = _decimal(piece.start + centre)
@@ -224,7 +264,7 @@ def _decimal(number: float) -> str:
 
 
 def _with_progress(pieces: Iterable[Piece], n_recordings: int) -> Iterator[Piece]:
-    """The pieces; how many recordings are done is said on stderr."""
+    """Pass on the pieces, and report on stderr how many recordings are done."""
     with Progress("", n_recordings, "recordings", parts="clips") as progress:
         last = None
         for piece in pieces:

@@ -1,4 +1,4 @@
-"""Trained models of sound: a run's `model.pt`, made into what scores recordings."""
+"""Trained models of sound: from a run's `model.pt` to scores of spectrograms."""
 
 import os
 from collections.abc import Sequence
@@ -22,17 +22,23 @@ from weakneg.models.bag_classifier import BagClassifier
 
 MODEL_FILE = "model.pt"
 
-_FRONT_END = ("sample_rate", "clip_seconds", "hop_seconds", "mel_bins", "frame_length_ms")
-_FRONT_END += ("frame_shift_ms", "window", "frames")
+_FRONT_END = (
+    *("sample_rate", "clip_seconds", "hop_seconds", "mel_bins", "frame_length_ms"),
+    *("frame_shift_ms", "window", "frames"),
+)
 _LONG = 4096  # rows of a spectrogram
-_LONGEST_REASON = 200
+_LONGEST_REASON = 200  # characters
 
 
 class FrontEnd(NamedTuple):
-    """From recordings to spectrograms, the same for all models that score them.
+    """How recordings become spectrograms; the same for all models that are used together.
 
-    settings : as `weakneg.audio.clips.compute_clip` takes them
-    shape : (T, F) of the spectrogram of a clip; behind shorter ones there are zeros
+    Attributes
+    ----------
+    settings : dict
+        Settings for `weakneg.audio.clips.compute_clip`.
+    shape : (T, F)
+        Shape of the spectrogram of a clip; shorter ones are padded with zeros.
     """
 
     settings: dict[str, Any]
@@ -40,14 +46,16 @@ class FrontEnd(NamedTuple):
 
     @property
     def log_mel(self) -> LogMel:
+        """What computes the spectrograms."""
         return LogMel.of(self.settings)
 
     @property
     def clip_samples(self) -> int:
+        """Number of samples of a clip."""
         return n_samples(self.settings["clip_seconds"], self.settings["sample_rate"])
 
     def padded(self, spectrograms: Sequence[np.ndarray]) -> Tensor:
-        """Spectrograms of (t, F) each, t at most T -> (B, T, F) float16."""
+        """Pad spectrograms (t, F), t at most T, with zeros; the result is (B, T, F) float16."""
         x = np.zeros((len(spectrograms), *self.shape), np.float16)
         for row, spectrogram in zip(x, spectrograms, strict=True):
             row[: len(spectrogram)] = spectrogram
@@ -55,30 +63,51 @@ class FrontEnd(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What a model says of B clips of n frames; probabilities, float64.
+    """Scores of B clips, and of n frames of each.
 
-    clip : (B,)
-    frame : (B, n) what a clip would get that consisted of this frame alone
-    part : (B, n) of the pooling `attention`, what the frame adds to `clip`: its probability times
-        the attention it gets, summed over heads; else None
+    Attributes
+    ----------
+    clip : (B,) float64
+        Probabilities.
+    frame : (B, n) float64 or None
+        Probability of a clip that consists of this frame only; None if frames are not scored.
+    part : (B, n) float64 or None
+        What the frame contributes to `clip`: its probability times its attention, summed over the
+        heads. Only for the pooling `attention`, and None if frames are not scored.
     """
 
     clip: np.ndarray
-    frame: np.ndarray
+    frame: np.ndarray | None
     part: np.ndarray | None
 
     @classmethod
     def mean(cls, scores: Sequence["Predictions"]) -> "Predictions":
-        columns = zip(*scores, strict=True)
-        return cls(*(None if c[0] is None else np.mean(c, axis=0) for c in columns))
+        """Average the scores of several networks for the same clips."""
+        frames = [each.frame for each in scores if each.frame is not None]
+        parts = [each.part for each in scores if each.part is not None]
+        return cls(
+            np.mean([each.clip for each in scores], axis=0),
+            np.mean(frames, axis=0) if frames else None,
+            np.mean(parts, axis=0) if parts else None,
+        )
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """The classifiers of a run, one per seed. Its score is the mean of their probabilities.
+    """The classifiers of a run, one per seed; its score is the mean of their probabilities.
 
-    networks : seed -> classifier, in evaluation mode
-    mean, std : what spectrograms are normalised with
+    Attributes
+    ----------
+    path : Path
+        File of the model.
+    study, class_name, strategy : str
+        Which run it is.
+    front_end : FrontEnd
+        How recordings become spectrograms.
+    mean, std : float
+        Spectrograms are normalised with these.
+    networks : dict of int to BagClassifier
+        Seed -> classifier, in evaluation mode.
     """
 
     path: Path
@@ -102,10 +131,10 @@ class TrainedModel:
 
     @cached_property
     def frame_step(self) -> int:
-        """Rows of a spectrogram from one frame that the model scores to the next.
+        """Number of spectrogram rows from one frame that the model scores to the next.
 
-        The first one is centred on the first row. An encoder made of convolutions does not say how
-        far apart its instances are, so a long spectrogram is tried.
+        The first frame is centred on the first row. Convolutions do not say how far apart their
+        outputs are, so it is measured with a long spectrogram.
         """
         network = next(iter(self.networks.values()))
         device = next(network.parameters()).device
@@ -117,11 +146,25 @@ class TrainedModel:
 
     @torch.inference_mode()
     def score(self, seed: int, x: Tensor, frames: bool) -> Predictions:
-        """Scores of the classifier of a seed for spectrograms x (B, T, F), as `padded` gives them.
+        """Score spectrograms with the classifier of a seed.
 
-        frames: whether to score frames too; `frame` and `part` are None without
+        Parameters
+        ----------
+        seed : int
+            Which classifier.
+        x : (B, T, F) float16
+            Spectrograms, as `FrontEnd.padded` returns them.
+        frames : bool
+            Whether to score frames, too.
 
-        Raises UserError when a score is not a number.
+        Returns
+        -------
+        Predictions
+
+        Raises
+        ------
+        UserError
+            When a score is NaN or infinite.
         """
         network = self.networks[seed]
         x = (x.to(next(network.parameters()).device).float() - self.mean) / self.std
@@ -138,20 +181,35 @@ class TrainedModel:
             frame = _probability(alone.view(h.shape[:2]))
             if isinstance(network.head, AttentionHead):
                 _, attention, positive = network.head.probabilities(h, mask)
-                part = (attention * positive) @ network.head.head_weight
-                part = part.double().cpu().numpy()
+                added = (attention * positive) @ network.head.head_weight
+                part = added.double().cpu().numpy()
         return Predictions(_probability(clip), frame, part)
 
 
 def read_models(
-    paths: Sequence[str | os.PathLike], seeds: Sequence[int] | None, device: torch.device
+    paths: Sequence[str | os.PathLike[str]], seeds: Sequence[int] | None, device: torch.device
 ) -> list[TrainedModel]:
-    """The models of run folders or model files, of the same front end.
+    """Read trained models that use the same spectrograms.
 
-    seeds: the classifiers to use, all if None
+    Parameters
+    ----------
+    paths : sequence of path
+        Folders of runs, or model files.
+    seeds : sequence of int, optional
+        The classifiers to use; by default all.
+    device : torch.device
+        Where to put them.
 
-    Raises UserError when a file is missing, damaged, or not a model of sound, when it lacks a seed,
-    when models need different spectrograms, and when two are of one study, class and strategy.
+    Returns
+    -------
+    list of TrainedModel
+        In the order of `paths`.
+
+    Raises
+    ------
+    UserError
+        When a file is missing, damaged, or not a model of sound, when it lacks a seed, when models
+        need different spectrograms, and when two have the same study, class and strategy.
     """
     models: dict[tuple[str, str, str], TrainedModel] = {}
     files = [path / MODEL_FILE if path.is_dir() else path for path in map(Path, paths)]
@@ -160,13 +218,13 @@ def read_models(
         first = next(iter(models.values()), model)
         if model.front_end != first.front_end:
             raise UserError(
-                f"{first.path} and {model.path} need different spectrograms: use them one after "
-                "the other."
+                f"{first.path} and {model.path} need different spectrograms: use one of them at a "
+                "time."
             )
         if model.name in models:
             raise UserError(
                 f"{models[model.name].path} and {model.path} are both of study {model.study}, "
-                f"class {model.class_name} and strategy {model.strategy}: name one of them."
+                f"class {model.class_name} and strategy {model.strategy}: name only one of them."
             )
         models[model.name] = model
     return list(models.values())
@@ -174,22 +232,25 @@ def read_models(
 
 def _read_model(path: Path, seeds: Sequence[int] | None, device: torch.device) -> TrainedModel:
     if not path.is_file():
-        raise UserError(f"{path} is missing: name the folder of a run, or its {MODEL_FILE}.")
+        raise UserError(f"{path} is missing: name the folder of a run or its {MODEL_FILE}.")
     try:
         saved = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # torch.load raises whatever a damaged file makes it stumble over
-        raise UserError(f"{path} is damaged or no model ({type(error).__name__}).") from error
+    except Exception as error:  # on damaged files torch.load raises nearly anything
+        raise UserError(
+            f"{path} is damaged or not a model ({type(error).__name__}): name the folder of a run "
+            f"or its {MODEL_FILE}."
+        ) from error
     if not isinstance(saved, dict) or "weights" not in saved:
-        raise UserError(f"{path} is no model: name the folder of a run, or its {MODEL_FILE}.")
+        raise UserError(f"{path} is not a model: name the folder of a run or its {MODEL_FILE}.")
     if "kind" not in saved:
         raise UserError(
-            f"{path} was trained when models did not hold the settings of their data: train it "
-            "again."
+            f"{path} was trained with an old version that did not save the settings of the data: "
+            "train it again."
         )
     if saved["kind"] != "spectrograms":
         raise UserError(
-            f"{path} is a model of {saved['kind']}, and recordings can be scored with models of "
-            "spectrograms only; `python -m weakneg score` applies it to a feature store."
+            f"{path} is a model of {saved['kind']}, but only models of spectrograms can score "
+            "recordings: use `python -m weakneg score_run` to score a feature store."
         )
     try:
         return _model(path, saved, seeds, device)
@@ -197,14 +258,14 @@ def _read_model(path: Path, seeds: Sequence[int] | None, device: torch.device) -
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         line = " ".join(str(reason).split())[:_LONGEST_REASON] or type(error).__name__
         raise UserError(
-            f"{path} is damaged, or a model of another version ({line}): train it again."
+            f"{path} is damaged or of another version ({line}): train it again."
         ) from error
 
 
 def _model(
     path: Path, saved: dict[str, Any], seeds: Sequence[int] | None, device: torch.device
 ) -> TrainedModel:
-    # The settings choose what is imported and computed, so they are checked as if typed by hand.
+    # The settings decide what is imported and computed, so they are checked like a user's input.
     parameters = {name: saved["parameters"][name] for name in _FRONT_END}
     settings = AudioSettings.model_validate(parameters).model_dump(include=set(_FRONT_END))
     n_frames, n_bins = saved["instance_shape"]
@@ -215,18 +276,21 @@ def _model(
     missing = set(seeds or ()) - set(saved["weights"])
     if missing:
         has = ", ".join(map(str, saved["weights"]))
-        raise UserError(f"{path} has no seed {min(missing)}, but {has}.")
+        raise UserError(f"{path} has no seed {min(missing)}: name some of its seeds ({has}).")
     networks = {}
     for seed in seeds or saved["weights"]:
-        # In full precision, whatever was quick where it was trained.
+        # Scores use full precision, even if training did not.
         model = ModelSettings.model_validate(saved["model"] | {"precision": "float32"})
         classifier = bag_classifier.load(model, front_end.shape)
         classifier.load_state_dict(saved["weights"][seed])
         networks[seed] = classifier.to(device).eval()
-    names = (str(saved[key]) for key in ("study", "class", "strategy"))
+    study, class_name, strategy = (str(saved[key]) for key in ("study", "class", "strategy"))
     (mean,), (std,) = saved["mean"], saved["std"]
-    return TrainedModel(path, *names, front_end, float(mean), float(std), networks)
+    return TrainedModel(
+        path, study, class_name, strategy, front_end, float(mean), float(std), networks
+    )
 
 
 def _probability(logits: Tensor) -> np.ndarray:
-    return logits.double().sigmoid().cpu().numpy()
+    probability: np.ndarray = logits.double().sigmoid().cpu().numpy()
+    return probability

@@ -3,12 +3,15 @@
 import copy
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import TypeVar
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+_Model = TypeVar("_Model", bound=nn.Module)
 
-def folded(model: nn.Module) -> nn.Module:
+
+def folded(model: _Model) -> _Model:
     """Fold the batch normalisations of a model into its convolutions.
 
     In evaluation mode a batch normalisation is linear. Where it follows a convolution in an

@@ -1,1 +1,1 @@
-"""Training: from the bags of a class to a classifier per seed."""
+"""Training: from the bags of a class to one classifier per seed."""

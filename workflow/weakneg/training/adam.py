@@ -1,4 +1,4 @@
-"""Adam by PyTorch's fused kernel, without the seconds that importing its optimizers takes."""
+"""Adam with PyTorch's fused kernel; importing PyTorch's optimizers would take seconds."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,12 +7,22 @@ from torch import Tensor, nn
 
 
 class Adam:
-    """Adam with L2 regularisation: `torch.optim.Adam(..., fused=True)`, to the bit.
+    """Adam with L2 regularisation, bitwise equal to `torch.optim.Adam(..., fused=True)`.
 
-    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        What to optimise.
+    learning_rate : float
+        It may be changed between steps.
+    weight_decay : float
+        weight_decay * parameter is added to the gradient.
+    betas : two floats
+        Decay rates of the running means of gradients and of their squares.
 
-    weight_decay: added to the gradient as weight_decay * parameter
-    betas: decay of the means of gradients and of their squares
+    References
+    ----------
+    Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), algorithm 1.
     """
 
     def __init__(
@@ -21,8 +31,8 @@ class Adam:
         learning_rate: float,
         weight_decay: float = 0.0,
         betas: Sequence[float] = (0.9, 0.999),
-    ):
-        self.parameters = list(parameters)
+    ) -> None:
+        self.parameters: list[Tensor] = list(parameters)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.betas = betas
@@ -32,9 +42,9 @@ class Adam:
 
     @torch.no_grad()
     def step(self, loss: Tensor) -> None:
-        """Go one step down the gradient of `loss`."""
+        """Take one step down the gradient of `loss`, a scalar."""
         gradients = [
-            # The kernel walks through memory: both must lie there in the same order.
+            # The kernel runs through memory linearly, so both must have the same layout.
             gradient
             if gradient.stride() == parameter.stride()
             else torch.empty_like(parameter).copy_(gradient)
@@ -60,11 +70,11 @@ class Adam:
         )
 
     def state_dict(self) -> dict[str, list[Tensor]]:
-        """What `load_state_dict` needs to go on."""
+        """Return the state from which `load_state_dict` can continue."""
         return {"means": self.means, "squares": self.squares, "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
-        """Go on from a `state_dict`, which may be on another device."""
+        """Continue from a `state_dict`, which may be on another device."""
         for name, own in self.state_dict().items():
             for tensor, saved in zip(own, state[name], strict=True):
                 tensor.copy_(saved)

@@ -20,25 +20,45 @@ from weakneg.training.rows import ResidentRows, StreamedRows, load_rows
 
 
 class BagData:
-    """All bags of a split, on the device: images as stored (uint8), so that they are small; feature
-    vectors, which cost little arithmetic, normalised once and for all; spectrograms as stored.
+    """All bags of a split, on the device.
 
-    Spectrograms and waveforms that do not fit on the device are read from the store, which must
-    stay open, each time that they are asked for; what comes is the same.
+    Images and spectrograms are held as stored, since that takes less memory. Feature vectors are
+    normalised once, since then they take little arithmetic. Spectrograms and waveforms that do not
+    fit on the device are read from the store, which must stay open, whenever they are needed, with
+    the same result.
 
-    label   (B,) float32
-    mask    (B, M) true where an instance is real, or None where all are
-    group   (B,) numbers, or None, as in `Bags`
-    instance_shape
-    audio   how spectrograms were made, see `weakneg.audio.mel.LogMel.of`; of others None
-    frames  (B,) int64, of spectrograms: how many of their rows hold sound
-    score_batch_limit   the most bags to score at a time, once more were too many for the device
+    Parameters
+    ----------
+    store : Store
+        Features of the split.
+    bags : Bags
+        Its B bags of up to M instances.
+    device : torch.device
+        Where to hold them.
+    resident_bytes : int, optional
+        See `load_rows`.
+
+    Attributes
+    ----------
+    label : (B,) float32
+        0 or 1.
+    mask : (B, M) bool or None
+        True where there is an instance; None if there is one everywhere.
+    group : (B,) int or None
+        As in `Bags`.
+    instance_shape : tuple of int
+        Shape of an instance, or of a spectrogram.
+    audio : mapping or None
+        How spectrograms were made, see `weakneg.audio.mel.LogMel.of`; None for other data.
+    frames : (B,) int64
+        Spectrograms only: number of their rows that hold sound.
+    score_batch_limit : int or None
+        Largest number of bags to score at a time, set when more did not fit on the device.
     """
 
     def __init__(
         self, store: Store, bags: Bags, device: torch.device, resident_bytes: int | None = None
-    ):
-        """resident_bytes: see `load_rows`."""
+    ) -> None:
         self._store, self._bags, self._resident_bytes = store, bags, resident_bytes
         self.device = device
         self.label = torch.from_numpy(bags.label).to(device, torch.float32)
@@ -53,8 +73,9 @@ class BagData:
         self._std = torch.from_numpy(store.std).to(device, torch.float32).view(shape)
         self._normalised = False
         if self.audio is not None:
+            assert store.length is not None
             self.frames = torch.from_numpy(store.length[bags.instances[:, 0]]).to(device)
-            self._x = self._load(store.x)
+            self._x: ResidentRows | StreamedRows = self._load(store.x)
             return
         x = torch.from_numpy(store.instances[bags.instances]).to(device)
         if len(self.instance_shape) == 1:
@@ -62,34 +83,60 @@ class BagData:
         self._x = ResidentRows(x)
 
     def inputs(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Of each batch (b,) of rows in turn: x (b, M, *shape), not yet normalised; mask (b, M)."""
+        """Yield the inputs of a model for each batch, not yet normalised.
+
+        Parameters
+        ----------
+        batches : sequence of (b,) int64
+            Rows of bags, on any device.
+
+        Yields
+        ------
+        (b, M, *shape)
+            Bags.
+        (b, M) bool or None
+            Their mask.
+        """
         for x, batch in zip(self._x.batches(batches), batches, strict=True):
             x = x if self.audio is None else x.unsqueeze(1)
             yield x, None if self.mask is None else self.mask[batch]
 
     def normalise(self, x: Tensor) -> Tensor:
-        """The input of a model, float32: mean 0 and deviation 1."""
+        """Normalise the output of `inputs`: float32 with mean 0 and standard deviation 1."""
         return x if self._normalised else torch.sub(x, self._mean).div_(self._std)
 
     def input(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Bags of `rows` (b,): x (b, M, *shape), normalised; mask (b, M)."""
+        """Return the bags of `rows` (b,), normalised, (b, M, *shape), and their mask (b, M)."""
         ((x, mask),) = self.inputs([rows])
         return self.normalise(x), mask
 
     def waveforms(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Of each batch (b,) of rows in turn, the waveforms (b, S) int16; 32767 is full scale.
+        """Yield the waveforms of each batch.
 
-        Raises UserError when the store has none.
+        Parameters
+        ----------
+        batches : sequence of (b,) int64
+            Rows of bags, on any device.
+
+        Yields
+        ------
+        (b, S) int16
+            Samples; 32767 is full scale.
+
+        Raises
+        ------
+        UserError
+            When the store has no waveforms.
         """
         if self._store.waveform is None:
             raise UserError(
-                "the features hold no waveforms, which mixing them needs: set audio: waveform: "
-                "true in the study, so that the next run computes features with them."
+                "the feature store has no waveforms, which mixup of waveforms needs: set audio: "
+                "waveform: true in the study, so that the next run computes features with them."
             )
         return self._waveforms.batches(batches)
 
     def rows(self, rows: np.ndarray) -> Tensor:
-        """Row numbers, on the device."""
+        """Copy row numbers to the device."""
         return torch.as_tensor(rows, device=self.device)
 
     @cached_property
@@ -105,12 +152,31 @@ class BagData:
 def score_bags(
     model: BagClassifier, data: BagData, rows: Tensor, batch_size: int, *, gradients: bool = False
 ) -> BagScores:
-    """Score the bags of `rows` (b,) in that order, `batch_size` at a time, in evaluation mode.
+    """Score bags, with the model in evaluation mode.
 
-    Where the memory of the device does not let so many be scored, half as many are, from then on
-    with this data.
+    Parameters
+    ----------
+    model : BagClassifier
+        It is left in evaluation mode.
+    data : BagData
+        The bags.
+    rows : (b,) int64
+        Which bags to score, in this order.
+    batch_size : int
+        How many to score at a time. If there is not enough memory on the device, this is halved,
+        for all later calls with this data, too.
+    gradients : bool
+        Whether to compute gradient directions.
 
-    Raises UserError when it does not let a single one be scored.
+    Returns
+    -------
+    BagScores
+        Scores of the b bags.
+
+    Raises
+    ------
+    UserError
+        When there is not enough memory for a single bag.
     """
     model = folded(model.eval())
     all_scores: list[Tensor] = []
@@ -127,19 +193,20 @@ def score_bags(
         except torch.OutOfMemoryError as error:
             if size == 1:
                 raise UserError(
-                    f"{data.device} has not the memory to score one bag, even with training: "
-                    "score_batch_size 1: run fewer jobs on it, or use a larger one."
+                    f"not enough memory on {data.device} to score a single bag: run fewer jobs on "
+                    "it, or use a larger device."
                 ) from error
             data.score_batch_limit = size // 2
-        if scored < len(rows):  # only here is free what the error held
+        if scored < len(rows):  # the memory that the error held is free only here
             torch.cuda.empty_cache()
             print(
-                f"{data.device} has not the memory to score {size} bags at a time (training: "
-                f"score_batch_size): {size // 2} from now on",
+                f"not enough memory on {data.device} to score {size} bags at a time (training: "
+                f"score_batch_size): now scoring {size // 2} at a time",
                 file=sys.stderr,
                 flush=True,
             )
-    return BagScores(*all_scores) if gradients else BagScores(*all_scores, None)
+    logits, embeddings, *directions = all_scores
+    return BagScores(logits, embeddings, directions[0] if gradients else None)
 
 
 def _tensors(scores: BagScores) -> list[Tensor]:
@@ -148,9 +215,30 @@ def _tensors(scores: BagScores) -> list[Tensor]:
 
 
 def draw_of(
-    draws: Mapping[int, Bags], seed: int, draw_per_seed: bool, manifest: str | os.PathLike
+    draws: Mapping[int, Bags], seed: int, draw_per_seed: bool, manifest: str | os.PathLike[str]
 ) -> Bags:
-    """The bags that a seed uses, of the draws in `manifest`. UserError where it lacks them."""
+    """Choose the bags that a seed uses.
+
+    Parameters
+    ----------
+    draws : mapping of int to Bags
+        The draws in the manifest.
+    seed : int
+        The seed.
+    draw_per_seed : bool
+        Whether every seed has a draw of its own; if not, all use draw 0.
+    manifest : path
+        The manifest, for messages.
+
+    Returns
+    -------
+    Bags
+
+    Raises
+    ------
+    UserError
+        When the manifest lacks the draw.
+    """
     draw = seed if draw_per_seed else 0
     if draw not in draws:
         raise UserError(f"{manifest} has no draw {draw}: delete it, so that bags are drawn again.")

@@ -1,7 +1,8 @@
 """The training loop of one seed, the same for every study.
 
-Every epoch that resamples: the strategy chooses k negative bags of the pool; then the model trains
-on all positive bags and those; then it is validated. The weights of the best epoch are kept.
+In every epoch that resamples, the strategy chooses k negative bags from the pool. Then the model
+trains on all positive bags and the chosen negatives, and is validated. The weights of the best
+epoch are kept.
 """
 
 import hashlib
@@ -20,8 +21,7 @@ from weakneg.bags.split import n_candidates, n_chosen, split_validation
 from weakneg.errors import UserError
 from weakneg.jobs.device import peak_memory_bytes, synchronise
 from weakneg.models import bag_classifier
-from weakneg.models.scores import BagScores
-from weakneg.strategies.pool import Pool, Selection
+from weakneg.strategies.pool import Pool, Scores, Selection
 from weakneg.training import batches
 from weakneg.training.adam import Adam
 from weakneg.training.data import BagData, score_bags
@@ -31,27 +31,50 @@ if TYPE_CHECKING:
     from weakneg.config.stages import RunSettings
 
 State = dict[str, Any]
-"""All that a seed needs to go on after an epoch, of types that `torch.load(weights_only=True)`
-reads.
+"""All that a seed needs to continue after an epoch, in types that `torch.load(weights_only=True)`
+can read.
 
-epoch      the last finished epoch (0: none)
-finished   whether training has ended
-model, optimizer, best_model   state dicts (`best_model`: of the epoch kept)
-thresholds of the epoch kept, see `best_thresholds`
-chosen     (k,) the rows of the negative bags in use
-history, timing   a list each, one dict per epoch
-selections one dict per selection: epoch, bags (k,) int32 rows of the manifest, scores (k,) float32
-n_positive, n_pool   positive and negative training bags, without those for validation
+epoch : int
+    The last finished epoch, 0 before the first.
+finished : bool
+    Whether training has ended.
+model, optimizer, best_model : dict
+    State dicts; `best_model` is that of the best epoch.
+thresholds : dict
+    Those of the best epoch, see `best_thresholds`.
+chosen : (k,) int64
+    Rows of the negative bags in use.
+history, timing : list of dict
+    One dictionary per epoch.
+selections : list of dict
+    One dictionary per selection: epoch, bags (k,) int32 (rows of the manifest), scores (k,)
+    float32.
+n_positive, n_pool : int
+    Numbers of positive and negative training bags, without those for validation.
 
 A finished state has no `model`, `optimizer` and `chosen`.
 """
 
 
 def random_generator(seed: int, purpose: str, epoch: int = 0) -> torch.Generator:
-    """A CPU generator of its own for every purpose and epoch of a seed.
+    """Make the random generator for a purpose and an epoch of a seed.
 
-    So an epoch's numbers depend on nothing that came before, and a resumed run needs no generator
-    state.
+    As each has its own, the random numbers of an epoch do not depend on what came before, and a
+    resumed run needs no generator state.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+    purpose : str
+        What the numbers are for.
+    epoch : int
+        The epoch; 0 if the purpose is not tied to one.
+
+    Returns
+    -------
+    torch.Generator
+        On the CPU.
     """
     digest = hashlib.sha256(f"{seed}/{purpose}/{epoch}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
@@ -65,13 +88,33 @@ def train_seed(
     after_epoch: Callable[[State], None],
     imagenet: dict[str, Tensor] | None = None,
 ) -> State:
-    """Train one seed to its end and return its state.
+    """Train one seed to the end.
 
-    state: where an interrupted training was, or None to begin
-    after_epoch: called with the state after every epoch, to keep it
-    imagenet: torchvision's weights, where the encoder begins with them
+    Parameters
+    ----------
+    data : BagData
+        The bags of the training split.
+    settings : RunSettings
+        Model, sampling, training, augmentation and strategy.
+    seed : int
+        The seed.
+    state : State or None
+        Where to continue an interrupted training; None to start.
+    after_epoch : callable
+        Called with the state after every epoch, to save it.
+    imagenet : dict of str to Tensor, optional
+        torchvision's weights, if the encoder starts from them.
 
-    Raises UserError when the validation split is impossible or the training diverges.
+    Returns
+    -------
+    State
+        The finished state.
+
+    Raises
+    ------
+    UserError
+        When the validation split is impossible, the training diverges, or there is not enough
+        memory.
     """
     return _SeedTraining(data, settings, seed, state, imagenet).run(after_epoch)
 
@@ -84,7 +127,7 @@ class _SeedTraining:
         seed: int,
         state: State | None,
         imagenet: dict[str, Tensor] | None,
-    ):
+    ) -> None:
         self.data, self.settings, self.seed = data, settings, seed
         label = data.label.cpu().numpy()
         fraction = settings.training.validation_fraction
@@ -100,11 +143,12 @@ class _SeedTraining:
         self.batches = batches.load(settings.augmentation)
         self.loss = losses.load(settings.training.loss)
 
-        # Every strategy starts with the same weights, so that strategies are compared in pairs.
+        # All strategies start with the same weights, so that comparisons are paired.
         torch.manual_seed(random_generator(seed, "weights").initial_seed())
         self.model = bag_classifier.load(settings.model, data.instance_shape)
         if imagenet is not None:
-            self.model.encoder.load_imagenet(imagenet)
+            encoder: Any = self.model.encoder  # its file defines IMAGENET, so it has the method
+            encoder.load_imagenet(imagenet)
         self.model.to(data.device)
         self.optimizer = Adam(
             self.model.parameters(),
@@ -171,7 +215,7 @@ class _SeedTraining:
         )
         state["epoch"] = epoch
         best_epoch = next(row["epoch"] for row in state["history"] if row["best"])
-        # Patience begins when the strategy does.
+        # Patience counts from the end of the warm-up.
         waited = epoch - max(best_epoch, self.settings.sampling.warmup_epochs)
         out_of_patience = training.patience is not None and waited >= training.patience
         state["finished"] = epoch == training.epochs or out_of_patience
@@ -183,7 +227,7 @@ class _SeedTraining:
             state["optimizer"] = self.optimizer.state_dict()
 
     def _learning_rate(self, epoch: int, progress: float) -> float:
-        """Of a step; `progress` is how much of the epoch is done after it, up to 1."""
+        """Compute the rate of a step; `progress` (0..1] is the share of the epoch done after it."""
         training = self.settings.training
         rate = training.learning_rate
         if training.schedule == "cosine":
@@ -192,7 +236,7 @@ class _SeedTraining:
         return rate * risen / training.rate_warmup if risen < training.rate_warmup else rate
 
     def _choose(self, epoch: int) -> bool:
-        """Choose the negative bags of this epoch; false where those of the last one stay in use."""
+        """Choose the negative bags of this epoch; false if those of the last one stay in use."""
         sampling = self.settings.sampling
         since = epoch - 1 - sampling.warmup_epochs  # the strategy's first choice
         if since > 0 and since % sampling.resample_every:
@@ -211,15 +255,16 @@ class _SeedTraining:
         return True
 
     def _selection(self, epoch: int, warmup: bool) -> Selection:
-        def score(rows: Tensor, gradients: bool) -> BagScores:
+        def score(rows: Tensor, gradients: bool) -> Scores:
             with self._clock("scoring"):
-                return score_bags(
+                scores = score_bags(
                     self.model,
                     self.data,
                     rows.to(self.data.device),
                     self.settings.training.score_batch_size,
                     gradients=gradients,
                 )
+            return Scores(scores.logits, scores.embeddings, scores.gradients)
 
         takes_all = strategies.ignores_budget(self.settings.strategy) and not warmup
         ids = self.pool if takes_all else self._candidates(epoch)
@@ -237,13 +282,13 @@ class _SeedTraining:
             return self.select(pool, self.budget, generator, **self.settings.options)
         except torch.OutOfMemoryError as error:
             raise UserError(
-                f"seed {self.seed}, epoch {epoch}: {self.data.device} has not the memory for "
+                f"seed {self.seed}, epoch {epoch}: not enough memory on {self.data.device} for "
                 f"{self.settings.strategy} to choose from {len(ids)} bags: lower sampling: "
                 "candidate_fraction, or run fewer jobs on it."
             ) from error
 
     def _candidates(self, epoch: int) -> Tensor:
-        """The bags of the pool to choose from: all, or a random share, but no less than wanted."""
+        """Return the bags to choose from: the pool, or a random share of at least the budget."""
         fraction = self.settings.sampling.candidate_fraction
         n = n_candidates(fraction, self.budget, len(self.pool))
         if n == len(self.pool):
@@ -252,9 +297,9 @@ class _SeedTraining:
         return self.pool[torch.randperm(len(self.pool), generator=generator)[:n]]
 
     def _train(self, epoch: int, rows: Tensor) -> float:
-        """One pass over the bags of `rows`, or as many draws of them; returns the mean loss."""
+        """Train on the bags of `rows`, each once or as many draws of them; return the mean loss."""
         rows = self._in_order(epoch, rows)
-        # Dropout and the like draw from the global generators.
+        # Dropout and the like use the global generators.
         torch.manual_seed(random_generator(self.seed, "model", epoch).initial_seed())
         self.model.train()
         batch_losses, sizes = [], []
@@ -272,19 +317,19 @@ class _SeedTraining:
             self.optimizer.step(loss)
             batch_losses.append(loss.detach())
             sizes.append(len(label))
-        means = torch.stack(batch_losses).double().cpu()  # a GPU is waited for once
-        for number, loss in enumerate(means.tolist(), start=1):
-            if not math.isfinite(loss):
+        means = torch.stack(batch_losses).double().cpu()  # waits for a GPU only once
+        for number, value in enumerate(means.tolist(), start=1):
+            if not math.isfinite(value):
                 rate = self._learning_rate(epoch, number / n_batches)
                 raise UserError(
                     f"seed {self.seed}, epoch {epoch}, batch {number} of {n_batches}, learning "
-                    f"rate {rate:g}: the loss is {loss}, so the training has diverged; lower "
+                    f"rate {rate:g}: the loss is {value}, so the training has diverged; lower "
                     "training: learning_rate."
                 )
         return (means @ torch.tensor(sizes, dtype=torch.float64)).item() / len(rows)
 
     def _in_order(self, epoch: int, rows: Tensor) -> Tensor:
-        """The bags of an epoch in the order of training, on the CPU."""
+        """Return the bags of an epoch in the order of training, on the CPU."""
         generator = random_generator(self.seed, "order", epoch)
         if self.settings.training.batch_sampling == "shuffled":
             return rows[torch.randperm(len(rows), generator=generator)]
@@ -296,7 +341,7 @@ class _SeedTraining:
         return rows[drawn]
 
     def _validate(self, epoch: int) -> tuple[float, np.ndarray]:
-        """Loss and logits of the validation bags."""
+        """Compute the loss and the logits of the validation bags."""
         batch_size = self.settings.training.score_batch_size
         logits = score_bags(self.model, self.data, self.validation, batch_size).logits
         loss = self.loss(logits, self.data.label[self.validation]).item()

@@ -1,16 +1,28 @@
-"""What the ranking of the validation bags is worth, once per epoch.
+"""Metrics of the ranking of the validation bags, computed once per epoch.
 
-The results of a study are computed by scikit-learn (`weakneg.analysis.metrics`). Importing it takes
-about a second, which every training job would pay; these few lines give the same numbers.
+The results of a study are computed with scikit-learn (`weakneg.analysis.metrics`). Importing it
+would cost every training job about a second; these few lines give the same numbers.
 """
 
 import numpy as np
 
 
 def ranking_metrics(label: np.ndarray, score: np.ndarray) -> tuple[float, float]:
-    """Average precision and ROC-AUC; equal scores are one threshold, as in scikit-learn.
+    """Compute average precision and ROC-AUC.
 
-    label: (B,) 0 or 1, both present; score: (B,) higher is more positive.
+    Equal scores share a threshold, as in scikit-learn.
+
+    Parameters
+    ----------
+    label : (B,) int
+        0 or 1; both must occur.
+    score : (B,) float
+        Higher is more positive.
+
+    Returns
+    -------
+    float, float
+        Average precision and ROC-AUC.
     """
     _, true_positives, false_positives = _counts(label, score)
     precision = true_positives / (true_positives + false_positives)
@@ -22,23 +34,31 @@ def ranking_metrics(label: np.ndarray, score: np.ndarray) -> tuple[float, float]
 
 
 def best_thresholds(label: np.ndarray, score: np.ndarray) -> dict[str, float]:
-    """The thresholds of the best F1 and of the best g-mean on these bags; the higher one in a tie.
+    """Find the thresholds with the best F1 and the best g-mean on these bags.
 
-    A bag whose score is at least the threshold is called positive. F1 is the harmonic mean of
-    precision and recall, the g-mean the geometric one of sensitivity and specificity.
+    A bag is classified as positive if its score is at least the threshold. F1 is the harmonic mean
+    of precision and recall, the g-mean the geometric mean of sensitivity and specificity.
 
-    label: (B,) 0 or 1, both present; score: (B,) higher is more positive.
+    Parameters
+    ----------
+    label, score : arrays
+        As in `ranking_metrics`.
+
+    Returns
+    -------
+    dict of str to float
+        Thresholds "f1" and "g_mean"; the higher one in a tie.
     """
     thresholds, true_positives, false_positives = _counts(label, score)
     positives, negatives = true_positives[-1], false_positives[-1]
     f1 = 2 * true_positives / (true_positives + false_positives + positives)
-    # The g-mean is the root of this over the product of both numbers; so equal ones are equal.
+    # The g-mean is the root of this divided by both numbers. Compared as integers, ties are exact.
     g_mean = true_positives * (negatives - false_positives)
     return {"f1": float(thresholds[f1.argmax()]), "g_mean": float(thresholds[g_mean.argmax()])}
 
 
 def _counts(label: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each different score, from the highest down, and the true and false positives from it up."""
+    """Return the distinct scores, highest first, and the true and false positives at each."""
     order = np.argsort(-score, kind="stable")
     label, score = label[order], score[order]
     last_of_threshold = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)

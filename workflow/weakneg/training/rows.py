@@ -1,4 +1,4 @@
-"""Rows of a feature store on the device: all of them, or, where they do not fit, some at a time.
+"""Rows of a feature store on the device: all of them, or a few at a time if they do not fit.
 
 Both give the same numbers.
 """
@@ -20,28 +20,47 @@ from weakneg.io.progress import Progress
 
 _BLOCK_BYTES = 64 << 20
 _BATCHES_AHEAD = 4
-_SHARE = 0.5  # of the free memory of a card; the rest is for the training, and for other jobs
+_SHARE = 0.5  # of the free memory of a GPU; the rest is for training and for other jobs
 
 
 class ResidentRows:
-    """Rows that are on the device: x (n, ...), as stored."""
+    """Rows that are held on the device.
 
-    def __init__(self, x: Tensor):
+    Parameters
+    ----------
+    x : (n, ...) tensor
+        The rows, as stored.
+    """
+
+    def __init__(self, x: Tensor) -> None:
         self._x = x
 
     def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
-        """x[batch] of each batch in turn; (b,) integers, 0..n-1."""
+        """Yield x[batch] for each batch (b,) of integers 0..n-1."""
         for numbers in together(batches, self._x.device):
             yield self._x[numbers]
 
 
 class StreamedRows:
-    """The same of rows that stay in the file, from which a thread reads a few batches ahead."""
+    """Rows that stay in the file, from which a thread reads a few batches ahead.
 
-    def __init__(self, data: h5py.Dataset | np.ndarray, rows: np.ndarray, device: torch.device):
+    Parameters
+    ----------
+    data : (N, ...) data set or array
+        The file's rows.
+    rows : (n,) int64
+        Which of them to use.
+    device : torch.device
+        Where batches are needed.
+    """
+
+    def __init__(
+        self, data: h5py.Dataset | np.ndarray, rows: np.ndarray, device: torch.device
+    ) -> None:
         self._data, self._rows, self._device = data, rows, device
 
     def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield the rows of each batch (b,) of integers 0..n-1, as `ResidentRows.batches` does."""
         on_host = together(batches, torch.device("cpu"))
         waiting = (self._rows[numbers.numpy()] for numbers in on_host)
         with ThreadPoolExecutor(1) as pool:
@@ -58,7 +77,7 @@ class StreamedRows:
 
 
 def together(batches: Sequence[Tensor], device: torch.device) -> Sequence[Tensor]:
-    """The batches on a device, in one copy: before each copy from the host a GPU is waited for."""
+    """Copy batches to a device, all in one copy, since each copy waits for the GPU."""
     if not batches:
         return []
     return torch.cat(list(batches)).to(device).split([len(batch) for batch in batches])
@@ -70,10 +89,24 @@ def load_rows(
     device: torch.device,
     resident_bytes: int | None = None,
 ) -> ResidentRows | StreamedRows:
-    """The rows numbered `rows` (n,) of `data`, in that order.
+    """Load rows of a feature store, or prepare to read them when they are needed.
 
-    resident_bytes: how much may be put on the device; if None, all on a CPU, and on a card half of
-        the memory that is free
+    Parameters
+    ----------
+    data : (N, ...) data set or array
+        The rows in the store.
+    rows : (n,) int64
+        Numbers of the rows to load, in this order.
+    device : torch.device
+        Where they are needed.
+    resident_bytes : int, optional
+        How many bytes may be held on the device; by default no limit on a CPU, and half of the free
+        memory on a GPU.
+
+    Returns
+    -------
+    ResidentRows or StreamedRows
+        Streamed rows if they do not fit.
     """
     n_bytes = len(rows) * _row_bytes(data)
     if resident_bytes is None:
@@ -84,16 +117,17 @@ def load_rows(
         try:
             return ResidentRows(_on_device(data, rows, device))
         except torch.OutOfMemoryError:
-            pass  # another job on the card was faster
+            pass  # another job on the GPU was faster
     print(
-        f"{n_bytes / 1e9:.1f} GB of features do not fit on {device}: they are read again and again",
+        f"{n_bytes / 1e9:.1f} GB of features do not fit on {device}: they are read from the file "
+        "in every epoch",
         file=sys.stderr,
     )
     return StreamedRows(data, rows, device)
 
 
 def _on_device(data: h5py.Dataset | np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor:
-    """In large reads, through one block of pinned memory; on a CPU, to where it stays."""
+    """Load rows in large reads; to a GPU through a block of pinned memory, on a CPU directly."""
     x = _empty(data, len(rows), device=device)
     per_block = max(1, _BLOCK_BYTES // _row_bytes(data))
     staging = None
@@ -105,7 +139,7 @@ def _on_device(data: h5py.Dataset | np.ndarray, rows: np.ndarray, device: torch.
             on_host = block if staging is None else staging[: len(block)]
             read_rows(data, rows[first : first + per_block], on_host.numpy())
             if staging is not None:
-                block.copy_(on_host)  # and waits, since the next block is read into the same memory
+                block.copy_(on_host)  # waits, since the next block goes into the same memory
             progress.add(len(block))
     return x
 

@@ -1,4 +1,4 @@
-"""Training of the seeds of one (class, strategy) pair."""
+"""Training of the seeds of a (class, strategy) pair."""
 
 import hashlib
 import io
@@ -57,21 +57,21 @@ def train_run(
     run : Path
         Folder of the run. It gets model.pt, history.parquet, timing.parquet, selection.h5 and
         run.json, and in `seeds/` the state of each seed after its last finished epoch. A killed job
-        goes on from there and ends with the same files; a seed added later leaves the others as
-        they are.
+        continues from there and ends with the same files; adding a seed leaves the others
+        unchanged.
     threads : int
         CPU threads.
     weights : Path
-        torchvision's weights for ImageNet, where the encoder starts from them.
+        torchvision's ImageNet weights, if the encoder starts from them.
     device : str
         auto, cpu, cuda or cuda:N; by default what WEAKNEG_DEVICE says, or auto.
     fingerprint : str
-        Of the code, for the record; a seed starts from the beginning when it has changed.
+        Fingerprint of the code, for the record; a seed starts over when it has changed.
 
     Raises
     ------
     UserError
-        For unusable inputs, or when training diverges.
+        When an input cannot be used, or training diverges.
     """
     identity = {
         "study": study,
@@ -85,14 +85,16 @@ def train_run(
     with open_store(store) as features:
         draws = read_bags(manifest, features, class_name)
         inputs = _digest_of(features)
-        data, drawn = None, None
+        data: BagData | None = None
+        drawn: Bags | None = None
         for seed in settings.seeds:
             bags = draw_of(draws, seed, settings.draw_per_seed, manifest)
-            if bags is not drawn:
+            if data is None or bags is not drawn:
                 data, drawn = BagData(features, bags, on_device), bags
             key = _key(settings, seed, fingerprint, inputs, bags)
             path = run / "seeds" / f"{seed}.pt"
             states[seed] = _train_seed(path, key, data, settings, seed, imagenet)
+        assert data is not None  # a study has at least one seed
         _write_run(run, states, settings, identity, features, data.instance_shape)
 
 
@@ -104,7 +106,7 @@ def _train_seed(
     seed: int,
     imagenet: dict[str, Tensor] | None,
 ) -> State:
-    """Train one seed from the state at `path`, if that is a state of the same training."""
+    """Train a seed, from the state at `path` if that belongs to the same training."""
     made_with = {
         "device": describe(data.device),
         "python": platform.python_version(),
@@ -125,7 +127,7 @@ def _train_seed(
 
     state = _saved_state(path, key)
     if state is not None:
-        print(f"seed {seed}  goes on after epoch {state['epoch']}", file=sys.stderr, flush=True)
+        print(f"seed {seed}  continues after epoch {state['epoch']}", file=sys.stderr, flush=True)
         if state["finished"]:
             return state
     trained = train_seed(data, settings, seed, state, after_epoch, imagenet)
@@ -134,20 +136,21 @@ def _train_seed(
 
 def _saved_state(path: Path, key: str) -> State | None:
     try:
-        # On the CPU, where row numbers belong; a model takes its weights to its own device.
+        # On the CPU, where row numbers belong; a model copies its weights to its own device.
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return None
-    except Exception as error:  # damaged bytes make torch.load raise nearly anything
+    except Exception as error:  # on damaged files torch.load raises nearly anything
         print(
-            f"{path} cannot be read ({type(error).__name__}): training starts anew", file=sys.stderr
+            f"{path} cannot be read ({type(error).__name__}): this seed starts over",
+            file=sys.stderr,
         )
         return None
     return state if isinstance(state, dict) and state.pop("key", None) == key else None
 
 
 def _key(settings: RunSettings, seed: int, fingerprint: str, inputs: str, bags: Bags) -> str:
-    """Hash of all that decides what the training of a seed gives."""
+    """Hash everything that determines the result of training a seed."""
     decisive = settings.model_dump(exclude={"seeds", "draw_per_seed"})
     text = json.dumps([decisive, seed, fingerprint, inputs], sort_keys=True)
     arrays = [bags.label, bags.instances, *([] if bags.group is None else [bags.group])]
@@ -179,7 +182,7 @@ def _write_run(
         seed: {name: value.cpu() for name, value in state["best_model"].items()}
         for seed, state in states.items()
     }
-    # With all that it takes to score other data, so that the file can be given away alone.
+    # It contains all that is needed to score other data, so that this file alone can be shared.
     model = {
         **identity,
         "model": settings.model.model_dump(),
@@ -211,9 +214,10 @@ def _write_run(
 
 
 def _write_selections(path: Path, states: Mapping[int, State]) -> None:
-    """Per seed, one row per selection: epoch (E,), bags (E, k), scores (E, k) in order of choice.
+    """Write, for each seed, epoch (E,), bags (E, k) and scores (E, k) of its E selections.
 
-    bags are row numbers of the manifest; -1 fills a row where another selection chose more.
+    Bags are row numbers of the manifest, in order of choice. Rows of selections that chose fewer
+    than k are filled with -1 and NaN.
     """
     with replace_when_whole(path) as temporary, h5py.File(temporary, "w") as file:
         for seed, state in states.items():

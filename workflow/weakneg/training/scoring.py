@@ -1,4 +1,4 @@
-"""Scores of the test bags of a run."""
+"""Scoring of the test bags of a run."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from weakneg.bags.draw import Bags
 from weakneg.bags.manifest import read_bags
 from weakneg.config.stages import ScoreSettings
 from weakneg.errors import UserError
@@ -38,13 +39,13 @@ def score_run(
     class_name : str
         The class of the run.
     settings : ScoreSettings
-        The model, and how many bags are scored at a time.
+        The model, and how many bags to score at a time.
     store, manifest : Path
         The test split's features and bags.
     model : Path
         The run's model.pt.
     output : Path
-        The scores of every seed and test bag, a Parquet file.
+        A Parquet file with the score of each test bag by each seed.
     threads : int
         CPU threads.
     device : str
@@ -53,7 +54,7 @@ def score_run(
     Raises
     ------
     UserError
-        For unusable inputs, or when a score is not a number.
+        When an input cannot be used, or a score is NaN or infinite.
     """
     on_device = prepare(device, threads)
     columns: dict[str, list[Any]] = {"seed": [], "bag": [], "label": [], "score": []}
@@ -61,7 +62,7 @@ def score_run(
         draws = read_bags(manifest, features, class_name)
         try:
             saved = torch.load(model, map_location=on_device, weights_only=True)
-        except Exception as error:  # torch.load raises whatever damage makes it stumble over
+        except Exception as error:  # on damaged files torch.load raises nearly anything
             reason = type(error).__name__
             raise UserError(
                 f"{model} cannot be read ({reason}): delete it, so that the run is trained again."
@@ -75,15 +76,16 @@ def score_run(
         for name, value in given.items():
             if saved.get(name) != value:
                 raise UserError(
-                    f"{model} is of another {name} than {store} and {class_name!r}: score what it "
-                    "was trained for."
+                    f"{model} was trained for another {name} than that of {store} and "
+                    f"{class_name!r}: score the data that it was trained for."
                 )
         shape = tuple(saved["instance_shape"])
         classifier = bag_classifier.load(settings.model, shape).to(on_device)
-        data, drawn = None, None
+        data: BagData | None = None
+        drawn: Bags | None = None
         for seed, weights in saved["weights"].items():
             bags = draw_of(draws, seed, settings.draw_per_seed, manifest)
-            if bags is not drawn:
+            if data is None or bags is not drawn:
                 data, drawn = BagData(features, bags, on_device), bags
             classifier.load_state_dict(weights)
             logits = score_bags(

@@ -1,21 +1,27 @@
-"""From the bags of an epoch to the batches that a model trains on: one file for each way.
+"""From the bags of an epoch to the batches that a model trains on: a file for each way to do it.
 
-A way is a module of this folder that defines
+Each defines
 
     def batches(data, rows, batch_size, augmentation, seed) -> Iterator[tuple[Inputs, Tensor]]
 
-data : the bags, a `weakneg.training.data.BagData`
-rows : (n,) int64 on the CPU, the bags in the order of training
-augmentation : settings, or None where there is none
-seed : of all that chance decides
+data : BagData
+    The bags.
+rows : (n,) int64
+    The bags in the order of training, on the CPU.
+batch_size : int
+    Number of bags in a batch.
+augmentation : AugmentationSettings or None
+    None if there is no augmentation.
+seed : int
+    Seed of everything that is random.
 
-and yields, batch by batch, the inputs of the model (bags, and which of their instances are real),
-and labels (b,), which may be anything from 0 to 1. They are files of their own so that a study is
-only trained again for changes of what it uses.
+and yields, for each batch, the inputs of the model (bags and their mask) and the labels (b,), which
+may be anything from 0 to 1. They are separate files so that a study is trained again only when the
+one it uses changes.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -26,7 +32,12 @@ if TYPE_CHECKING:
 Inputs = tuple[Tensor, Tensor | None]
 
 
-def load(augmentation: "AugmentationSettings | None") -> Callable:
-    """The function `batches` of the way that a study asks for."""
+def load(
+    augmentation: "AugmentationSettings | None",
+) -> Callable[..., Iterator[tuple[Inputs, Tensor]]]:
+    """Return the function `batches` that a study needs."""
     name = "plain" if augmentation is None else "augmented"
-    return importlib.import_module(f"{__name__}.{name}").batches
+    batches: Callable[..., Iterator[tuple[Inputs, Tensor]]] = importlib.import_module(
+        f"{__name__}.{name}"
+    ).batches
+    return batches

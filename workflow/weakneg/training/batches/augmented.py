@@ -3,11 +3,11 @@
 Source: Shah et al., section 5.2.2, after Gong, Chung and Glass, "PSLA: Improving Audio Tagging With
 Pretraining, Sampling, Labeling, and Aggregation" (2021), sections III-C and III-D.
 
-What mixup does to the negatives. The bags of an epoch are the positive ones and the chosen
-negatives; the partner of a mixed bag is any bag of the same epoch, so that training sees nothing
-that was not chosen. A negative bag that meets a positive partner gets the label of its mixture,
-1 - weight, and is no negative any more; with two positives for four negatives and the paper's rate
-of a half, that is one in six of the chosen negatives.
+What mixup does to the negatives: the bags of an epoch are the positive ones and the chosen
+negatives, and the partner of a mixed bag is any bag of the same epoch, so that training sees only
+chosen bags. A negative bag with a positive partner gets the label of the mixture, 1 - weight, and
+is no longer negative. With two positives for every four negatives, and the paper's mixup rate of a
+half, this happens to one in six of the chosen negatives.
 """
 
 from collections.abc import Iterator
@@ -29,12 +29,17 @@ FULL_SCALE = 32767  # of stored waveforms
 
 
 class Draws(NamedTuple):
-    """What chance decides for the n bags of an epoch, in the order of training.
+    """What is drawn at random for the n bags of an epoch, in the order of training.
 
-    partner  (n,) int64 row of the bag that each is mixed with
-    weight   (n,) float32 share of the bag itself in the mixture; 1 where it is not mixed
-    masks    (n, 2, 2) float32 in [0, 1): of frequency and of time, the width as a share of the
-             largest one, and the place as a share of what is possible
+    Attributes
+    ----------
+    partner : (n,) int64
+        Row of the bag that each is mixed with.
+    weight : (n,) float32
+        Share of the bag itself in the mixture; 1 if it is not mixed.
+    masks : (n, 2, 2) float32
+        For frequency and for time: width of the mask relative to the largest, and its position
+        relative to the possible range, both in [0, 1).
     """
 
     partner: Tensor
@@ -43,14 +48,30 @@ class Draws(NamedTuple):
 
     @property
     def mixed(self) -> Tensor:
-        """(n,) bool: which bags are mixed."""
+        """Which bags are mixed, (n,) bool."""
         return self.weight < 1
 
 
 def draw(rows: Tensor, augmentation: "AugmentationSettings", seed: int) -> Draws:
-    """The draws of an epoch that trains on the bags of `rows` (n,), on the CPU.
+    """Draw what is random in an epoch.
 
-    weight ~ Beta(alpha, alpha), equations 6 to 8 of Shah et al.
+    Parameters
+    ----------
+    rows : (n,) int64
+        The bags in the order of training, on the CPU.
+    augmentation : AugmentationSettings
+        With mixup_rate and mixup_alpha; weight ~ Beta(alpha, alpha).
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    Draws
+        On the CPU.
+
+    References
+    ----------
+    Shah et al. (ICASSP 2024), equations 6 to 8.
     """
     rng = np.random.default_rng(seed)
     n = len(rows)
@@ -68,9 +89,12 @@ def batches(
     augmentation: "AugmentationSettings",
     seed: int,
 ) -> Iterator[tuple["Inputs", Tensor]]:
-    """See `weakneg.training.batches`; of spectrograms, which are bags of one instance.
+    """Yield the batches of an epoch of spectrograms, see `weakneg.training.batches`.
 
-    Raises UserError when waveforms are to be mixed and the feature store has none.
+    Raises
+    ------
+    UserError
+        When waveforms are to be mixed and the feature store has none.
     """
     draws = draw(rows, augmentation, seed)
     split = rows.split(batch_size)
@@ -78,6 +102,7 @@ def batches(
     partners = [d.partner[d.mixed] for d in drawn]
     log_mel = None
     if augmentation.mixup_rate and augmentation.mixup_domain == "waveform":
+        assert data.audio is not None
         log_mel = LogMel.of(data.audio)
         both = [torch.cat([b[d.mixed], p]) for b, d, p in zip(split, drawn, partners, strict=True)]
         to_mix = data.waveforms(both)
@@ -97,7 +122,8 @@ def batches(
         x, label = x.float(), data.label[batch]
         if len(mixed) and log_mel:
             frames = data.frames[batch[mixed]]
-            x[mixed, 0] = mix_waveforms(*others.chunk(2), weight, frames, x.shape[2], log_mel)
+            first, second = others.chunk(2)
+            x[mixed, 0] = mix_waveforms(first, second, weight, frames, x.shape[2], log_mel)
         elif len(mixed):
             x[mixed] = torch.lerp(others.float(), x[mixed], weight.view(-1, 1, 1, 1))
         label[mixed] = torch.lerp(data.label[partner], label[mixed], weight)
@@ -108,12 +134,26 @@ def batches(
 def mix_waveforms(
     first: Tensor, second: Tensor, weight: Tensor, frames: Tensor, n_frames: int, log_mel: LogMel
 ) -> Tensor:
-    """Spectrograms (m, n_frames, F) of weight * first + (1 - weight) * second.
+    """Compute the spectrograms of weight * first + (1 - weight) * second.
 
-    first, second: (m, S) int16; weight: (m,)
-    frames: (m,) how many rows of the spectrogram of `first` hold sound. Its partner is cut where it
-        ends, as in PSLA: behind that there are zeros. (PSLA removes the mean of the mixture too; a
-        frame's own is removed in any case.)
+    Parameters
+    ----------
+    first, second : (m, S) int16
+        Waveforms.
+    weight : (m,) float32
+        Share of the first.
+    frames : (m,) int64
+        Number of spectrogram rows in which `first` has sound. The second is cut off where the first
+        ends, as in PSLA, and zeros follow. (PSLA also removes the mean of the mixture; here the
+        mean of each frame is removed in any case.)
+    n_frames : int
+        Number of rows of the result.
+    log_mel : LogMel
+        How spectrograms are made.
+
+    Returns
+    -------
+    (m, n_frames, F) float32
     """
     mixture = torch.lerp(second.float(), first.float(), weight[:, None]) / FULL_SCALE
     spectrogram = log_mel(mixture)[:, :n_frames]
@@ -124,13 +164,20 @@ def mix_waveforms(
 
 
 def hide(x: Tensor, places: Tensor, largest: tuple[int, int]) -> None:
-    """Set a band of frequencies and a stretch of time of every clip x (b, 1, T, F) to 0, in place.
+    """Mask a band of frequencies and a stretch of time of every clip with zeros, in place.
 
-    places: (b, 2, 2) as in `Draws`; largest: width of a mask, in mel bins and in frames
+    The width is floor(u) and the start floor(v), with u uniform up to the largest width and v up to
+    size - u, as in torchaudio's FrequencyMasking and TimeMasking, which PSLA uses. Masks are
+    applied before the normalisation, so that they have the same value as the padding.
 
-    A width is floor(u) and a beginning floor(v), u uniform up to the largest width and v up to
-    size - u, as in torchaudio's FrequencyMasking and TimeMasking, which PSLA uses. They come before
-    the normalisation, so that a mask is as loud as the padding.
+    Parameters
+    ----------
+    x : (b, 1, T, F) float32
+        Spectrograms.
+    places : (b, 2, 2) float32
+        Widths and positions, see `Draws.masks`.
+    largest : (int, int)
+        Largest width of a mask, in mel bins and in frames.
     """
     for place, most, size, dim in zip(
         places.unbind(1), largest, (x.shape[3], x.shape[2]), (3, 2), strict=True

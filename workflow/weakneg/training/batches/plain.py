@@ -1,4 +1,4 @@
-"""Bags as they are stored."""
+"""Batches of bags as they are stored, without augmentation."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def batches(
     data: "BagData", rows: Tensor, batch_size: int, augmentation: None, seed: int
 ) -> Iterator[tuple["Inputs", Tensor]]:
-    """See `weakneg.training.batches`."""
+    """Yield the batches of an epoch, see `weakneg.training.batches`."""
     split = rows.to(data.device).split(batch_size)
     for batch, (x, mask) in zip(split, data.inputs(split), strict=True):
         yield (data.normalise(x), mask), data.label[batch]
