@@ -33,7 +33,7 @@ rule all:
 for study in CONFIG.study_names:
     if study == "published" or workflow.is_rule(study):
         sys.exit(
-            f"error: a study cannot be called {study}, the workflow uses that name: rename it."
+            f"error: a study cannot be called {study}: the workflow uses that name; rename it."
         )
 
     rule:

@@ -26,7 +26,7 @@ def test_listed_and_available_recordings_of_each_class_are_counted(tmp_path):
         "Dog,train,2,1,0.5000\nDog,test,1,0,0.0000\n"
     )
     lines = text.read_text().splitlines()
-    assert "2 of 4 could be had." in lines
+    assert "2 of 4 recordings are available." in lines
     assert "| ok | 2 | 0 |  |" in lines
     assert r"| private | 1 | 1 | no &#124; \<b\> |" in lines
     assert lines.index("| Dog | test | 1 | 0 |") < lines.index("| Dog | train | 2 | 1 |")

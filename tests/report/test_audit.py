@@ -41,7 +41,7 @@ def test_small_studies(tmp_path, strategies):
     tables = made.audit()
     assert len(tables["selection_overlap"]) == len(strategies) - 1
     assert len(tables["selection_turnover"]) == len(strategies)
-    assert ("Overlap needs two strategies" in tables["markdown"]) == ("badge" not in strategies)
+    assert ("An overlap needs two strategies" in tables["markdown"]) == ("badge" not in strategies)
     assert ("No strategy of the study scores" in tables["markdown"]) == ("badge" not in strategies)
 
 

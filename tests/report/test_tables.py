@@ -164,9 +164,9 @@ class TestComparisons:
         caption = text.splitlines()[0]
         assert "(of 40)" in caption
         assert "over 2 seeds" in caption
-        assert "corrected for 2 comparisons (not for Full set" in caption
-        assert "14 to 26 are won at least 95% of the time" in caption
-        assert "40% of them (16) or more 92% of the time" in caption
+        assert "corrected for 2 comparisons (without Full set" in caption
+        assert "give 14 to 26 heads at least 95% of the time" in caption
+        assert "at least 16 heads (40%) 92% of the time" in caption
         assert "too narrow" not in caption
         rows = rows_of(text, "AP")
         # Binomial(40, .7) has 22 to 33 in its middle; the mean is (2 wins - 40) / 40 * .125.
@@ -224,4 +224,4 @@ class TestCost:
         settings = settings_of(["a", "b"], ["random", "badge"])
         device = ["gpu", *["cpu"] * 7]
         text = (write(tmp_path, VALUES, settings, device=device) / "cost.md").read_text()
-        assert "on different machines, so not to be compared (cpu, gpu)" in text
+        assert "on different machines, so not comparable (cpu, gpu)" in text

@@ -163,7 +163,7 @@ def test_clips_that_cannot_be_had_are_recorded_and_in_no_store(project):
         "class,split,listed,ok,share\nCat,train,3,3,1.0000\nCat,test,2,2,1.0000\n"
         "Dog,train,2,1,0.5000\nDog,test,1,0,0.0000\n"
     )
-    assert "6 of 8 could be had" in (results / "tables/acquired.md").read_text()
+    assert "6 of 8 recordings are available" in (results / "tables/acquired.md").read_text()
 
 
 def test_what_is_there_is_not_made_again_however_politely_it_is_asked_for(project):

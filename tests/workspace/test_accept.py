@@ -1,4 +1,4 @@
-"""Finished results are taken as those of today's code, and what is not finished is left."""
+"""Finished results are accepted as those of the current code; unfinished ones are left alone."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ def test_after_accepting_a_finished_workspace_nothing_is_to_be_done(changed):
     assert "accepted: train_run 4" in accept(changed)
     assert changed.planned() == {}
     assert (weights.read_bytes(), weights.stat().st_mtime_ns) == before
-    assert accept(changed) == ["Nothing to accept: the results are those of today's code."]
+    assert accept(changed) == ["Nothing to accept: the results are those of the current code."]
 
 
 def test_what_is_missing_is_not_accepted(changed):

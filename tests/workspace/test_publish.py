@@ -113,7 +113,7 @@ def test_the_features_are_told_apart_by_what_is_in_their_shards(results):
 
 def test_results_of_other_code_than_the_commit_are_not_published(results, monkeypatch):
     monkeypatch.setattr(module, "code_of", lambda _: ["another"])
-    with pytest.raises(UserError, match="was made by other code than this commit's"):
+    with pytest.raises(UserError, match="was made by other code than that of this commit"):
         publish(Path(results), Path("published"), "snakemake toy", "1 h")
 
 

@@ -2,8 +2,11 @@
 
 
 def published_lists(wildcards):
-    """The files that list the recordings. Of sound that is not made here, what the lists say of a
-    shard is a parameter, so that a list that grows leaves the shards before its end alone."""
+    """The files that list the recordings.
+
+    Unless the audio is generated here, the rows of a shard are among its parameters, so that rows
+    appended to a list do not rerun the earlier shards.
+    """
     files = results_of(wildcards.study).data_files
     if results.is_made_here(results_of(wildcards.study).study.dataset.name):
         return files
@@ -38,7 +41,7 @@ rule acquire_shard:
         "results/{study}/logs/acquire_shard/{split}/{shard}.log",
     conda:
         "../../envs/weakneg.yaml"
-    # Parameters make a job run again when they change; how politely a source is asked must not.
+    # A change of parameters reruns a job. The limits on requests must not, so they are resources.
     resources:
         downloads=lambda wildcards: int(results_of(wildcards.study).study.downloads),
         runtime=lambda wildcards, attempt: results_of(wildcards.study).acquire_minutes(attempt),

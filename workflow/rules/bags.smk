@@ -46,7 +46,7 @@ rule build_features:
         " --problems {output.problems} --code {params.code} 2> {log}"
 
 
-# Images are put into bags, for each class its own; a clip is a bag, so one list serves all classes.
+# Images are put into bags for each class; each clip is a bag, so one list serves all classes.
 rule draw_bags:
     input:
         train="results/{study}/features/train.h5",

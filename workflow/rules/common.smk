@@ -1,4 +1,4 @@
-# The configuration, checked before any job starts, and what rules ask of it.
+# The configuration, checked before any job starts, and the functions that the rules use.
 
 import os
 import re
@@ -29,8 +29,8 @@ if workflow.is_main_process:
 GPUS = workflow.is_main_process and workflow.global_resources.get("gpu").value
 shell.prefix(start.prefix(CONFIG, WORKFLOW, GPUS))
 
-# With `--cache`, Snakemake takes results from a folder that clones share. It knows a result by its
-# rule, parameters and inputs, not by wildcards, so those that matter are among the parameters.
+# With `--cache`, Snakemake takes results from a folder that clones share. It identifies a result by
+# its rule, parameters and inputs, not by wildcards, so wildcards that matter are parameters too.
 SHARED = workflow.workflow_settings.cache is not None
 if SHARED:
     location = os.environ.get(LOCATION_ENVVAR)
@@ -65,7 +65,7 @@ def requested(study):
 
 
 def of_results(name, *arguments):
-    """A function of wildcards: what the results of the study say, by the name of a property."""
+    """A function of wildcards: a property or method of the study's `Results`, by name."""
 
     def answer(wildcards):
         found = getattr(results_of(wildcards.study), name)
@@ -94,26 +94,26 @@ def settings(kind, study, *wildcards):
 
 
 def settings_of(kind, *names):
-    """A function of wildcards: what the stage reads of the study, as JSON."""
+    """A function of wildcards: the settings that a stage reads, as JSON."""
     return lambda wildcards: settings(
         kind, wildcards.study, *(wildcards[name] for name in names)
     ).text()
 
 
 def code_for(kind, *names):
-    """A function of wildcards: the fingerprint of the stage that reads such settings."""
+    """A function of wildcards: the parameter `code` of the stage that reads such settings."""
     return lambda wildcards: checked(
         code_of, settings(kind, wildcards.study, *(wildcards[name] for name in names))
     )
 
 
 def grows_from(amount):
-    """A resource function: the amount, twice that for the second attempt of a job, and so on."""
+    """A resource function: the amount times the number of the attempt."""
     return lambda wildcards, attempt: amount * attempt
 
 
 def check_executor():
-    """Where jobs go to Slurm: is it there, as the profile says?"""
+    """If jobs go to Slurm, check that it has what the profile names."""
     if workflow.executor_plugin.name == "slurm":
         jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
         checked(

@@ -41,7 +41,7 @@ rule write_tables:
         " --folder {params.folder} --code {params.code} 2> {log}"
 
 
-# Which bags the strategies chose, what the selections have in common, and which negatives come back.
+# Which bags the strategies chose, how much their selections overlap, and which negatives recur.
 rule audit_selections:
     input:
         of_results("run_files", ["selection.h5", "run.json"]),

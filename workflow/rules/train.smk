@@ -1,7 +1,7 @@
-# One job per (class, strategy) pair: it trains all seeds; another one scores its test bags.
+# For each class and run, one job trains all seeds and another scores the test bags.
 
 
-# What models may start from, downloaded once.
+# Initial weights of models, downloaded once.
 rule fetch_imagenet:
     output:
         "resources/imagenet/{model}.pth",
@@ -31,10 +31,10 @@ rule train_run:
         "results/{study}/logs/train_run/{class_slug}/{run}.log",
     conda:
         "../../envs/weakneg.yaml"
-    # Two jobs of one thread are faster than one job of two.
+    # Two jobs with one thread each are faster than one job with two.
     threads: 1
-    # Of the 400 runs of AudioSet and CIFAR-10, on CPUs, all but one took less than 1.5 GB, none more
-    # than 2.9 GB, and none longer than 8 minutes.
+    # In 400 runs of AudioSet and CIFAR-10 on CPUs, all but one needed less than 1.5 GB, and none
+    # needed more than 2.9 GB or 8 minutes.
     resources:
         gpu=1,
         mem_mb=grows_from(4000),

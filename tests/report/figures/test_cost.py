@@ -36,6 +36,4 @@ class TestCost:
         metrics.loc[3, "device"] = "cuda: B"
         two = " ".join(texts(figure_of(name, metrics, study, runs)))
         assert "seconds: on cpu" in one
-        assert "on different machines, so not to be compared (cpu, cuda: B)" in " ".join(
-            two.split()
-        )
+        assert "on different machines, so not comparable (cpu, cuda: B)" in " ".join(two.split())

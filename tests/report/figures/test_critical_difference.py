@@ -16,7 +16,7 @@ class TestCriticalDifference:
             ([1.0, 2.0, 3.0], 0.5, []),
             ([1.0, 2.0, 3.0], 1.5, [(0, 1), (1, 2)]),
             ([1.0, 2.0, 3.0], 2.5, [(0, 2)]),
-            ([1.0, 2.0, 3.0], 1.0, []),  # as far as the critical difference: told apart
+            ([1.0, 2.0, 3.0], 1.0, []),  # as far as the critical difference: different
             ([1.0, 1.0, 4.0, 4.5, 5.0], 1.0, [(0, 1), (2, 3), (3, 4)]),
         ],
     )

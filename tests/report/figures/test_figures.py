@@ -136,7 +136,7 @@ def test_unknown_figures_and_formats_are_refused(toy, tmp_path):
     metrics, _, settings = toy
     with pytest.raises(UserError, match=r"no figure is called 'pie': choose one of .*learning_cur"):
         draw_figure("pie", settings, [tmp_path / "a.png"], metrics=metrics)
-    with pytest.raises(UserError, match=r"a\.gif: a figure is written as one of \.pdf"):
+    with pytest.raises(UserError, match=r"a\.gif: the format of a figure is one of \.pdf"):
         draw_figure("win_count", settings, [tmp_path / "a.gif"], metrics=metrics)
 
 
@@ -150,9 +150,9 @@ def test_without_a_baseline_the_figure_says_why_it_is_empty(toy, name):
 
 def test_a_figure_says_which_file_it_needs_and_whether_it_has_a_table(toy, tmp_path):
     metrics, _, settings = toy
-    with pytest.raises(UserError, match=r"^this figure needs a file: name it with --metrics\.$"):
+    with pytest.raises(UserError, match=r"^this figure needs the option --metrics: add it\.$"):
         draw_figure("win_count", settings, [tmp_path / "a.png"])
-    with pytest.raises(UserError, match=r"^this figure needs a file: name it with --train-store\."):
+    with pytest.raises(UserError, match=r"^this figure needs the option --train-store: add it\."):
         draw_figure("sound", settings, [tmp_path / "a.png"])
     table = tmp_path / "table.csv"
     with pytest.raises(

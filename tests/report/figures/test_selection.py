@@ -57,7 +57,7 @@ def test_the_figure_shows_overlap_and_curves(made):
     # Without the last epoch, which one seed did not reach.
     assert curves[look["badge"].colour] == pytest.approx([4 / 9, 5 / 9])
     assert curves[selection.RANDOM["color"]] == pytest.approx([4 / 9, 56 / 81])
-    assert any("a curve ends where the first of its trainings stopped" in text for text in written)
+    assert any("a curve ends where the first of its runs stopped" in text for text in written)
     curves = {line.get_color(): line.get_ydata().tolist() for line in new.lines}
     assert curves[look["margin"].colour] == [0]
     assert look["full"].colour not in curves
@@ -87,8 +87,8 @@ def test_the_figure_is_drawn_by_its_stage_with_the_same_bytes_each_time(made):
     for path in (made.folder / "one").iterdir():
         assert path.read_bytes() == (made.folder / "two" / path.name).read_bytes()
     assert len(list((made.folder / "one").iterdir())) == 3
-    with pytest.raises(UserError, match=r"\.gif: a figure is written as one of"):
+    with pytest.raises(UserError, match=r"\.gif: the format of a figure is one of"):
         draw_figure("selection", made.settings, [Path("figure.gif")], **tables)
     tables["overlap"] = Path("none.csv")
-    with pytest.raises(UserError, match=r"none\.csv does not exist; run the audit stage first"):
+    with pytest.raises(UserError, match=r"none\.csv does not exist; run audit_selections first"):
         draw_figure("selection", made.settings, [Path("figure.png")], **tables)

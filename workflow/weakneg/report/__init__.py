@@ -1,1 +1,1 @@
-"""Tables, figures and texts for people."""
+"""Tables, figures and texts for readers."""

@@ -1,4 +1,4 @@
-"""Of how many recordings the sound could be had, and why not of the others."""
+"""The number of recordings that are available, and why the others are not."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -15,12 +15,20 @@ from weakneg.stages import stage
 
 COLUMNS = ("class", "split", "listed", "ok", "share")
 
-_EXAMPLES = 2  # messages of a status
-_LOSERS = 5  # classes that are named
+_EXAMPLES = 2  # messages shown per status
+_LOSERS = 5  # classes listed
 
 
 class Survivors(NamedTuple):
-    """Recordings of a class in a split: how many are listed, and how many could be had."""
+    """The recordings of a class in a split.
+
+    Attributes
+    ----------
+    name, split : str
+        The class and the split.
+    listed, ok : int
+        Number of recordings that are listed, and of those that are available.
+    """
 
     name: str
     split: str
@@ -29,6 +37,7 @@ class Survivors(NamedTuple):
 
     @property
     def share(self) -> float:
+        """Share of the recordings that are available."""
         return self.ok / self.listed
 
 
@@ -45,16 +54,16 @@ def count_acquired(
     status : list of Path
         The status tables of the shards.
     study, title : str
-        Name of the study, and what people read.
+        Name of the study, and its title in the summary.
     table : Path
-        A CSV file of the available recordings of each class and split.
+        CSV file to write: the number of available recordings of each class and split.
     text : Path
-        A summary in Markdown.
+        Markdown file to write: a summary.
 
     Raises
     ------
     UserError
-        When the list or the table of a shard cannot be read.
+        When the list or a status table cannot be read.
     """
     listed = read_recordings(recordings)
     rows = [row for path in status for row in read_status(path)]
@@ -66,19 +75,29 @@ def count_acquired(
 
 
 def survivors(recordings: Iterable[Recording], ok: Iterable[str]) -> list[Survivors]:
-    """The survivors of every class, sorted by class, the training split first.
+    """Count the available recordings of every class.
 
-    ok : ids of the recordings that could be had
+    Parameters
+    ----------
+    recordings : iterable of Recording
+        The list of recordings.
+    ok : iterable of str
+        Ids of the available recordings.
+
+    Returns
+    -------
+    list of Survivors
+        Sorted by class, the training split first.
     """
-    there = set(ok)
+    available = set(ok)
     listed: Counter[tuple[str, str]] = Counter()  # by class and split
-    had: Counter[tuple[str, str]] = Counter()
+    kept: Counter[tuple[str, str]] = Counter()
     for recording in recordings:
         for label in recording.labels:
             listed[label, recording.split] += 1
-            had[label, recording.split] += recording.id in there
+            kept[label, recording.split] += recording.id in available
     order = sorted(listed, key=lambda key: (key[0], SPLITS.index(key[1])))
-    return [Survivors(name, split, listed[name, split], had[name, split]) for name, split in order]
+    return [Survivors(name, split, listed[name, split], kept[name, split]) for name, split in order]
 
 
 def _summary(
@@ -89,19 +108,19 @@ def _summary(
     title: str,
 ) -> str:
     counts = Counter((row.status, split_of[row.id]) for row in rows)
-    in_all = Counter(row.status for row in rows)
-    messages: dict[str, Counter] = defaultdict(Counter)
+    total = Counter(row.status for row in rows)
+    messages: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         if row.message:
             messages[row.status][row.message] += 1
-    statuses = sorted(in_all, key=lambda status: (status != OK, -in_all[status], status))
+    statuses = sorted(total, key=lambda status: (status != OK, -total[status], status))
     lines = [
-        f"# {escape(title)}: what became of the recordings",
+        f"# {escape(title)}: availability of the recordings",
         "",
-        f"{in_all[OK]:,} of {len(rows):,} could be had.",
+        f"{total[OK]:,} of {len(rows):,} recordings are available.",
         "",
         markdown_table(
-            ["status", *SPLITS, "messages, such as"],
+            ["status", *SPLITS, "example messages"],
             [
                 [
                     status,
@@ -117,7 +136,7 @@ def _summary(
     if losers:
         lines += [
             "",
-            "The classes that lost most:",
+            "The classes with the largest losses:",
             "",
             markdown_table(
                 ["class", "split", "listed", "ok"],
@@ -128,11 +147,11 @@ def _summary(
                 *("---", "---", "---:", "---:"),
             ),
         ]
-    if in_all.keys() - {OK}:
+    if total.keys() - {OK}:
         lines += [
             "",
-            "What could not be had is not asked for again, unless the source says `retry_failed: "
-            f"true` and the shards are run again: `snakemake --cores all {study} --until "
-            "acquire_shard --forcerun acquire_shard`.",
+            "Recordings that are not available are not requested again, unless the source sets "
+            "`retry_failed: true` and the shards are run again: `snakemake --cores all "
+            f"{study} --until acquire_shard --forcerun acquire_shard`.",
         ]
     return "\n".join([*lines, ""])

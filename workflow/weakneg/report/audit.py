@@ -1,8 +1,8 @@
 """Audit of the selections: which negative bags each strategy chose, epoch after epoch.
 
-What is measured stands in `weakneg.analysis.selection_measures` and
-`weakneg.analysis.most_selected`. Strategies that share a run are one (`Study.distinct`). The
-selections of the warm-up are left out, since they are random whatever the strategy.
+The measures are defined in `weakneg.analysis.selection_measures` and
+`weakneg.analysis.most_selected`. Strategies that share a run count as one (`Study.distinct`). The
+selections of the warm-up are left out, since they are random for every strategy.
 """
 
 from pathlib import Path
@@ -42,35 +42,36 @@ def audit_selections(
     data_folder: Path,
     folder: Path,
 ) -> None:
-    """Write the audit of a study's selections: tables, and a text for people.
+    """Write the audit of a study's selections: three tables and a summary.
 
     Parameters
     ----------
     runs : list of (str, Path)
         Strategy and folder of each run; strategies that choose the same bags share a folder.
     manifests : list of Path
-        Those of the training bags, one for each class of the study, in its order; one for all
-        classes where a bag is a clip.
+        The training manifest of each class of the study, in its order; one for all classes if a bag
+        is a clip.
     settings : dict
         The study as it is reported.
     dataset : str
-        Name of the data set, which may know a link to a clip and which classes are related.
+        Name of the data set, which may define the URL of a clip and which classes are related.
     data_folder : Path
         Folder of the files of the data set.
     folder : Path
-        Gets selection_overlap.csv, selection_turnover.csv, most_selected.csv and selection.md.
+        Folder to write to: selection_overlap.csv, selection_turnover.csv, most_selected.csv and
+        selection.md.
 
     Raises
     ------
     UserError
-        When a run, a file of it or a manifest is missing or damaged, and when the selections are
-        not of the manifest's bags.
+        When a run, a file of it or a manifest is missing or damaged, or when the selections do not
+        match the manifest.
 
     Notes
     -----
-    `n` in the first two tables is the number of (class, seed) pairs that a mean is over: seeds may
-    stop at different epochs. most_selected.csv holds only strategies that score the bags they
-    choose, since a choice at random or of all says nothing about a bag.
+    `n` in the first two tables is the number of (class, seed) pairs in a mean: seeds may stop at
+    different epochs. most_selected.csv contains only strategies that score the bags they choose,
+    since choosing bags at random, or all of them, says nothing about a bag.
     """
     study = Study.of(settings)
     data = datasets.load(dataset)

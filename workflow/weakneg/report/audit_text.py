@@ -1,4 +1,4 @@
-"""The audit of selections as a text for people."""
+"""The audit of selections as a text in Markdown."""
 
 import math
 import urllib.parse
@@ -13,7 +13,7 @@ from weakneg.analysis.study import Study
 from weakneg.report.formatting import DASH, classes_phrase, number, percentage, seeds_phrase
 from weakneg.report.markdown import TEXT, escape, markdown_table
 
-TOP_FOR_PEOPLE = 5  # negatives shown per class
+TOP_SHOWN = 5  # negative bags per class
 
 
 def audit_text(
@@ -24,18 +24,24 @@ def audit_text(
     Parameters
     ----------
     by_pair, by_strategy : DataFrame
-        The overlaps and the turnovers of all trainings, as of `by_training`.
-    sections : list of str
+        The overlaps and the turnovers, as results of
+        `weakneg.analysis.selection_measures.by_training`.
+    sections : sequence of str
         The sections of the classes: see `class_section`.
     study : Study
         The study.
+
+    Returns
+    -------
+    str
+        Markdown.
     """
     n_seeds = by_strategy["seed"].nunique()
     parts = [
         f"# {escape(study.title)}: which negatives were chosen",
         f"Means over {classes_phrase(len(study.classes))} and {seeds_phrase(n_seeds)};"
-        " in parentheses what uniformly random choices of the same sizes"
-        " from the same pool give.",
+        " in parentheses, the values for uniformly random choices of the same sizes"
+        " from the same pool.",
     ]
     if study.note:
         parts.append(study.note)
@@ -50,11 +56,11 @@ def _overlap_part(table: pd.DataFrame, study: Study) -> list[str]:
     strategies = study.competitors
     table = table[table["strategy_a"].isin(strategies) & table["strategy_b"].isin(strategies)]
     if table.empty:
-        return ["Overlap needs two strategies that choose."]
+        return ["An overlap needs two strategies that choose bags."]
     means = table.groupby(["strategy_a", "strategy_b"], observed=True)["jaccard"].mean()
     return [
         "Jaccard index of the bags that two strategies chose at the same epoch (1: the same bags,"
-        " 0: none in common), mean over epochs too; random choices:"
+        " 0: none in common), also averaged over epochs; random choices:"
         f" {number(table['expected_jaccard'].mean(), 2)}.",
         markdown_table(
             ["", *map(study.display_name, strategies[1:])],
@@ -85,14 +91,14 @@ def _turnover_part(table: pd.DataFrame, study: Study) -> list[str]:
         if strategy not in means.index:
             return DASH
         values = means.loc[strategy, [measure, f"expected_{measure}"]]
-        if measure == "returns":  # the only one that is no share
+        if measure == "returns":  # the only measure that is not a share
             return "{:.1f} ({:.1f})".format(*values)
         return "{} ({})".format(*map(percentage, values))
 
     text = (
-        "New in a selection: share of its bags that were not in the one before. Share of the pool"
-        " used: chosen at least once by the end of the training. Chosen before: how often the bags"
-        " of the last selection had been chosen before."
+        "New in a selection: share of its bags that were not in the previous one. Share of the pool"
+        " used: chosen at least once by the end of training. Chosen before: how often the bags of"
+        " the last selection had been chosen before."
     )
     header = ["Strategy", *columns]
     rows = [
@@ -101,8 +107,8 @@ def _turnover_part(table: pd.DataFrame, study: Study) -> list[str]:
     ]
     if knows_relations:
         text += (
-            " Related label: share of the chosen bags that carry a label which implies the class or"
-            " which it implies; enrichment: that share over the pool's"
+            " Related label: share of the chosen bags with a label that implies the class or is"
+            " implied by it; enrichment: that share divided by the share in the pool"
         )
         n_seeds = table["seed"].nunique()
         text += "." if n_seeds == 1 else ", ± half-width of its 95% interval over seeds."
@@ -122,13 +128,13 @@ def _enrichment(of_strategy: pd.DataFrame) -> str:
 
 def _explanation(knows_relations: bool) -> str:
     text = (
-        f"The {TOP_FOR_PEOPLE} negative bags of each class that were chosen most often, counted"
-        " over seeds, epochs and the strategies that score bags; most_selected.csv lists more."
+        f"The {TOP_SHOWN} negative bags of each class that were chosen most often, counted over"
+        " seeds, epochs and the strategies that score bags; most_selected.csv lists more."
     )
     if knows_relations:
         text += (
-            " They are the candidates for missing labels, **bold** labels the first of all: each"
-            " implies the class or is implied by it."
+            " They are candidates for missing labels, above all those with a label in **bold**,"
+            " which implies the class or is implied by it."
         )
     return text
 
@@ -145,7 +151,12 @@ def class_section(class_name: str, bags: ClassBags, pooled: Counts, link: Link |
     pooled : Counts
         How often each was chosen, by all strategies that score.
     link : callable, optional
-        Where people hear a clip.
+        URL of a clip, from its id and its start in seconds.
+
+    Returns
+    -------
+    str
+        Markdown.
     """
     lines = [f"### {escape(class_name)}", ""]
     if shares := related_shares(bags, pooled):
@@ -154,7 +165,7 @@ def class_section(class_name: str, bags: ClassBags, pooled: Counts, link: Link |
             f"Related labels: {chosen:.1%} of the chosen bags, {in_pool:.1%} of the pool.",
             "",
         ]
-    for place, row in enumerate(pooled.top(TOP_FOR_PEOPLE).tolist(), start=1):
+    for place, row in enumerate(pooled.top(TOP_SHOWN).tolist(), start=1):
         text = f"{place}. {_bag_link(bags, row, link)}"
         text += f", chosen {pooled.times[row]} of {pooled.selections[row]} times"
         related = bags.related_classes or ()
@@ -162,7 +173,7 @@ def class_section(class_name: str, bags: ClassBags, pooled: Counts, link: Link |
             f"**{escape(label)}**" if label in related else escape(label)
             for label in bags.labels_of(row)
         ]
-        # Names of classes have commas.
+        # Semicolons, since names of classes contain commas.
         lines.append(text + (f": {'; '.join(shown)}" if shown else ""))
     if not pooled.times.any():
         lines.append("No strategy of the study scores the bags that it chooses.")
@@ -177,6 +188,6 @@ def _bag_link(bags: ClassBags, row: int, link: Link | None) -> str:
     if not of_bag["link"]:
         start = f" at {of_bag['start']:g} s" if of_bag["start"] else ""
         return escape(of_bag["id"]) + start
-    # Once more, so that no sign ends the Markdown link early; quoted signs stay as they are.
+    # Quote again, so that no character ends the Markdown link early; % keeps what is quoted.
     url = urllib.parse.quote(of_bag["link"], safe=":/?&=%#+,;@~")
     return f"[{escape(of_bag['id'])}]({url})"

@@ -1,4 +1,4 @@
-"""How numbers are written in tables and figures, and phrases that these share."""
+"""The format of numbers in tables and figures, and the phrases that they share."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -7,37 +7,43 @@ MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
 def seeds_phrase(n_seeds: int) -> str:
-    """ "5 seeds", "1 seed"."""
+    """A number of seeds: "5 seeds", "1 seed"."""
     return f"{n_seeds} seed{'' if n_seeds == 1 else 's'}"
 
 
 def classes_phrase(n_classes: int) -> str:
-    """ "40 classes", "1 class"."""
+    """A number of classes: "40 classes", "1 class"."""
     return f"{n_classes} class{'' if n_classes == 1 else 'es'}"
 
 
 def bootstrap_phrase(n_classes: int, n_seeds: int) -> str:
-    """What the interval of a comparison is drawn over, and whether it can be believed."""
+    """What the bootstrap interval of a comparison is over, and whether it is reliable."""
     text = f"95% bootstrap interval over classes{' and seeds' if n_seeds > 1 else ''}"
     return text + (" (too narrow: few classes)" if n_classes < 10 else "")
 
 
 def measured_on(devices: Iterable[str]) -> str:
-    """Where seconds were measured; `devices` as in the table of costs, several joined by "; "."""
+    """Where the seconds were measured.
+
+    Parameters
+    ----------
+    devices : iterable of str
+        Devices as in the table of costs: several are joined by "; ".
+    """
     names = sorted({name for joined in devices for name in joined.split("; ")})
     if len(names) == 1:
         return f"on {names[0]}"
-    return f"on different machines, so not to be compared ({', '.join(names)})"
+    return f"on different machines, so not comparable ({', '.join(names)})"
 
 
 def number(value: float, decimals: int = 3) -> str:
-    """ ".856" for 0.856: neither metric exceeds one, so the leading zero carries nothing."""
+    """A number without its leading zero, ".856" for 0.856: no metric exceeds one."""
     text = f"{value:.{decimals}f}"
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
 def signed_number(value: float, decimals: int = 3) -> str:
-    """ "+.012" for 0.012; what rounds to zero has no sign."""
+    """A number with its sign: "+.012" for 0.012. One that rounds to zero has no sign."""
     text = number(abs(value), decimals)
     if not text.strip(".0"):
         return text
@@ -45,20 +51,20 @@ def signed_number(value: float, decimals: int = 3) -> str:
 
 
 def interval(low: float, high: float, write: Callable[[float], str]) -> str:
-    """ " [-.004, +.012]" behind a number, or nothing where there is no interval."""
+    """An interval to follow a number: " [-.004, +.012]", or "" if there is none."""
     return "" if math.isnan(low) else f" [{write(low)}, {write(high)}]"
 
 
 def percentage(share: float) -> str:
-    """ "0.6%", "28.1%"."""
+    """A share as a percentage: "0.6%", "28.1%"."""
     return f"{100 * share:.1f}%"
 
 
 def seconds(value: float) -> str:
-    """ "0.03", "2.5", "1,234"."""
+    """A number of seconds: "0.03", "2.5", "1,234"."""
     return f"{value:,.{0 if value >= 10 else 1 if value >= 1 else 2}f}"
 
 
 def p_value(p: float) -> str:
-    """ ".017", "< .001", or a dash where there is no test."""
+    """A p-value: ".017", "< .001", or a dash if there is no test."""
     return DASH if math.isnan(p) else "< .001" if p < 0.001 else number(p)

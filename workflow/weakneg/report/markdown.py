@@ -1,6 +1,6 @@
-"""Markdown.
+"""Tables and text in Markdown.
 
-Not by the library tabulate, which makes each column two wider than its header and lets widths
+The library tabulate would make each column two characters wider than its header, and widths would
 depend on whether wcwidth is installed.
 """
 
@@ -11,18 +11,24 @@ NAME, NUMBER, TEXT = "-", "-:", " - "
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *rules: str) -> str:
-    """A Markdown table, without a new line at its end.
+    """A Markdown table, without a newline at the end.
 
     Parameters
     ----------
-    header : list of str
-        The columns' titles.
-    rows : list of lists of str
-        As many cells in each as there are titles.
+    header : sequence of str
+        Titles of the columns.
+    rows : iterable of sequences of str
+        The cells of each row, one per title.
     *rules : str
-        What stands between a title and its cells: dashes, and a colon where cells are aligned to
-        the right. A single dash grows, and all cells of its column with it, so that the columns
-        also line up as plain text. By default the first column is `NAME` and the others `NUMBER`.
+        The line between title and cells of each column: dashes, and a colon at the end if the cells
+        are aligned to the right. A single dash is repeated, and the cells are padded, so that the
+        columns also line up as plain text. By default the first column is `NAME` and the others
+        `NUMBER`.
+
+    Returns
+    -------
+    str
+        The lines of the table.
     """
     columns = []
     for rule, *cells in zip(
@@ -39,9 +45,9 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], *rules:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line: no markup, HTML, entity or link.
+    """Escape a text so that Markdown shows it as it is, on one line, without markup or links.
 
-    A bar becomes an entity, since tables end a cell at it even behind a backslash that is escaped.
+    A bar becomes an entity, since it ends a cell of a table even after an escaped backslash.
     """
     printable = "".join(sign if sign.isprintable() else " " for sign in text)
     escaped = re.sub(r"([\\`*_{}\[\]()<>#+!~&:@$.])", r"\\\1", " ".join(printable.split()))

@@ -1,4 +1,4 @@
-"""Tables and figures again, from what is published of a study."""
+"""Tables and figures of a published study, drawn from its metrics."""
 
 import json
 import sys
@@ -19,31 +19,30 @@ _FORMATS = ("pdf", "png", "svg")
 
 @command
 def redraw(published: Path, target: Path) -> None:
-    """Write `tables/` and `figures/` into `target` from metrics.csv and provenance.json.
+    """Draw the tables and figures of a published study again, without training.
 
-    The study is that of the name in provenance.json, as it is in workflow/studies now, with the
-    classes and strategies that the metrics have. The figure of the selections needs the tables
-    selection_overlap.csv and selection_turnover.csv too, and is left out where there are none. What
-    is made from runs (learning curves, sound, the tables of selections) is not written.
+    The study is the one named in provenance.json, as defined in workflow/studies now, with the
+    classes and strategies of metrics.csv. The figure of the selections also needs the tables
+    selection_overlap.csv and selection_turnover.csv, and is left out without them. What is made
+    from runs or data (learning curves, the figure of the audio, the tables of selections) is not
+    drawn.
 
     Parameters
     ----------
     published : Path
-        A folder that holds metrics.csv and provenance.json.
+        Folder with metrics.csv and provenance.json.
     target : Path
-        Folder that gets tables/ and figures/.
+        Folder to write to: tables/ and figures/.
 
     Raises
     ------
     UserError
-        When a file is missing, or the metrics lack what the tables need.
+        When a file is missing, or the metrics are incomplete.
     """
     try:
         provenance = json.loads((published / "provenance.json").read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(
-            f"{published} holds no provenance.json: name a published folder."
-        ) from error
+        raise UserError(f"{published} has no provenance.json: name a published folder.") from error
     metrics = read_metrics(published / "metrics.csv")
     study = load_study(provenance["study"])
     classes, strategies = ([*metrics[name].unique()] for name in ("class", "strategy"))

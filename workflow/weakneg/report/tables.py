@@ -1,7 +1,7 @@
-"""The tables people read: Table 1 of the paper with intervals, comparisons, ranks and costs.
+"""The tables: Table 1 of the paper with intervals, comparisons, ranks and costs.
 
-The CSV files are tidy and hold every digit; they are also the numbers behind the figures. The
-Markdown ones are for people: blocks of text and tables.
+The CSV files are tidy, with all digits, and hold the numbers of the figures. The Markdown files are
+for reading: blocks of text and tables.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ from weakneg.report.markdown import escape, markdown_table
 from weakneg.stages import stage
 
 CLASSES_PER_BLOCK = 4
-MOST_CLASSES_IN_BLOCKS = 12  # more of them are the rows of one table of APs
+MOST_CLASSES_IN_BLOCKS = 12  # more classes are the rows of a single table of APs
 
 
 @stage
@@ -57,7 +57,8 @@ def write_tables(metrics: Path, settings: Json[dict[str, Any]], folder: Path) ->
     settings : dict
         The study as it is reported.
     folder : Path
-        Gets table1, win_counts and cost as .csv and .md; ranks, differences, class_size as .csv.
+        Folder to write to: table1, win_counts and cost as .csv and .md; ranks, differences and
+        class_size as .csv.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def write_tables(metrics: Path, settings: Json[dict[str, Any]], folder: Path) ->
 
 
 def _table1(cells: pd.DataFrame, sizes: pd.DataFrame, study: Study, n_seeds: int) -> list[str]:
-    """Strategies in blocks of a few classes each or, of many classes, one table of their APs."""
+    """Blocks of a few classes each or, for many classes, one table of their APs."""
     by_key = cells.set_index(["strategy", "class", "metric"])
     competitors = [s for s in study.strategies if s != study.upper_bound]
 
@@ -144,7 +145,7 @@ def _table1(cells: pd.DataFrame, sizes: pd.DataFrame, study: Study, n_seeds: int
 
 
 def _blocks_of_classes(cell: Callable[[str, str, str], str], study: Study) -> list[str]:
-    """A row per strategy; the mean over classes stands in the last columns of the last block."""
+    """A row per strategy; the mean over classes is in the last columns of the last block."""
     classes = [*study.classes, MEAN_OVER_CLASSES]
     # The mean joins the last block of classes instead of standing alone.
     starts = range(0, len(study.classes), CLASSES_PER_BLOCK)
@@ -170,7 +171,7 @@ def _blocks_of_classes(cell: Callable[[str, str, str], str], study: Study) -> li
 def _rows_of_classes(
     cell: Callable[[str, str, str], str], sizes: pd.DataFrame, study: Study
 ) -> str:
-    """A row per class and a column per run, of AP alone."""
+    """A row per class and a column per run, with AP only."""
     strategies = list(study.distinct)
     written = {
         name: [f"{size['n_positive']:,.0f}", percentage(size["prevalence"])]
@@ -193,7 +194,7 @@ def _win_counts(comparisons: pd.DataFrame, study: Study, n_seeds: int) -> list[s
     if comparisons.empty:
         return [
             f"{study.title}: nothing to count, because a comparison needs the baseline"
-            f" {study.display_name(study.baseline)} and one more strategy."
+            f" {study.display_name(study.baseline)} and another strategy."
         ]
 
     def with_clear(row: pd.Series, kind: str) -> str:
@@ -232,23 +233,23 @@ def _win_counts_caption(comparisons: pd.DataFrame, study: Study, n_seeds: int) -
     )
     if n_seeds > 1:
         caption += (
-            "; in parentheses those whose interval excludes zero, of which chance alone gives about"
-            f" {n_classes * (1 - CONFIDENCE) / 2:.2g} on each side"
+            "; in parentheses, those whose interval excludes zero (chance alone gives about"
+            f" {n_classes * (1 - CONFIDENCE) / 2:.2g} on each side)"
         )
     if n_classes > 1:
         caption += f"; in brackets: {bootstrap_phrase(n_classes, n_seeds)}"
     competitors = comparisons.loc[comparisons["metric"] == "ap", "sign_p_holm"].count()
     caption += (
         "; p: exact two-sided sign test and two-sided Wilcoxon signed-rank test over classes, ties"
-        f" left out; Holm: the p before it, corrected for {competitors} comparisons"
+        f" left out; Holm: the p to its left, corrected for {competitors} comparisons"
     )
     if study.upper_bound and study.upper_bound in comparisons["strategy"].tolist():
-        caption += f" (not for {study.display_name(study.upper_bound)}, which is no competitor)"
+        caption += f" (without {study.display_name(study.upper_bound)}, which does not compete)"
     low, high = chance_range(n_classes)
     enough, chance = chance_of_two_fifths(n_classes)
     return (
-        f"{caption}. For scale: of {n_classes} tosses of a fair coin, {low} to {high} are won at"
-        f" least 95% of the time, and 40% of them ({enough}) or more {100 * chance:.0f}% of the"
+        f"{caption}. For scale: {n_classes} tosses of a fair coin give {low} to {high} heads at"
+        f" least 95% of the time, and at least {enough} heads (40%) {100 * chance:.0f}% of the"
         " time."
     )
 
@@ -265,8 +266,8 @@ def _ranks(ranks: pd.DataFrame, study: Study) -> list[str]:
         for metric, title in METRICS.items()
     )
     caption = (
-        f"Average rank over classes, 1 being the best; p of the Friedman test: {tests}. Ranks that"
-        f" differ by less than {first['critical_difference'].iloc[0]:.2f} are not told apart"
+        f"Average rank over classes, 1 is best; p of the Friedman test: {tests}. Ranks that differ"
+        f" by less than {first['critical_difference'].iloc[0]:.2f} are not significantly different"
         " (Nemenyi's critical difference, 95%)."
     )
     rows = [
@@ -282,14 +283,14 @@ def _ranks(ranks: pd.DataFrame, study: Study) -> list[str]:
 def _cost(cost: pd.DataFrame, study: Study, n_seeds: int) -> list[str]:
     n_classes = len(study.classes)
     caption = (
-        f"{study.title}: AP on the test bags, its difference to"
-        f" {study.display_name(study.baseline)}, and what the training took, on average over"
+        f"{study.title}: AP on the test bags, its difference from"
+        f" {study.display_name(study.baseline)}, and the cost of training, averaged over"
         f" {classes_phrase(n_classes)} and {seeds_phrase(n_seeds)}"
     )
     if n_classes > 1:
         caption += f"; in brackets: {bootstrap_phrase(n_classes, n_seeds)}"
     caption += (
-        "; bags: trained on, over all epochs; seconds: in all, and for each part of an epoch,"
+        "; bags: trained on, over all epochs; seconds: in total and for each part of an epoch,"
         f" {measured_on(cost['devices'])}."
     )
     rows = [
@@ -312,13 +313,13 @@ def _cost(cost: pd.DataFrame, study: Study, n_seeds: int) -> list[str]:
 
 
 def _mean_difference(row: pd.Series) -> str:
-    """The difference to the baseline, with its interval."""
+    """The difference from the baseline, with its interval."""
     bounds = interval(row["difference_low"], row["difference_high"], signed_number)
     return signed_number(row["difference"]) + bounds
 
 
 def _published(value: float) -> str:
-    """Published values have two decimals, sometimes three."""
+    """A published value: these have two decimals, sometimes three."""
     return number(value).removesuffix("0")
 
 

@@ -1,1 +1,1 @@
-"""The folder in which the workflow runs: what made the results, and what is done."""
+"""The folder in which the workflow runs: its state, and the record of how results were made."""

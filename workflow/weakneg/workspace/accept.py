@@ -1,4 +1,4 @@
-"""Finished results taken as those of today's code: `python -m weakneg accept`."""
+"""Finished results accepted as those of the current code: `python -m weakneg accept`."""
 
 from collections import Counter
 from typing import Any
@@ -9,23 +9,23 @@ from weakneg.workspace.status import planned, why
 
 @command
 def accept(studies: list[str] | None = None, /, config: list[str] | None = None) -> None:
-    """Record finished results as made by today's code and settings, without running anything.
+    """Record finished results as made by the current code and settings, without running anything.
 
-    This is for a change that cannot change results, such as a new way to hash the code. What is
-    missing, was interrupted, or is older than its input is left as it is and runs again. A seed
-    that is added to an accepted run later trains all seeds of that run again.
+    Use this after a change that cannot affect results, such as a new way to hash the code. Files
+    that are missing, incomplete or older than their input are left alone, and their jobs run again.
+    If a seed is later added to an accepted run, all its seeds are trained again.
 
     Parameters
     ----------
     studies : list of str
-        Their names; by default those of config.yaml.
+        Names of the studies; by default those of config.yaml.
     config : list of str
-        KEY=VALUE, as of snakemake.
+        KEY=VALUE, as for snakemake.
 
     Raises
     ------
     UserError
-        When Snakemake cannot plan what it is asked for.
+        When Snakemake cannot plan the jobs.
     """
     accepted: Counter[str] = Counter()
     left: dict[str, str] = {}
@@ -42,13 +42,13 @@ def accept(studies: list[str] | None = None, /, config: list[str] | None = None)
     for name, number in accepted.items():
         print(f"accepted: {name}{f' {number}' if number > 1 else ''}")
     for name, reason in left.items():
-        print(f"left to run: {name}: {reason or 'follows another'}")
+        print(f"left to run: {name}: {reason or 'follows another job'}")
     if not accepted and not left:
-        print("Nothing to accept: the results are those of today's code.")
+        print("Nothing to accept: the results are those of the current code.")
 
 
 def _is_whole(dag: Any, job: Any) -> bool:
-    """Whether all that a job makes is there, and none of its input has changed since."""
+    """Whether all files of a job are there, and none of its input has changed since."""
     reason = dag.reason(job)
     changed = set(reason.updated_input) - set(reason.updated_input_run)
     return not (reason.missing_output or reason.incomplete_output or changed)

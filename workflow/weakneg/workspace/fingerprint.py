@@ -1,27 +1,28 @@
 """The fingerprint of a stage: a hash of all code that can change what the stage writes.
 
-Snakemake sees neither imported modules nor packages. So each rule passes the fingerprint of its
-stage as a parameter, and Snakemake runs the stage again when it changes. It is made of definitions
-(functions, classes, assigned names), not of files: an edit of one function in a module that many
-share reruns only what can call it, and moving a definition, renaming or splitting a module, or
-importing in another way reruns nothing. From the stage's own function it follows
+Snakemake sees neither imported modules nor packages. Each rule therefore passes the fingerprint of
+its stage as a parameter, and Snakemake runs the stage again when it changes. The fingerprint is
+made of definitions (functions, classes, assigned names), not of files: editing one function of a
+shared module reruns only the stages that can call it, and moving a definition, renaming or
+splitting a module, or importing in another way reruns nothing. It consists of
 
-- the names that a definition uses, to where they are defined, through imports and re-exports. A
-  module that is used as a value, not by its attributes, counts as a whole; a class always does;
-- into plugins (the strategy, model, data set that the job names): every name in them that occurs
-  as an attribute or a string in what is reached. An instance that a plugin makes by keywords, such
-  as a data set, counts keyword by keyword in the same way;
+- the stage's function and, recursively, the definitions of all names used, through imports and
+  re-exports. A module that is used as a value, not by its attributes, counts as a whole, and so
+  does every class;
+- in plugins (the strategy, model or data set that the job names): every name that occurs as an
+  attribute or a string in the code reached. An instance that a plugin makes with keywords, such as
+  a data set, counts keyword by keyword in the same way;
 - the statements of every imported module that are not definitions, since importing runs them;
 - data files of the package that a string names, by their content;
-- of packages outside, the versions of those that change results, as the lock file pins them. The
-  installed versions are not asked: the same commit has the same fingerprint everywhere.
+- the versions of those outside packages that affect results, as pinned in the lock file. The
+  installed versions do not count: the same commit has the same fingerprint everywhere.
 
-Comments, docstrings, formatting and type hints are not part of it, except hints that work at run
-time: those of the fields of a class that has bases, such as a pydantic model. What a definition
-refers to counts by its content and not by its name or module, so two definitions of the same name
-are not confused.
+Comments, docstrings, formatting and type hints do not count, except hints that are used at run
+time: those of the fields of a class that has bases, such as a pydantic model. References count by
+the content of the definition, not by its name or module, so two definitions with the same name are
+not confused.
 
-Nor is the effect seen of assigning for its own sake (`_ = register(f)`): write a call instead.
+The effect of an assignment to an unused name (`_ = register(f)`) is not seen: write a call instead.
 """
 
 import re
@@ -44,8 +45,8 @@ from weakneg.workspace.source_code import (
 PACKAGE = Path(__file__).resolve().parent.parent
 LOCK = PACKAGE.parent.parent / "envs" / "requirements.txt"
 
-# Imported name -> packages whose versions change results, those that it computes with included.
-# pandas, pyarrow, h5py and pydantic are not there: they carry numbers and do not make them.
+# Imported name -> packages whose versions affect results, including those that it computes with.
+# pandas, pyarrow, h5py and pydantic are left out: they store numbers but do not compute them.
 NUMBER_MAKERS = {
     "matplotlib": ("matplotlib",),
     "numpy": ("numpy",),
@@ -70,7 +71,7 @@ def fingerprint(
     plugins : iterable of str
         Modules that it loads by name, as folder and file: "strategies.badge".
     package, lock : Path
-        Folder of the package, and lock file in a form that pip reads.
+        Folder of the package, and lock file in pip's format.
 
     Returns
     -------
@@ -80,8 +81,8 @@ def fingerprint(
     Raises
     ------
     UserError
-        When a module, a function or the lock file is missing, when a module imports what cannot be
-        seen, or when plugins are loaded from a folder and none of them is named.
+        When a module, a function or the lock file is missing, when an import cannot be resolved, or
+        when a folder of plugins is used but no plugin of it is named.
     """
     return _fingerprint(entry, tuple(plugins), package, lock)
 
@@ -89,7 +90,18 @@ def fingerprint(
 def explain(
     entry: str, plugins: Iterable[str] = (), *, package: Path = PACKAGE, lock: Path = LOCK
 ) -> dict[str, str]:
-    """What the fingerprint is made of: "module:definition" -> hash, and package -> its pins."""
+    """The parts of a fingerprint.
+
+    Parameters
+    ----------
+    entry, plugins, package, lock
+        As for `fingerprint`.
+
+    Returns
+    -------
+    dict
+        "module:definition" -> hash, and package -> its pinned versions.
+    """
     reach = _reach(entry, tuple(plugins), package)
     parts = {
         f"{each.module.name}:{each.name}": hash_of(each.text)
@@ -109,7 +121,7 @@ def _fingerprint(entry: str, plugins: tuple[str, ...], package: Path, lock: Path
 
 @cache
 def _graph(root: Target) -> str:
-    """Hash of a target and all that it reaches, numbered in the order of use, without names."""
+    """Hash of a target and everything it reaches, numbered in the order of use, without names."""
     numbers: dict[Target, int] = {root: 0}
     waiting, found = [root], []
     for each in waiting:  # grows
@@ -128,7 +140,7 @@ def _text_hash(target: Target) -> str:
 
 @cache
 def _pins(lock: Path) -> dict[str, str]:
-    """Package -> `name==version ; marker`, joined where there is one for each Python version."""
+    """Package -> `name==version ; marker`, joined if there are several for Python versions."""
     try:
         lines = lock.read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -141,7 +153,7 @@ def _pins(lock: Path) -> dict[str, str]:
     return {name: "; ".join(sorted(pins)) for name, pins in found.items()}
 
 
-# ----------------------------------------------------------------------------- what is reached
+# ----------------------------------------------------------------------------- code reached
 @cache
 def _reach(entry: str, plugins: tuple[str, ...], package: Path) -> "_Reach":
     return _Reach(entry, plugins, package)
@@ -149,7 +161,7 @@ def _reach(entry: str, plugins: tuple[str, ...], package: Path) -> "_Reach":
 
 @cache
 def _folders(package: Path) -> dict[str, str]:
-    """Name of a folder of modules -> the package that it is."""
+    """Name of a folder with modules -> its package."""
     return {
         folder.parent.name: ".".join(folder.parent.relative_to(package.parent).parts)
         for folder in package.glob("**/__init__.py")
@@ -157,17 +169,24 @@ def _folders(package: Path) -> dict[str, str]:
 
 
 def plugin_module(plugin: str, package: Path = PACKAGE) -> Module:
-    """The module of a plugin, "strategies.badge". Raises UserError when there is none."""
+    """The module of a plugin such as "strategies.badge". Raises UserError if there is none."""
     folder, _, name = plugin.partition(".")
     return module_of(package, f"{_folders(package).get(folder, folder)}.{name}")
 
 
 class _Reach:
-    """The definitions that a stage can reach, and the packages outside that they use.
+    """The definitions that a stage can reach, and the outside packages that they use.
 
-    roots : the stage's function, or all that a module defines
-    found : all that is reached; bodies : those of the modules that are imported
-    asked : plugin -> name in it that is asked for -> hash of it and all that it reaches
+    Attributes
+    ----------
+    roots : list of Definition
+        The stage's function, or all definitions of a module.
+    found : dict
+        Everything reached, in order; values are None.
+    bodies : dict
+        Bodies of the imported modules; values are None.
+    asked : dict
+        Plugin -> name in it that is used -> hash of that and everything it reaches.
     """
 
     def __init__(self, entry: str, plugins: tuple[str, ...], package: Path):
@@ -192,17 +211,17 @@ class _Reach:
                 raise UserError(f"{definition.where}: name a plugin of {folder} that is loaded.")
 
     def pins(self, lock: Path) -> dict[str, str]:
-        """Package -> its pins, of packages that make numbers."""
+        """Package -> its pins, for packages that compute numbers."""
         outside = set().union(*(d.outside for d in self.found if isinstance(d, Definition)))
         needed = {made for name in outside for made in NUMBER_MAKERS.get(name, ())}
         pins = _pins(lock)
         return {name: pins.get(name, "not pinned") for name in sorted(needed)}
 
     def _reach_plugins(self, modules: dict[str, Module]) -> None:
-        """Reach what of the plugins can be asked for, until nothing more is found."""
+        """Reach the names in plugins that can be used, until nothing more is found."""
         for module in modules.values():
-            for target in self._run(module):
-                self._reach(target)
+            for each in self._run(module):
+                self._reach(each)
         before = -1
         while before != len(self.found):
             before = len(self.found)
@@ -216,10 +235,11 @@ class _Reach:
         return self._asks_by_variable or name in self._attributes
 
     def _ask(self, plugin: str, name: str, target: Target) -> None:
-        """Reach a name of a plugin; of an instance made by keywords, those that are asked for."""
-        asked = {name: target}
+        """Reach a name of a plugin; of an instance made with keywords, those that are used."""
+        asked: dict[str, Target] = {name: target}
         if isinstance(target, Definition) and target.parts:
-            asked = {name: target.without_parts} | {
+            asked = {name: target.without_parts}
+            asked |= {
                 f"{name}.{key}": part for key, part in target.parts.items() if self._asks_for(key)
             }
         for key, each in asked.items():
@@ -247,9 +267,9 @@ class _Reach:
                 waiting += self._run_import(imported)
 
     def _run(self, module: Module) -> list[Target]:
-        """Importing a module runs its body, those of the packages around it, and its imports.
+        """Run a module as an import does: its body, those of its parent packages, its imports.
 
-        Returns what is reached by that, to be followed.
+        Returns the targets reached, to be followed.
         """
         body = module.definitions[BODY]
         if body in self.bodies:

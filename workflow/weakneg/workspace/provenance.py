@@ -1,9 +1,9 @@
-"""What made the results, kept beside them, so that it goes where they go.
+"""The record of how results were made, kept with them, so that it is copied along.
 
 `results/.provenance` holds
 
-    metadata/                 Snakemake's records, a file for each output: parameters, inputs, times
-    code/<fingerprint>.json   what a fingerprint is made of, and the commit that first had it
+    metadata/                 Snakemake's records, one file per output: parameters, inputs, times
+    code/<fingerprint>.json   the parts of a fingerprint, and the first commit that had it
 
 Snakemake looks for its records in `.snakemake/metadata`, which is a link to the first. Paths are
 relative to the working directory, which is that of Snakemake.
@@ -15,6 +15,7 @@ import subprocess
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from weakneg.errors import UserError
 from weakneg.io.files import check_writable, replace_when_whole
@@ -27,10 +28,14 @@ _LINK = Path(".snakemake/metadata")
 
 
 def keep_with_results() -> None:
-    """Let Snakemake keep its records beside the results, before it first looks for them.
+    """Make Snakemake keep its records with the results. Call this before it first reads them.
 
-    Records that are in `.snakemake` already stay there. Raises UserError when there can be no
-    folder of results.
+    Records that are already in `.snakemake` stay there.
+
+    Raises
+    ------
+    UserError
+        When the folder of results cannot be made.
     """
     if not METADATA.is_dir():
         check_writable([METADATA])
@@ -41,9 +46,12 @@ def keep_with_results() -> None:
 
 
 def record_code(codes: Iterable[Sequence[str]]) -> None:
-    """Keep what fingerprints are made of.
+    """Record the parts of fingerprints.
 
-    codes : the fingerprint, the stage, and the plugins of each, as the rules pass them
+    Parameters
+    ----------
+    codes : iterable of sequences of str
+        Fingerprint, stage and plugins of each job, as passed by the rules.
     """
     commit = _commit()
     for fingerprint, stage, *plugins in {tuple(code) for code in codes if len(code) > 1}:
@@ -54,34 +62,50 @@ def record_code(codes: Iterable[Sequence[str]]) -> None:
                 temporary.write_text(json.dumps(record, indent=0), encoding="utf-8")
 
 
-def read_code(fingerprint: str) -> dict:
-    """`parts` and `commit` of a fingerprint; without parts where there is no record of it."""
+class CodeRecord(TypedDict):
+    """The record of a fingerprint.
+
+    Attributes
+    ----------
+    commit : str or None
+        The first commit that had it, if known.
+    parts : dict
+        Its parts, as returned by `weakneg.workspace.fingerprint.explain`.
+    """
+
+    commit: str | None
+    parts: dict[str, str]
+
+
+def read_code(fingerprint: str) -> CodeRecord:
+    """Read the record of a fingerprint; without parts if there is none."""
     try:
-        return json.loads((CODE / f"{fingerprint}.json").read_text(encoding="utf-8"))
+        record: CodeRecord = json.loads((CODE / f"{fingerprint}.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         return {"commit": None, "parts": {}}
+    return record
 
 
 @command
 def settle() -> None:
-    """Give results that were copied here the times at which they were made.
+    """Restore the modification times of results that were copied here.
 
-    Snakemake runs a job again whose input is newer than its output, and a copy made without
+    Snakemake runs a job again if its input is newer than its output, and a copy made without
     `--preserve` has the times of copying.
 
     Raises
     ------
     UserError
-        When no record came with the results.
+        When the results have no records.
     """
     records = [path for path in METADATA.rglob("*") if path.is_file()]
     if not records:
         raise UserError(
-            f"{METADATA} holds no records: copy the folder results whole, hidden files too."
+            f"there are no records in {METADATA}: copy the whole folder results, with hidden files."
         )
     restored = 0
     for path in records:
-        # A long name is cut into folders that begin with @.
+        # A long name is split into folders whose names begin with @.
         name = "".join(part.removeprefix("@") for part in path.relative_to(METADATA).parts)
         try:
             made = json.loads(path.read_text(encoding="utf-8"))["endtime"]
@@ -89,11 +113,11 @@ def settle() -> None:
         except (FileNotFoundError, json.JSONDecodeError, KeyError):
             continue  # not copied, or never finished
         restored += 1
-    print(f"{restored} files have the times of their making.")
+    print(f"restored the modification times of {restored} files")
 
 
 def _commit() -> str | None:
-    """The commit, "+" behind it when files are changed; None where it is not known."""
+    """The commit, followed by "+" if files are changed; None if it is not known."""
     try:
         git = ["git", "describe", "--always", "--abbrev=10", "--exclude=*", "--dirty=+"]
         return subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()

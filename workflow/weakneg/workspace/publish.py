@@ -1,11 +1,13 @@
-"""Copy what people read of a finished study, with the record of how it came about."""
+"""Copy the metrics, tables and figures of a finished study, with the record of their making."""
 
 import hashlib
 import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 from pydantic import ValidationError
@@ -23,10 +25,10 @@ from weakneg.workspace.results import code_of
 def publish(results: Path, target: Path, command: str, wall_time: str) -> None:
     """Copy a finished study's metrics, tables and figures, with the record of their making.
 
-    That record, provenance.json, names the command, the time, the commit (that of the repository in
-    the working directory, whose code must be that of the runs), the versions, machine kind and code
-    fingerprints of the runs, their training time in all, and the SHA-256 of the feature stores (of
-    sound: followed by their shards), whose bytes depend on the data alone.
+    The record, provenance.json, contains the command, the wall time, the commit of the repository
+    in the working directory (whose code must be that of the runs), the versions, machines and code
+    fingerprints of the runs, their total training time, and the SHA-256 of the feature stores (for
+    audio, including their shards), whose bytes depend only on the data.
 
     Parameters
     ----------
@@ -42,10 +44,10 @@ def publish(results: Path, target: Path, command: str, wall_time: str) -> None:
     Raises
     ------
     UserError
-        When the study is not finished, or other code than this commit's made it.
+        When the study is not finished, or was made by other code than that of this commit.
     """
     if results.resolve() == target.resolve():
-        raise UserError(f"{target} holds the results themselves: publish to another folder.")
+        raise UserError(f"{target} contains the results themselves: publish to another folder.")
     for part in ("metrics.csv", "tables", "figures"):
         if not (results / part).exists():
             raise UserError(f"{results / part} does not exist: finish the study first.")
@@ -69,7 +71,7 @@ def publish(results: Path, target: Path, command: str, wall_time: str) -> None:
     }
     with replace_when_whole(target / "provenance.json") as path:
         path.write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
-        # All is copied before anything is replaced.
+        # Everything is copied before anything is replaced.
         for part in ("tables", "figures"):
             shutil.copytree(results / part, path.parent / part, ignore=shutil.ignore_patterns(".*"))
         shutil.copy(results / "metrics.csv", path.parent)
@@ -80,7 +82,7 @@ def publish(results: Path, target: Path, command: str, wall_time: str) -> None:
 
 
 def _digest(store: Path) -> str:
-    """SHA-256 of a feature store, and of the shards behind it."""
+    """SHA-256 of a feature store, including the shards that it links to."""
     shards = []
     with h5py.File(store) as file:
         if file["x"].is_virtual:
@@ -91,8 +93,8 @@ def _digest(store: Path) -> str:
     return digest.hexdigest()
 
 
-def _versions(results: Path, fingerprints: set[str]) -> list[dict]:
-    """What made the runs, without the device; refuses runs that other code made."""
+def _versions(results: Path, fingerprints: set[str]) -> list[dict[str, str]]:
+    """The versions that made the runs. Raises UserError for runs made by other code."""
     versions = set()
     for path in sorted(results.glob("runs/*/*/run.json")):
         run = read_run(path.parent)
@@ -100,15 +102,15 @@ def _versions(results: Path, fingerprints: set[str]) -> list[dict]:
             continue  # left over from a larger grid
         if run["fingerprint"] != _current_fingerprint(run["settings"]):
             raise UserError(
-                f"{path} was made by other code than this commit's: run the study again."
+                f"{path} was made by other code than that of this commit: run the study again."
             )
         for made_with in run["made_with"].values():
             versions.add(json.dumps({k: v for k, v in made_with.items() if k != "device"}))
     return [json.loads(text) for text in sorted(versions)]
 
 
-def _current_fingerprint(settings: dict) -> str | None:
-    """That of the code that would train such a run; None where it knows no such settings."""
+def _current_fingerprint(settings: Mapping[str, Any]) -> str | None:
+    """Fingerprint of the code that would train such a run; None if the settings are not valid."""
     try:
         return code_of(RunSettings.model_validate(settings))[0]
     except ValidationError:
@@ -122,7 +124,9 @@ def _commit() -> str:
     except (OSError, subprocess.CalledProcessError) as error:
         raise UserError("the commit is unknown: publish from a clone of the repository.") from error
     if changes:
-        raise UserError("files of the repository are changed: commit them, run again and publish.")
+        raise UserError(
+            "the repository has uncommitted changes: commit them, run again and publish."
+        )
     return commit
 
 

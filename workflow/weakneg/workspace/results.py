@@ -1,4 +1,4 @@
-"""The files that a study makes, and what the rules of the workflow hand to its stages.
+"""The files of a study, and what the rules of the workflow pass to its stages.
 
 Paths are relative to the working directory, which is that of Snakemake.
 """
@@ -28,7 +28,7 @@ AUDIT_TABLES = [
 ]
 FORMATS = ["pdf", "png", "svg"]
 
-# What a figure may read -> the file, but for the folders of runs.
+# Option of a figure -> its file; the folders of runs are another option.
 FIGURE_INPUTS = {
     "metrics": "results/{study}/metrics.csv",
     "overlap": "results/{study}/tables/selection_overlap.csv",
@@ -41,35 +41,48 @@ FIGURE_INPUTS = {
 
 
 def code(stage: str, plugins: Iterable[str] = ()) -> list[str]:
-    """The fingerprint of a stage, and what it is of: the parameter `code` of its rule."""
+    """The parameter `code` of a rule.
+
+    Parameters
+    ----------
+    stage : str
+        Name of the stage.
+    plugins : iterable of str
+        Plugins that it loads, such as "strategies.badge".
+
+    Returns
+    -------
+    list of str
+        Fingerprint, stage and plugins.
+    """
     names = list(plugins)
     return [fingerprint(entry(stage), names), stage, *names]
 
 
 def code_of(settings: StageSettings) -> list[str]:
-    """As `code`, of the stage that reads the settings."""
+    """The parameter `code` of the rule whose stage reads the settings."""
     return code(settings.stage, settings.plugins)
 
 
 def published_files(dataset: str) -> tuple[str, ...]:
-    """What is fetched for a data set: files in its folder."""
+    """The files that are fetched for a data set, relative to its folder."""
     data = datasets.load(dataset)
     return data.files if isinstance(data, Dataset) else ()
 
 
 def is_made_here(dataset: str) -> bool:
-    """Whether the files of a data set are computed and not downloaded."""
+    """Whether the files of a data set are generated here, not downloaded."""
     data = datasets.load(dataset)
     return isinstance(data, Dataset) and data.made_here
 
 
 def figure_tables(figure: str) -> list[str]:
-    """The table of a figure, if it has one."""
+    """The table of a figure, as a pattern for {study}; empty if it has none."""
     return [f"results/{{study}}/tables/{figure}.csv"] if figures.has_table(figure) else []
 
 
 def fetch_code(dataset: str) -> list[str]:
-    """Of a data set that is made here. What was downloaded and checked stays, whatever the code."""
+    """The parameter `code` of a fetch; constant for downloads, which do not depend on the code."""
     return (
         code("fetch_dataset", [f"datasets.{dataset}"]) if is_made_here(dataset) else ["untracked"]
     )
@@ -77,47 +90,55 @@ def fetch_code(dataset: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Results:
-    """The files of a study, and the settings of its stages."""
+    """The files of a study.
+
+    Attributes
+    ----------
+    study : Study
+        The study.
+    """
 
     study: Study
 
     @property
     def folder(self) -> str:
+        """Folder of the results."""
         return f"results/{self.study.name}"
 
     @property
     def is_sound(self) -> bool:
+        """Whether the study computes its features from audio."""
         return self.study.audio is not None
 
     @property
     def bags_are_clips(self) -> bool:
-        """Whether a bag is a clip, so that one manifest serves all classes."""
+        """Whether each bag is a clip, so that one manifest serves all classes."""
         return self.study.kind != "images"
 
     # ------------------------------------------------------------------------- data
     @property
     def data_folder(self) -> str:
-        """Where the files of the data set are."""
+        """Folder of the data set's files."""
         return self.study.dataset.folder or f"resources/{self.study.dataset.name}"
 
     @property
     def audio_folder(self) -> str:
-        """Where downloads of sound go."""
+        """Folder for downloaded audio."""
         return f"resources/{self.study.dataset.name}/audio"
 
     @property
     def named_folder(self) -> str | None:
-        """The folder in which a person says that the sound is, if any is named."""
+        """The folder of the audio that the configuration names, if any."""
         return getattr(self.study.source, "folder", None) or self.study.dataset.folder
 
     @property
     def sound_folder(self) -> str:
-        """Where the source `folder` finds the clips."""
+        """The folder in which the source `folder` finds the clips."""
         return self.named_folder or self.data_folder
 
     @property
     def data_files(self) -> list[str]:
-        """The published files of the data set, or a person's own list."""
+        """The published files of the data set, or the user's own list."""
         dataset = self.study.dataset
         if dataset.list:
             return [dataset.list]
@@ -125,25 +146,25 @@ class Results:
 
     @property
     def ontology_files(self) -> list[str]:
-        """The files that say which classes are related, if the data set knows."""
+        """The files that define which classes are related, if the data set has them."""
         data = self.study.dataset.definition
         knows = isinstance(data, Dataset) and data.related_classes is not None
         return self.data_files if knows else []
 
     @property
     def feature_inputs(self) -> list[str]:
-        """What the feature stores are made of: published files, or the shards of sound."""
+        """The input of the feature stores: published files, or shards of spectrograms."""
         if not self.is_sound:
             return self.data_files
         return [f"{self.folder}/audio/recordings.csv", *self.shards("features/shards", "h5")]
 
     @property
     def status_tables(self) -> list[str]:
-        """What became of the recordings of a study of sound, shard by shard."""
+        """The status tables of the recordings, one per shard."""
         return self.shards("audio", "csv")
 
     def shards(self, folder: str, ending: str) -> list[str]:
-        """A file of each shard of a study of sound."""
+        """One file for each shard of an audio study."""
         return [
             f"{self.folder}/{folder}/{split}/{shard}.{ending}"
             for split, names in self.study.shards.items()
@@ -152,36 +173,36 @@ class Results:
 
     @property
     def politeness(self) -> str:
-        """How the source is asked, as JSON."""
+        """The settings that limit the requests to the source, as JSON."""
         assert self.study.source is not None
-        return canonical(self.study.source.model_dump(include=POLITENESS))
+        return canonical(self.study.source.model_dump(include=set(POLITENESS)))
 
     def acquire_minutes(self, attempt: int) -> int:
-        """How long a shard may take, as politely as its source is asked. Tries again count, too."""
+        """Time limit for acquiring a shard, in minutes; longer if requests are slow or retried."""
         per_minute = getattr(self.study.source, "clips_per_minute", None)
         return attempt * (60 + (math.ceil(SHARD_SIZE / per_minute) if per_minute else 0))
 
     # ------------------------------------------------------------------------- bags and runs
     def manifest(self, split: str, class_slug: str) -> str:
-        """The bags of a split, of the class where they differ between classes."""
+        """The bags of a split; each class has its own unless bags are clips."""
         of_class = "" if self.bags_are_clips else f"{class_slug}/"
         return f"{self.folder}/bags/{of_class}{split}.csv"
 
     @property
     def training_manifests(self) -> list[str]:
-        """The training bags of each class, in its order; one file where bags are clips."""
+        """The training bags of each class, in the study's order; one file if bags are clips."""
         slugs = [""] if self.bags_are_clips else list(self.study.class_slugs)
         return [self.manifest("train", slug) for slug in slugs]
 
     @property
     def initial_weights(self) -> list[str]:
-        """The weights that a run starts from, where they are not random."""
+        """The file of the weights from which runs start; none if they are random."""
         model = self.study.model
         return [f"resources/imagenet/{model.name}.pth"] if model.weights == "imagenet" else []
 
     @cached_property
     def runs(self) -> list[tuple[str, str]]:
-        """(strategy, folder of its run), class by class."""
+        """Strategy and folder of each run, class by class."""
         return [
             (strategy, f"{self.folder}/runs/{slug}/{run}")
             for slug in self.study.class_slugs
@@ -190,18 +211,18 @@ class Results:
 
     @property
     def run_pairs(self) -> list[str]:
-        """`runs` for the command line."""
+        """`runs` as options on the command line."""
         return [f"{strategy}={folder}" for strategy, folder in self.runs]
 
     def run_files(self, names: Sequence[str]) -> list[str]:
-        """The named files of every run, each once."""
+        """The files `names` of every run, without duplicates."""
         folders = dict.fromkeys(folder for _, folder in self.runs)
         return [f"{folder}/{name}" for folder in folders for name in names]
 
     # ------------------------------------------------------------------------- report
     @cached_property
     def report(self) -> str:
-        """The study as the report reads it, as JSON."""
+        """The study as it is reported, as JSON."""
         return ReportSettings.of(self.study).text()
 
     @cached_property
@@ -211,11 +232,12 @@ class Results:
 
     @property
     def audit_code(self) -> list[str]:
+        """The parameter `code` of the rule audit_selections."""
         return code("audit_selections", [f"datasets.{self.study.dataset.name}"])
 
     @property
     def tables(self) -> list[str]:
-        """The tables that people read."""
+        """The tables."""
         names = [*TABLES, *AUDIT_TABLES]
         names += ["classes.csv"] if self.bags_are_clips else []
         names += ["acquired.csv", "acquired.md"] if self.is_sound else []
@@ -224,7 +246,7 @@ class Results:
 
     @property
     def figures(self) -> list[str]:
-        """The figures of such a study, in all formats."""
+        """The figures in all formats."""
         return [f"{self.folder}/figures/{name}.{ext}" for name in self._figures for ext in FORMATS]
 
     @property
@@ -233,16 +255,16 @@ class Results:
 
     @property
     def all(self) -> list[str]:
-        """What people read of the study."""
+        """The metrics, tables and figures."""
         return [f"{self.folder}/metrics.csv", *self.tables, *self.figures]
 
     @property
     def highlights(self) -> list[str]:
-        """What to look at first; nothing of what `--until` left out."""
+        """The tables and figures to look at first, without those that `--until` left out."""
         shown = (file for file in self.all if file.endswith((".png", ".md")))
         return [file for file in shown if Path(file).exists()]
 
 
 def sound_of_shard(split: str, shard: str, status: str) -> list[str]:
-    """What a shared cache knows a shard by: the list may be the same, and the sound another."""
+    """The key of a shard in a shared cache: equal lists may come with different audio."""
     return [split, shard, digest_of_sound(status)]

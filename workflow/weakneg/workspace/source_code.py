@@ -1,12 +1,13 @@
-"""The sources of a package as a graph of definitions, wherever these stand.
+"""The sources of a package as a graph of definitions, independent of their modules.
 
-A definition is a function, a class or an assigned name at the top of a module; `BODY` is what else
-the module runs when it is imported. Each has a text without comments, docstrings, formatting and
-type hints, in which a name from elsewhere is no name but an edge of the graph. So the text is the
-same wherever a definition stands and however what it uses was imported.
+A definition is a function, a class or an assigned name at the top level of a module; `BODY` is
+everything else that the module runs when it is imported. Each definition has a text without
+comments, docstrings, formatting and type hints, in which names from elsewhere are replaced by edges
+of the graph. The text is therefore the same in whatever module the definition is, and however the
+names that it uses are imported.
 
-Nothing is imported. What a module imports by a name made at run time cannot be seen, so it may only
-load a plugin: `import_module(f"{__name__}.{name}")` in the `__init__` of the plugins' package.
+Nothing is imported. An import by a name made at run time cannot be resolved, so it may only load a
+plugin: `import_module(f"{__name__}.{name}")` in the `__init__` of the plugins' package.
 """
 
 import ast
@@ -27,21 +28,33 @@ _IMPORTERS = {"import_module", "__import__", "spec_from_file_location", "run_mod
 
 
 def hash_of(content: object) -> str:
-    """Hash of what JSON can hold, 16 hexadecimal digits."""
+    """Hash of a value that JSON can represent, 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:DIGITS]
 
 
 class Outside(NamedTuple):
-    """What a name stands for that is from another package, such as "numpy.linalg.norm"."""
+    """What a name from another package refers to.
+
+    Attributes
+    ----------
+    path : str
+        Its full name, such as "numpy.linalg.norm".
+    """
 
     path: str
 
 
 class Import(NamedTuple):
-    """What an imported name stands for.
+    """What an imported name refers to.
 
-    module : where it is from; inside : whether that is in the package
-    name : what is taken out of the module; None where the name stands for the module
+    Attributes
+    ----------
+    module : str
+        The module that is imported, or imported from.
+    name : str or None
+        The name in the module; None if the module itself is meant.
+    inside : bool
+        Whether the module is in the package.
     """
 
     module: str
@@ -50,10 +63,30 @@ class Import(NamedTuple):
 
 
 class Module:
-    """What the source of a module says. As a target: all that it defines or imports.
+    """The source of a module. As a target: everything that it defines or imports.
 
-    definitions : name -> its definition
-    imports : name -> what it stands for, from imports at the top
+    Parameters
+    ----------
+    package : Path
+        Folder of the package.
+    name : str
+        Name of the module, such as "weakneg.bags.draw".
+
+    Attributes
+    ----------
+    path : Path
+        Its file.
+    is_package : bool
+        Whether it is the `__init__` of a package.
+    definitions : dict
+        Name -> its definition.
+    imports : dict
+        Name -> what it refers to, from imports at the top level.
+
+    Raises
+    ------
+    UserError
+        When the module does not exist or has a syntax error.
     """
 
     def __init__(self, package: Path, name: str):
@@ -87,15 +120,17 @@ class Module:
 
     @cached_property
     def text(self) -> str:
+        """Its names."""
         return json.dumps(sorted(map(str, self._members)))
 
     @cached_property
     def targets(self) -> list["Target"]:
+        """What its names refer to in the package."""
         return [target for _, target in sorted(self._members.items()) if target is not None]
 
     @cached_property
     def _members(self) -> dict[str, Union["Target", None]]:
-        """Name -> what it stands for; name and path of what is from outside -> None."""
+        """Name -> what it refers to; for names from outside, name and path -> None."""
         found: dict[str, Target | None] = dict(self.definitions)
         for name in self.imports:
             target, _ = self.resolve(name)
@@ -106,7 +141,18 @@ class Module:
         return found
 
     def bound(self, node: ast.Import | ast.ImportFrom) -> dict[str, Import]:
-        """Name -> what it stands for, without names that only hints use."""
+        """The names that an import binds, without those that only hints use.
+
+        Parameters
+        ----------
+        node : ast.Import or ast.ImportFrom
+            The import.
+
+        Returns
+        -------
+        dict
+            Name -> what it refers to.
+        """
         found = {}
         for alias in node.names:
             part: str | None
@@ -130,13 +176,41 @@ class Module:
         return ".".join([*around, *filter(None, [node.module])])
 
     def resolve(self, name: str, *attributes: str) -> tuple["Target | Outside", list[str]]:
-        """What a name of this module and attributes stand for, and the attributes left over."""
+        """Resolve a name of this module and attributes of it.
+
+        Parameters
+        ----------
+        name : str
+            A name that the module defines or imports.
+        *attributes : str
+            The attributes that follow it.
+
+        Returns
+        -------
+        target : Definition, Module or Outside
+            What they refer to.
+        left : list of str
+            The attributes left over.
+        """
         if name in self.definitions:
             return self.definitions[name], list(attributes)
         return self.follow(self.imports[name], *attributes)
 
     def follow(self, imported: Import, *attributes: str) -> tuple["Target | Outside", list[str]]:
-        """As `resolve`, of what was imported. A module stands for all of it if nothing is left."""
+        """Resolve an import and attributes of it.
+
+        Parameters
+        ----------
+        imported : Import
+            What a name refers to.
+        *attributes : str
+            The attributes that follow it.
+
+        Returns
+        -------
+        target, left
+            As for `resolve`. The target is a module only if it is used as a whole.
+        """
         if not imported.inside:
             return Outside(".".join(filter(None, [*imported[:2], *attributes]))), []
         module = module_of(self.package, imported.module)
@@ -151,9 +225,22 @@ class Module:
         return module, left
 
     def plugin_folder(self, call: ast.Call) -> str | None:
-        """The package that an import by name loads from; None where the call is not one.
+        """The package from which a call loads plugins by name.
 
-        Raises UserError when what it loads cannot be seen.
+        Parameters
+        ----------
+        call : ast.Call
+            A call.
+
+        Returns
+        -------
+        str or None
+            Name of the package; None if the call does not import by name.
+
+        Raises
+        ------
+        UserError
+            When the import cannot be resolved.
         """
         called = getattr(call.func, "id", getattr(call.func, "attr", None))
         if called not in _IMPORTERS:
@@ -165,18 +252,37 @@ class Module:
                 return self.name
         raise UserError(
             f"{self.path}, line {call.lineno}: an import by name hides what a stage depends on; "
-            'only a plugin may be loaded so, by import_module(f"{__name__}.{name}") in the '
-            "__init__.py of its folder."
+            'only plugins may be loaded like this, by import_module(f"{__name__}.{name}") in the '
+            "__init__.py of their folder."
         )
 
 
 class Definition:
     """A name that a module defines, or its `BODY`.
 
-    imports : name -> what it stands for, from imports inside
-    attributes : all names that may be those of attributes of a plugin
-    asks_by_variable : whether an attribute is asked for by a name that is not a literal
-    plugin_folders : packages from which plugins are loaded
+    Parameters
+    ----------
+    module : Module
+        The module.
+    name : str
+        The name.
+    nodes : list of ast.stmt
+        The statements that define it.
+
+    Attributes
+    ----------
+    is_empty : bool
+        Whether there are no statements.
+    where : str
+        File and line, for messages.
+    imports : dict
+        Name -> what it refers to, from imports inside the definition.
+    attributes : set of str
+        All names that may be attributes of a plugin.
+    asks_by_variable : bool
+        Whether it gets an attribute whose name is not a literal.
+    plugin_folders : set of str
+        Packages from which it loads plugins.
     """
 
     def __init__(self, module: Module, name: str, nodes: list[ast.stmt]):
@@ -221,12 +327,12 @@ class Definition:
 
     @property
     def text(self) -> str:
-        """Its code, in which `<n>` is the n-th of its targets, and the data files it names."""
+        """Its code, in which `<n>` is the n-th of its targets, and hashes of its data files."""
         return self._read[0]
 
     @property
     def targets(self) -> list["Target"]:
-        """What it uses of the package, in the order of use."""
+        """What it uses from the package, in the order of use."""
         return list(self._read[1])
 
     @property
@@ -240,10 +346,10 @@ class Definition:
         outside: set[str] = set()
 
         def reference(chain: tuple[str, ...]) -> str | None:
-            """The text of a name and its attributes that are from elsewhere."""
+            """The text of a name from elsewhere and its attributes."""
             name, *attributes = chain
             if name == self.name and name in self._bound:
-                return None  # the name that it defines
+                return None  # its own name
             if name in self.imports:
                 target, left = self.module.follow(self.imports[name], *attributes)
             elif name in self.module.definitions or name in self.module.imports:
@@ -277,7 +383,7 @@ class Definition:
 
         text = write(self._nodes)
         for imported in self.module.imports.values():
-            if imported.name == "*" and imported.inside:  # any name may be from there
+            if imported.name == "*" and imported.inside:  # any name may come from there
                 targets.setdefault(module_of(self.module.package, imported.module))
         files = [
             hashlib.sha256(path.read_bytes()).hexdigest()
@@ -287,7 +393,7 @@ class Definition:
         return text + "".join(files), targets, outside
 
     def _is_nothing(self, node: object) -> bool:
-        """Whether a statement does nothing by itself: what an import binds counts where used."""
+        """Whether a statement has no effect; the names that an import binds count where used."""
         if isinstance(node, ast.Expr):
             return isinstance(node.value, ast.Constant)
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -296,7 +402,7 @@ class Definition:
 
     @cached_property
     def parts(self) -> dict[str, "Definition"]:
-        """Keyword -> its value, of an instance that is made by keywords alone; else nothing."""
+        """Keyword -> its value, for an instance made with keywords only; otherwise empty."""
         match self._nodes:
             case [ast.Assign(value=ast.Call(args=[], keywords=keywords))] if keywords and all(
                 keyword.arg for keyword in keywords
@@ -335,13 +441,13 @@ Target = Definition | Module
 
 @cache
 def module_of(package: Path, name: str) -> Module:
-    """The module of a name. Raises UserError when there is none."""
+    """The module with a name. Raises UserError when there is none."""
     return Module(package, name)
 
 
 @cache
 def source(package: Path, name: str) -> Path | None:
-    """The file of a module of the package, if there is such a module."""
+    """The file of a module of the package, or None if there is no such module."""
     top, *inside = name.split(".")
     path = package.joinpath(*inside)
     for file in (path / "__init__.py", path.with_suffix(".py")):
@@ -351,7 +457,7 @@ def source(package: Path, name: str) -> Path | None:
 
 
 def parents(name: str) -> list[str]:
-    """The packages around a module; importing it runs their `__init__`."""
+    """The parent packages of a module; importing it runs their `__init__`."""
     parts = name.split(".")
     return [".".join(parts[:n]) for n in range(1, len(parts))]
 
@@ -361,7 +467,7 @@ _NOT_CODE = ("ctx", "kind", "type_comment", "type_params", "type_ignores")
 
 
 def _defined(node: ast.stmt) -> list[str]:
-    """The names that a statement does nothing else than define."""
+    """The names that a statement defines, if it does nothing else."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [] if node.name == "__getattr__" else [node.name]
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
@@ -377,9 +483,9 @@ def _defined(node: ast.stmt) -> list[str]:
 
 
 class _WithoutHints(ast.NodeTransformer):
-    """Takes out what never runs: type hints, and what `if TYPE_CHECKING:` holds.
+    """Remove what never runs: type hints, and code under `if TYPE_CHECKING:`.
 
-    names : those in the hints that were taken out
+    `names` are those in the removed hints.
     """
 
     def __init__(self) -> None:
@@ -396,44 +502,48 @@ class _WithoutHints(ast.NodeTransformer):
         return node.orelse if checking else node
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
-        # No hint is inside of an expression, and most of a tree is.
+        # Expressions contain no hints, and most of a tree is expressions.
         return node if isinstance(node, ast.expr) else super().generic_visit(node)
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
-        node.annotation = self._take(node.annotation)
+        self._note(node.annotation)
+        node.annotation = None
         return node
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
-        node.returns = self._take(node.returns)
+        self._note(node.returns)
+        node.returns = None
         return self.generic_visit(node)
 
     visit_FunctionDef = visit_AsyncFunctionDef = _function
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
         for statement in node.body:
-            # A hint makes a field of a dataclass, and these hints unmake it.
+            # A hint makes a field of a dataclass, unless it is one of these.
             if isinstance(statement, ast.AnnAssign) and not (
                 node.bases or _names(statement.annotation) & {"ClassVar", "InitVar", "KW_ONLY"}
             ):
-                statement.annotation = self._take(statement.annotation)  # type: ignore[assignment]
+                self._note(statement.annotation)
+                del statement.annotation
         node.body = [
             each if isinstance(each, ast.AnnAssign) else self.visit(each) for each in node.body
         ]
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.Assign | None:
-        self._take(node.annotation)
+        self._note(node.annotation)
         if node.value is None:
             return None
         return ast.copy_location(ast.Assign([node.target], node.value), node)
 
-    def _take(self, hint: ast.expr | None) -> None:
+    def _note(self, hint: ast.expr | None) -> None:
+        """Keep the names in a hint that is removed."""
         if hint is not None:
             self.names |= _names(hint) | _names_in_texts(hint)
 
 
 def _children(node: ast.AST) -> list[ast.AST]:
-    """As `ast.iter_child_nodes`, in a third of the time, without the contexts of names."""
+    """Like `ast.iter_child_nodes`, in a third of the time; without the contexts of names."""
     if isinstance(node, ast.Name | ast.Constant):
         return []
     found = []
@@ -456,7 +566,7 @@ def _walk(*nodes: ast.AST) -> Iterator[ast.AST]:
 
 
 def _chain(node: ast.expr) -> tuple[str, ...] | None:
-    """A name with the attributes that are asked of it: ("np", "linalg", "norm")."""
+    """A name and the attributes that follow it: ("np", "linalg", "norm")."""
     attributes: list[str] = []
     while isinstance(node, ast.Attribute):
         attributes.insert(0, node.attr)
@@ -465,13 +575,13 @@ def _chain(node: ast.expr) -> tuple[str, ...] | None:
 
 
 def _names(tree: ast.AST) -> set[str]:
-    """Names that occur, those inside of hints written as strings included."""
+    """The names in a tree, including those in hints written as strings."""
     found = set()
     for node in _walk(tree):
         if isinstance(node, ast.Name):
             found.add(node.id)
-        elif isinstance(node, ast.AnnAssign) and node.annotation is not None:
-            found |= _names_in_texts(node.annotation)
+        elif isinstance(node, ast.AnnAssign) and (hint := getattr(node, "annotation", None)):
+            found |= _names_in_texts(hint)
     return found
 
 

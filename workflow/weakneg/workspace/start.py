@@ -1,4 +1,4 @@
-"""What is checked and said when the workflow starts, before any job runs."""
+"""Checks and messages at the start of the workflow, before any job runs."""
 
 import json
 import os
@@ -27,7 +27,20 @@ def checked(
     *arguments: _Arguments.args,
     **options: _Arguments.kwargs,
 ) -> _Result:
-    """The function's result; a mistake in the configuration ends the workflow with its one line."""
+    """Call a function; a UserError ends the workflow with its message, without a traceback.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    *arguments, **options
+        Its arguments.
+
+    Returns
+    -------
+    object
+        Its result.
+    """
     try:
         return function(*arguments, **options)
     except UserError as error:
@@ -35,20 +48,33 @@ def checked(
 
 
 def enter(config: Config) -> None:
-    """What the process that schedules the jobs checks; a node of a cluster need not."""
+    """Check what only the process that schedules the jobs needs, not the nodes of a cluster."""
     check_named(config.data)
-    check_room(".snakemake")  # Snakemake itself would end with a traceback
+    check_room(".snakemake")  # on a full disk, Snakemake would end with a traceback
     lock.enter()
 
 
 def prefix(config: Config, workflow_folder: Path, gpus: object) -> str:
-    """Shell commands before those of every job, with braces as Snakemake reads them.
+    """Shell commands that run before those of every job, with Snakemake's braces escaped.
 
-    They say where jobs find the library (in a conda environment or on another machine too), the
-    data and the device. None of it changes what they compute, so it is not a parameter of theirs.
+    They tell jobs where the library is (also in a conda environment or on another machine), and
+    which data and device to use. None of this affects what jobs compute, so it is not among their
+    parameters.
 
-    gpus : those of `--resources gpu=N` on this machine, of which each job takes one; on a cluster
-        it is the cluster that deals them out
+    Parameters
+    ----------
+    config : Config
+        The configuration.
+    workflow_folder : Path
+        Folder of the library.
+    gpus : int or falsy
+        Number of GPUs on this machine (`--resources gpu=N`), of which each job takes one; none on a
+        cluster, which assigns them itself.
+
+    Returns
+    -------
+    str
+        Shell commands.
     """
     environment = {
         "PYTHONPATH": str(workflow_folder),
@@ -61,7 +87,17 @@ def prefix(config: Config, workflow_folder: Path, gpus: object) -> str:
 
 
 def check_cache(location: str | None, variable: str, is_main_process: bool) -> None:
-    """Raise UserError where there is no folder for what is shared; warn where it is read-only."""
+    """Raise UserError if the folder of the shared cache does not exist; warn if it is read-only.
+
+    Parameters
+    ----------
+    location : str or None
+        The folder.
+    variable : str
+        The environment variable that names it.
+    is_main_process : bool
+        Whether to warn.
+    """
     if not location or not os.path.isdir(location):
         raise UserError(
             f"--cache: the environment variable {variable} must name a folder that exists, not"
@@ -69,20 +105,20 @@ def check_cache(location: str | None, variable: str, is_main_process: bool) -> N
         )
     if is_main_process and not os.access(location, os.W_OK):
         print(
-            f"{location} is read-only: jobs whose results are not there will fail; run those"
+            f"warning: {location} is read-only, so jobs whose results it lacks will fail: run these"
             " without --cache.",
             file=sys.stderr,
         )
 
 
 def may_be_shared(config: Config, dataset: str) -> bool:
-    """Whether a download may be shared: a link to a local copy may not, nor what is made here."""
+    """Whether a data set may be shared: not if it is a link to a local copy or generated here."""
     has_copy = config.data.get(dataset) or os.environ.get(DATA_VARIABLE)
     return not has_copy and not is_made_here(dataset)
 
 
 def say_cost(config: Config, study: str) -> None:
-    """What a study of sound costs, if all of it is to be trained; of other studies, nothing."""
+    """Print what it costs to train all of an audio study; nothing for other studies."""
     try:
         cost = cost_text(config.study(study))
     except UserError:
@@ -91,7 +127,7 @@ def say_cost(config: Config, study: str) -> None:
 
 
 def warn_of_sources(results: Results) -> None:
-    """A dry run ends before `check_sources` says it."""
+    """Print the error of `check_sources` as a warning, since a dry run ends before that check."""
     try:
         check_sources([results])
     except UserError as error:
@@ -99,7 +135,7 @@ def warn_of_sources(results: Results) -> None:
 
 
 def check_sources(studies: Iterable[Results]) -> None:
-    """Raise UserError for a folder that is not there and in which a study says its sound is."""
+    """Raise UserError if a folder of audio that a study names does not exist."""
     for results in studies:
         if results.named_folder:
             find_folder(Path(results.named_folder))
@@ -108,9 +144,21 @@ def check_sources(studies: Iterable[Results]) -> None:
 def check_executor(
     jobs: Iterable[Mapping[str, Any]], submitted: Iterable[Mapping[str, Any]], status_command: str
 ) -> None:
-    """Raise UserError where Slurm is not there as the profile says; warn of what it would refuse.
+    """Check that Slurm has what the profile names, and warn of jobs that it would refuse.
 
-    jobs, submitted : resources of the jobs, and of them or of the groups that they are submitted in
+    Parameters
+    ----------
+    jobs : iterable of mapping
+        Resources of the jobs.
+    submitted : iterable of mapping
+        Resources of what is submitted: the jobs, or groups of them.
+    status_command : str
+        The command with which Snakemake asks for the state of jobs.
+
+    Raises
+    ------
+    UserError
+        When a command, partition or account is missing.
     """
     jobs = list(jobs)
     with_gpu = [job for job in jobs if job.get("gpu") or "gpu" in job.get("gres", "")]
@@ -125,11 +173,11 @@ def check_executor(
 
 
 def failure(logs: Iterable[str]) -> str:
-    """What to say when a job has failed, given the logs of Snakemake."""
+    """The message after a job has failed, from the logs of Snakemake."""
     for log in logs:
         if python := missing_python(Path(log)):
             return (
                 f"error: a node of the cluster has no {python}: install the environment in a folder"
                 " that the nodes share, and start Snakemake from it."
             )
-    return "A job failed: its log is shown above, and named in the line 'log:'."
+    return "A job failed: its log is shown above, and its path is in the line 'log:'."

@@ -1,7 +1,7 @@
-"""What is done in each study, what would run and why: `python -m weakneg status`.
+"""What is done in each study, what would run, and why: `python -m weakneg status`.
 
-Snakemake itself is asked, in a dry run, so that the answer is that of `snakemake -n`; what it says
-about its jobs is put into words here.
+The plan comes from a dry run of Snakemake itself, so it agrees with `snakemake -n`; here it is put
+into words.
 """
 
 import ast
@@ -19,16 +19,26 @@ from weakneg.workspace.fingerprint import explain
 from weakneg.workspace.provenance import read_code
 
 _HASH = re.compile("[0-9a-f]{16}")
-_MOST_NAMED = 3  # changes that a line names; of more it says how many
+_MOST_NAMED = 3  # names in a line, before "and 2 more"
 
 
 class Job(NamedTuple):
-    """A job of the workflow, as Snakemake sees it in a dry run.
+    """A job of the workflow, as planned in a dry run.
 
-    study : None for what several studies use; strategy : None where the job is of no single one
-    why : what makes it run, in words; "" when it only follows others that run; None when it is done
-    seconds : that it took when it last ran; None if it never did
-    run : folder of the run that it trains, if it does
+    Attributes
+    ----------
+    study : str or None
+        Its study; None if several studies use its output.
+    rule : str
+        Its rule.
+    strategy : str or None
+        Its strategy; None if it does not belong to a single one.
+    why : str or None
+        Why it would run; "" if only because other jobs run; None if it is done.
+    seconds : float or None
+        How long it took when it last ran, in seconds; None if it never ran.
+    run : Path or None
+        Folder of the run that it trains; None if it trains none.
     """
 
     study: str | None
@@ -45,34 +55,41 @@ def status(
     /,
     config: list[str] | None = None,
 ) -> None:
-    """Say what is done in each study, what would run and why, and how long that takes.
+    """Print what is done in each study, what would run and why, and how long that would take.
 
     Parameters
     ----------
     studies : list of str
-        Their names; by default those of config.yaml.
+        Names of the studies; by default those of config.yaml.
     config : list of str
-        KEY=VALUE, as of snakemake.
+        KEY=VALUE, as for snakemake.
 
     Raises
     ------
     UserError
-        When Snakemake cannot plan what it is asked for.
+        When Snakemake cannot plan the jobs.
     """
     print(status_text(studies or [], config or []))
 
 
 def status_text(studies: Sequence[str], settings: Sequence[str]) -> str:
-    """What `status` prints."""
+    """The text that `status` prints.
+
+    Parameters
+    ----------
+    studies, settings : sequence of str
+        As `studies` and `config` of `status`; no studies are those of config.yaml.
+    """
     jobs = _plan(studies, settings)
-    of_study = defaultdict(list)
-    for job in jobs:
-        of_study[job.study].append(job)
-    shared = of_study.pop(None, [])
+    groups: dict[str, list[Job]] = {}
+    shared = [job for job in jobs if job.study is None]
     if any(job.why is not None for job in shared):
-        of_study = {"data": shared} | of_study
+        groups["data"] = shared
+    for job in jobs:
+        if job.study is not None:
+            groups.setdefault(job.study, []).append(job)
     time = _Times(jobs)
-    return "\n\n".join("\n".join(_study_lines(name, of_study[name], time)) for name in of_study)
+    return "\n\n".join("\n".join(_study_lines(name, groups[name], time)) for name in groups)
 
 
 def _study_lines(name: str, jobs: Sequence[Job], time: "_Times") -> Iterator[str]:
@@ -81,7 +98,7 @@ def _study_lines(name: str, jobs: Sequence[Job], time: "_Times") -> Iterator[str
         yield f"{name}: {len(waiting)} of {_count(len(jobs), 'job')} would run{time.of(waiting)}"
     else:
         yield f"{name}: done"
-    reasons = defaultdict(list)
+    reasons: dict[str | None, list[Job]] = defaultdict(list)
     for job in waiting:
         reasons[job.why].append(job)
     followers = reasons.pop("", [])
@@ -93,12 +110,12 @@ def _study_lines(name: str, jobs: Sequence[Job], time: "_Times") -> Iterator[str
 
 
 def _names(jobs: Iterable[Job]) -> str:
-    """ "train_run 4 (badge, margin), 7 figures"."""
+    """The jobs by rule: "train_run 4 (badge, margin), figures 7"."""
     rules = Counter(job.rule for job in jobs)
     figures = [rule for rule in rules if rule.startswith("draw_") and rule != "draw_bags"]
     if len(figures) > _MOST_NAMED:
         rules["figures"] = sum(rules.pop(rule) for rule in figures)
-    strategies = defaultdict(dict)
+    strategies: dict[str, dict[str, None]] = defaultdict(dict)
     for job in jobs:
         if job.strategy:
             strategies[job.rule][job.strategy] = None
@@ -116,16 +133,31 @@ def _count(number: int, noun: str) -> str:
 
 # ----------------------------------------------------------------------------- asking Snakemake
 def _plan(studies: Sequence[str], settings: Sequence[str]) -> list[Job]:
-    """All jobs behind the studies, targets left out, in the order of the workflow."""
+    """All jobs that make the studies, in the order of the workflow."""
     with planned(studies, settings) as (dag, jobs):
         return [_job(dag, job) for job in jobs]
 
 
 @contextmanager
 def planned(studies: Sequence[str], settings: Sequence[str]) -> Iterator[tuple[Any, list[Any]]]:
-    """Snakemake's own graph of a dry run, and its jobs in the order of the workflow, no targets.
+    """Plan the studies in a dry run of Snakemake.
 
-    Raises UserError when Snakemake cannot plan what it is asked for.
+    Parameters
+    ----------
+    studies, settings : sequence of str
+        As `studies` and `config` of `status`; no studies are those of config.yaml.
+
+    Yields
+    ------
+    dag
+        Snakemake's graph of jobs.
+    jobs : list
+        Its jobs in the order of the workflow, without the targets.
+
+    Raises
+    ------
+    UserError
+        When Snakemake cannot plan the jobs.
     """
     from snakemake.api import SnakemakeApi
     from snakemake.cli import parse_config
@@ -148,8 +180,8 @@ def planned(studies: Sequence[str], settings: Sequence[str]) -> Iterator[tuple[A
                 config_settings=ConfigSettings(config=config),
                 snakefile=Path("Snakefile"),
             )
-            # The interface hands out neither rules nor jobs: what begins with _ is Snakemake's own.
-            # As profiles/default says: what was interrupted runs again.
+            # The public interface gives access to neither rules nor jobs, hence `_workflow`.
+            # `force_incomplete` is set in profiles/default: interrupted jobs run again.
             for study in studies:
                 if not workflow._workflow.is_rule(study):
                     raise UserError(f"there is no study {study}: see workflow/studies.")
@@ -179,11 +211,22 @@ def _job(dag: Any, job: Any) -> Job:
 
 
 def why(dag: Any, job: Any) -> str:
-    """What makes a job run, in words; "" when it only follows others."""
+    """Why a job would run.
+
+    Parameters
+    ----------
+    dag, job
+        As yielded by `planned`.
+
+    Returns
+    -------
+    str
+        The reasons in words; "" if it only runs because other jobs do.
+    """
     reason, records = dag.reason(job), dag.workflow.persistence
     words = []
     if missing := reason.missing_output:
-        # Deleted, or of a job that failed: Snakemake's records do not tell.
+        # Deleted, or from a job that failed: the records do not distinguish these.
         gone = [file for file in missing if records.metadata(file)]
         words.append(f"{_some(gone)} missing" if gone else "not made yet")
     if reason.incomplete_output:
@@ -195,7 +238,7 @@ def why(dag: Any, job: Any) -> str:
     if reason.params_changed:
         words += _params_words(reason.params_changed)
     elif reason.input_changed:
-        words.append("other input files than before")
+        words.append("different input files")
     if reason.forced:
         words.append("forced")
     return "; ".join(dict.fromkeys(words))
@@ -211,8 +254,8 @@ def _some(names: Iterable[str]) -> str:
 def _params_words(change: Any) -> Iterator[str]:
     """What changed in the parameters of a job.
 
-    Snakemake knows those from before as sets of texts (of Python literals): the code is a list of
-    fingerprint, stage and plugins, settings are JSON.
+    Snakemake records parameters as sets of Python literals: the code is a list of fingerprint,
+    stage and plugins, and settings are JSON.
     """
     before, now = ([_read(text) for text in texts] for texts in (change.only_old, change.only_new))
     for code in filter(_is_code, now):
@@ -222,7 +265,7 @@ def _params_words(change: Any) -> Iterator[str]:
     if len(old) == len(new) == 1:
         yield _some(_differences(old[0], new[0], ""))
     elif old or new:
-        yield "other parameters than before"
+        yield "different parameters"
 
 
 def _read(text: str) -> Any:
@@ -248,23 +291,23 @@ def _code_words(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
     for part in sorted(old.keys() | new.keys()):
         module, _, name = part.partition(":")
         if old.get(part) != new.get(part) and (name, old.get(part, new.get(part))) not in kept:
-            if not name:  # a package and its pins
+            if not name:  # a package and its pinned version
                 words.append(f"{old.get(part, 'nothing')} -> {new.get(part, 'nothing')}")
                 continue
             file = f"{module.removeprefix('weakneg.').replace('.', '/')}.py"
             words.append(file if name == "<module>" else f"{file}:{name}")
-    # A definition that came or went is followed by one that uses it, which says more.
+    # A definition that was added or removed comes with a change in one that uses it.
     changed = [f"{word} changed" if "->" not in word else word for word in words]
     yield _some(changed)
 
 
 def _places(parts: Mapping[str, str]) -> set[tuple[str, str]]:
-    """Definitions by name and hash, wherever they stand."""
+    """Definitions by name and hash, whatever their module."""
     return {(part.partition(":")[2], digest) for part, digest in parts.items()}
 
 
 def _differences(old: Any, new: Any, key: str) -> Iterator[str]:
-    """ "training.epochs 25 -> 26" for each place in which two values from JSON differ."""
+    """The differences between two values from JSON, such as "training.epochs 25 -> 26"."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in [*old, *(name for name in new if name not in old)]:
             if old.get(name) != new.get(name):
@@ -281,17 +324,17 @@ def _differences(old: Any, new: Any, key: str) -> Iterator[str]:
 
 # ----------------------------------------------------------------------------- times, machines
 class _Times:
-    """How long jobs take, from how long they and their like took."""
+    """How long jobs take, from how long they and similar jobs took."""
 
     def __init__(self, jobs: Iterable[Job]):
-        self._known = defaultdict(list)
+        self._known: dict[tuple[str | None, ...], list[float]] = defaultdict(list)
         for job in jobs:
             if job.seconds is not None:
                 for key in self._keys(job):
                     self._known[key].append(job.seconds)
 
     @staticmethod
-    def _keys(job: Job) -> list[tuple]:
+    def _keys(job: Job) -> list[tuple[str | None, ...]]:
         return [
             (job.study, job.rule, job.strategy),
             (job.study, job.rule),
@@ -300,7 +343,7 @@ class _Times:
         ]
 
     def of(self, jobs: Sequence[Job]) -> str:
-        """ ", about 12 min" of one job after the other; or nothing where it cannot be known."""
+        """The total time of jobs, ", about 12 min"; "" if there is nothing to estimate it from."""
         total = 0.0
         for job in jobs:
             known = next((self._known[key] for key in self._keys(job) if self._known[key]), None)
@@ -317,15 +360,16 @@ def _duration(seconds: float) -> str:
 
 
 def _made_with(runs: Iterable[Path]) -> Iterator[str]:
-    """What finished runs were trained with, most of them first."""
-    made = Counter()
+    """With what the finished runs were trained, the most common first."""
+    made: Counter[tuple[str, str, str]] = Counter()
     for run in runs:
         try:
             record = json.loads((run / "run.json").read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError):
             continue
         commit = read_code(record["fingerprint"])["commit"]
-        for each in {(e["torch"], e["device"]) for e in record["made_with"].values()}:
-            made[(*each, f", commit {commit}" if commit else "")] += 1
-    for (torch, device, commit), number in made.most_common():
-        yield f"  {_count(number, 'run')} trained with torch {torch} on {device}{commit}"
+        at_commit = f", commit {commit}" if commit else ""
+        for torch, device in {(e["torch"], e["device"]) for e in record["made_with"].values()}:
+            made[torch, device, at_commit] += 1
+    for (torch, device, at_commit), number in made.most_common():
+        yield f"  {_count(number, 'run')} trained with torch {torch} on {device}{at_commit}"

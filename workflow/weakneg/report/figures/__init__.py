@@ -1,21 +1,21 @@
 """The figures: which strategies beat the baseline, where, by how much, and at what cost.
 
-One file each. A figure is a module of this folder that defines
+Each figure is a module of this folder that defines
 
     INPUTS = ("metrics", "runs")
     KINDS = ("clips", "spectrograms")
 
     def draw(inputs: Inputs, study: Study) -> Figure
 
-`INPUTS` are the options of `draw_figure` that it reads, out of metrics, runs, overlap, turnover,
+`INPUTS` are the options of `draw_figure` that it reads: some of metrics, runs, overlap, turnover,
 recordings, train_store, test_store and problems. `KINDS` are the kinds of data that it is for, by
-default all. A figure may also have a table, of numbers that stand in no other:
+default all. A figure may also have a table, for numbers that are in no other table:
 
     def table(inputs: Inputs, study: Study) -> pd.DataFrame
 
-A new file and its caption (workflow/report/<name>.rst) enter the workflow by themselves. Equal
-inputs give equal bytes in every format: dates are left out of the files, SVG ids come from a fixed
-salt, and the fonts are matplotlib's own.
+The workflow finds a new file and its caption (workflow/report/<name>.rst) by itself. Equal inputs
+give equal bytes in every format: dates are left out of the files, SVG ids come from a fixed salt,
+and the fonts are those of matplotlib.
 """
 
 import importlib
@@ -33,17 +33,17 @@ _KINDS = ("images", "clips", "spectrograms")
 
 
 def names() -> list[str]:
-    """The names of all figures, in alphabetical order: the files here that define `draw`."""
+    """The names of all figures in alphabetical order: the files here that define `draw`."""
     return plugins.names(_FOLDER, "draw")
 
 
 def for_kind(kind: str) -> list[str]:
-    """The names of the figures that are for a kind of data: images, clips or spectrograms."""
+    """The names of the figures for a kind of data: "images", "clips" or "spectrograms"."""
     return [name for name in names() if kind in plugins.constant(_FOLDER, name, "KINDS", _KINDS)]
 
 
 def inputs(name: str) -> tuple[str, ...]:
-    """The options of `draw_figure` that a figure reads, as its file says."""
+    """The options of `draw_figure` that a figure reads: `INPUTS` in its file."""
     found: tuple[str, ...] = plugins.constant(_FOLDER, name, "INPUTS")
     return found
 
@@ -69,7 +69,7 @@ def draw_figure(
     problems: Path | None = None,
     table: Path | None = None,
 ) -> None:
-    """Draw one figure of a study, in the format of every output's suffix.
+    """Draw a figure of a study, in one or several formats.
 
     A figure reads only some of the files: see `INPUTS` in its source.
 
@@ -80,11 +80,11 @@ def draw_figure(
     settings : dict
         The study as it is reported.
     outputs : list of Path
-        Files to draw into: .pdf, .png, .svg.
+        Files to write; the suffix is the format: .pdf, .png or .svg.
     metrics : Path
-        The metrics of the study's runs.
+        The metrics of the study.
     runs : list of (str, Path)
-        The study's strategies and the folders of their runs, those of all classes.
+        Strategy and folder of each run, for all classes.
     overlap, turnover : Path
         The tables selection_overlap.csv and selection_turnover.csv of the audit.
     recordings : Path
@@ -92,15 +92,15 @@ def draw_figure(
     train_store, test_store : Path
         The feature stores.
     problems : Path
-        The list of problems beside them.
+        The list of problems next to them.
     table : Path
-        Where the figure's table goes, if it has one; numbers have three decimals.
+        CSV file to write, if the figure has a table; numbers have three decimals.
 
     Raises
     ------
     UserError
-        For a figure or a format that does not exist, a file that is missing or damaged, and for
-        files that lack a part of the study.
+        When the figure or the format does not exist, or when a file is missing, damaged or
+        incomplete.
     """
     # Imported here: asking for the names must not load matplotlib.
     from weakneg.analysis.study import Study
@@ -112,9 +112,9 @@ def draw_figure(
     plugins.check_name(name, names(), "figure")
     for output in outputs:
         if output.suffix not in METADATA:
-            raise UserError(f"{output}: a figure is written as one of {', '.join(METADATA)}.")
+            raise UserError(f"{output}: the format of a figure is one of {', '.join(METADATA)}.")
     if table is not None and not has_table(name):
-        raise UserError(f"{table}: the figure {name} has no table: leave out --table.")
+        raise UserError(f"{table}: the figure {name} has no table: omit --table.")
     module = importlib.import_module(f"{__name__}.{name}")
     study = Study.of(settings)
     files = {

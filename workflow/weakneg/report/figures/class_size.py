@@ -1,4 +1,4 @@
-"""Whether the difference to the baseline goes with how many positives a class has."""
+"""Difference from the baseline against the number of positive bags of a class."""
 
 import math
 
@@ -28,7 +28,7 @@ from weakneg.report.figures.style import (
 from weakneg.report.formatting import classes_phrase, seeds_phrase
 
 INPUTS = ("metrics",)
-KINDS = ("clips", "spectrograms")  # of images, all classes have about as many bags
+KINDS = ("clips", "spectrograms")  # with images, all classes have about the same number of bags
 
 
 def draw(inputs: Inputs, study: Study) -> Figure:
@@ -48,7 +48,7 @@ def draw(inputs: Inputs, study: Study) -> Figure:
     n_columns = min(len(strategies), 4)
     n_rows = math.ceil(len(strategies) / n_columns)
     n_groups = trend.groupby("strategy").size().iloc[0]
-    groups = f"{n_groups} groups of classes of neighbouring size" if n_groups > 1 else "all classes"
+    groups = f"{n_groups} groups of classes of similar size" if n_groups > 1 else "all classes"
     figure = canvas(
         1.45 * n_rows + 0.6,
         study,

@@ -1,4 +1,4 @@
-"""What each strategy costs, in bags and in seconds, beside what it gains over the baseline."""
+"""The gain of each strategy over the baseline, and its cost in bags and in seconds."""
 
 from collections.abc import Callable
 
@@ -36,7 +36,7 @@ from weakneg.report.formatting import (
 
 INPUTS = ("metrics",)
 
-# In the order of an epoch; blue is what choosing adds to what training takes anyway.
+# In the order of an epoch; blue is the extra time for choosing, grey the rest.
 PARTS = dict(zip(SECONDS, ("#7FB2DD", "#0B4F8A", "#BDBDBD", "#E2E2E2"), strict=True))
 
 

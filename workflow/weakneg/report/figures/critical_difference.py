@@ -1,4 +1,9 @@
-"""Average ranks over classes, and which of them differ (Demsar 2006, Fig. 1)."""
+"""Average ranks over classes, and which of them differ.
+
+References
+----------
+Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006), Fig. 1.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,12 +43,12 @@ def draw(inputs: Inputs, study: Study) -> Figure:
     n_classes, n_seeds = len(study.classes), metrics["seed"].nunique()
 
     subtitle = f"rank by average precision, {seeds_phrase(n_seeds)}, on {classes_phrase(n_classes)}"
-    subtitle += "; a bar joins strategies that Nemenyi's test does not tell apart (95%)"
+    subtitle += "; bars join strategies that do not differ significantly (Nemenyi's test, 95%)"
     if pd.notna(table["friedman_p"][0]):
         subtitle += (
             f"; Friedman test that all are equal: p {_with_relation(table['friedman_p'][0])}"
         )
-    # Names stand in two columns, the better half on the left.
+    # Names are in two columns, the better half on the left.
     names = [label(study, strategy, 24) for strategy in table["strategy"]]
     tall = 1.7 if any("\n" in name for name in names) else 1.2
     depth = 1.2 + 0.7 * len(groups)
@@ -82,7 +87,7 @@ def _draw_names(
     depth: float,
     tall: float,
 ) -> None:
-    """A mark at each rank, and a line from it to its name, from `depth` on, each `tall` lines."""
+    """A mark at each rank, and a line to its name; names start at `depth`, `tall` lines each."""
     last = len(ranks)
     for position, (rank, name, look) in enumerate(zip(ranks, names, looks, strict=True)):
         on_left = position < (last + 1) // 2
@@ -105,7 +110,20 @@ def _draw_names(
 
 
 def groups_within(ranks: np.ndarray, critical: float) -> list[tuple[int, int]]:
-    """Largest runs of ascending `ranks` that differ by less than `critical`: first, last index."""
+    """Find the largest groups of strategies that do not differ significantly.
+
+    Parameters
+    ----------
+    ranks : ndarray, (k,) float64
+        Average ranks, ascending.
+    critical : float
+        Critical difference.
+
+    Returns
+    -------
+    list of (int, int)
+        First and last index of each group.
+    """
     ends = [int(np.flatnonzero(ranks - rank < critical)[-1]) for rank in ranks]
     return [
         (first, last)

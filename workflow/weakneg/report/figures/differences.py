@@ -1,4 +1,4 @@
-"""Per-class difference to the baseline with its interval, one panel per strategy."""
+"""Difference from the baseline per class, with its interval; one panel per strategy."""
 
 import math
 
@@ -30,7 +30,7 @@ from weakneg.report.figures.style import (
 )
 
 INPUTS = ("metrics",)
-MANY_CLASSES = 20  # more of them stand in one row of panels, so that a class is one line
+MANY_CLASSES = 20  # with more classes, all panels are in one row, so that each class is one line
 
 
 def draw(inputs: Inputs, study: Study) -> Figure:
@@ -53,11 +53,11 @@ def draw(inputs: Inputs, study: Study) -> Figure:
     subtitle = f"one point per class, {seeds_and_intervals(n_seeds)}"
     if n_seeds > 1:
         subtitle += ", paired by seed; filled where the interval excludes zero"
-    subtitle += "; long ones are cut" * any_cut
+    subtitle += "; long intervals are cut off" * any_cut
     figure = canvas(
         n_rows * (row_height * len(classes) + 0.5) + 0.35,
         study,
-        f"difference in average precision to {baseline}",
+        f"difference in average precision from {baseline}",
         subtitle,
     )
     grid = panel_grid(figure, len(strategies), n_columns, sharex=True, sharey=True)
@@ -82,7 +82,7 @@ def draw(inputs: Inputs, study: Study) -> Figure:
 
 
 def _limit(table: pd.DataFrame) -> tuple[float, bool]:
-    """Where the axis ends on both sides, and whether an interval leaves it there.
+    """Where the axis ends on both sides, and whether an interval is cut off there.
 
     With few seeds some intervals are far wider than any difference.
     """

@@ -1,6 +1,6 @@
 """Best validation AP so far against epochs, bags trained on, and seconds.
 
-Each point is the mean over classes after one epoch, in y as in x. A run that stopped early keeps
+Both coordinates of a point are means over classes after an epoch. A run that stopped early keeps
 its best AP and its cost until the last epoch, so that each point averages the same runs.
 """
 
@@ -96,7 +96,15 @@ def draw(inputs: Inputs, study: Study) -> Figure:
 
 
 class Curve(NamedTuple):
-    """One strategy's epochs, averaged over classes: arrays (seeds, epochs)."""
+    """The epochs of a strategy, averaged over classes.
+
+    Attributes
+    ----------
+    ap, epoch, bags, seconds : ndarray, (seeds, epochs)
+        Best validation AP so far, number of the epoch, bags trained on so far, seconds so far.
+    stopped_early : bool
+        Whether a run stopped before the last epoch.
+    """
 
     ap: np.ndarray
     epoch: np.ndarray
@@ -108,9 +116,26 @@ class Curve(NamedTuple):
 def read_curves(
     runs: Sequence[tuple[str, str | Path]], metrics: pd.DataFrame, study: Study
 ) -> dict[str, Curve]:
-    """Read the histories of a study's runs, each run once, for each distinct strategy.
+    """Read the histories of a study's runs.
 
-    Raises UserError when a row of `metrics` has no folder.
+    Parameters
+    ----------
+    runs : sequence of (str, str or Path)
+        Strategy and folder of each run.
+    metrics : DataFrame
+        The metrics of the study.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    dict
+        Distinct strategy -> its curve.
+
+    Raises
+    ------
+    UserError
+        When a row of `metrics` has no folder.
     """
     strategies = list(study.distinct)
     tables = []
@@ -158,7 +183,7 @@ def read_curves(
 
 
 def _floor(means: list[np.ndarray]) -> float:
-    """Where the axis starts: the climb of the first epochs would flatten the differences."""
+    """Where the axis starts: the steep first epochs would flatten the differences."""
     ends = [mean[-1] for mean in means]
     start = min(mean[0] for mean in means)
     return max(start - 0.01, min(ends) - max(2 * (max(ends) - min(ends)), 0.1))
@@ -167,8 +192,8 @@ def _floor(means: list[np.ndarray]) -> float:
 def _label_ends(
     figure: Figure, axes: Axes, ends: list[float], labels: list[str], looks: list[Style]
 ) -> None:
-    """Name the curves right of `axes`, as near to their ends as the text size allows."""
-    figure.draw_without_rendering()  # The height of the panel decides how far labels must part.
+    """Name the curves to the right of `axes`, as close to their ends as the text size allows."""
+    figure.draw_without_rendering()  # The distance between labels depends on the panel's height.
     height = round(axes.get_window_extent().height / figure.dpi, 3)
     low, high = axes.get_ylim()
     order = np.argsort(ends, kind="stable")

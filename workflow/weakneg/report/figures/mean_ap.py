@@ -1,8 +1,8 @@
-"""AP per strategy: its mean over a few classes, or, of many classes, each of them.
+"""AP per strategy: the mean over a few classes, or each of many classes.
 
-Of few classes, the mean over them, and beside it the classes of which the paper gives values. Of
-many, one row per class, largest class first, so that it shows at a glance which classes are hard,
-how much the choice of negatives matters there, and whether that goes with the number of positives.
+For few classes: their mean, and next to it the classes with published values. For many: one row per
+class, largest class first, so that it shows at a glance which classes are hard, how much the choice
+of negatives matters there, and whether that depends on the number of positives.
 """
 
 import math
@@ -56,7 +56,7 @@ def draw(inputs: Inputs, study: Study) -> Figure:
     return _mean_over_classes(inputs.metrics, study)
 
 
-# ----------------------------------------------------------------------------- of many classes
+# ----------------------------------------------------------------------------- many classes
 def _class_by_class(metrics: pd.DataFrame, study: Study) -> Figure:
     table = intervals(metrics, "ap").set_index(["class", "strategy"])
     n_seeds, baseline = metrics["seed"].nunique(), study.baseline
@@ -70,7 +70,7 @@ def _class_by_class(metrics: pd.DataFrame, study: Study) -> Figure:
     subtitle = f"{seeds_phrase(n_seeds)}; classes by their number of positive training bags"
     if n_seeds > 1:
         subtitle += (
-            "; large marks: the 95% interval over seeds of the paired difference to"
+            "; large marks: the 95% interval over seeds of the paired difference from"
             f" {study.display_name(baseline)} excludes zero"
         )
     figure = canvas(
@@ -91,7 +91,7 @@ def _class_by_class(metrics: pd.DataFrame, study: Study) -> Figure:
 
 
 def _clear(metrics: pd.DataFrame, study: Study) -> set[tuple[str, str]]:
-    """The (class, strategy), and those of the mean, whose interval over seeds excludes zero."""
+    """The (class, strategy), also for the mean, whose interval over seeds excludes zero."""
     by_seed = metrics.groupby(["strategy", "seed"], as_index=False).mean(numeric_only=True)
     of_mean = replace(study, classes=[MEAN_OVER_CLASSES])
     tables = [
@@ -109,14 +109,14 @@ def _clear(metrics: pd.DataFrame, study: Study) -> set[tuple[str, str]]:
 def _draw_class(
     axes: Axes, y: float, values: pd.DataFrame, large: dict[str, bool], study: Study
 ) -> None:
-    """The row of a class: the baseline, and for each of the others a mark, large or not."""
+    """The row of a class: the baseline, and a large or small mark for each other strategy."""
     style, baseline = styles(study), values.loc[study.baseline]
     if int(y) % 2 == 0:
         axes.axhspan(y - 0.5, y + 0.5, color="#F7F7F7", linewidth=0, zorder=0)
     if pd.notna(baseline["high"]):
         axes.barh(y, baseline["high"] - baseline["low"], 0.8, baseline["low"], color=BAND)
     axes.plot([baseline["mean"]] * 2, [y - 0.4, y + 0.4], color=MUTED, linewidth=0.9)
-    # Marks stand on lines of their own, in the order of the legend.
+    # Each mark is on its own line, in the order of the legend.
     offsets = [0.0] if len(large) == 1 else np.linspace(-0.3, 0.3, len(large))
     for (strategy, is_large), offset in zip(large.items(), offsets, strict=True):
         axes.plot(
@@ -131,7 +131,7 @@ def _draw_class(
 
 
 def _label_classes(axes: Axes, rows: dict[str, float], sizes: pd.Series) -> None:
-    """Names of the classes, and right of them their numbers of positives."""
+    """Names of the classes, and next to them their numbers of positives."""
     labels = [shorten(name, 40) for name in rows]
     axes.set_yticks(list(rows.values()), labels, fontsize=6.5)
     axes.tick_params(axis="y", pad=27)
@@ -169,7 +169,7 @@ def _key(study: Study, others: list[str], n_seeds: int) -> list[list[Artist]]:
     return [handles[:half], handles[half:]] if len(handles) > 4 else [handles]
 
 
-# ----------------------------------------------------------------------------- of few classes
+# ----------------------------------------------------------------------------- few classes
 def _mean_over_classes(metrics: pd.DataFrame, study: Study) -> Figure:
     table = intervals(metrics, "ap").set_index(["class", "strategy"])
     n_seeds, n_classes = metrics["seed"].nunique(), len(study.classes)
@@ -197,7 +197,7 @@ def _mean_over_classes(metrics: pd.DataFrame, study: Study) -> Figure:
         is_mean, title = panel == MEAN_OVER_CLASSES, panel
         if is_mean:
             title = f"Mean over {n_classes} classes" if n_classes > 1 else study.classes[0]
-        # The layout does not look at how wide a title is.
+        # The layout ignores the width of a title.
         axes.set_title(two_lines(title, 60 // n_columns), fontsize=7.5, fontweight="bold")
         _draw_strategies(axes, table.xs(panel), published[panel], rows, study, is_mean)
         guide_lines(axes, "y")
@@ -232,7 +232,7 @@ def _draw_strategies(
     study: Study,
     in_numbers: bool,
 ) -> None:
-    """The values of a panel, above the published ones, and their numbers beside them if wanted."""
+    """The values of a panel, above the published ones, and their numbers next to them if wanted."""
     style = styles(study)
     if study.baseline in rows:
         axes.axvline(

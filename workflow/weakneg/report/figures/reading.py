@@ -1,4 +1,4 @@
-"""What figures are drawn from."""
+"""The input of a figure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from weakneg.errors import UserError
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a figure is drawn from; a file is read when it is first asked for.
+    """The input of a figure; a file is read when it is first used.
 
     Attributes
     ----------
     study : Study
-        The study that is drawn.
-    runs : list of (str, Path)
-        Its strategies and the folders of their runs, those of all classes.
+        The study.
+    runs : sequence of (str, Path)
+        Strategy and folder of each run, for all classes.
     files : mapping
-        Option of `weakneg.report.figures.draw_figure` -> file, or None where none is given.
+        Option of `weakneg.report.figures.draw_figure` -> file, or None if it is not given.
     """
 
     study: Study
@@ -46,10 +46,10 @@ class Inputs:
         return self._table_of_audit("turnover")
 
     def file(self, option: str) -> Path:
-        """The file that an option names. Raises UserError when it names none."""
+        """The file that an option names. Raises UserError when it is not given."""
         path = self.files[option]
         if path is None:
-            raise UserError(f"this figure needs a file: name it with --{option.replace('_', '-')}.")
+            raise UserError(f"this figure needs the option --{option.replace('_', '-')}: add it.")
         return path
 
     def _table_of_audit(self, option: str) -> pd.DataFrame:
@@ -57,4 +57,4 @@ class Inputs:
         try:
             return pd.read_csv(path)
         except FileNotFoundError:
-            raise UserError(f"{path} does not exist; run the audit stage first.") from None
+            raise UserError(f"{path} does not exist; run audit_selections first.") from None

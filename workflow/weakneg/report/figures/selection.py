@@ -1,8 +1,8 @@
 """Which negative bags the strategies chose: how far they agree, how often they change their choice.
 
-Left, the Jaccard index of each two strategies, mean over epochs; right, turnover and share of the
-pool used against epochs, over what random choices would give. A curve ends with the first of its
-trainings, so that each point averages the same ones.
+Left, the Jaccard index of every two strategies, averaged over epochs; right, turnover and share of
+the pool used against epochs, over the values for random choices. A curve ends when the first of its
+runs stops, so that each point averages the same runs.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def draw(inputs: Inputs, study: Study) -> Figure:
     overlap, turnover = inputs.overlap, inputs.turnover
     turnover = turnover[turnover["strategy"].isin(strategies)]
     if turnover.empty:
-        return canvas(0.7, study, headline, "No strategy chose bags: there is nothing to show.")
+        return canvas(0.7, study, headline, "No strategy chose bags, so there is nothing to show.")
     overlap = overlap[overlap["strategy_a"].isin(strategies)]
     overlap = overlap[overlap["strategy_b"].isin(strategies)]
     n_trainings = turnover["n"].max()
@@ -58,9 +58,9 @@ def draw(inputs: Inputs, study: Study) -> Figure:
     subtitle = f"mean over {classes_phrase(n_classes)} and {seeds_phrase(n_trainings // n_classes)}"
     if not overlap.empty:
         expected = number(_mean(overlap, "expected_jaccard"), 2)
-        subtitle += f", on the left over epochs too; overlap of random choices: {expected}"
+        subtitle += f", on the left also over epochs; overlap of random choices: {expected}"
     if len(kept) < len(turnover):
-        subtitle += "; a curve ends where the first of its trainings stopped"
+        subtitle += "; a curve ends where the first of its runs stopped"
     names = [label(study, strategy, 22) for strategy in strategies]
     row_height = max(0.24, 0.06 + 0.11 * max(1 + name.count("\n") for name in names))
     figure = canvas(max(2.2, row_height * len(strategies) + 0.35), study, headline, subtitle)
@@ -90,7 +90,7 @@ def _draw_matrix(
             y,
             number(value, 2),
             color="white" if value > 0.6 else INK,
-            fontsize=min(7, 90 / size),  # so that it fits its cell
+            fontsize=min(7, 90 / size),  # so that it fits into its cell
             **CENTRED,
         )
     for position, look in enumerate(looks.values()):
@@ -113,7 +113,7 @@ def _draw_matrix(
 
 
 def _draw_curves(axes: Axes, turnover: pd.DataFrame, measure: str, looks: dict[str, Style]) -> None:
-    """One curve for each strategy, over the mean of what random choices would give."""
+    """One curve for each strategy, over the mean for random choices."""
     expected = turnover.groupby("epoch")[f"expected_{measure}"].mean()
     axes.plot(expected.index, expected, **RANDOM)
     for strategy, look in looks.items():
@@ -121,12 +121,12 @@ def _draw_curves(axes: Axes, turnover: pd.DataFrame, measure: str, looks: dict[s
         draw_curve(axes, curve["epoch"], curve[measure], look, len(curve))
     epoch_axis(axes)
     shown = turnover[[measure, f"expected_{measure}"]]
-    top = shown.fillna(0).to_numpy().max(initial=0.1)  # one selection has no turnover
+    top = shown.fillna(0).to_numpy().max(initial=0.1)  # a single selection has no turnover
     axes.set_ylim(-0.02 * top, min(1.08 * top, 1.02))
     round_ticks(axes.yaxis, 6, plain)
     guide_lines(axes, "y")
 
 
 def _mean(table: pd.DataFrame, column: str) -> float:
-    """Mean over all classes, seeds and epochs, of means over classes and seeds."""
+    """Mean over all classes, seeds and epochs, from means over classes and seeds."""
     return float((table[column] * table["n"]).sum() / table["n"].sum())

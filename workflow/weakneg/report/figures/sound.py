@@ -1,9 +1,9 @@
-"""What a study of sound is made of: some of its clips; how many, how loud and how long they are.
+"""The audio of a study: some of its clips, and their number, level and length.
 
-Above, spectrograms of training clips that are drawn at random for each class; of many classes it
-shows some, spread evenly from the one with the most clips to the one with the fewest. A line over a
-spectrogram says when the class is heard, where the list of recordings knows it. Below, all classes,
-that with the most training clips first.
+Top: spectrograms of training clips drawn at random for each class; if there are many classes, for
+some of them, spread evenly from the class with the most clips to that with the fewest. A line above
+a spectrogram shows when the class is heard, if the list of recordings has times. Bottom: all
+classes, the one with the most training clips first.
 """
 
 import math
@@ -42,9 +42,9 @@ from weakneg.report.figures.style import (
 INPUTS = ("recordings", "train_store", "test_store", "problems")
 KINDS = ("spectrograms",)
 
-_ONE_PER_ROW = 3  # classes; of more, two share a row
-_MANY = 20  # classes whose rows below must be narrow
-_RANGE_DB = 70  # below the loudest band of a clip, that are told apart
+_ONE_PER_ROW = 3  # classes; with more, two share a row
+_MANY = 20  # with more classes, the rows at the bottom are narrow
+_RANGE_DB = 70  # shown, below the loudest band of a clip
 _SPECTROGRAM = LinearSegmentedColormap.from_list(  # as light as grey, so that grey prints work
     "spectrogram", ["#FFFFFF", "#C9DFF2", "#6FA8D6", "#0B4F8A", "#031A33"], N=64
 )
@@ -66,7 +66,7 @@ def table(inputs: Inputs, study: Study) -> pd.DataFrame:
     return _overview(inputs).table
 
 
-@cache  # the figure and its table are of the same reading
+@cache  # the figure and its table share one reading
 def _overview(inputs: Inputs) -> Overview:
     stores = {split: inputs.file(f"{split}_store") for split in SPLITS}
     return read_sound(
@@ -75,7 +75,15 @@ def _overview(inputs: Inputs) -> Overview:
 
 
 def draw_overview(sound: Overview, study: Study) -> Figure:
-    """The figure."""
+    """Draw the figure.
+
+    Parameters
+    ----------
+    sound : Overview
+        Its content.
+    study : Study
+        The study.
+    """
     n_shown, n_classes = len(sound.examples), len(study.classes)
     across = 1 if n_shown <= _ONE_PER_ROW else 2  # classes side by side
     down = math.ceil(n_shown / across)
@@ -133,7 +141,7 @@ def _subtitle(sound: Overview, n_classes: int) -> str:
 def _draw_spectrograms(
     figure: Figure, place: SubplotSpec, sound: Overview, across: int, down: int
 ) -> None:
-    """For each class a row of clips; `across` classes side by side, read from left to right."""
+    """A row of clips for each class; `across` classes side by side, from left to right."""
     n, last = sound.n_examples, len(sound.examples) - across
     mel, seconds = LogMel.of(sound.settings), sound.settings["clip_seconds"]
     ticks = {mel.bin_at(hertz): text for hertz, text in _HERTZ.items()}
@@ -187,7 +195,7 @@ def _draw_clip(axes: Axes, example: Example, mel: LogMel) -> None:
 
 
 def _draw_classes(figure: Figure, place: SubplotSpec, table: pd.DataFrame) -> None:
-    """A row for all clips and one for each class: how many, how loud, how long, how many lack."""
+    """A row for all clips and one for each class: number, level, length, recordings lost."""
     in_training = table[(table["split"] == "train") & (table["class"] != ALL_CLIPS)]
     by_size = in_training.sort_values("clips", ascending=False, kind="stable")["class"]
     y = {ALL_CLIPS: 0.0} | {name: 1.4 + row for row, name in enumerate(by_size)}
@@ -231,7 +239,7 @@ def _draw_classes(figure: Figure, place: SubplotSpec, table: pd.DataFrame) -> No
 
 
 def _draw_counts(axes: Axes, table: pd.DataFrame, y: Mapping[str, float], fontsize: float) -> None:
-    """Bars of the classes, those of the splits in a row; that of all clips would dwarf them."""
+    """Bars of the classes, stacked by split; no bar of all clips, which would dwarf them."""
     clips = table.pivot(index="class", columns="split", values="clips")
     for name, of_class in clips.iterrows():
         left = 0

@@ -1,9 +1,10 @@
-"""The house style: what figures look like, and the parts that they share.
+"""The house style: the look of the figures, and the parts that they share.
 
-A strategy has the look that its file says. Those of the paper's are Okabe and Ito's colours, and
-those of others Tol's, which colour-blind people tell apart; each also has a marker and a line of
-its own, so that grey prints work.
-Nothing here touches pyplot or changes matplotlib's settings outside `house_style`.
+The colour, marker and line of a strategy are defined in its file. The paper's strategies have the
+colours of Okabe and Ito and the others those of Tol, which colour-blind people can distinguish.
+Each strategy also has its own marker and line, so that grey prints work.
+
+Nothing here uses pyplot or changes matplotlib's settings outside `house_style`.
 """
 
 import itertools
@@ -15,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -27,7 +29,7 @@ from weakneg.report.formatting import number, seeds_phrase
 
 WIDTH = 7.1  # inches: the text width of a two-column page
 AP_LIMITS = (-0.02, 1.02)
-"""What an axis of average precision shows: the intervals of two seeds reach far beyond 0 and 1."""
+"""Limits of an axis of average precision: intervals over two seeds reach far beyond 0 and 1."""
 
 INK, MUTED, FAINT = "#222222", "#6B6B6B", "#D9D9D9"
 HOUSE_STYLE: dict[Any, Any] = {
@@ -60,7 +62,7 @@ HOUSE_STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "weakneg",
 }
-# Whatever would name the date or the software's version in the file.
+# Everything that would write the date or a version into the file.
 METADATA = {
     ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     ".svg": {"Date": None, "Creator": None},
@@ -69,7 +71,15 @@ METADATA = {
 
 
 class Style(NamedTuple):
-    """How a strategy looks, everywhere."""
+    """The look of a strategy in all figures.
+
+    Attributes
+    ----------
+    colour, marker : str
+        As matplotlib reads them.
+    line : str or tuple
+        Line style: "-", or (0, dashes) in points.
+    """
 
     colour: str
     marker: str
@@ -83,7 +93,7 @@ _MORE_DASHES = ((), (2, 1), (5, 1, 1, 1))
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Matplotlib's defaults and `HOUSE_STYLE`, whatever a user's matplotlibrc says, for a while."""
+    """Within this context: matplotlib's defaults and `HOUSE_STYLE`, not the user's matplotlibrc."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(HOUSE_STYLE)
@@ -91,8 +101,8 @@ def house_style() -> Iterator[None]:
 
 
 def styles(study: Study) -> dict[str, Style]:
-    """Style of each strategy; those that have no look take what is left, in the study's order."""
-    # Coprime lengths: 7 * 5 * 3 strategies before a combination comes again.
+    """Style of each strategy; those without one get the next free one, in the study's order."""
+    # Coprime lengths: 7 * 5 * 3 strategies before a combination repeats.
     more = map(
         _style,
         itertools.cycle(_MORE_COLOURS),
@@ -112,9 +122,16 @@ CENTRED: dict[str, Any] = {"ha": "center", "va": "center_baseline"}
 
 
 def canvas(height: float, study: Study, headline: str, subtitle: str) -> Figure:
-    """An empty figure of the page's width with its titles above and the study's note below.
+    """An empty figure of the page's width, with titles at the top and the study's note below.
 
-    height : in inches, of what is drawn; the lines of text come on top of it
+    Parameters
+    ----------
+    height : float
+        Height in inches, without the titles and the note.
+    study : Study
+        The study.
+    headline, subtitle : str
+        Titles: the headline follows the study's, the subtitle is wrapped below it.
     """
     above = textwrap.wrap(subtitle, 118)
     below = textwrap.wrap(study.note, 145)
@@ -133,14 +150,14 @@ def canvas(height: float, study: Study, headline: str, subtitle: str) -> Figure:
 
 
 def layout_of(figure: Figure) -> ConstrainedLayoutEngine:
-    """What places the axes of a figure of `canvas`."""
+    """The layout engine of a figure made by `canvas`."""
     layout = figure.get_layout_engine()
     assert isinstance(layout, ConstrainedLayoutEngine)
     return layout
 
 
 def legend_below(figure: Figure, *rows: Sequence[Artist]) -> None:
-    """A legend of one or more rows under the axes and above the study's note, 0.17 in a row."""
+    """A legend of one or more rows between the axes and the study's note, 0.17 inches a row."""
     for row in reversed(rows):
         figure.legend(
             handles=row,
@@ -156,12 +173,12 @@ def legend_below(figure: Figure, *rows: Sequence[Artist]) -> None:
 
 
 def label_below(figure: Figure, text: str) -> None:
-    """What the x axes of all panels show, 0.17 in."""
+    """A label for the x axes of all panels, 0.17 inches high."""
     figure.text(0.5, _take_below(figure, 0.17), text, ha="center", va="bottom")
 
 
 def _take_below(figure: Figure, inches: float) -> float:
-    """Take a line off what the layout gives to the axes, at its bottom; returns where it is."""
+    """Reserve a line below the axes; return its bottom, as a share of the figure's height."""
     layout, part = layout_of(figure), inches / figure.get_figheight()
     left, bottom, width, height = layout.get()["rect"]
     layout.set(rect=(left, bottom + part, width, height - part))
@@ -169,10 +186,10 @@ def _take_below(figure: Figure, inches: float) -> float:
 
 
 def settle(figure: Figure) -> None:
-    """Lay the figure out once and for all, at rounded positions.
+    """Fix the layout of a figure at rounded positions.
 
-    The constraint solver's last digits depend on where its objects lie in memory, and would
-    otherwise differ between two drawings of the same figure.
+    The last digits from the constraint solver depend on memory addresses, and would otherwise
+    differ each time that the same figure is drawn.
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -182,18 +199,26 @@ def settle(figure: Figure) -> None:
 
 
 def nothing_to_compare(study: Study, reason: str = "") -> Figure:
-    """By default for the reason that there is one strategy."""
+    """A figure that says so, by default because there is only one strategy."""
     baseline = study.display_name(study.baseline)
-    reason = (
-        reason or f"A comparison needs the baseline {baseline} and one more strategy in the study."
-    )
+    reason = reason or f"A comparison needs the baseline {baseline} and another strategy."
     return canvas(0.7, study, "nothing to compare", reason)
 
 
 def rows_of(study: Study, strategies: Collection[str]) -> dict[str, float]:
-    """Height of each strategy's row, in study order; the upper bound comes last, set apart.
+    """Position of each strategy's row, in the study's order; the upper bound comes last, set apart.
 
-    Strategies that share a run have one row: `strategies` are distinct ones.
+    Parameters
+    ----------
+    study : Study
+        The study.
+    strategies : collection of str
+        Distinct strategies: those that share a run have one row.
+
+    Returns
+    -------
+    dict
+        Strategy -> y of its row.
     """
     competitors = [strategy for strategy in strategies if strategy != study.upper_bound]
     rows = {strategy: float(y) for y, strategy in enumerate(competitors)}
@@ -209,7 +234,7 @@ def label_rows(axes: Axes, rows: dict[str, float], study: Study) -> None:
 
 
 def label(study: Study, strategy: str, length: int) -> str:
-    """The name of a strategy in lines of at most `length`, with those that share its run."""
+    """The name of a strategy and of those that share its run, in lines of at most `length`."""
     first, *others = map(study.display_name, study.distinct[strategy])
     lines = two_lines(first, length).split("\n")
     for name in others:
@@ -223,19 +248,19 @@ def label(study: Study, strategy: str, length: int) -> str:
 
 
 def hide_left_axis(axes: Axes) -> None:
-    """Leave only the labels of an axis that is made of rows."""
+    """Hide the ticks and the line of a y axis whose labels name rows."""
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
 
 
 def set_apart(axes: Axes, rows: dict[str, float], study: Study) -> None:
-    """A rule above the row of the upper bound."""
+    """A line above the row of the upper bound."""
     if study.upper_bound in rows and len(rows) > 1:
         axes.axhline(rows[study.upper_bound] - 0.7, color=FAINT, linewidth=0.8, zorder=0)
 
 
 def panel_grid(figure: Figure, n_panels: int, n_columns: int, **options: Any) -> np.ndarray:
-    """Axes in rows of `n_columns`; those of the last row that are not needed are invisible."""
+    """Axes in rows of `n_columns`; those left over in the last row are invisible."""
     n_rows = math.ceil(n_panels / n_columns)
     grid: np.ndarray = figure.subplots(n_rows, n_columns, squeeze=False, **options)
     for axes in grid.flat[n_panels:]:
@@ -244,7 +269,7 @@ def panel_grid(figure: Figure, n_panels: int, n_columns: int, **options: Any) ->
 
 
 def label_lowest(grid: np.ndarray) -> None:
-    """Number the x axis of the lowest panel of each column, though the last row may be shorter."""
+    """Label the x axis of the lowest panel of each column, since the last row may be shorter."""
     for column in grid.T:
         lowest = [axes for axes in column if axes.get_visible()][-1]
         lowest.tick_params(axis="x", labelbottom=True)
@@ -258,8 +283,14 @@ def draw_mark(
     axes.plot(value, y, style.marker, color=style.colour, markersize=5)
 
 
-def draw_curve(axes: Axes, x: Sequence, y: Sequence, style: Style, n_epochs: int) -> None:
-    """A curve over epochs, on which a few marks say whose it is."""
+def draw_curve(
+    axes: Axes,
+    x: Sequence[float] | np.ndarray | pd.Series,
+    y: Sequence[float] | np.ndarray | pd.Series,
+    style: Style,
+    n_epochs: int,
+) -> None:
+    """A curve over epochs, with a few of the strategy's markers on it."""
     axes.plot(
         x,
         y,
@@ -274,7 +305,7 @@ def draw_curve(axes: Axes, x: Sequence, y: Sequence, style: Style, n_epochs: int
 
 
 def guide_lines(axes: Axes, axis: Literal["x", "y"]) -> None:
-    """Faint lines at the ticks of an axis, "x" or "y", behind what is drawn."""
+    """Faint lines at the ticks of an axis, "x" or "y", in the background."""
     axes.set_axisbelow(True)
     axes.grid(axis=axis, color="#EEEEEE", linewidth=0.5)
 
@@ -282,7 +313,7 @@ def guide_lines(axes: Axes, axis: Literal["x", "y"]) -> None:
 def round_ticks(
     axis: Axis, most: int, write: Callable[[float, int], str] | None = None, **options: Any
 ) -> None:
-    """At most so many steps between round numbers, written by `write`."""
+    """At most `most` steps between round numbers, written by `write`."""
     axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], **options))
     if write is not None:
         axis.set_major_formatter(FuncFormatter(write))
@@ -296,7 +327,7 @@ def epoch_axis(axes: Axes) -> None:
 
 
 def logarithmic(axes: Axes) -> None:
-    """A logarithmic x axis with few plain numbers."""
+    """A logarithmic x axis with few, plain numbers."""
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     subs = (1, 2, 5) if high / low < 60 else (1, 3) if high / low < 1000 else (1,)
@@ -310,15 +341,18 @@ def logarithmic(axes: Axes) -> None:
 
 
 def plain(value: float, _position: int) -> str:
+    """A tick without trailing zeros: ".25"."""
     return number(value, 10).rstrip("0").rstrip(".") or "0"
 
 
 def signed(value: float, position: int) -> str:
+    """A tick with its sign: "+.25"."""
     text = plain(abs(value), position)
     return text if text == "0" else ("+" if value > 0 else "\N{MINUS SIGN}") + text
 
 
 def thousands(value: float, _position: int) -> str:
+    """A tick in thousands or millions: "20k"."""
     for unit, suffix in ((1e6, "M"), (1e3, "k")):
         if value >= unit:
             return f"{value / unit:g}{suffix}"
@@ -326,19 +360,20 @@ def thousands(value: float, _position: int) -> str:
 
 
 def seeds_and_intervals(n_seeds: int) -> str:
+    """What the intervals of a figure are over, for its subtitle."""
     if n_seeds == 1:
         return "1 seed, so no interval"
     return f"95% intervals over {seeds_phrase(n_seeds)}"
 
 
 def shorten(name: str, length: int) -> str:
-    """Cut a name that would push the drawing off the page."""
+    """Cut a name that is too long for the page."""
     name = " ".join(str(name).split())
     return name if len(name) <= length else name[: length - 1].rstrip() + "…"
 
 
 def two_lines(title: str, length: int) -> str:
-    """Break a title at a space or an underscore, so that panels do not write over each other."""
+    """Break a title at a space or an underscore, so that the titles of panels do not overlap."""
     words = title.replace("_", "_ ").split(" ")
     first = words.pop(0)
     while words and len(first) + 1 + len(words[0]) <= length:

@@ -1,7 +1,7 @@
-"""On how many classes each strategy is better or worse than the baseline (paper, Fig. 1).
+"""Number of classes on which each strategy is better or worse than the baseline (paper, Fig. 1).
 
-A panel for each metric, since they need not agree. With them what chance alone would give: the wins
-of fair coins, as many as there are classes.
+There is a panel for each metric, since they need not agree. For comparison, the figure shows what
+chance alone would give: the heads of fair coins, one coin per class.
 """
 
 from typing import Any
@@ -56,7 +56,7 @@ def draw(inputs: Inputs, study: Study) -> Figure:
     subtitle = f"{seeds_phrase(n_seeds)}; each bar counts all classes"
     if n_seeds > 1:
         subtitle += "; clearly: the 95% interval over seeds of the paired difference excludes zero"
-    subtitle += "; p: sign test over classes, Holm-corrected but for the upper bound"
+    subtitle += "; p: sign test over classes, Holm-corrected except for the upper bound"
     figure = canvas(
         0.34 * (max(rows.values()) + 1) + 0.8,
         study,
@@ -69,7 +69,7 @@ def draw(inputs: Inputs, study: Study) -> Figure:
         table[["wins", "losses", "wins_high"]].max().max() + table["ties"].max() / 2
         for table in tables.values()
     )
-    reach = max(high, farthest) + 0.24 * n_classes  # room for the count beside the longest bar
+    reach = max(high, farthest) + 0.24 * n_classes  # room for the count next to the longest bar
     for axes, (metric, table) in zip(panels, tables.items(), strict=True):
         for ends in ((-high, -low), (low, high)):
             axes.axvspan(*ends, color=COINS, linewidth=0, zorder=0)
@@ -94,7 +94,7 @@ def draw(inputs: Inputs, study: Study) -> Figure:
 
 
 def _bar(axes: Axes, y: float, row: pd.Series, reach: float) -> None:
-    """Losses to the left, wins to the right, ties in the middle; under it the wins' interval."""
+    """Losses on the left, wins on the right, ties in the middle; the interval of wins below."""
     noisy_wins = row["wins"] - row["clear_wins"]
     noisy_losses = row["losses"] - row["clear_losses"]
     tie = row["ties"] / 2
@@ -109,13 +109,13 @@ def _bar(axes: Axes, y: float, row: pd.Series, reach: float) -> None:
         if width == 0:
             continue
         axes.barh(y, width, 0.54, left, color=colour, edgecolor="white", linewidth=0.7)
-        # A digit of this size needs about a thirty-fifth of the axis.
+        # A digit of this size takes about 1/35 of the axis.
         if width * 35 > 2 * reach * len(str(width)):
             axes.text(left + width / 2, y, width, color=text_colour, fontsize=6.5, **CENTRED)
     if row["ties"]:
         axes.barh(y, row["ties"], 0.5, -tie, fill=False, edgecolor="#B5B5B5", linewidth=0.5)
     if pd.notna(row["wins_low"]):
-        # The bootstrap draws wins towards half of the classes: the count may lie outside.
+        # The bootstrap pulls wins towards half of the classes: the count may lie outside.
         ends = [tie + row["wins_low"], tie + row["wins_high"]]
         axes.plot(ends, [y + 0.38] * 2, **WHISKER)
     for side, count in ((-1, row["losses"]), (1, row["wins"])):
@@ -129,7 +129,7 @@ def _bar(axes: Axes, y: float, row: pd.Series, reach: float) -> None:
             fontweight="bold",
         )
     beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center_baseline"}
-    # The upper bound is no competitor, so its p is not corrected.
+    # The upper bound does not compete, so its p is not corrected.
     corrected = row["sign_p_holm"] if pd.notna(row["sign_p_holm"]) else row["sign_p"]
     axes.text(1.02, y, p_value(corrected), **beside)
 
@@ -148,7 +148,7 @@ def _key(n_seeds: int, n_classes: int) -> list[list[Artist]]:
         Patch(facecolor=colour, edgecolor="#B5B5B5" if colour == TIE else "none", label=text)
         for text, colour in verdicts.items()
     ]
-    coins = f"95% of what {n_classes} tosses of a fair coin give"
+    coins = f"95% range for {n_classes} tosses of a fair coin"
     chance: list[Artist] = [Patch(facecolor=COINS, label=coins)]
     if n_classes > 1:
         won = f"classes won, {bootstrap_phrase(n_classes, n_seeds)}"
