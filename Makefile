@@ -25,6 +25,7 @@ lint: .venv/requirements-dev.txt
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
+	$(BIN)/mypy
 
 # The locks, resolved anew from what is asked for in envs/*.in.
 lock: .venv/requirements-dev.txt

@@ -1,1 +1,1 @@
-"""weakneg: which negative bags should a classifier of weakly labelled data train on?"""
+"""Choosing negative bags for weakly labelled data."""
