@@ -166,7 +166,7 @@ class TestComparisons:
         assert "over 2 seeds" in caption
         assert "corrected for 2 comparisons (without Full set" in caption
         assert "give 14 to 26 heads at least 95% of the time" in caption
-        assert "at least 16 heads (40%) 92% of the time" in caption
+        assert "heads in at least 40% of them (16 or more) 92% of the time" in caption
         assert "too narrow" not in caption
         rows = rows_of(text, "AP")
         # Binomial(40, .7) has 22 to 33 in its middle; the mean is (2 wins - 40) / 40 * .125.

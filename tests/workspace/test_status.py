@@ -32,7 +32,7 @@ def test_what_is_done_and_what_it_was_made_with(finished):
 
 def test_what_would_run_and_why(edited):
     edited.edit("workflow/weakneg/strategies/badge.py", "_BLOCK = 64", "_BLOCK = 32")
-    edited.edit("workflow/weakneg/figures/win_count.py", '"#ECECEC"', '"#EEEEEE"')
+    edited.edit("workflow/weakneg/report/figures/win_count.py", '"#ECECEC"', '"#EEEEEE"')
     edited.edit(f"{STUDIES}/soundscapes.yaml", "mel_bins: 64", "mel_bins: 40")
     edited.edit("envs/requirements.txt", "\nmatplotlib==", "\nmatplotlib==9.")
     removed = edited.folder / "results/digits/tables/table1.md"
@@ -53,7 +53,7 @@ def test_what_would_run_and_why(edited):
 
 
 def test_a_definition_a_file_and_a_package_are_named(edited):
-    edited.edit("workflow/weakneg/figures/win_count.py", '"#ECECEC"', '"#EEEEEE"')
+    edited.edit("workflow/weakneg/report/figures/win_count.py", '"#ECECEC"', '"#EEEEEE"')
     edited.edit("envs/requirements.txt", "\nscikit-learn==", "\nscikit-learn==9.")
     text = status(edited, "digits").stdout
     [reason] = [line for line in text.splitlines() if line.startswith("  build_features: ")]

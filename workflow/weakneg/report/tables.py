@@ -249,8 +249,8 @@ def _win_counts_caption(comparisons: pd.DataFrame, study: Study, n_seeds: int) -
     enough, chance = chance_of_two_fifths(n_classes)
     return (
         f"{caption}. For scale: {n_classes} tosses of a fair coin give {low} to {high} heads at"
-        f" least 95% of the time, and at least {enough} heads (40%) {100 * chance:.0f}% of the"
-        " time."
+        f" least 95% of the time, and heads in at least 40% of them ({enough} or more)"
+        f" {100 * chance:.0f}% of the time."
     )
 
 
