@@ -114,7 +114,7 @@ def draw_figure(
         if output.suffix not in METADATA:
             raise UserError(f"{output}: the format of a figure is one of {', '.join(METADATA)}.")
     if table is not None and not has_table(name):
-        raise UserError(f"{table}: the figure {name} has no table: omit --table.")
+        raise UserError(f"{table}: the figure {name} has no table: leave out --table.")
     module = importlib.import_module(f"{__name__}.{name}")
     study = Study.of(settings)
     files = {
