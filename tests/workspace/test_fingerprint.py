@@ -360,6 +360,14 @@ def test_a_hint_that_works_at_run_time_counts(using):
     assert using(model) != using(model.replace("int", "float"))
     user = "from weakneg.shared import Pool\nclass A(Model):\n    x: Pool\n"
     assert using(user, *EDIT_CLASS) != using(user)
+    user = user.replace("x: Pool", "x: 'list[Pool]'")
+    assert using(user, *EDIT_CLASS) != using(user)
+
+
+def test_a_text_that_is_the_name_of_something_imported_is_no_use_of_it(using):
+    user = "from weakneg.shared import clipped\ncolumn = 'clipped'\nother = clipped\n"
+    column = "weakneg.user:column"
+    assert using(user, *EDIT_CLIPPED, entry=column) == using(user, entry=column)
 
 
 # ----------------------------------------------------------------------------- places

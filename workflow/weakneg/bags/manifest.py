@@ -56,7 +56,7 @@ def write_manifest(path: str | os.PathLike[str], draws: Mapping[int, Bags]) -> N
         Bags by number of their draw.
     """
     with table_writer(path, COLUMNS) as writer:
-        for draw, bags in draws.items():
+        for draw_number, bags in draws.items():
             for bag, label, density, instances, mask in zip(
                 bags.bag.tolist(),
                 bags.label.tolist(),
@@ -66,7 +66,7 @@ def write_manifest(path: str | os.PathLike[str], draws: Mapping[int, Bags]) -> N
                 strict=True,
             ):
                 rows = " ".join(map(str, instances[mask].tolist()))
-                writer.writerow((draw, bag, label, density, rows))
+                writer.writerow((draw_number, bag, label, density, rows))
 
 
 def read_manifest(path: str | os.PathLike[str], n_instances: int) -> dict[int, Bags]:
@@ -94,16 +94,16 @@ def read_manifest(path: str | os.PathLike[str], n_instances: int) -> dict[int, B
     seen: dict[int, tuple[set[int], set[int]]] = {}
     for where, values in manifest_lines(path, COLUMNS):
         try:
-            draw, bag, label = (int(values[column]) for column in COLUMNS[:3])
+            draw_number, bag, label = (int(values[column]) for column in COLUMNS[:3])
             density = float(values["density"])
             instances = [int(text) for text in values["instances"].split()]
         except ValueError as error:
             raise UserError(f"{where}: {error}.") from error
-        bags_seen, instances_seen = seen.setdefault(draw, (set(), set()))
+        bags_seen, instances_seen = seen.setdefault(draw_number, (set(), set()))
         row = (bag, label, density, instances)
         _check_row(where, row, n_instances, bags_seen, instances_seen)
-        rows.setdefault(draw, []).append(row)
-    return {draw: _bags(drawn) for draw, drawn in rows.items()}
+        rows.setdefault(draw_number, []).append(row)
+    return {number: _bags(drawn) for number, drawn in rows.items()}
 
 
 def read_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> dict[int, Bags]:

@@ -367,8 +367,9 @@ class Definition:
             chain = _chain(node) if isinstance(node, ast.Name | ast.Attribute) else None
             if chain and (text := reference(chain)) is not None:
                 return text
-            if isinstance(node, ast.Constant) and str(node.value).isidentifier():
-                reference((str(node.value),))  # a hint that works at run time, perhaps
+            if isinstance(node, ast.AnnAssign) and (hint := getattr(node, "annotation", None)):
+                for name in sorted(_names_in_texts(hint)):
+                    reference((name,))  # used at run time, perhaps
             if isinstance(node, ast.AST):
                 fields = [
                     f"{name}={text}"
