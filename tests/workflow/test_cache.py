@@ -92,7 +92,7 @@ def found(workspace: Workspace, cache: Path, *files: str) -> list[str]:
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("workflow/weakneg/bags.py", "label_density * bag_size + 0.5", "label_density + 2"),
+        ("workflow/weakneg/bags/draw.py", "label_density * bag_size + 0.5", "label_density + 2"),
         (
             "workflow/studies/digits.yaml",
             "seeds: 5\n",
@@ -137,7 +137,7 @@ def test_a_cache_that_can_only_be_read_gives_what_it_has(filled, cache, clone):
     if result.returncode == 99 or "unshare failed" in result.stderr:
         pytest.skip("mounting needs root")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert f"{cache} can only be read" in result.stderr
+    assert f"{cache} is read-only" in result.stderr
     assert all((reader.folder / file).is_symlink() for file in BAGS)
 
 

@@ -102,9 +102,7 @@ for figure in figures.names():
         params:
             figure=figure,
             inputs=lambda _, input, files=files: [
-                word
-                for name in files
-                for word in (f"--{name.replace('_', '-')}", input[name])
+                word for name in files for word in (f"--{name.replace('_', '-')}", input[name])
             ],
             runs=of_results("run_pairs") if "runs" in wanted else [],
             outputs=lambda _, output: [file for file in output if not file.endswith(".csv")],
