@@ -1,18 +1,6 @@
 # From recordings to spectrograms, in shards: `build_features` joins them.
 
 
-def published_lists(wildcards):
-    """The files that list the recordings.
-
-    Unless the audio is generated here, the rows of a shard are among its parameters, so that rows
-    appended to a list do not rerun the earlier shards.
-    """
-    files = results_of(wildcards.study).data_files
-    if results.is_made_here(results_of(wildcards.study).study.dataset.name):
-        return files
-    return [ancient(file) for file in files]
-
-
 rule list_recordings:
     input:
         of_results("data_files"),

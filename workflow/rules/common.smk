@@ -79,6 +79,18 @@ def of_study(name):
     return lambda wildcards: getattr(results_of(wildcards.study).study, name)
 
 
+def published_lists(wildcards):
+    """The files that list the recordings.
+
+    Unless the audio is generated here, the rows of a shard are among its parameters, so that rows
+    appended to a list do not rerun the earlier shards.
+    """
+    files = results_of(wildcards.study).data_files
+    if results.is_made_here(results_of(wildcards.study).study.dataset.name):
+        return files
+    return [ancient(file) for file in files]
+
+
 def manifest(split):
     """An input function: the bags of a split that a run reads."""
     return lambda wildcards: results_of(wildcards.study).manifest(split, wildcards.class_slug)
