@@ -9,7 +9,7 @@ from synthetic import settings_of, study_of
 from weakneg.analysis.intervals import MEAN_OVER_CLASSES
 from weakneg.analysis.study import Study
 from weakneg.config.load import load_study
-from weakneg.config.stages import FigureSettings
+from weakneg.config.report import FigureSettings
 from weakneg.strategies import look
 
 SHARED = {

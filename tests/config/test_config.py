@@ -13,12 +13,11 @@ from weakneg import datasets
 from weakneg.config import load as config
 from weakneg.config.classes import class_slug
 from weakneg.config.files import SCHEMAS, STUDIES, WORKFLOW
+from weakneg.config.report import FigureSettings, ReportSettings
 from weakneg.config.stages import (
     AcquireSettings,
     FeaturesSettings,
-    FigureSettings,
     ManifestSettings,
-    ReportSettings,
     RunSettings,
     ScoreSettings,
     canonical,

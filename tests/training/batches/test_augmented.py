@@ -8,7 +8,7 @@ from torchaudio.compliance.kaldi import fbank
 from torchaudio.functional import mask_along_axis
 
 from weakneg.audio.mel import LogMel
-from weakneg.config.sections import AugmentationSettings
+from weakneg.config.training import AugmentationSettings
 from weakneg.errors import UserError
 from weakneg.training.batches.augmented import FULL_SCALE, Draws, batches, draw, hide, mix_waveforms
 

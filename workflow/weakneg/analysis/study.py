@@ -70,7 +70,7 @@ class Study:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Study":
-        """The study of a `weakneg.config.stages.ReportSettings`, given as a mapping."""
+        """The study of a `weakneg.config.report.ReportSettings`, given as a mapping."""
         reference = settings.get("reference")
         return cls(**{**settings, "reference": reference and Reference(**reference)})
 

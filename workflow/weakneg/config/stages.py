@@ -7,24 +7,14 @@ them back. The classmethod `of` of each class takes its settings from a study.
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
-
-from weakneg import strategies
 from weakneg.config.classes import class_names
-from weakneg.config.sections import (
-    AudioSettings,
-    AugmentationSettings,
-    BagSettings,
-    DatasetSettings,
-    ModelSettings,
-    SamplingSettings,
-    TrainingSettings,
-)
+from weakneg.config.sections import AudioSettings, BagSettings, DatasetSettings, ModelSettings
 from weakneg.config.source import POLITENESS, SHARD_SIZE
+from weakneg.config.training import AugmentationSettings, SamplingSettings, TrainingSettings
 from weakneg.config.values import Section
-from weakneg.datasets import DataKind, OwnDataset
+from weakneg.datasets import OwnDataset
 
 if TYPE_CHECKING:
     from weakneg.config.study import Study
@@ -297,62 +287,3 @@ class ScoreSettings(StageSettings):
     def plugins(self) -> list[str]:
         """The files that the stage loads by name."""
         return [f"models.{self.model.name}"]
-
-
-class ReportSettings(Section):
-    """Settings of the stages of the report, which make a `weakneg.analysis.study.Study` of it."""
-
-    name: str
-    title: str
-    classes: list[str]
-    strategies: list[str]
-    runs: dict[str, str]  # strategy -> name of its run
-    kind: DataKind
-    baseline: str
-    reference: dict[str, Any] | None
-    note: str
-    upper_bound: str | None  # the strategy without a budget
-    display_names: dict[str, str]  # strategy -> its name in tables and figures
-
-    @classmethod
-    def of(cls, study: "Study") -> Self:
-        """Take the settings from a study."""
-        unbounded = [c.name for c in study.strategies if strategies.ignores_budget(c.strategy)]
-        return cls(
-            name=study.name,
-            title=study.title,
-            classes=study.classes,
-            strategies=study.strategy_names,
-            runs=study.runs,
-            kind=study.kind,
-            baseline=study.baseline,
-            reference=study.reference.model_dump() if study.reference else None,
-            note=study.note,
-            upper_bound=next(iter(unbounded), None),
-            display_names={
-                choice.name: strategies.display_name(choice.strategy, choice.name)
-                for choice in study.strategies
-            },
-        )
-
-    def text(self) -> str:
-        """The settings as JSON, for the command line."""
-        return canonical(self.model_dump())
-
-
-class FigureSettings(ReportSettings):
-    """Settings of the stages that draw figures: those of the report, and looks of strategies."""
-
-    # strategy -> colour, marker and dashes, where its file says them
-    looks: dict[str, dict[str, Any]] = Field(default_factory=dict)
-
-    @classmethod
-    def of(cls, study: "Study") -> Self:
-        """Take the settings from a study."""
-        looks = {
-            choice.name: look
-            for choice in study.strategies
-            # A variant must not look like the strategy itself.
-            if choice.name == choice.strategy and (look := strategies.look(choice.strategy))
-        }
-        return super().of(study).model_copy(update={"looks": looks})

@@ -11,16 +11,14 @@ from weakneg.config.classes import Top, class_slug, wanted_classes
 from weakneg.config.messages import no_such
 from weakneg.config.sections import (
     AudioSettings,
-    AugmentationSettings,
     BagSettings,
     DatasetSettings,
     ModelSettings,
     Reference,
-    SamplingSettings,
-    TrainingSettings,
 )
 from weakneg.config.source import SHARD_SIZE, DownloadSource, Source, checked_source
 from weakneg.config.strategy import Strategies, StrategyChoice
+from weakneg.config.training import AugmentationSettings, SamplingSettings, TrainingSettings
 from weakneg.config.values import Section, Seeds
 from weakneg.datasets import DataKind, OwnDataset
 from weakneg.errors import UserError

@@ -7,7 +7,7 @@ from typing import Any
 
 from weakneg.analysis.metrics import read_metrics
 from weakneg.config.load import load_study
-from weakneg.config.stages import FigureSettings
+from weakneg.config.report import FigureSettings
 from weakneg.config.subset import subset
 from weakneg.errors import UserError
 from weakneg.report import figures

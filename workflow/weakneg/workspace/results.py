@@ -11,8 +11,9 @@ from pathlib import Path
 
 from weakneg import datasets
 from weakneg.audio.status_table import digest_of_sound
+from weakneg.config.report import FigureSettings, ReportSettings
 from weakneg.config.source import POLITENESS, SHARD_SIZE
-from weakneg.config.stages import FigureSettings, ReportSettings, StageSettings, canonical
+from weakneg.config.stages import StageSettings, canonical
 from weakneg.config.study import Study
 from weakneg.datasets import Dataset
 from weakneg.report import figures

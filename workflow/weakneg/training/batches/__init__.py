@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from weakneg.config.sections import AugmentationSettings
+    from weakneg.config.training import AugmentationSettings
 
 Inputs = tuple[Tensor, Tensor | None]
 

@@ -21,7 +21,7 @@ from weakneg.audio.mel import LogMel
 from weakneg.training.rows import together
 
 if TYPE_CHECKING:
-    from weakneg.config.sections import AugmentationSettings
+    from weakneg.config.training import AugmentationSettings
     from weakneg.training.batches import Inputs
     from weakneg.training.data import BagData
 

@@ -1,0 +1,72 @@
+"""What the stages of the report read of a study."""
+
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field
+
+from weakneg import strategies
+from weakneg.config.stages import canonical
+from weakneg.config.values import Section
+from weakneg.datasets import DataKind
+
+if TYPE_CHECKING:
+    from weakneg.config.study import Study
+
+
+class ReportSettings(Section):
+    """Settings of the stages of the report, which make a `weakneg.analysis.study.Study` of it."""
+
+    name: str
+    title: str
+    classes: list[str]
+    strategies: list[str]
+    runs: dict[str, str]  # strategy -> name of its run
+    kind: DataKind
+    baseline: str
+    reference: dict[str, Any] | None
+    note: str
+    upper_bound: str | None  # the strategy without a budget
+    display_names: dict[str, str]  # strategy -> its name in tables and figures
+
+    @classmethod
+    def of(cls, study: "Study") -> Self:
+        """Take the settings from a study."""
+        unbounded = [c.name for c in study.strategies if strategies.ignores_budget(c.strategy)]
+        return cls(
+            name=study.name,
+            title=study.title,
+            classes=study.classes,
+            strategies=study.strategy_names,
+            runs=study.runs,
+            kind=study.kind,
+            baseline=study.baseline,
+            reference=study.reference.model_dump() if study.reference else None,
+            note=study.note,
+            upper_bound=next(iter(unbounded), None),
+            display_names={
+                choice.name: strategies.display_name(choice.strategy, choice.name)
+                for choice in study.strategies
+            },
+        )
+
+    def text(self) -> str:
+        """The settings as JSON, for the command line."""
+        return canonical(self.model_dump())
+
+
+class FigureSettings(ReportSettings):
+    """Settings of the stages that draw figures: those of the report, and looks of strategies."""
+
+    # strategy -> colour, marker and dashes, where its file says them
+    looks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, study: "Study") -> Self:
+        """Take the settings from a study."""
+        looks = {
+            choice.name: look
+            for choice in study.strategies
+            # A variant must not look like the strategy itself.
+            if choice.name == choice.strategy and (look := strategies.look(choice.strategy))
+        }
+        return super().of(study).model_copy(update={"looks": looks})

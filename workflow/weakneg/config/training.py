@@ -1,0 +1,131 @@
+"""The sections of a study that say how models are trained."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from weakneg import losses
+from weakneg.config.messages import no_such, problem
+from weakneg.config.values import Section
+
+Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+
+
+class TrainingSettings(Section):
+    """How the classifier is trained: Adam on the positive bags and the chosen negative bags."""
+
+    epochs: int = Field(15, ge=1, description="Epochs; `patience` may end the training earlier.")
+    batch_size: int = Field(32, ge=1, description="Bags per step of the optimiser.")
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of Adam.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant",
+        description="Learning rate over the epochs: constant, or falling to 0 along a half cosine.",
+    )
+    rate_warmup: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of all training steps over which the learning rate rises linearly from "
+        "0. (The 1,000 steps of PSLA would be more than half of the training of most AudioSet "
+        "classes.)",
+    )
+    betas: Betas = Field(
+        [0.9, 0.999],
+        description="Decay rates of Adam's running means of gradients and of squared gradients "
+        "([0.95, 0.999] in PSLA).",
+    )
+    weight_decay: float = Field(0.0, ge=0, lt=1, description="Weight decay of Adam.")
+    batch_sampling: Literal["shuffled", "weighted"] = Field(
+        "shuffled",
+        description="How the bags of an epoch, positives and chosen negatives, are put into "
+        "batches: each once, in random order (shuffled), or the same number of draws with "
+        "replacement, in which positive and negative bags are equally likely (weighted).",
+    )
+    loss: str = Field(
+        "bce",
+        # What runs with the default read stays what it was, so that none of them runs again.
+        exclude_if=lambda loss: loss == "bce",
+        description="Loss: a file of workflow/weakneg/losses.",
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Epochs without a better average precision on the validation bags before the "
+        "training stops; null: never. The weights of the best epoch are always kept.",
+    )
+    validation_fraction: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Share of the training bags held out for validation, of positive and negative "
+        "bags alike, drawn by the seed.",
+    )
+    score_batch_size: int = Field(
+        512, ge=1, description="Bags per batch when pool, validation and test bags are scored."
+    )
+
+    @field_validator("loss")
+    @classmethod
+    def _exists(cls, loss: str) -> str:
+        if loss not in losses.names():
+            raise problem(no_such(loss, "a loss", losses.names()))
+        return loss
+
+
+class SamplingSettings(Section):
+    """How many negative bags an epoch trains on, and how often they are chosen."""
+
+    negatives_per_positive: float = Field(
+        2.0,
+        gt=0,
+        description="Negative bags that an epoch trains on, per positive bag (at least one in all, "
+        "at most the pool). The paper uses a 'P-N ratio' of 0.5 and does not define it. Read as "
+        "positives : negatives, as the words suggest, it means 2.0, the default; read as "
+        "positives : all, it means 1.0.",
+    )
+    resample_every: int = Field(
+        1, ge=1, description="Epochs between two selections; with 1, every epoch has its own."
+    )
+    warmup_epochs: int = Field(
+        0,
+        ge=0,
+        description="Number of initial epochs that train on randomly chosen bags, because a model "
+        "with random weights cannot tell which bags are useful.",
+    )
+    candidate_fraction: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the pool that is scored and chosen from, drawn at random for each "
+        "selection (never less than the budget). Values below 1 make scoring cheaper.",
+    )
+
+
+class AugmentationSettings(Section):
+    """How spectrograms are augmented each time a model trains on them, as in PSLA."""
+
+    mixup_rate: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of the clips of an epoch that are mixed, each with another clip of the "
+        "epoch, drawn at random. Labels are mixed too: a negative clip that is mixed with a "
+        "positive one becomes partly positive.",
+    )
+    mixup_alpha: float = Field(
+        10.0,
+        gt=0,
+        description="The share of a clip in the mixture is drawn from Beta(alpha, alpha); large "
+        "values keep it close to one half.",
+    )
+    mixup_domain: Literal["waveform", "spectrogram"] = Field(
+        "waveform",
+        description="What is mixed: waveforms, from which the spectrogram is then computed, as in "
+        "the paper (requires audio.waveform), or the log-mel spectrograms.",
+    )
+    frequency_mask: int = Field(
+        48, ge=0, description="Largest number of adjacent mel bins set to 0 in every clip."
+    )
+    time_mask: int = Field(
+        192, ge=0, description="Largest number of consecutive frames set to 0 in every clip."
+    )
