@@ -464,7 +464,7 @@ PRETENDED = {
     [
         ("lab,OTHER", [], None),
         ("labs", [], ["slurm/profile.yaml", "'labs'", "lab, other"]),
-        ("labs", ["sacctmgr"], ["sshare", "no such command", "account is null"]),
+        ("labs", ["sacctmgr"], ["sshare", "no such command", "account to null"]),
         (None, ["sacct"], ["sacct: no such command"]),
         (None, ["sbatch", "sinfo"], ["sbatch, sinfo: no such command"]),
     ],
