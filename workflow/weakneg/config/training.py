@@ -43,9 +43,9 @@ class TrainingSettings(Section):
     )
     loss: str = Field(
         "bce",
-        # What runs with the default read stays what it was, so that none of them runs again.
+        # Left out where it is the default, so that earlier runs keep their settings.
         exclude_if=lambda loss: loss == "bce",
-        description="Loss: a file of workflow/weakneg/losses.",
+        description="Loss: a file in workflow/weakneg/losses.",
     )
     patience: int | None = Field(
         None,
