@@ -45,7 +45,7 @@ DISTURBED = {
 REFUSED = ("full", "kl_embedding")
 # Where there is one GPU, and so one training at a time: for what happens to a whole node.
 ON_NODE1 = ("random", "badge")
-NODE = f"'--nodelist=node1' if wildcards.strategy in {ON_NODE1} else '--nodelist=node0'"
+NODE = f"'--nodelist=node1' if wildcards.run in {ON_NODE1} else '--nodelist=node0'"
 METRICS = "results/small/metrics.csv"
 OF_A_RUN = ["model.pt", "history.parquet", "selection.h5", "run.json", "scores.parquet"]
 # The tests' jobs are short: ask for their state early.
@@ -56,7 +56,7 @@ THROUGH_SLURM = ["--profile", "slurm", "--slurm-init-seconds-before-status-check
 # process), and takes memory beside one that is called hungry.
 PYTHON = """\
 #!/bin/sh
-case "$*" in *" train --study "*) ;; *) exec {python} "$@" ;; esac
+case "$*" in *" train_run --study "*) ;; *) exec {python} "$@" ;; esac
 strategy=${{*#*--strategy }} strategy=${{strategy%% *}}
 cd {notes}
 if [ -e "refused_$strategy" ]; then
