@@ -34,7 +34,7 @@ def test_results_without_their_records_are_one_line(tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     assert main(["settle"]) == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert "copy the folder results whole" in line
+    assert "copy the whole folder results" in line
 
 
 def test_published_metrics_are_enough_for_tables_and_figures(tmp_path):

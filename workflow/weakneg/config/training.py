@@ -1,5 +1,7 @@
 """The sections of a study that say how models are trained."""
 
+from functools import partial
+from operator import eq
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -44,7 +46,7 @@ class TrainingSettings(Section):
     loss: str = Field(
         "bce",
         # Left out where it is the default, so that earlier runs keep their settings.
-        exclude_if=lambda loss: loss == "bce",
+        exclude_if=partial(eq, "bce"),
         description="Loss: a file in workflow/weakneg/losses.",
     )
     patience: int | None = Field(
