@@ -1,7 +1,8 @@
 """The sections of a study."""
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
+from operator import eq
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -68,7 +69,7 @@ class DatasetSettings(Section):
     test_split: Annotated[str, BeforeValidator(number_as_text, str | int)] = Field(
         "test",
         # The settings of other data sets do not change, so that they do not run again.
-        exclude_if=lambda split: split == "test",
+        exclude_if=partial(eq, "test"),
         description="For your own data: the split of the list to test on. If it is not 'test', "
         "the splits are folds, and all others are for training.",
     )
