@@ -126,10 +126,14 @@ def test_gradients_whose_squares_float32_cannot_hold_are_told_apart(name):
     assert select(name, 3, logits, embeddings, loss_label="known").scores.min() > 0
 
 
-@pytest.mark.parametrize("block", [1, 2, 64])
-def test_badge_draws_in_proportion_to_the_squared_distance(monkeypatch, block):
-    """All orders of four points, against their exact probabilities, whatever the block size."""
+@pytest.mark.parametrize(("block", "per_point"), [(1, 16), (2, 1e9), (16, 1e9), (16, -1e9)])
+def test_badge_draws_in_proportion_to_the_squared_distance(monkeypatch, block, per_point):
+    """All orders of four points, against their exact probabilities.
+
+    Whatever the block size, and whether the bounds are never brought up to date or always.
+    """
     monkeypatch.setattr(badge, "_BLOCK", block)
+    monkeypatch.setattr(badge, "_PER_POINT", per_point)
     points = tensor([[0.0, 1.0], [3.0, 0.0], [1.0, 1.0], [0.0, -2.0]])
     squared = torch.cdist(points, points).square()
     expected = {}

@@ -3,6 +3,7 @@
 import math
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,9 +12,10 @@ from weakneg.strategies.pool import Pool, Selection
 DISPLAY_NAME = "BADGE"
 LOOK = {"colour": "#0072B2", "marker": "P"}
 
-# Candidates per pass over the points: enough for a fast matrix product, and few enough that most
-# of them are accepted.
-_BLOCK = 64
+_BLOCK = 128  # candidates drawn at a time
+_ROWS = 4096  # points per matrix product, so that memory stays small
+# What an operation costs besides multiplying: in distances of a point to a centre.
+_PER_POINT, _PER_CANDIDATE = 16, 200
 
 
 def select(
@@ -49,7 +51,7 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
 
     Each further point is drawn with probability proportional to D^2, its squared distance to the
     nearest point chosen so far; uniformly where all D^2 are 0 (from the start, where all points are
-    0). Takes O(k n d) time and O(n d) memory.
+    0). Takes O(k n d) time at most, and O(n + k d) memory.
 
     Parameters
     ----------
@@ -67,33 +69,32 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
 
     Notes
     -----
-    The distances to all points are updated for a block of chosen points at once, by a matrix
-    product. Between updates only an upper bound of D^2 is known, so candidates are drawn by the
-    bound and accepted with probability D^2 / bound, where D^2 includes the points that the block
-    has chosen so far. The accepted points have exactly the distribution above.
+    Only an upper bound of each D^2 is kept. Candidates are drawn in proportion to the bound, and
+    accepted with probability D^2 / bound, where D^2 is computed for the candidate alone, against
+    all points chosen so far. The accepted points have exactly the distribution above. The bounds of
+    all points are only brought up to date when the rejected candidates have cost more than that
+    does, a few times per call.
 
     References
     ----------
     Arthur and Vassilvitskii, "k-means++: The Advantages of Careful Seeding" (2007). The first point
     is the longest one instead of a random one, as in section 4, item 5, of Shah et al.
     """
-    n, d = points.shape
-    largest = torch.linalg.vector_norm(points, torch.inf) if points.numel() else 0
-    if k == 0 or largest == 0:
+    n = len(points)
+    distances = _Distances(points)
+    if k == 0 or distances.largest == 0:
         return torch.randperm(n, generator=generator)[:k]
-    points = points / largest  # the squares of small gradients would vanish in float32
-    squares = points.square().sum(1)
-    # Rounding error of |a|^2 + |b|^2 - 2ab: two points that are closer count as equal.
-    resolution = 8 * math.sqrt(d) * torch.finfo(points.dtype).eps * squares
-    nearest = torch.full_like(squares, torch.inf)
-    chosen = new = squares.argmax().reshape(1)
+    bound = torch.full_like(distances.squares, torch.inf)
+    chosen = distances.squares.argmax().reshape(1)
+    in_bound = 0  # number of chosen points that the bounds know
+    wasted = math.inf
     while len(chosen) < k:
-        centres = points[new]
-        distances = torch.addmm(squares[new], points, centres.T, alpha=-2).amin(1) + squares
-        distances[distances <= resolution] = 0
-        distances[new] = 0
-        nearest = torch.minimum(nearest, distances)
-        mass = nearest.cumsum(0, dtype=torch.float64)
+        new = chosen[in_bound:]
+        if len(new) and wasted > n * (len(new) + _PER_POINT):
+            for rows in torch.split(torch.arange(n, device=points.device), _ROWS):
+                bound[rows] = torch.minimum(bound[rows], distances.to_nearest(rows, new))
+            in_bound, wasted, new = len(chosen), 0, chosen[:0]
+        mass = bound.cumsum(0, dtype=torch.float64)
         if mass[-1] == 0:
             free = torch.ones(n, dtype=torch.bool)
             free[chosen.cpu()] = False
@@ -103,27 +104,73 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
         uniform = torch.rand(2, _BLOCK, dtype=torch.float64, generator=generator)
         draw, accept = uniform.to(points.device)
         # right=True never lands on a point without mass, unless the cumulative sum is computed in
-        # parallel and is not monotone: hence the clamp, and a first candidate may be rejected.
+        # parallel and is not monotone: hence the clamp, and such a candidate is rejected.
         candidates = torch.searchsorted(mass, draw * mass[-1], right=True).clamp(max=n - 1)
-        accepted = _accepted(points[candidates], nearest[candidates], accept, k - len(chosen))
-        if len(accepted):
-            new = candidates[accepted]
-            chosen = torch.cat([chosen, new])
+        thresholds = accept * bound[candidates]
+        nearest = bound[candidates]
+        if len(new):
+            nearest = torch.minimum(nearest, distances.to_nearest(candidates, new))
+        between = distances.between(candidates)
+        accepted, nearest = _accepted(thresholds, nearest, between, k - len(chosen))
+        # A point that was drawn twice keeps its lower bound.
+        bound.scatter_reduce_(0, candidates, nearest, "amin")
+        wasted += (_BLOCK - len(accepted)) * (len(new) + _BLOCK + _PER_CANDIDATE)
+        chosen = torch.cat([chosen, candidates[accepted]])
     return chosen.cpu()
 
 
-def _accepted(candidates: Tensor, bounds: Tensor, accept: Tensor, limit: int) -> Tensor:
-    """Positions of the accepted candidates, at most `limit`, in order of acceptance."""
-    # Differences, not a matrix product: a candidate drawn twice is at distance 0 from itself.
-    distances = torch.cdist(candidates, candidates, compute_mode="donot_use_mm_for_euclid_dist")
-    between = distances.square().cpu().numpy()
-    weights = bounds.cpu().numpy().copy()
-    thresholds = (accept * bounds).cpu().numpy()
-    accepted = []
-    for position, threshold in enumerate(thresholds):
-        if threshold < weights[position]:
+class _Distances:
+    """Squared distances between points, in units of the square of the largest coordinate.
+
+    Without that unit, the squares of small gradients would vanish in float32.
+    """
+
+    def __init__(self, points: Tensor) -> None:
+        self.points = points
+        low, high = torch.aminmax(points) if points.numel() else (points.new_zeros(()),) * 2
+        self.largest = torch.maximum(-low, high)
+        if self.largest > 0:
+            blocks = torch.split(points, _ROWS)
+            self.squares = torch.cat([(rows / self.largest).square_().sum(1) for rows in blocks])
+            # Rounding error of |a|^2 + |b|^2 - 2ab: two points that are closer count as equal.
+            self.resolution = (
+                8 * math.sqrt(points.shape[1]) * torch.finfo(points.dtype).eps * self.squares
+            )
+
+    def to_nearest(self, rows: Tensor, centres: Tensor) -> Tensor:
+        """From each of `rows` (r,) to the nearest of `centres` (c,), indices of points: (r,)."""
+        nearest = self._products(rows, centres).amin(1) + self.squares[rows]
+        nearest[nearest <= self.resolution[rows]] = 0
+        nearest[torch.isin(rows, centres)] = 0
+        return nearest
+
+    def between(self, rows: Tensor) -> Tensor:
+        """Between each pair of `rows` (r,): (r, r)."""
+        distances = self._products(rows, rows) + self.squares[rows][:, None]
+        distances[distances <= self.resolution[rows][:, None]] = 0
+        distances[rows[:, None] == rows] = 0
+        return distances
+
+    def _products(self, rows: Tensor, centres: Tensor) -> Tensor:
+        """|b|^2 - 2ab for each pair."""
+        scaled = self.points[centres] / self.largest / self.largest
+        return torch.addmm(self.squares[centres], self.points[rows], scaled.T, alpha=-2)
+
+
+def _accepted(
+    thresholds: Tensor, nearest: Tensor, between: Tensor, limit: int
+) -> tuple[Tensor, Tensor]:
+    """Go through candidates in order, and accept those whose D^2 is above their threshold.
+
+    Returns the positions of those accepted, at most `limit`, and the D^2 of all candidates then.
+    """
+    squares, pairs = nearest.cpu().numpy(), between.cpu().numpy()
+    accepted: list[int] = []
+    for position, threshold in enumerate(thresholds.cpu().numpy()):
+        if threshold < squares[position]:
             accepted.append(position)
+            squares = np.minimum(squares, pairs[position])
             if len(accepted) == limit:
                 break
-            weights = weights.clip(max=between[position])
-    return torch.tensor(accepted, dtype=torch.int64, device=candidates.device)
+    positions = torch.tensor(accepted, dtype=torch.int64, device=nearest.device)
+    return positions, torch.from_numpy(squares).to(nearest.device)

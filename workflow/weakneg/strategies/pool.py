@@ -98,6 +98,7 @@ class Pool:
                 f"ids must be int64 of shape (N,), not {ids.dtype} of {tuple(ids.shape)}"
             )
         self._order = torch.argsort(ids)
+        self._sorted = bool((self._order == torch.arange(len(ids))).all())
         self.ids = ids[self._order]
         repeated = self.ids[1:][self.ids[1:] == self.ids[:-1]]
         if len(repeated):
@@ -151,7 +152,7 @@ class Pool:
         if gradients.ndim != 2 or len(gradients) != len(self):
             raise ValueError(f"{len(self)} ids, but gradients of shape {tuple(gradients.shape)}")
         self.require_finite("gradients", gradients)
-        return gradients[self._order.to(gradients.device)]
+        return self._by_id(gradients)
 
     def clamp(self, k: int) -> int:
         """The number of bags to choose: k, or the size of the pool if that is smaller."""
@@ -174,8 +175,10 @@ class Pool:
         UserError
             Naming strategy and epoch, when a value is NaN or infinite.
         """
+        if torch.isfinite(values.sum()):  # one pass, where counting takes several
+            return
         bad = int((~torch.isfinite(values)).sum())
-        if bad:
+        if bad:  # a sum of finite values may overflow
             raise UserError(
                 f"strategy {self.strategy!r}, epoch {self.epoch}: {bad} of {values.numel()} {what} "
                 "are NaN or infinite, so the training has diverged; lower the learning rate."
@@ -190,10 +193,14 @@ class Pool:
             _require_aligned("the pool", scores, len(self))
             self.require_finite("logits", scores.logits)
             self.require_finite("embeddings", scores.embeddings)
-            order = self._order.to(scores.logits.device)
-            scores = Scores(scores.logits[order], scores.embeddings[order], scores.gradients)
+            by_id = self._by_id
+            scores = Scores(by_id(scores.logits), by_id(scores.embeddings), scores.gradients)
             self._cache[gradients] = scores
         return scores
+
+    def _by_id(self, values: Tensor) -> Tensor:
+        # Gradients are large, and mostly in order already.
+        return values if self._sorted else values[self._order.to(values.device)]
 
 
 def _require_aligned(of: str, scores: Scores, n: int) -> None:
