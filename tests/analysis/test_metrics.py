@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import metrics_of, study_of, write_run
+from synthetic import SCORES, metrics_of, study_of, write_run
 
 from weakneg.analysis.intervals import MEAN_OVER_CLASSES, intervals, mean_interval
 from weakneg.analysis.metrics import (
@@ -117,6 +117,19 @@ class TestMetricsFile:
         assert metrics["class"].tolist() == ["zebra", "zebra", "ant", "ant"]
         assert metrics["seed"].tolist() == [0, 1, 0, 1]
         assert metrics["ap"].tolist() == pd.concat(map(run_metrics, folders))["ap"].tolist()
+
+    def test_ties_at_the_ends_are_counted_and_said(self, tmp_path, capsys, monkeypatch):
+        """As a head that clamps its output leaves them: positives and negatives at the limit."""
+        scores = np.arange(len(SCORES), dtype=float)
+        for limit, tied in ((np.inf, [0, 0]), (len(SCORES) - 3.0, [3, 3])):
+            run = write_run(tmp_path / "run", "zebra", scores=np.minimum(scores, limit))
+            monkeypatch.setattr("weakneg.analysis.metrics.HANDFUL", 2)
+            collect_metrics([("random", run)], tmp_path / "metrics.csv")
+            metrics = read_metrics(tmp_path / "metrics.csv")
+            assert metrics["tied_highest"].tolist() == tied
+            assert metrics["tied_lowest"].tolist() == [0, 0]
+            line = capsys.readouterr().err
+            assert ("(up to 3: class 'zebra', strategy 'random', seed 0)" in line) == any(tied)
 
     @pytest.mark.parametrize("name", ["NA", "007", "nan", "", 'a,"b"', "null"])
     def test_odd_names_survive(self, tmp_path, name):

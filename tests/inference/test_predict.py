@@ -12,6 +12,7 @@ import pytest
 import soundfile
 import torch
 from by_position import compute_shard, score_run, train_run
+from scipy.special import expit
 
 from weakneg.__main__ import main
 from weakneg.audio.recordings import Recording, write_recordings
@@ -26,7 +27,7 @@ RATE = 16_000
 AUDIO = AudioSettings(clip_seconds=1.0, mel_bins=16, frame_shift_ms=5.0)
 SEEDS = (0, 3)
 CLASSES = ("Hum", "Ring, loud")
-RUNS = [*((name, pooling) for pooling in ("attention", *POOLINGS) for name in CLASSES)]
+RUNS = [*((name, pooling) for pooling in ("attention", "psla", *POOLINGS) for name in CLASSES)]
 
 # Test recordings: name -> seconds.
 TEST = {
@@ -157,7 +158,7 @@ def by_clip(table: pd.DataFrame, folder: Path) -> pd.Series:
 
 
 # ---- scores ------------------------------------------------------------------------------------
-@pytest.mark.parametrize("pooling", ["attention", *POOLINGS])
+@pytest.mark.parametrize("pooling", ["attention", "psla", *POOLINGS])
 def test_the_scores_of_the_test_recordings_are_those_of_the_study(study, predict, pooling):
     for model in runs(study, pooling):
         expected = {seed: own_scores(study, model, seed) for seed in SEEDS}
@@ -362,7 +363,8 @@ def test_models_that_do_not_go_together_are_one_error(study, tmp_path, capsys):
 
 # ---- frames --------------------------------------------------------------------------------------
 FORMULAS = {
-    "attention": lambda frames: frames.part.sum(),
+    "attention": lambda frames: expit(frames.part.sum()),
+    "psla": lambda frames: frames.part.sum(),
     "softmax_mean": lambda frames: frames.score.mean(),
     "softmax_max": lambda frames: frames.score.max(),
     "mean_softmax": lambda frames: 1 / (1 + np.prod(1 / frames.score - 1) ** (1 / len(frames))),
@@ -379,13 +381,13 @@ def test_frames_make_up_the_score_of_their_clip(study, predict, tmp_path, poolin
     made = frames.groupby(CLIP)[["score", "part"]].apply(FORMULAS[pooling])
     assert len(set(made.round(9))) == 8
     np.testing.assert_allclose(made, clips.set_index(CLIP).score.loc[made.index], atol=1e-6)
-    assert frames.part.isna().all() == (pooling != "attention")
+    assert frames.part.isna().all() == (pooling in POOLINGS)
 
 
-def test_a_frame_of_attention_has_the_score_of_a_clip_of_nothing_else(study, predict, tmp_path):
+def test_a_frame_of_psla_has_the_score_of_a_clip_of_nothing_else(study, predict, tmp_path):
     """With several heads too, and for the mean over seeds: sums stay sums."""
     recordings = [write(tmp_path / "a.wav", sound(2.0, [200.0], 3))]
-    clips, frames = predict(runs(study), recordings, frames=True)
+    clips, frames = predict(runs(study, "psla"), recordings, frames=True)
     sums = frames.groupby(CLIP).part.sum()
     np.testing.assert_allclose(sums, clips.set_index(CLIP).score.loc[sums.index], atol=1e-6)
     low, high = (frames.groupby(CLIP).score.agg(f) for f in ("min", "max"))
@@ -435,7 +437,7 @@ def to_export(study: Path) -> list[Path]:
     """Every pooling once, and both classes."""
     return [
         study / "runs" / CLASSES[number % 2] / pooling
-        for number, pooling in enumerate(("attention", *POOLINGS))
+        for number, pooling in enumerate(("attention", "psla", *POOLINGS))
     ]
 
 

@@ -10,8 +10,8 @@ from weakneg.config.sections import ModelSettings
 from weakneg.models import bag_classifier, efficientnet_b0, efficientnet_b2
 from weakneg.models.folding import folded
 
-B2 = ModelSettings(name="efficientnet_b2", pooling="attention", attention_heads=4)
-B0 = ModelSettings(name="efficientnet_b0", pooling="attention", attention_heads=4)
+B2 = ModelSettings(name="efficientnet_b2", pooling="psla", attention_heads=4)
+B0 = ModelSettings(name="efficientnet_b0", pooling="psla", attention_heads=4)
 PSLA = (1056, 128)
 SMALL = (96, 64)
 
@@ -167,7 +167,7 @@ def test_random_weights_differ_by_seed_alone():
 @pytest.mark.parametrize("name", ["efficientnet_b0", "efficientnet_b2", "cnn"])
 def test_folded_normalisations_change_no_score(name):
     torch.manual_seed(0)
-    model = bag_classifier.load(ModelSettings(name=name, pooling="attention"), SMALL)
+    model = bag_classifier.load(ModelSettings(name=name, pooling="psla"), SMALL)
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:  # as if it had learnt
         for values, low, high in (

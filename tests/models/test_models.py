@@ -11,7 +11,6 @@ from torch.nn.functional import max_pool2d, nll_loss
 
 from weakneg.config.sections import ModelSettings, models
 from weakneg.models import bag_classifier, resnet18
-from weakneg.models.attention import AttentionHead
 from weakneg.models.bag_classifier import BagClassifier
 from weakneg.models.pooling import POOLINGS
 from weakneg.models.simple_cnn import SimpleCNN, _conv_pool
@@ -390,86 +389,3 @@ def test_a_classifier_of_images_ignores_padding(pooling):
     ]
     for value, reference in zip(gradients([(x, mask)]), gradients(alone), strict=True):
         torch.testing.assert_close(value, reference)
-
-
-# ----------------------------------------------------------------------------- attention
-class AttentionCase:
-    """Clips of 1 to 5 frames, padded, and four heads whose attention and scores differ."""
-
-    def __init__(self, seed=0, spread=1.0):
-        generator = torch.Generator().manual_seed(seed)
-
-        def normal(*shape):
-            return torch.randn(shape, generator=generator, dtype=torch.float64)
-
-        self.h = normal(6, 5, 3)
-        self.mask = torch.arange(5) < torch.tensor([5, 1, 3, 2, 5, 4])[:, None]
-        self.head = AttentionHead(3, 4).double()
-        with torch.no_grad():
-            self.head.weight.copy_(spread * normal(8, 3))
-            self.head.bias.copy_(spread * normal(8))
-            self.head.head_weight.copy_(normal(4).abs() / 8 + 0.02)
-
-    def probability(self, clip: int) -> Tensor:
-        """By the formulas of PSLA, for one clip without its padding."""
-        h = self.h[clip][self.mask[clip]]
-        total = 0
-        for head in range(4):
-            attention = (h @ self.head.weight[head] + self.head.bias[head]).sigmoid()
-            attention = attention.clamp(1e-7, 1 - 1e-7)
-            positive = (h @ self.head.weight[4 + head] + self.head.bias[4 + head]).sigmoid()
-            total += self.head.head_weight[head] * (attention / attention.sum() * positive).sum()
-        return total.clamp(1e-7, 1 - 1e-7)
-
-
-@quick
-@given(seed=st.integers(0, 10_000), spread=st.sampled_from([0.1, 1.0, 5.0]))
-def test_attention_is_that_of_psla(seed, spread):
-    case = AttentionCase(seed, spread)
-    logits = case.head.logit(case.h, case.mask)
-    for clip, logit in enumerate(logits):
-        torch.testing.assert_close(logit.sigmoid(), case.probability(clip))
-
-
-@pytest.mark.parametrize("label", LABELS)
-@quick
-@given(seed=st.integers(0, 10_000), spread=st.sampled_from([0.1, 1.0, 5.0, 20.0]))
-def test_gradients_of_attention_are_those_of_autograd(label, seed, spread):
-    case = AttentionCase(seed, spread)
-    with torch.no_grad():
-        scores = case.head.score(case.h, case.mask, gradients=True)
-    for clip, found in enumerate(scores.gradients(label)):
-        p = case.probability(clip)
-        target = (p > 0.5).to(p) if label == "hypothesised" else torch.zeros_like(p)
-        loss = nn.functional.binary_cross_entropy(p, target)
-        expected = torch.autograd.grad(loss, case.head.weight)[0]
-        torch.testing.assert_close(found.view(8, 3), expected, rtol=1e-6, atol=1e-9)
-
-
-def test_attention_scores_are_its_logits_and_the_mean_frame():
-    case = AttentionCase()
-    scores = case.head.score(case.h, case.mask, gradients=False)
-    assert torch.equal(scores.logits, case.head.logit(case.h, case.mask))
-    assert scores.gradient_directions is None
-    for embedding, h, mask in zip(scores.embeddings, case.h, case.mask, strict=True):
-        torch.testing.assert_close(embedding, h[mask].mean(0))
-
-
-def test_attention_ignores_what_is_in_the_padding():
-    case = AttentionCase()
-    before = _everything(case.head.score(case.h, case.mask, gradients=True))
-    case.h[~case.mask] = 1e6
-    for old, new in zip(before, _everything(case.head.score(case.h, case.mask, True)), strict=True):
-        torch.testing.assert_close(old, new)
-
-
-def test_a_probability_at_its_limit_has_no_gradient_and_a_finite_logit():
-    case = AttentionCase()
-    with torch.no_grad():
-        case.head.head_weight.fill_(3.0)  # the heads are unconstrained: their sum exceeds 1
-        case.head.bias[4:] = 20.0
-    scores = case.head.score(case.h, case.mask, gradients=True)
-    assert scores.logits.isfinite().all()
-    assert (scores.gradients("known") == 0).all()
-    (gradient,) = torch.autograd.grad(scores.logits.sum(), case.head.weight)
-    assert (gradient == 0).all()

@@ -211,14 +211,24 @@ class TestCost:
         folder = write(tmp_path, VALUES, settings, bags_trained=[1000, 3000] * 4, **seconds)
         text = (folder / "cost.md").read_text()
         assert "over 2 classes and 2 seeds" in text
-        assert "for each part of an epoch, on cpu." in text
+        assert "for each part of an epoch, on cpu; epoch kept:" in text
+        assert "Tied" not in text
         assert "over classes and seeds (too narrow: few classes)" in text
         rows = rows_of(text, "Strategy")
         assert rows["Strategy"][2:5] == ["Bags", "Seconds", "Scoring"]
-        assert rows["Random"] == [".650", ".000", "2,000", "1,237", "2.5", "1.0", "1,234", "1.0"]
+        assert rows["Strategy"][-2:] == ["Epoch kept", "Until then"]
+        expected = [".650", ".000", "2,000", "1,237", "2.5", "1.0", "1,234", "1.0", "1.0", "1.0"]
+        assert rows["Random"] == expected
         # +.1 and +.1 on a, -.1 and -.2 on b. Drawing b twice, and of it the second seed four
         # times, has a chance of 1/64, three times of 1/16.
         assert rows["BADGE"][1].startswith(f"{MINUS}.025 [{MINUS}.175, +.100]")
+
+    def test_scores_that_tie_have_a_column(self, tmp_path):
+        settings = settings_of(["a", "b"], ["random", "badge"])
+        tied = [0, 3, 0, 0, 148, 0, 0, 0]
+        folder = write(tmp_path, VALUES, settings, tied_highest=tied, tied_lowest=[2] * 8)
+        rows = rows_of((folder / "cost.md").read_text(), "Strategy")
+        assert (rows["Strategy"][-1], rows["Random"][-1], rows["BADGE"][-1]) == ("Tied", "3", "148")
 
     def test_seconds_of_several_machines_are_not_to_be_compared(self, tmp_path):
         settings = settings_of(["a", "b"], ["random", "badge"])

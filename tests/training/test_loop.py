@@ -1,5 +1,6 @@
 """The training loop is what the settings say."""
 
+import itertools
 import json
 import math
 import time
@@ -242,14 +243,33 @@ def test_scores_of_the_selection_are_those_of_the_model_before_the_epoch(train, 
     assert (np.diff(chosen["scores"][0]) <= 0).all(), "in order of choice"
 
 
+def test_with_equal_steps_the_whole_pool_trains_on_as_many_bags_as_the_others(train, monkeypatch):
+    trained = []
+    plain = loop.batches.load(None)
+
+    def recorded(data, rows, *arguments):
+        trained.append(rows.tolist())
+        return plain(data, rows, *arguments)
+
+    monkeypatch.setattr(loop.batches, "load", lambda augmentation: recorded)
+    other = history(train("random", "random", epochs=3, equal="steps"))
+    trained.clear()
+    folder = train("full", "full", epochs=3, equal="steps")
+    assert history(folder).bags_trained.tolist() == other.bags_trained.tolist()
+    assert [len(rows) for rows in trained] == np.diff(other.bags_trained, prepend=0).tolist()
+    assert all(len({*rows}) == len(rows) for rows in trained)
+    assert len({*itertools.chain(*trained)}) > len(trained[0]), "each epoch has its own share"
+
+
 # ----------------------------------------------------------------------------- the optimisation
+@pytest.mark.parametrize(("weight", "factor"), [(1.0, 1.0), (3.5, 3.5), ("balanced", 2.0)])
 def test_an_epoch_is_adam_on_the_cross_entropy_of_the_bags_in_random_order(
-    train, data, monkeypatch
+    train, data, monkeypatch, weight, factor
 ):
     """Against a plain loop, with nothing of the training core but the order of the bags."""
     _pretend(monkeypatch, [0.1, 0.2, 0.1])  # the last epoch is the one whose weights are kept
     options = {"schedule": "cosine", "weight_decay": 0.01, "batch_size": 8, "epochs": 2}
-    options["betas"] = [0.8, 0.95]
+    options |= {"betas": [0.8, 0.95], "positive_weight": weight}
     folder = train("run", "random", learning_rate=3e-3, **options)
     model = bag_classifier.load(run_settings().model, (1, 8, 8))
     model.load_state_dict(weights(train("start", epochs=1, learning_rate=1e-30)))
@@ -269,7 +289,8 @@ def test_an_epoch_is_adam_on_the_cross_entropy_of_the_bags_in_random_order(
         total = 0.0
         for batch in np.array_split(rows[order], range(8, len(rows), 8)):
             d = instance_logits(model, images[manifest.instances[batch]])
-            loss = binary_cross_entropy_with_logits(d.mean(1), label[batch])
+            weights_of_bags = 1 + (factor - 1) * label[batch]
+            loss = binary_cross_entropy_with_logits(d.mean(1), label[batch], weights_of_bags)
             adam.zero_grad()
             loss.backward()
             adam.step()

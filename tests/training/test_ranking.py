@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, recall_score, roc_auc_score
 
-from weakneg.training.ranking import best_thresholds, ranking_metrics
+from weakneg.training.ranking import best_thresholds, ranking_metrics, tied_at_the_ends
 
 ranked_bags = st.lists(
     st.tuples(st.booleans(), st.sampled_from([-1e30, -1.0, 0.0, 0.1, 0.25, 3.0, 1e30])),
@@ -42,3 +42,16 @@ def test_ranking_metrics_are_those_of_scikit_learn(bags):
     ap, roc_auc = ranking_metrics(label, score)
     assert ap == pytest.approx(average_precision_score(label, score), abs=1e-12)
     assert roc_auc == pytest.approx(roc_auc_score(label, score), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("scores", "highest", "lowest"),
+    [
+        ([1.0, 2.0, 3.0], 0, 0),
+        ([3.0, 1.0, 3.0, 2.0, 3.0], 3, 0),
+        ([0.5, 0.5, 7.0], 0, 2),
+        ([4.0], 0, 0),
+    ],
+)
+def test_bags_that_share_the_highest_or_the_lowest_score_are_counted(scores, highest, lowest):
+    assert tied_at_the_ends(np.array(scores)) == {"highest": highest, "lowest": lowest}

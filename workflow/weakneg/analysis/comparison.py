@@ -28,6 +28,7 @@ from scipy.stats import (
 )
 
 from weakneg.analysis.intervals import CONFIDENCE, mean_interval
+from weakneg.analysis.metrics import TIED
 from weakneg.analysis.runs import SECONDS
 from weakneg.analysis.study import Study
 
@@ -261,14 +262,18 @@ def costs(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:
     -------
     DataFrame
         Columns strategy, same_as, ap, difference, difference_low, difference_high, bags_trained,
-        seconds, seconds_scoring, seconds_selecting, seconds_training, seconds_evaluating, devices,
-        in the order of the study. The difference is that in AP from the baseline, with the
-        bootstrap interval of `compare` (NaN for the baseline, whose difference is zero). `devices`
-        are the machines on which the seconds were measured, separated by "; ".
+        seconds, seconds_scoring, seconds_selecting, seconds_training, seconds_evaluating,
+        best_epoch, seconds_to_best, tied, devices, in the order of the study. The difference is
+        that in AP from the baseline, with the bootstrap interval of `compare` (NaN for the
+        baseline, whose difference is zero). `best_epoch` is the one whose weights were kept. `tied`
+        is the largest number of test bags that share the highest or the lowest score (NaN if it was
+        not counted). `devices` are the machines on which the seconds were measured, separated by
+        "; ".
     """
-    numbers = ["ap", "bags_trained", "seconds", *SECONDS]
-    means = metrics.groupby("strategy")[numbers].mean()
-    devices = metrics.groupby("strategy")["device"].agg(lambda names: "; ".join(sorted(set(names))))
+    numbers = ["ap", "bags_trained", "seconds", *SECONDS, "best_epoch", "seconds_to_best"]
+    by_strategy = metrics.reindex(columns=[*metrics, *(set(TIED) - {*metrics})]).groupby("strategy")
+    means = by_strategy[numbers].mean().assign(tied=by_strategy[TIED].max().max(axis=1))
+    devices = by_strategy["device"].agg(lambda names: "; ".join(sorted(set(names))))
     table = means.loc[list(study.distinct)].join(devices.rename("devices"))
     table.insert(0, "same_as", [_same_as(study, strategy) for strategy in study.distinct])
     gains = compare(metrics, study, "ap").set_index("strategy")

@@ -3,6 +3,7 @@
 No model is needed here: the scores, the history and the `run.json` of a run are enough.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from weakneg.analysis.study import Study
 from weakneg.errors import UserError
 from weakneg.io.csv import write_frame
 from weakneg.stages import StrategyRun, stage
+from weakneg.training.ranking import tied_at_the_ends
 
 COLUMNS = [
     "class",
@@ -39,9 +41,14 @@ COLUMNS = [
     "seconds_to_best",
     "test_positive",
     "test_bags",
+    "tied_highest",
+    "tied_lowest",
     "device",
     "fingerprint",
 ]
+TIED = ["tied_highest", "tied_lowest"]
+HANDFUL = 5  # so many tied test bags need no mention
+NEEDED = [column for column in COLUMNS if column not in TIED]  # older results do not have these
 TEXT_COLUMNS = ["class", "strategy", "device", "fingerprint"]
 METRICS = {"ap": "AP", "roc_auc": "ROC-AUC"}  # by which strategies are compared
 MORE_METRICS = ["lift", "f1", "g_mean"]
@@ -77,7 +84,9 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
 
     `epochs`, `bags_trained` and `seconds_...` are totals up to the end of the run; `seconds` is the
     sum of scoring, selecting, training and evaluating, and `seconds_to_best` the same up to the end
-    of the epoch whose weights were kept.
+    of the epoch whose weights were kept. `tied_highest` and `tied_lowest` are the numbers of test
+    bags that share the highest and the lowest score (0 if only one has it): scores at a limit of
+    the model, which a ranking cannot tell apart.
     """
     folder = Path(run_folder)
     run = read_run(folder)
@@ -144,6 +153,7 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
                 "seconds_to_best": history.loc[history["epoch"] <= best[0], "seconds"].sum(),
                 "test_positive": np.count_nonzero(label),
                 "test_bags": len(label),
+                **{f"tied_{end}": n for end, n in tied_at_the_ends(score).items()},
                 "device": run["made_with"][str(seed)]["device"],
                 "fingerprint": run["fingerprint"],
             }
@@ -174,10 +184,20 @@ def collect_metrics(runs: list[StrategyRun], output: Path) -> None:
         ignore_index=True,
     )
     _refuse_duplicates(metrics, output)
+    tied = metrics[metrics[TIED].max(axis=1) > HANDFUL]
+    if len(tied):
+        worst = tied.loc[tied[TIED].max(axis=1).idxmax()]
+        print(
+            f"warning: in {len(tied)} of {len(metrics)} results, more than {HANDFUL} test bags have"
+            f" the highest or the lowest score (up to {worst[TIED].max()}: class"
+            f" {worst['class']!r}, strategy {worst['strategy']!r}, seed {worst['seed']}), and the"
+            f" model does not rank them; the columns {' and '.join(TIED)} of {output} tell.",
+            file=sys.stderr,
+        )
     write_frame(output, metrics)
 
 
-def read_metrics(path: str | Path, needed: Sequence[str] = COLUMNS) -> pd.DataFrame:
+def read_metrics(path: str | Path, needed: Sequence[str] = NEEDED) -> pd.DataFrame:
     """Read a `metrics.csv`. Names stay text, so that classes named "NA" or "007" survive.
 
     Parameters

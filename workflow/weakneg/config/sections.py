@@ -194,13 +194,16 @@ class ModelSettings(Section):
     """The classifier of bags."""
 
     name: str = Field("simple_cnn", description="Model: a file in workflow/weakneg/models.")
-    pooling: Literal["mean_softmax", "softmax_mean", "softmax_max", "attention"] = Field(
+    pooling: Literal["mean_softmax", "softmax_mean", "softmax_max", "attention", "psla"] = Field(
         "mean_softmax",
         description="From instances to a bag: softmax of the mean scores (mean_softmax, the "
         "paper's choice for images), mean of the softmaxes (softmax_mean), largest softmax "
-        "(softmax_max), or a learnt weighted mean of probabilities, as in PSLA (attention).",
+        "(softmax_max), or a learnt weighted mean, of logits (attention) or, as in PSLA, of "
+        "probabilities (psla).",
     )
-    attention_heads: int = Field(4, ge=1, description="Heads of the pooling `attention`.")
+    attention_heads: int = Field(
+        4, ge=1, description="Heads of the poolings `attention` and `psla`."
+    )
     weights: Literal["random", "imagenet"] = Field(
         "random",
         description="Initial weights: random (the paper's choice), or those of an encoder trained "

@@ -43,6 +43,19 @@ class TrainingSettings(Section):
         "batches: each once, in random order (shuffled), or the same number of draws with "
         "replacement, in which positive and negative bags are equally likely (weighted).",
     )
+    equal: Literal["epochs", "steps"] = Field(
+        "epochs",
+        exclude_if=partial(eq, "epochs"),
+        description="What strategies have in common that train on the whole pool: the number of "
+        "epochs, so that they take more steps; or the steps per epoch, so that each of their "
+        "epochs is a random share of the bags, as large as the epochs of the others.",
+    )
+    positive_weight: Annotated[float, Field(gt=0)] | Literal["balanced"] = Field(
+        1.0,
+        exclude_if=partial(eq, 1.0),
+        description="Weight of positive bags in the training loss, where negative bags have 1; "
+        "balanced: the number of negative bags of the epoch per positive bag.",
+    )
     loss: str = Field(
         "bce",
         # Left out where it is the default, so that earlier runs keep their settings.

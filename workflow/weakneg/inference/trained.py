@@ -17,8 +17,8 @@ from weakneg.audio.mel import LogMel
 from weakneg.config.sections import AudioSettings, ModelSettings
 from weakneg.errors import UserError
 from weakneg.models import bag_classifier
-from weakneg.models.attention import AttentionHead
 from weakneg.models.bag_classifier import BagClassifier
+from weakneg.models.pooling import PooledHead
 
 MODEL_FILE = "model.pt"
 
@@ -72,8 +72,8 @@ class Predictions(NamedTuple):
     frame : (B, n) float64 or None
         Probability of a clip that consists of this frame only; None if frames are not scored.
     part : (B, n) float64 or None
-        What the frame contributes to `clip`: its probability times its attention, summed over the
-        heads. Only for the pooling `attention`, and None if frames are not scored.
+        What the frame contributes to the logit of the clip (pooling `attention`) or to its
+        probability (pooling `psla`). None for other poolings, and if frames are not scored.
     """
 
     clip: np.ndarray
@@ -179,10 +179,8 @@ class TrainedModel:
         if frames:
             alone = network.head.logit(h.flatten(0, 1)[:, None], mask.reshape(-1, 1))
             frame = _probability(alone.view(h.shape[:2]))
-            if isinstance(network.head, AttentionHead):
-                _, attention, positive = network.head.probabilities(h, mask)
-                added = (attention * positive) @ network.head.head_weight
-                part = added.double().cpu().numpy()
+            if not isinstance(network.head, PooledHead):
+                part = network.head.parts(h, mask).double().cpu().numpy()
         return Predictions(_probability(clip), frame, part)
 
 

@@ -1,27 +1,29 @@
-"""Attention over the instances of a bag: several heads, each a weighted mean of probabilities.
+"""Attention over the instances of a bag: several heads, each a weighted mean of instance logits.
 
 For instance t with embedding h_t, head i of H has two linear maps to one number each:
 
     A_it = sigmoid(u_i h_t + c_i)        how much the head attends to the instance
-    s_it = sigmoid(v_i h_t + b_i)        how positive the instance is
-    a_it = A_it / sum_t A_it             normalised over the bag ("class-wise normalisation")
-    P    = sum_i w_i sum_t a_it s_it     positive probability of the bag; w_i start at 1 / H
+    d_it = v_i h_t + b_i                 logit of the instance
+    a_it = A_it / sum_t A_it             normalised over the bag
+    z    = 1/H sum_i sum_t a_it d_it     logit of the bag
 
-A and P are clamped to [1e-7, 1 - 1e-7]. The w_i are unconstrained, so P may reach these limits,
-where its gradient is 0.
+The maps are those of PSLA (`weakneg.models.psla`), but logits are averaged instead of
+probabilities, and heads have equal weights. So no probability leaves (0, 1), nothing is clamped,
+and the logit keeps its gradient and its rank however certain the model is. It relates to PSLA's
+head as `mean_softmax` relates to `softmax_mean`.
 
-Source: Gong, Chung and Glass, "PSLA: Improving Audio Tagging With Pretraining, Sampling, Labeling,
-and Aggregation" (2021), section III-F, here for a single class. Kong et al., "Weakly Labelled
-AudioSet Tagging With Attention Neural Networks" (2019), use the same with one head, on VGGish
-embeddings.
+Source: Ilse, Tomczak and Welling, "Attention-based Deep Multiple Instance Learning" (2018), section
+2.4, here with instance logits as the values, with several heads, and with PSLA's normalised
+sigmoid as the weights. docs/psla.md compares the two heads.
 """
+
+import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
 from weakneg.models.scores import BagScores, mean_weights
-
-_LIMIT = 1e-7
 
 
 class AttentionHead(nn.Linear):
@@ -37,7 +39,6 @@ class AttentionHead(nn.Linear):
 
     def __init__(self, embedding_size: int, heads: int) -> None:
         super().__init__(embedding_size, 2 * heads)
-        self.head_weight = nn.Parameter(torch.full((heads,), 1 / heads))
 
     def logit(self, h: Tensor, mask: Tensor) -> Tensor:
         """Compute the logits of bags.
@@ -53,8 +54,8 @@ class AttentionHead(nn.Linear):
         -------
         (B,) float32
         """
-        _, attention, positive = self.probabilities(h, mask)
-        return self._logit(self._bag(attention, positive) @ self.head_weight)
+        _, weights, logits = self._maps(h, mask)
+        return (weights * logits).sum(1).mean(-1)
 
     def score(self, h: Tensor, mask: Tensor, gradients: bool) -> BagScores:
         """Compute the logits of bags, and what else the strategies see.
@@ -72,30 +73,21 @@ class AttentionHead(nn.Linear):
             The embedding is the mean over instances. The gradient directions, (B, 2 H D), are those
             of the weights u, followed by those of v:
 
-                dP/du_i = w_i sum_t a_it (1 - A_it) (s_it - P_i) h_t,  P_i = sum_t a_it s_it
-                dP/dv_i = w_i sum_t a_it s_it (1 - s_it) h_t
-
-            both times dz/dP = 1 / (P (1 - P)), since they are gradients of the logit z.
+                dz/du_i = 1/H sum_t a_it (1 - A_it) (d_it - z_i) h_t,   z_i = sum_t a_it d_it
+                dz/dv_i = 1/H sum_t a_it h_t
         """
-        raw, attention, positive = self.probabilities(h, mask)
-        bag = self._bag(attention, positive)
-        probability = bag @ self.head_weight
+        attention, weights, logits = self._maps(h, mask)
+        of_heads = (weights * logits).sum(1)
         directions = None
         if gradients:
-            inside = (probability > _LIMIT) & (probability < 1 - _LIMIT)
-            free = (raw > _LIMIT) & (raw < 1 - _LIMIT)  # where A is not clamped
-            to_attention = attention * (1 - raw) * (positive - bag[:, None]) * free
-            to_positive = attention * positive * (1 - positive)
-            weights = torch.stack([to_attention, to_positive], -1) * self.head_weight[:, None]
-            clamped = self._clamp(probability)
-            scale = inside / (clamped * (1 - clamped))
-            weights = weights.transpose(2, 3).flatten(2) * scale[:, None, None]
-            directions = (weights.transpose(1, 2) @ h).flatten(1)
+            to_attention = weights * torch.sigmoid(-attention) * (logits - of_heads[:, None])
+            maps = torch.cat([to_attention, weights], -1) / of_heads.shape[1]
+            directions = (maps.transpose(1, 2) @ h).flatten(1)
         embeddings = (mean_weights(mask, h.dtype)[:, None] @ h)[:, 0]
-        return BagScores(self._logit(probability), embeddings, directions)
+        return BagScores(of_heads.mean(-1), embeddings, directions)
 
-    def probabilities(self, h: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute A (not yet clamped), a and s of every instance and head.
+    def parts(self, h: Tensor, mask: Tensor) -> Tensor:
+        """Compute what each instance contributes to the logit of its bag, the sum of its parts.
 
         Parameters
         ----------
@@ -104,19 +96,14 @@ class AttentionHead(nn.Linear):
 
         Returns
         -------
-        three of (B, n, H) float32
-            a is 0 where there is no instance.
+        (B, n) float32
+            0 where there is no instance.
         """
-        raw, positive = self(h).sigmoid().chunk(2, -1)
-        attention = self._clamp(raw) * mask.unsqueeze(-1)
-        return raw, attention / attention.sum(1, keepdim=True), positive
+        _, weights, logits = self._maps(h, mask)
+        return (weights * logits).mean(-1)
 
-    def _bag(self, attention: Tensor, positive: Tensor) -> Tensor:
-        return (attention * positive).sum(1)
-
-    def _logit(self, probability: Tensor) -> Tensor:
-        probability = self._clamp(probability)
-        return probability.log() - torch.log1p(-probability)
-
-    def _clamp(self, probability: Tensor) -> Tensor:
-        return probability.clamp(_LIMIT, 1 - _LIMIT)
+    def _maps(self, h: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of A, a, which is 0 where there is no instance, and d; each (B, n, H)."""
+        attention, logits = self(h).chunk(2, -1)
+        log_attention = logsigmoid(attention).masked_fill(~mask.unsqueeze(-1), -math.inf)
+        return attention, log_attention.softmax(1), logits

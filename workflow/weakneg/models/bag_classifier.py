@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from weakneg import models
 from weakneg.models.attention import AttentionHead
 from weakneg.models.pooling import POOLINGS, PooledHead
+from weakneg.models.psla import PslaHead
 from weakneg.models.scores import BagScores
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ class BagClassifier(nn.Module):
         (N, *instance shape) -> (N, D), with an attribute `embedding_size` D. An encoder of
         spectrograms makes the instances: (N, T, F) -> (N, n, D).
     pooling : str
-        "attention", or a name in `POOLINGS`.
+        "attention", "psla", or a name in `POOLINGS`.
     attention_heads : int
-        Number of heads of the pooling "attention".
+        Number of heads of the poolings "attention" and "psla".
     precision : {"float32", "bfloat16"}
         Precision of the encoder; everything after it is float32.
 
@@ -49,9 +50,11 @@ class BagClassifier(nn.Module):
         self.precision = precision
         assert isinstance(encoder.embedding_size, int)
         self.embedding_size = encoder.embedding_size
-        self.head: AttentionHead | PooledHead
+        self.head: AttentionHead | PslaHead | PooledHead
         if pooling == "attention":
             self.head = AttentionHead(self.embedding_size, attention_heads)
+        elif pooling == "psla":
+            self.head = PslaHead(self.embedding_size, attention_heads)
         else:
             self.head = PooledHead(self.embedding_size, POOLINGS[pooling])
         self.mixes_instances = any(

@@ -22,7 +22,13 @@ from weakneg.analysis.comparison import (
     size_trend,
 )
 from weakneg.analysis.intervals import CONFIDENCE, MEAN_OVER_CLASSES, intervals
-from weakneg.analysis.metrics import METRICS, MORE_METRICS, read_metrics, select_study
+from weakneg.analysis.metrics import (
+    HANDFUL,
+    METRICS,
+    MORE_METRICS,
+    read_metrics,
+    select_study,
+)
 from weakneg.analysis.runs import SECONDS
 from weakneg.analysis.study import Study
 from weakneg.io.csv import write_frame
@@ -291,8 +297,15 @@ def _cost(cost: pd.DataFrame, study: Study, n_seeds: int) -> list[str]:
         caption += f"; in brackets: {bootstrap_phrase(n_classes, n_seeds)}"
     caption += (
         "; bags: trained on, over all epochs; seconds: in total and for each part of an epoch,"
-        f" {measured_on(cost['devices'])}."
+        f" {measured_on(cost['devices'])}; epoch kept: the one with the best validation AP, and the"
+        " seconds up to its end. A strategy that is only sooner gains in these two columns; one"
+        " that is better gains in AP however long the others train."
     )
+    tied = cost["tied"].max() > HANDFUL
+    if tied:
+        caption += (
+            " Tied: the most test bags that share the highest or the lowest score in a result."
+        )
     rows = [
         [
             study.joint_name(row["strategy"]),
@@ -300,11 +313,15 @@ def _cost(cost: pd.DataFrame, study: Study, n_seeds: int) -> list[str]:
             _mean_difference(row),
             f"{row['bags_trained']:,.0f}",
             *(seconds(row[column]) for column in ("seconds", *SECONDS)),
+            f"{row['best_epoch']:.1f}",
+            seconds(row["seconds_to_best"]),
+            *([f"{row['tied']:,.0f}"] if tied else []),
         ]
         for _, row in cost.iterrows()
     ]
     parts = [column.removeprefix("seconds_").capitalize() for column in SECONDS]
-    header = ["Strategy", "AP", "Difference", "Bags", "Seconds", *parts]
+    header = ["Strategy", "AP", "Difference", "Bags", "Seconds", *parts, "Epoch kept", "Until then"]
+    header += ["Tied"] if tied else []
     return [caption, markdown_table(header, rows)]
 
 

@@ -25,7 +25,7 @@ from weakneg.strategies.pool import Pool, Scores, Selection
 from weakneg.training import batches
 from weakneg.training.adam import Adam
 from weakneg.training.data import BagData, score_bags
-from weakneg.training.ranking import best_thresholds, ranking_metrics
+from weakneg.training.ranking import best_thresholds, ranking_metrics, tied_at_the_ends
 
 if TYPE_CHECKING:
     from weakneg.config.stages import RunSettings
@@ -40,8 +40,8 @@ finished : bool
     Whether training has ended.
 model, optimizer, best_model : dict
     State dicts; `best_model` is that of the best epoch.
-thresholds : dict
-    Those of the best epoch, see `best_thresholds`.
+thresholds, tied : dict
+    Those of the best epoch, see `best_thresholds` and `tied_at_the_ends`.
 chosen : (k,) int64
     Rows of the negative bags in use.
 history, timing : list of dict
@@ -181,8 +181,13 @@ class _SeedTraining:
         self.seconds = dict.fromkeys(("scoring", "selecting", "training", "evaluating"), 0.0)
         resampled = self._choose(epoch)
         rows = torch.cat([self.positives, state["chosen"]])
+        if training.equal == "steps":
+            # A strategy that ignores the budget chose more; only a share of it is trained on.
+            share = len(self.positives) + min(self.budget, len(state["chosen"]))
+        else:
+            share = len(rows)
         with self._clock("training"):
-            train_loss = self._train(epoch, rows)
+            train_loss = self._train(epoch, rows, share)
         with self._clock("evaluating"):
             validation_loss, scores = self._validate(epoch)
             ap, roc_auc = ranking_metrics(self.validation_label, scores)
@@ -192,6 +197,7 @@ class _SeedTraining:
         if best:
             state["best_model"] = {k: v.clone() for k, v in self.model.state_dict().items()}
             state["thresholds"] = best_thresholds(self.validation_label, scores)
+            state["tied"] = tied_at_the_ends(scores)
             for row in before:
                 row["best"] = False
         state["history"].append(
@@ -204,7 +210,7 @@ class _SeedTraining:
                 "learning_rate": self.optimizer.learning_rate,
                 "resampled": resampled,
                 "n_negatives": len(state["chosen"]),
-                "bags_trained": len(rows) + (before[-1]["bags_trained"] if before else 0),
+                "bags_trained": share + (before[-1]["bags_trained"] if before else 0),
                 "best": best,
             }
         )
@@ -296,9 +302,12 @@ class _SeedTraining:
         generator = random_generator(self.seed, "candidates", epoch)
         return self.pool[torch.randperm(len(self.pool), generator=generator)[:n]]
 
-    def _train(self, epoch: int, rows: Tensor) -> float:
-        """Train on the bags of `rows`, each once or as many draws of them; return the mean loss."""
-        rows = self._in_order(epoch, rows)
+    def _train(self, epoch: int, rows: Tensor, share: int) -> float:
+        """Train on `share` of the bags of `rows`, in random order; return the mean loss."""
+        weight = self.settings.training.positive_weight
+        if weight == "balanced":
+            weight = (len(rows) - len(self.positives)) / len(self.positives)
+        rows = self._in_order(epoch, rows)[:share]
         # Dropout and the like use the global generators.
         torch.manual_seed(random_generator(self.seed, "model", epoch).initial_seed())
         self.model.train()
@@ -313,7 +322,7 @@ class _SeedTraining:
         )
         for number, (inputs, label) in enumerate(made, start=1):
             self.optimizer.learning_rate = self._learning_rate(epoch, number / n_batches)
-            loss = self.loss(self.model(*inputs), label)
+            loss = self.loss(self.model(*inputs), label, weight)
             self.optimizer.step(loss)
             batch_losses.append(loss.detach())
             sizes.append(len(label))

@@ -57,6 +57,26 @@ def best_thresholds(label: np.ndarray, score: np.ndarray) -> dict[str, float]:
     return {"f1": float(thresholds[f1.argmax()]), "g_mean": float(thresholds[g_mean.argmax()])}
 
 
+def tied_at_the_ends(score: np.ndarray) -> dict[str, int]:
+    """Count the bags that share the highest score, and those that share the lowest.
+
+    Such ties are what a model leaves whose scores reach a limit. Average precision then counts the
+    positives among them as if they were in the middle of the negatives.
+
+    Parameters
+    ----------
+    score : (B,) float
+        Scores of the bags.
+
+    Returns
+    -------
+    dict of str to int
+        "highest" and "lowest"; 0 where only one bag has that score.
+    """
+    counts = {"highest": np.sum(score == score.max()), "lowest": np.sum(score == score.min())}
+    return {end: int(count) if count > 1 else 0 for end, count in counts.items()}
+
+
 def _counts(label: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the distinct scores, highest first, and the true and false positives at each."""
     order = np.argsort(-score, kind="stable")

@@ -203,7 +203,7 @@ def _write_run(
         "settings": settings.model_dump(),
         **{
             key: {str(seed): state[key] for seed, state in states.items()}
-            for key in ("made_with", "n_positive", "n_pool", "thresholds")
+            for key in ("made_with", "n_positive", "n_pool", "thresholds", "tied")
         },
         "budget": {
             str(seed): state["history"][-1]["n_negatives"] for seed, state in states.items()
