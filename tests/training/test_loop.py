@@ -109,6 +109,19 @@ def test_patience_counts_the_epochs_since_the_best(train, monkeypatch, patience,
     assert table.epoch[table.best].item() == np.argmax(aps[:epochs]) + 1
 
 
+def test_epochs_are_compared_by_a_moving_average(train, monkeypatch):
+    """.3, .6, .45, .525, .5125: a lucky epoch 2 counts less than it would alone."""
+    aps = [0.3, 0.9, 0.3, 0.6, 0.5]
+    _pretend(monkeypatch, aps)
+    table = history(train("run", epochs=5, smoothing=0.5))
+    assert table.validation_ap.tolist() == aps
+    assert table.validation_ap_smoothed.tolist() == pytest.approx([0.3, 0.6, 0.45, 0.525, 0.5125])
+    assert table.epoch[table.best].tolist() == [2]
+    _pretend(monkeypatch, [0.5, 0.4, 0.8, 0.7, 0.1])
+    table = history(train("other", epochs=5, smoothing=0.5))
+    assert table.epoch[table.best].tolist() == [4]
+
+
 def test_patience_begins_when_the_strategy_does(train, monkeypatch):
     _pretend(monkeypatch, [0.9] + [0.0] * 8)
     folder = train("run", "margin", epochs=8, patience=2, warmup_epochs=3)

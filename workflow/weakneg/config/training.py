@@ -68,6 +68,15 @@ class TrainingSettings(Section):
         description="Epochs without a better average precision on the validation bags before the "
         "training stops; null: never. The weights of the best epoch are always kept.",
     )
+    smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        exclude_if=partial(eq, 0.0),
+        description="Epochs are compared by a moving average of the validation average precision, "
+        "in which the epochs before have this weight and the epoch itself has the rest. With few "
+        "validation bags, the best single value is a lucky one; 0: no average.",
+    )
     validation_fraction: float = Field(
         0.1,
         gt=0,

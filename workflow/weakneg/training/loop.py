@@ -193,7 +193,10 @@ class _SeedTraining:
             ap, roc_auc = ranking_metrics(self.validation_label, scores)
 
         before = state["history"]
-        best = not before or ap > max(row["validation_ap"] for row in before)
+        smoothed = ap
+        if before:
+            smoothed += training.smoothing * (before[-1]["validation_ap_smoothed"] - ap)
+        best = not before or smoothed > max(row["validation_ap_smoothed"] for row in before)
         if best:
             state["best_model"] = {k: v.clone() for k, v in self.model.state_dict().items()}
             state["thresholds"] = best_thresholds(self.validation_label, scores)
@@ -206,6 +209,7 @@ class _SeedTraining:
                 "train_loss": train_loss,
                 "validation_loss": validation_loss,
                 "validation_ap": ap,
+                "validation_ap_smoothed": smoothed,
                 "validation_roc_auc": roc_auc,
                 "learning_rate": self.optimizer.learning_rate,
                 "resampled": resampled,
