@@ -6,7 +6,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, ttest_1samp
+from scipy.stats import f as f_distribution
+from scipy.stats import t as t_distribution
 from synthetic import metrics_of, study_of
 
 from weakneg.analysis.comparison import (
@@ -15,6 +17,7 @@ from weakneg.analysis.comparison import (
     chance_range,
     compare,
     costs,
+    detectable,
     holm,
     paired_differences,
     size_trend,
@@ -237,6 +240,11 @@ class TestRanks:
         correction = 1 - (3 * (2**3 - 2) + (4**3 - 4)) / (14 * (4**3 - 4))
         assert table["friedman"][0] * correction == pytest.approx(9.28, abs=0.005)
         assert table["critical_difference"][0] == pytest.approx(1.25, abs=0.005)
+        # F = 13 * 9.28 / (14 * 3 - 9.28) = 3.69 there, here of the statistic corrected for ties.
+        statistic = table["friedman"][0]
+        ratio = 13 * statistic / (14 * 3 - statistic)
+        assert table["iman_davenport_p"][0] == pytest.approx(f_distribution.sf(ratio, 3, 39))
+        assert table["control_difference"][0] == pytest.approx(2.394 * math.sqrt(20 / 84), abs=5e-4)
 
     @pytest.mark.parametrize(
         ("k", "q"),
@@ -253,6 +261,27 @@ class TestRanks:
         table = average_ranks(metrics, study, "ap")
         assert table["strategy"].tolist() == ["badge", "random", "margin"]
         assert table["average_rank"].tolist() == [1, 2, 3]
+
+
+class TestDetectable:
+    def test_it_is_found_four_times_in_five(self):
+        """By simulation: the test is made with the differences that the function names."""
+        rng = np.random.default_rng(0)
+        n_classes, n_seeds, spread = 6, 5, 0.02
+        sample = rng.normal(0, spread, (n_classes, n_seeds))
+        sample *= spread / np.sqrt(sample.var(axis=1, ddof=1).mean())
+        in_mean, in_class = detectable(*toy({"badge": sample}), "ap")
+        noise = rng.normal(0, spread, (4000, n_classes, n_seeds))
+        within = np.sqrt(noise.var(axis=2, ddof=1).mean(axis=1) / (n_classes * n_seeds))
+        of_mean = (noise.mean(axis=(1, 2)) + in_mean) / within
+        critical = t_distribution.ppf(0.975, n_classes * (n_seeds - 1))
+        assert np.mean(np.abs(of_mean) > critical) == pytest.approx(0.8, abs=0.03)
+        of_class = ttest_1samp(noise[:, 0] + in_class, 0, axis=1).pvalue < 0.05
+        assert np.mean(of_class) == pytest.approx(0.8, abs=0.05)
+
+    def test_a_single_seed_detects_nothing(self):
+        metrics, study = toy({"badge": [0.1, 0.2]})
+        assert np.isnan(detectable(metrics, study, "ap")).all()
 
 
 class TestChance:

@@ -8,7 +8,7 @@ tests assume independent classes, which holds only roughly for classes that shar
 References
 ----------
 Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006): sign test,
-Wilcoxon, Friedman and Nemenyi tests.
+Wilcoxon, Friedman, Iman-Davenport, Nemenyi and Bonferroni-Dunn tests.
 
 Holm, Scand. J. Statist. 6 (1979): correction for multiple tests.
 
@@ -21,9 +21,12 @@ import pandas as pd
 from scipy.stats import (
     binom,
     binomtest,
+    f,
     friedmanchisquare,
+    norm,
     rankdata,
     studentized_range,
+    t,
     wilcoxon,
 )
 
@@ -33,6 +36,7 @@ from weakneg.analysis.runs import SECONDS
 from weakneg.analysis.study import Study
 
 DRAWS = 10_000  # bootstrap samples
+POWER = 0.8
 SMALLEST_GROUP, MOST_GROUPS = 6, 5  # groups of classes of similar size
 
 
@@ -212,14 +216,18 @@ def average_ranks(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFr
     Returns
     -------
     DataFrame
-        Columns strategy, metric, classes, average_rank, friedman, friedman_p, critical_difference,
-        best first. With k strategies and N classes:
+        Columns strategy, metric, classes, average_rank, friedman, friedman_p, iman_davenport_p,
+        critical_difference, control_difference, best first. With k strategies and N classes:
 
         - friedman, friedman_p: Friedman's chi-squared and its asymptotic p-value; NaN for fewer
           than three strategies or two classes, p = 1 if all strategies are equal on every class
+        - iman_davenport_p: the same by Iman and Davenport's F = (N - 1) chi2 / (N (k - 1) - chi2)
+          with k - 1 and (k - 1) (N - 1) degrees of freedom, which is less conservative
         - critical_difference: Nemenyi's, q sqrt(k (k + 1) / (6 N)), where q is the .95 quantile of
           the studentized range of k groups, divided by sqrt(2); two average ranks that differ by
           less are not significantly different. NaN for a single strategy.
+        - control_difference: Bonferroni and Dunn's, for comparisons with the baseline only, the
+          same with q the 1 - .05 / (2 (k - 1)) quantile of the normal distribution
 
     References
     ----------
@@ -229,11 +237,18 @@ def average_ranks(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFr
     strategies = study.competitors
     values = _over_seeds(_grid(metrics, study, strategies, metric)).T  # (classes, strategies)
     n, k = values.shape
-    statistic, p = np.nan, np.nan
+    statistic, p, p_of_f = np.nan, np.nan, np.nan
     if k >= 3 and n >= 2:
         all_equal = (values == values[:, :1]).all()
         statistic, p = (0.0, 1.0) if all_equal else friedmanchisquare(*values.T)
-    quantile = studentized_range.ppf(CONFIDENCE, k, np.inf) / np.sqrt(2) if k >= 2 else np.nan
+        rest = n * (k - 1) - statistic  # 0 if the order is the same on every class
+        ratio = (n - 1) * statistic / rest if rest > 1e-9 else np.inf
+        p_of_f = f.sf(ratio, k - 1, (k - 1) * (n - 1))
+    of_all = of_control = np.nan
+    if k >= 2:
+        of_all = studentized_range.ppf(CONFIDENCE, k, np.inf) / np.sqrt(2)
+        of_control = norm.ppf(1 - (1 - CONFIDENCE) / (2 * (k - 1)))
+    unit = np.sqrt(k * (k + 1) / (6 * n))
     table = pd.DataFrame(
         {
             "strategy": strategies,
@@ -242,10 +257,42 @@ def average_ranks(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFr
             "average_rank": rankdata(-values, axis=1).mean(axis=0),
             "friedman": statistic,
             "friedman_p": p,
-            "critical_difference": quantile * np.sqrt(k * (k + 1) / (6 * n)),
+            "iman_davenport_p": p_of_f,
+            "critical_difference": of_all * unit,
+            "control_difference": of_control * unit,
         }
     )
     return table.sort_values("average_rank", kind="stable", ignore_index=True)
+
+
+def detectable(metrics: pd.DataFrame, study: Study, metric: str) -> tuple[float, float]:
+    """Differences from the baseline that the seeds of a study suffice to detect.
+
+    Parameters
+    ----------
+    metrics, study, metric
+        As for `paired_differences`.
+
+    Returns
+    -------
+    float, float
+        In the mean over the classes of the study, and for a single class: the differences that a
+        two-sided paired t-test over seeds finds at the 5% level with a probability of 80%, given
+        the variance of the differences over seeds, pooled over classes and competitors. NaN for a
+        single seed, or without a competitor.
+    """
+    strategies, differences = _differences(metrics, study, metric)
+    differences = differences[[strategy != study.upper_bound for strategy in strategies]]
+    _, n_classes, n_seeds = differences.shape
+    if n_seeds < 2 or not len(differences):
+        return np.nan, np.nan
+    spread = np.sqrt(differences.var(axis=2, ddof=1).mean() / n_seeds)
+
+    def quantiles(freedom: int) -> float:
+        return float(t.ppf((1 + CONFIDENCE) / 2, freedom) + t.ppf(POWER, freedom))
+
+    of_mean = quantiles(n_classes * (n_seeds - 1)) * spread / np.sqrt(n_classes)
+    return float(of_mean), float(quantiles(n_seeds - 1) * spread)
 
 
 def costs(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:

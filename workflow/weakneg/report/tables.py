@@ -18,6 +18,7 @@ from weakneg.analysis.comparison import (
     class_sizes,
     compare,
     costs,
+    detectable,
     paired_differences,
     size_trend,
 )
@@ -98,7 +99,11 @@ def write_tables(metrics: Path, settings: Json[dict[str, Any]], folder: Path) ->
     }
     texts = {
         "table1": _table1(cells, sizes, study, n_seeds),
-        "win_counts": [*_win_counts(comparisons, study, n_seeds), *_ranks(ranks, study)],
+        "win_counts": [
+            *_win_counts(comparisons, study, n_seeds),
+            *_power(runs, study, n_seeds),
+            *_ranks(ranks, study),
+        ],
         "cost": _cost(cost, study, n_seeds),
     }
     for name, table in tables.items():
@@ -260,6 +265,18 @@ def _win_counts_caption(comparisons: pd.DataFrame, study: Study, n_seeds: int) -
     )
 
 
+def _power(runs: pd.DataFrame, study: Study, n_seeds: int) -> list[str]:
+    of_mean, of_class = detectable(runs, study, "ap")
+    if pd.isna(of_mean):
+        return []
+    return [
+        f"Power: with {seeds_phrase(n_seeds)}, a difference in AP of {number(of_mean, 4)} in the"
+        f" mean over these {classes_phrase(len(study.classes))} is found four times in five, and"
+        f" one of {number(of_class)} for a single class (paired t-test, two-sided, 5%). A smaller"
+        " one is not shown to be zero: its interval says how large it may be."
+    ]
+
+
 def _ranks(ranks: pd.DataFrame, study: Study) -> list[str]:
     by_metric = {
         metric: ranks[ranks["metric"] == metric].set_index("strategy") for metric in METRICS
@@ -267,14 +284,20 @@ def _ranks(ranks: pd.DataFrame, study: Study) -> list[str]:
     first = next(iter(by_metric.values()))
     if len(first) < 2:
         return []
-    tests = ", ".join(
-        f"{title} {p_value(by_metric[metric]['friedman_p'].iloc[0])}"
-        for metric, title in METRICS.items()
-    )
+
+    def tests(column: str) -> str:
+        return ", ".join(
+            f"{title} {p_value(by_metric[metric][column].iloc[0])}"
+            for metric, title in METRICS.items()
+        )
+
     caption = (
-        f"Average rank over classes, 1 is best; p of the Friedman test: {tests}. Ranks that differ"
-        f" by less than {first['critical_difference'].iloc[0]:.2f} are not significantly different"
-        " (Nemenyi's critical difference, 95%)."
+        f"Average rank over classes, 1 is best; p of the Friedman test: {tests('friedman_p')}; by"
+        f" Iman and Davenport's F: {tests('iman_davenport_p')}. Two strategies are significantly"
+        f" different if their ranks differ by {first['critical_difference'].iloc[0]:.2f} (Nemenyi's"
+        f" test, 95%); one is from {study.display_name(study.baseline)} if its rank differs by"
+        f" {first['control_difference'].iloc[0]:.2f} (Bonferroni-Dunn, for comparisons with a"
+        " control)."
     )
     rows = [
         [
