@@ -163,8 +163,8 @@ def message(call, *arguments) -> str:
             "extends: 'digts' is not a study; did you mean 'digits'? Allowed: "
             "audioset, audioset_cnn, audioset_vggish, audioset_vggish_balanced, "
             "audioset_vggish_candidates, audioset_vggish_equal_steps, "
-            "audioset_vggish_positive_weight, audioset_vggish_resample3, cifar10, cifar100, cifar10_known_label, "
-            "cifar10_ratio1, cifar10_resample3, cifar10_resnet18, "
+            "audioset_vggish_positive_weight, audioset_vggish_resample3, cifar10, cifar100, "
+            "cifar10_known_label, cifar10_ratio1, cifar10_resample3, cifar10_resnet18, "
             "cifar10_softmax_max, cifar10_softmax_mean, digits, esc10, soundscapes, or the path of "
             "a YAML file",
         ),
