@@ -72,15 +72,21 @@ def _keep_memory() -> None:
 
 
 def describe(device: torch.device) -> str:
-    """Name of the processor or graphics card, for the record of a run."""
+    """Name of the graphics card, or of the processor with its instruction set, for the record.
+
+    Processors of one name can differ in their instruction sets, and kernels of each round
+    differently.
+    """
     if device.type == "cuda":
         return f"cuda: {torch.cuda.get_device_name(device)}"
+    name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
             if line.startswith("model name"):
-                return f"cpu: {line.split(':', 1)[1].strip()}"
-    return f"cpu: {platform.processor() or platform.machine()}"
+                name = line.split(":", 1)[1].strip()
+                break
+    return f"cpu: {name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def synchronise(device: torch.device) -> None:
