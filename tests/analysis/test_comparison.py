@@ -324,6 +324,7 @@ def test_the_smallest_studies_have_sensible_numbers(n_classes, n_seeds, n_others
     assert ranks["friedman_p"].notna().tolist() == [tested] * (n_others + 1)
     if tested and tied:
         assert (ranks["friedman_p"] == 1).all()
+    assert ranks["iman_davenport_p"].isna().all(), "two classes that agree are no proof"
 
 
 class TestSizeTrend:

@@ -37,6 +37,7 @@ from weakneg.analysis.study import Study
 
 DRAWS = 10_000  # bootstrap samples
 POWER = 0.8
+FEWEST_FOR_F = 6
 SMALLEST_GROUP, MOST_GROUPS = 6, 5  # groups of classes of similar size
 
 
@@ -222,7 +223,8 @@ def average_ranks(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFr
         - friedman, friedman_p: Friedman's chi-squared and its asymptotic p-value; NaN for fewer
           than three strategies or two classes, p = 1 if all strategies are equal on every class
         - iman_davenport_p: the same by Iman and Davenport's F = (N - 1) chi2 / (N (k - 1) - chi2)
-          with k - 1 and (k - 1) (N - 1) degrees of freedom, which is less conservative
+          with k - 1 and (k - 1) (N - 1) degrees of freedom, which is less conservative; NaN for
+          fewer than `FEWEST_FOR_F` classes: on two that agree, it would be 0
         - critical_difference: Nemenyi's, q sqrt(k (k + 1) / (6 N)), where q is the .95 quantile of
           the studentized range of k groups, divided by sqrt(2); two average ranks that differ by
           less are not significantly different. NaN for a single strategy.
@@ -241,9 +243,10 @@ def average_ranks(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFr
     if k >= 3 and n >= 2:
         all_equal = (values == values[:, :1]).all()
         statistic, p = (0.0, 1.0) if all_equal else friedmanchisquare(*values.T)
-        rest = n * (k - 1) - statistic  # 0 if the order is the same on every class
-        ratio = (n - 1) * statistic / rest if rest > 1e-9 else np.inf
-        p_of_f = f.sf(ratio, k - 1, (k - 1) * (n - 1))
+        if n >= FEWEST_FOR_F:
+            rest = n * (k - 1) - statistic  # 0 if the order is the same on every class
+            ratio = (n - 1) * statistic / rest if rest > 1e-9 else np.inf
+            p_of_f = f.sf(ratio, k - 1, (k - 1) * (n - 1))
     of_all = of_control = np.nan
     if k >= 2:
         of_all = studentized_range.ppf(CONFIDENCE, k, np.inf) / np.sqrt(2)

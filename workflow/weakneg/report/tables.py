@@ -291,11 +291,13 @@ def _ranks(ranks: pd.DataFrame, study: Study) -> list[str]:
             for metric, title in METRICS.items()
         )
 
-    caption = (
-        f"Average rank over classes, 1 is best; p of the Friedman test: {tests('friedman_p')}; by"
-        f" Iman and Davenport's F: {tests('iman_davenport_p')}. Two strategies are significantly"
-        f" different if their ranks differ by {first['critical_difference'].iloc[0]:.2f} (Nemenyi's"
-        f" test, 95%); one is from {study.display_name(study.baseline)} if its rank differs by"
+    caption = f"Average rank over classes, 1 is best; p of the Friedman test: {tests('friedman_p')}"
+    if first["iman_davenport_p"].notna().any():
+        caption += f"; by Iman and Davenport's F: {tests('iman_davenport_p')}"
+    caption += (
+        ". Two strategies are significantly different if their ranks differ by"
+        f" {first['critical_difference'].iloc[0]:.2f} (Nemenyi's test, 95%); one is from"
+        f" {study.display_name(study.baseline)} if its rank differs by"
         f" {first['control_difference'].iloc[0]:.2f} (Bonferroni-Dunn, for comparisons with a"
         " control)."
     )
