@@ -5,6 +5,7 @@ with a local run.
 """
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -21,10 +22,13 @@ import pandas as pd
 import psutil
 import pytest
 import slurm_cluster
-from workspace import Workspace
+import yte
+from snakemake.resources import Resource
+from snakemake_executor_plugin_slurm import ExecutorSettings
+from workspace import ROOT, Workspace
 
 from weakneg.errors import UserError
-from weakneg.jobs.slurm import check_cluster, refusals
+from weakneg.jobs.slurm import check_cluster, choose_status_query, refusals
 
 STUDY = """\
 title: Small
@@ -311,6 +315,35 @@ def test_one_allocation_does_what_is_left_and_goes_on_after_its_node_failed(
 
 
 @pytest.mark.slurm
+def test_when_scoring_fails_training_is_made_again_from_its_states(cluster, local, tmp_path):
+    workspace = small_study(tmp_path)
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    (binaries / "python").write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in *" score_run "*) mkdir {binaries}/refused 2> /dev/null && exit 1;; esac\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    (binaries / "python").chmod(0o755)
+    workspace.before_path = (str(binaries), str(cluster.folder / "bin"))
+    result = workspace.snakemake(
+        *THROUGH_SLURM,
+        # Without accounting: the workflow uses squeue.
+        *("--slurm-status-command", "sacct"),
+        *arguments("--retries", "1", "--", "results/small/runs/0/random/scores.parquet"),
+        SLURM_CONF=cluster.environment["SLURM_CONF"],
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (binaries / "refused").is_dir()
+    log = (tmp_path / "results/small/logs/train_run/0/random.log").read_text()
+    assert re.findall(r"^seed \d  .*", log, re.MULTILINE) == [
+        "seed 0  continues after epoch 8",
+        "seed 1  continues after epoch 8",
+    ]
+    assert same_runs(tmp_path / "results/small", local, ["random"])
+
+
+@pytest.mark.slurm
 def test_an_output_that_appears_late_is_waited_for(cluster, tmp_path):
     workspace = small_study(tmp_path)
     workspace.before_path = (str(cluster.folder / "bin"),)
@@ -378,21 +411,20 @@ def test_an_interrupted_run_leaves_no_job_behind(cluster, tmp_path):
 
 @pytest.mark.slurm
 @pytest.mark.parametrize(
-    ("partitions", "gpu_partitions", "account", "status_command", "words"),
+    ("partitions", "gpu_partitions", "account", "words"),
     [
-        (["gpus"], [], None, "squeue", ["slurm/profile.yaml", "'gpus'", "cpu, gpu"]),
-        (["cpu"], ["cpu"], None, "squeue", ["'cpu'", "GPU", "gpus to 0"]),
-        ([None], [None], None, "sacct", ["sacct", "slurm-status-command to squeue"]),
+        (["gpus"], [], None, ["slurm/profile.yaml", "'gpus'", "cpu, gpu"]),
+        (["cpu"], ["cpu"], None, ["'cpu'", "GPU", "gpus to 0"]),
         # Where nothing is accounted, an account is as good as none.
-        ([None, "gpu", "cpu,gpu"], [None, "cpu,gpu"], "lab", "squeue", None),
+        ([None, "gpu", "cpu,gpu"], [None, "cpu,gpu"], "lab", None),
     ],
 )
 def test_a_mistake_in_the_profile_is_one_line(
-    cluster, monkeypatch, partitions, gpu_partitions, account, status_command, words
+    cluster, monkeypatch, partitions, gpu_partitions, account, words
 ):
     for name, value in cluster.environment.items():
         monkeypatch.setenv(name, value)
-    check = partial(check_cluster, partitions, gpu_partitions, [account], status_command)
+    check = partial(check_cluster, partitions, gpu_partitions, [account])
     if words is None:
         check()
     else:
@@ -437,6 +469,30 @@ def test_nodes_that_do_not_see_the_environment_are_said(cluster, tmp_path, tmp_p
     assert "share" in line
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("all", "any", "open", "max", "id", "input", "print", "attempt", "wildcards", "exists"),
+        *("0x10", "1_000", "1e3", "007", "12", "a-b", "gpu.long", "gpu,cpu", "lambda", "it's"),
+    ],
+)
+def test_any_name_of_a_partition_an_account_or_a_gpu_reaches_slurm(name):
+    text = (ROOT / "slurm/profile.yaml").read_text()
+    for variable in ("partition", "gpu_partition", "account", "gpu_model"):
+        text = text.replace(f"  {variable}: null\n", f"  {variable}: {json.dumps(name)}\n")
+    profile = yte.process_yaml(text)
+    expressions = [
+        profile["default-resources"]["slurm_partition"],
+        profile["default-resources"]["slurm_account"],
+        profile["set-resources"]["train_run"]["slurm_partition"],
+        profile["set-resources"]["score_run"]["gpu_model"],
+    ]
+    context = {"input": [], "attempt": 1, "threads": 1, "rulename": "", "async_run": None}
+    for expression in expressions:
+        resource = Resource.from_cli_expression("name", expression)
+        assert resource.evaluate({}, **context).value == name
+
+
 @pytest.fixture
 def pretended(tmp_path, monkeypatch) -> Path:
     """A folder with commands of a Slurm of which there is nothing else, alone on the PATH."""
@@ -450,11 +506,11 @@ def pretended(tmp_path, monkeypatch) -> Path:
 
 
 PRETENDED = {
-    "sinfo": "echo 'cpu* (null)'; echo 'gpu gpu:a100:4'",
+    "sinfo": "echo 'cpu* (null)'; echo 'gpu gpu:a100:4'; echo 'all gpu:max:4'",
     "squeue": "",
     "sacct": "",
     "scontrol": "echo 'MinJobAge = 300 sec'",
-    "sacctmgr": "echo lab; echo Other",
+    "sacctmgr": "echo lab; echo Other; echo open",
     "sbatch": "for word; do echo \"$word\" >> sbatch.txt; done; echo 'not today' >&2; exit 1",
 }
 
@@ -463,7 +519,7 @@ PRETENDED = {
     ("account", "lacking", "words"),
     [
         ("lab,OTHER", [], None),
-        ("labs", [], ["slurm/profile.yaml", "'labs'", "lab, other"]),
+        ("labs", [], ["slurm/profile.yaml", "'labs'", "lab, open, other"]),
         ("labs", ["sacctmgr"], ["sshare", "no such command", "account to null"]),
         (None, ["sacct"], ["sacct: no such command"]),
         (None, ["sbatch", "sinfo"], ["sbatch, sinfo: no such command"]),
@@ -472,11 +528,68 @@ PRETENDED = {
 def test_an_unknown_account_or_a_missing_command_is_one_line(pretended, account, lacking, words):
     for command in lacking:
         (pretended / command).unlink()
-    check = partial(check_cluster, ["gpu"], ["gpu"], [account], "sacct")
+    check = partial(check_cluster, ["gpu"], ["gpu"], [account])
     if words is None:
         check()
     else:
         assert all(word in one_line(check) for word in words), one_line(check)
+
+
+def settings(command: str, first_query: int = 20, array_jobs: str | None = None):
+    """Settings of the executor."""
+    return ExecutorSettings(
+        status_command=command,
+        init_seconds_before_status_checks=first_query,
+        array_jobs=array_jobs,
+    )
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("command", ["squeue", "sacct"])
+def test_without_accounting_squeue_tells_when_jobs_end(cluster, monkeypatch, command):
+    for name, value in cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    given = settings(command)
+    choose_status_query(given)
+    assert given.status_command == "squeue"
+
+
+@pytest.mark.parametrize(
+    ("remembered", "first_query", "expected"),
+    [
+        ("300 sec", 20, ("squeue", 20)),
+        # The executor would take sacct, which never sees that a job was cancelled.
+        ("300 sec", 120, ("squeue", 100)),
+        # A job could end and be forgotten between two queries.
+        ("120 sec", 20, ("sacct", 20)),
+        # Remembered for ever, which the executor takes for not at all.
+        ("0 sec", 20, ("sacct", 20)),
+    ],
+)
+@pytest.mark.parametrize("command", ["squeue", "sacct"])
+def test_the_query_that_sees_most_ends_of_jobs_is_chosen(
+    pretended, capsys, remembered, first_query, expected, command
+):
+    (pretended / "scontrol").write_text(f"#!/bin/sh\necho 'MinJobAge    = {remembered}'\n")
+    given = settings(command, first_query)
+    choose_status_query(given)
+    assert (given.status_command, given.init_seconds_before_status_checks) == expected
+    warning = capsys.readouterr().err
+    assert ("scancel" in warning) == (expected[0] == "sacct")
+
+
+@pytest.mark.parametrize("command", ["squeue", "sacct"])
+def test_a_cluster_that_never_tells_when_jobs_end_is_refused(pretended, command):
+    (pretended / "scontrol").write_text("#!/bin/sh\necho 'MinJobAge = 30 sec'\n")
+    (pretended / "sacct").write_text("#!/bin/sh\necho 'accounting is disabled' >&2; exit 1\n")
+    message = one_line(partial(choose_status_query, settings(command)))
+    assert all(word in message for word in ("MinJobAge", "30 s", "accounting is disabled"))
+    assert "slurm/allocation.sh" in message
+
+
+def test_job_arrays_are_refused(pretended):
+    message = one_line(partial(choose_status_query, settings("squeue", array_jobs="all")))
+    assert "--slurm-array-jobs" in message
 
 
 @pytest.fixture(scope="module")
@@ -497,6 +610,14 @@ def prepared(tmp_path_factory) -> Workspace:
             "--gpus",
         ),
         ({"gpu_partition": "gpu", "gpu_model": "a100"}, ["--gpus=a100:1", "-p", "gpu"], "--gres"),
+        # Names that mean something in Python.
+        (
+            {"gpu_partition": "all", "gpu_model": "max", "account": "open"},
+            ["--gpus=max:1", "-p", "all", "-A", "open"],
+            "--gres",
+        ),
+        ({"gpus": "0", "gpu_model": "a100"}, ["-p", "cpu"], "gpu"),
+        ({"gpus": "0", "gres": "gpu:a100:1"}, ["-p", "cpu"], "gpu"),
         (  # and 20 minutes for scoring
             {"gpu_partition": "gpu", "train_mem_mb": "9000", "train_minutes": "300"},
             ["--gpus=1", "-p", "gpu", "--mem", "9000", "-t", "320"],

@@ -132,5 +132,5 @@ def check_executor():
             start.check_executor,
             [job.resources for job in jobs],
             [(workflow.dag.get_job_group(job) or job).resources for job in jobs],
-            workflow.executor_settings.status_command,
+            workflow.executor_settings,
         )

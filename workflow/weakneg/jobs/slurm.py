@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from getpass import getuser
 from pathlib import Path
@@ -12,10 +13,13 @@ from weakneg.errors import UserError
 
 _PROFILE = "slurm/profile.yaml"
 _ADVICE = {
-    "sacct": f"set slurm-status-command to squeue in {_PROFILE}",
+    "sacct": "so Snakemake would wait for ever: ask for a longer MinJobAge, or use one allocation "
+    "(sbatch slurm/allocation.sh)",
     "sbatch": f"change {_PROFILE}, or what the rules request by --set-resources",
     "sshare": f"if Slurm keeps no accounts, set account to null in {_PROFILE}",
 }
+_REMEMBERED_LONG_ENOUGH = 240
+"""Seconds; up to three minutes, and a query, pass between two looks at the state of jobs."""
 _NOT_FOUND = re.compile(r"(?<![\w/.-])(\S*/python[\d.]*): (?:No such file|not found|Permission)")
 
 
@@ -23,7 +27,6 @@ def check_cluster(
     partitions: Iterable[str | None],
     gpu_partitions: Iterable[str | None],
     accounts: Iterable[str | None],
-    status_command: str,
 ) -> None:
     """Check what `snakemake --profile slurm` is about to rely on.
 
@@ -33,18 +36,15 @@ def check_cluster(
         Partitions of all jobs, and of those that request a GPU; None is the cluster's default.
     accounts : iterable of str or None
         Accounts that jobs charge; None leaves the choice to Slurm.
-    status_command : str
-        squeue or sacct, from which Snakemake will learn the state of jobs.
 
     Raises
     ------
     UserError
         When Slurm's commands are missing or its controller does not answer, when a partition does
-        not exist or has no GPUs, when an account is not one of the user's, and for `sacct` where
-        accounting is disabled: Snakemake would wait for the first job for ever.
+        not exist or has no GPUs, and when an account is not one of the user's.
     """
     # Snakemake calls sacct to find the account of earlier jobs.
-    commands = ("sbatch", "squeue", "sinfo", "sacct")
+    commands = ("sbatch", "squeue", "sinfo", "scontrol", "sacct")
     missing = [name for name in commands if shutil.which(name) is None]
     if missing:
         raise UserError(
@@ -80,8 +80,54 @@ def check_cluster(
                 f"{_PROFILE}: {account!r} is not among your accounts on this cluster, which are "
                 f"{', '.join(sorted(known))}."
             )
-    if status_command == "sacct":
+
+
+def choose_status_query(settings: Any) -> None:
+    """Choose how Snakemake asks for the state of jobs, so that it sees the end of each.
+
+    That is `squeue` where Slurm remembers jobs that have ended for long enough, whatever the
+    settings say, since the executor takes what `sacct` says of a cancelled job, "CANCELLED by
+    <uid>", for the state of a running one. The executor itself prefers `sacct` to `squeue` if it
+    remembers them for less than three times the seconds before the first query.
+
+    Parameters
+    ----------
+    settings : object
+        Settings of Snakemake's executor; `status_command` and `init_seconds_before_status_checks`
+        may change.
+
+    Raises
+    ------
+    UserError
+        When neither command would tell Snakemake that a job has ended, and for job arrays.
+    """
+    if settings.array_jobs:
+        raise UserError(
+            "--slurm-array-jobs: leave it out. All jobs of an array would get the memory and the "
+            "time of the first, also when they are repeated with more, and sacct would give the "
+            "state of the last to all."
+        )
+    remembered = _seconds_remembered()
+    if remembered >= _REMEMBERED_LONG_ENOUGH:
+        settings.status_command = "squeue"
+        settings.init_seconds_before_status_checks = min(
+            settings.init_seconds_before_status_checks, remembered // 3
+        )
+        return
+    forgets = (
+        f"squeue may miss the end of a job on this cluster, whose MinJobAge is {remembered} s "
+        f"(scontrol show config), not {_REMEMBERED_LONG_ENOUGH} s or more"
+    )
+    try:
         _answer("sacct", "--allocations", "--noheader", "--starttime=now")
+    except UserError as error:
+        raise UserError(f"{forgets}; {error}") from error
+    settings.status_command = "sacct"
+    print(
+        f"warning: {forgets}: using sacct. Snakemake then waits for ever for a job that is "
+        "cancelled: after scancel, press Ctrl-C and start Snakemake again.",
+        file=sys.stderr,
+    )
 
 
 def refusals(requests: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -144,6 +190,13 @@ def _flags(resources: Mapping[str, Any]) -> tuple[str, ...]:
         "gres": resources.get("gres"),
     }
     return tuple(f"--{name}={value}" for name, value in asked.items() if value)
+
+
+def _seconds_remembered() -> int:
+    """Seconds for which Slurm remembers a job that has ended; 0 if it does not say."""
+    configuration = _answer("scontrol", "show", "config")
+    found = re.search(r"^MinJobAge\s*=\s*(\d+)", configuration, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def _accounts() -> set[str]:

@@ -14,7 +14,7 @@ from weakneg.datasets.local_copy import DATA_VARIABLE, check_named
 from weakneg.errors import UserError
 from weakneg.estimate.cost import cost_text
 from weakneg.io.files import check_room
-from weakneg.jobs.slurm import check_cluster, missing_python, refusals
+from weakneg.jobs.slurm import check_cluster, choose_status_query, missing_python, refusals
 from weakneg.workspace import lock
 from weakneg.workspace.results import Results, is_made_here
 
@@ -142,9 +142,9 @@ def check_sources(studies: Iterable[Results]) -> None:
 
 
 def check_executor(
-    jobs: Iterable[Mapping[str, Any]], submitted: Iterable[Mapping[str, Any]], status_command: str
+    jobs: Iterable[Mapping[str, Any]], submitted: Iterable[Mapping[str, Any]], settings: Any
 ) -> None:
-    """Check that Slurm has what the profile names, and warn of jobs that it would refuse.
+    """Check that Slurm has what the profile names and tells when jobs end; warn of refused jobs.
 
     Parameters
     ----------
@@ -152,13 +152,13 @@ def check_executor(
         Resources of the jobs.
     submitted : iterable of mapping
         Resources of what is submitted: the jobs, or groups of them.
-    status_command : str
-        The command with which Snakemake asks for the state of jobs.
+    settings : object
+        Settings of the executor, see `choose_status_query`.
 
     Raises
     ------
     UserError
-        When a command, partition or account is missing.
+        When a command, partition or account is missing, or Snakemake would wait for ever.
     """
     jobs = list(jobs)
     with_gpu = [job for job in jobs if job.get("gpu") or "gpu" in job.get("gres", "")]
@@ -166,8 +166,8 @@ def check_executor(
         {job.get("slurm_partition") for job in jobs},
         {job.get("slurm_partition") for job in with_gpu},
         {job.get("slurm_account") for job in jobs},
-        status_command,
     )
+    choose_status_query(settings)
     for line in refusals(submitted):
         print(f"warning: {line}", file=sys.stderr)
 
