@@ -55,14 +55,14 @@ def test_a_run_without_selections_is_named(made):
     path.unlink()
     one_line(made, rf"^{path} does not exist; train this run first\.$")
     path.write_bytes(b"no HDF5")
-    one_line(made, rf"^{path} is damaged or lacks seed 0; delete the folder and train")
+    one_line(made, rf"^{path} is truncated or damaged: delete the folder and train")
 
 
 def test_a_seed_without_selections_is_named(made):
     path = made.folder_of("a", "badge") / "selection.h5"
     with h5py.File(path, "a") as file:
         del file["seed_1"]
-    one_line(made, rf"^{path} is damaged or lacks seed 1;")
+    one_line(made, rf"^{path} is damaged or lacks seed 1:")
 
 
 def test_arrays_that_do_not_fit_are_refused(made):
@@ -71,7 +71,7 @@ def test_arrays_that_do_not_fit_are_refused(made):
         epoch = file["seed_1/epoch"][:1]
         del file["seed_1/epoch"]
         file["seed_1/epoch"] = epoch
-    one_line(made, rf"^{path} is damaged or lacks seed 1;")
+    one_line(made, rf"^{path} is damaged or lacks seed 1:")
 
 
 @pytest.mark.parametrize(

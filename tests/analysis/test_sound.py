@@ -9,7 +9,6 @@ import pytest
 from sound_study import make_sound, names
 
 from weakneg.analysis.sound import ALL_CLIPS, read_sound
-from weakneg.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +82,3 @@ def test_only_the_spectrograms_that_are_shown_are_read(made, monkeypatch):
     read_sound(**made, classes=names(12)[:2])
     assert len(read) == 10
     assert all(isinstance(row, int) for row, _ in read)
-
-
-def test_a_missing_shard_is_one_line(made, tmp_path):
-    store = tmp_path / "train.h5"
-    store.write_bytes(Path(made["stores"]["train"]).read_bytes())
-    with h5py.File(store, "a") as file:
-        file["x"][...] = np.nan  # what a virtual data set gives
-    made = {**made, "stores": {**made["stores"], "train": store}}
-    with pytest.raises(UserError, match=r"train\.h5: the shard with the clip '-train \d+@' is"):
-        read_sound(**made, classes=names(12))

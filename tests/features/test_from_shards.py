@@ -1,9 +1,11 @@
 """Stores of sound: shards that are joined, with the labels of the list of recordings."""
 
 import csv
+import fcntl
 import json
 import shutil
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import h5py
@@ -116,7 +118,7 @@ def test_the_digest_of_a_store_is_that_of_what_its_shards_hold(results, tmp_path
     compute_shard(status, SETTINGS | {"waveform": True}, shards / "000.h5", 1)
     assert not set(digests(copied)) & set(before)
     (shards / "002.h5").unlink()
-    with pytest.raises(UserError, match=r"train/002\.h5, which .* needs, is missing"):
+    with pytest.raises(UserError, match=r"train/002\.h5 is missing: delete both train\.h5"):
         digests(copied)
 
 
@@ -175,12 +177,33 @@ def test_results_can_be_moved(results, tmp_path, monkeypatch):
     np.testing.assert_array_equal(read_store("somewhere/else/train.h5").x, expected)
 
 
-def test_of_a_missing_shard_there_are_no_zeros(results, tmp_path):
-    shutil.copytree(results / "features", tmp_path / "f")
-    (tmp_path / "f" / "shards" / "train" / "002.h5").unlink()
-    x = read_store(tmp_path / "f" / "train.h5").x
-    assert np.isnan(x[2:]).all()
-    assert not np.isnan(x[:2]).any()
+def test_a_missing_shard_is_an_error_and_not_zeros_or_the_numbers_of_another_study(
+    results, tmp_path, monkeypatch
+):
+    store = Path(shutil.copytree(results / "features", tmp_path / "f")) / "train.h5"
+    # HDF5 would look for it in the working directory.
+    (tmp_path / "f" / "shards").rename(tmp_path / "shards")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"f/shards/train/000\.h5 is missing: delete both"):
+        read_store(store)
+
+
+def test_a_shard_that_is_not_the_one_that_was_joined_is_an_error(results, tmp_path):
+    store = Path(shutil.copytree(results / "features", tmp_path / "f")) / "train.h5"
+    shards = tmp_path / "f" / "shards" / "train"
+    shutil.copy(shards / "002.h5", shards / "000.h5")
+    with pytest.raises(UserError, match=r"000\.h5 is not what .*train\.h5 was made from"):
+        read_store(store)
+
+
+def test_shards_that_others_have_locked_are_read(results):
+    """As where the file system has no locks: HDF5 would not open them."""
+    store = results / "features" / "train.h5"
+    expected = read_store(store).x
+    with ExitStack() as stack:
+        for path in (store, *(results / "features" / "shards" / "train").iterdir()):
+            fcntl.flock(stack.enter_context(open(path)), fcntl.LOCK_EX)
+        np.testing.assert_array_equal(read_store(store).x, expected)
 
 
 def test_the_same_shards_give_the_same_bytes(results, tmp_path):
@@ -219,7 +242,7 @@ def test_what_does_not_belong_together_is_an_error(results, tmp_path):
     (tmp_path / "list.csv").write_text("id,split\n")
     assert "has no column file" in message(recordings=tmp_path / "list.csv")
     (train / "001.h5").write_bytes(b"x")
-    assert "001.h5 is missing or not a shard of features" in message()
+    assert "001.h5 is truncated or damaged" in message()
     shutil.copy(train / "002.h5", train / "001.h5")
     assert "two clips of the train split have the id 'c@0'" in message()
     for path in train.iterdir():

@@ -1,7 +1,11 @@
 """The feature store: what is written is read, by the same bytes, and a bad file is named."""
 
+import subprocess
+import sys
+import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -98,6 +102,36 @@ def test_a_store_cut_short_is_named(tmp_path, keep):
     path.write_bytes(content[: int(len(content) * keep) if keep == 0.5 else keep])
     with pytest.raises(UserError, match=r"x\.h5 is truncated"):
         read_store(path)
+
+
+@pytest.mark.parametrize("closed", [".", "x.h5"])
+def test_a_store_that_may_not_be_read_is_not_called_damaged(closed):
+    code = """
+import os, sys
+from weakneg.errors import UserError
+from weakneg.features.store import open_store
+if os.getuid() == 0:
+    os.setuid(65534)
+try:
+    with open_store(sys.argv[1]):
+        pass
+except UserError as error:
+    print(error)
+"""
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        folder = Path(name)
+        folder.chmod(0o755)
+        write_store(folder / "x.h5", _store())
+        (folder / closed).chmod(0)
+        message = subprocess.run(
+            [sys.executable, "-c", code, folder / "x.h5"], text=True, stdout=subprocess.PIPE
+        ).stdout
+        owner = folder.owner()
+        folder.chmod(0o755)
+    assert "x.h5 cannot be read (Permission denied" in message
+    assert "permission to read it" in message
+    assert "delete" not in message
+    assert closed == "." or f"belongs to {owner}" in message
 
 
 def test_another_format_version_is_refused(tmp_path):

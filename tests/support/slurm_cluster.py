@@ -148,10 +148,10 @@ class Cluster:
         """Start the slurmd of a node."""
         self._daemon("slurmd", "-D", "-N", name)
 
-    def restart_controller(self) -> None:
-        """As when it is updated: for a second, nobody answers."""
+    def restart_controller(self, seconds: float = 1) -> None:
+        """As when it is updated: for so many seconds, nobody answers."""
         self._end("slurmctld")
-        time.sleep(1)
+        time.sleep(seconds)
         self.start_controller()
 
     def kill_node(self, name: str) -> None:

@@ -52,8 +52,11 @@ ON_NODE1 = ("random", "badge")
 NODE = f"'--nodelist=node1' if wildcards.run in {ON_NODE1} else '--nodelist=node0'"
 METRICS = "results/small/metrics.csv"
 OF_A_RUN = ["model.pt", "history.parquet", "selection.h5", "run.json", "scores.parquet"]
-# The tests' jobs are short: ask for their state early.
-THROUGH_SLURM = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2"]
+# The tests' jobs are short: ask for their state early, and often.
+THROUGH_SLURM = [
+    *("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2"),
+    *("--max-status-checks-per-second", "100"),
+]
 
 # What the rules call `python`: it writes down the trainings, refuses some, has a strategy's first
 # training stop after its first epoch, notices when two have the same GPU (the lock ends with the
@@ -376,6 +379,29 @@ def test_an_output_that_appears_late_is_waited_for(cluster, tmp_path):
         (tmp_path / "late").rename(store)
         assert process.wait() == 0, log.read_text()
         assert states() == ["COMPLETED"]
+    finally:
+        process.kill()
+
+
+@pytest.mark.slurm
+def test_jobs_that_end_while_the_controller_is_away_are_not_forgotten(cluster, tmp_path):
+    workspace = small_study(tmp_path)
+    workspace.before_path = (str(cluster.folder / "bin"),)
+    log = tmp_path / "output"
+    process = subprocess.Popen(
+        ["snakemake", *THROUGH_SLURM, *arguments("--", "results/small/features/train.h5")],
+        cwd=workspace.folder,
+        env=workspace.environment() | {"SLURM_CONF": cluster.environment["SLURM_CONF"]},
+        stdout=log.open("w"),
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        while not cluster.jobs(["running"]):
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+        # The executor asks for Slurm's configuration for 10 s, and makes five attempts by default.
+        cluster.restart_controller(seconds=75)
+        assert process.wait(timeout=120) == 0, log.read_text()
     finally:
         process.kill()
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import pandas as pd
 
@@ -21,6 +20,7 @@ from weakneg.bags.manifest import (
 )
 from weakneg.bags.split import split_validation
 from weakneg.errors import UserError
+from weakneg.io.hdf5 import open_file
 
 _PADDING = -1
 
@@ -285,17 +285,16 @@ def read_selections(run: Run, seed: int, n_bags: int, pool: np.ndarray) -> Selec
     path = run.folder / "selection.h5"
     if not path.is_file():
         raise UserError(f"{path} does not exist; train this run first.")
+    again = "delete the folder and train this run again"
     try:
-        with h5py.File(path) as file:
+        with open_file(path, again) as file:
             epoch, bags, scores = (
                 file[f"seed_{seed}/{name}"][...] for name in ("epoch", "bags", "scores")
             )
         if bags.shape != scores.shape or bags.shape[:-1] != epoch.shape:
             raise ValueError("the shapes of the arrays do not match")
     except (OSError, KeyError, ValueError) as error:
-        raise UserError(
-            f"{path} is damaged or lacks seed {seed}; delete the folder and train this run again."
-        ) from error
+        raise UserError(f"{path} is damaged or lacks seed {seed}: {again}.") from error
     # An empty selection, from a budget near 0, has nothing to measure.
     kept = (epoch > run.warmup_epochs) & (bags != _PADDING).any(axis=1)
     epoch, bags, scores = epoch[kept], bags[kept], scores[kept]

@@ -291,7 +291,7 @@ def _read_hdf5(list_file: str, with_features: bool) -> Iterator[_Piece]:
     import h5py
     import pyarrow as pa
 
-    with h5py.File(list_file, "r") as file:
+    with h5py.File(list_file, "r", locking=False) as file:
         x = file.get("x")
         if not isinstance(x, h5py.Dataset) or x.ndim != 2 or x.dtype.kind not in "fiub":
             raise UserError(f"{list_file} must have the features as a two-dimensional array x.")

@@ -2,8 +2,8 @@
 
 A store of the kind "spectrograms" (see `weakneg.features.store`) holds no spectrograms itself: its
 `x` is an HDF5 virtual data set over the shards, which are named by paths relative to the folder of
-the store. The folder of results can therefore be moved or mounted elsewhere as a whole. Where a
-shard is missing, `x` is NaN.
+the store. The folder of results can therefore be moved or mounted elsewhere as a whole. Where HDF5
+itself cannot open a shard, `x` is NaN; `weakneg.features.store` raises an error.
 """
 
 import json
@@ -23,7 +23,7 @@ from weakneg.datasets import Problem
 from weakneg.errors import UserError
 from weakneg.features import store
 from weakneg.io.csv import write_table
-from weakneg.io.hdf5 import encoded, new_file, reserve
+from weakneg.io.hdf5 import encoded, new_file, open_file, reserve
 
 if TYPE_CHECKING:
     from weakneg.config.stages import FeaturesSettings
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PSLA_MEAN, PSLA_STD = -4.6476, 4.5699
 """Mean and standard deviation of AudioSet's log-mel spectrograms in the recipes of PSLA."""
 
-_AGAIN = "delete it, so that the next run makes it again"
+_AGAIN = "delete what is left of it, so that the next run makes it again"
 
 
 def make(
@@ -208,7 +208,7 @@ class _Joined:
         self, path: Path, settings: Mapping[str, Any], parts: dict[str, list[np.ndarray]]
     ) -> None:
         try:
-            with h5py.File(path, "r") as file:
+            with open_file(path, _AGAIN) as file:
                 if file.attrs["format_version"] != features.FORMAT_VERSION:
                     raise UserError(f"{path} has a different format version: {_AGAIN}.")
                 made_with = json.loads(file.attrs["settings"])
@@ -225,7 +225,7 @@ class _Joined:
                         self._shapes[name].append(file[name].shape)
                         self._dtypes[name] = file[name].dtype
         except (OSError, KeyError) as error:
-            raise UserError(f"{path} is missing or not a shard of features: {_AGAIN}.") from error
+            raise UserError(f"{path} is not a shard of features: {_AGAIN}.") from error
 
     def statistics(self) -> tuple[float, float]:
         """Mean and standard deviation of the spectrograms without padding."""

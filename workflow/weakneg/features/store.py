@@ -28,7 +28,7 @@ The bytes depend only on the contents: the file holds no time stamps.
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,8 @@ import h5py
 import numpy as np
 
 from weakneg.errors import UserError
-from weakneg.io.files import replace_when_whole
-from weakneg.io.hdf5 import Digest
+from weakneg.io.files import replace_when_whole, unreadable
+from weakneg.io.hdf5 import Digest, Rows, SourceRows, open_file
 
 FORMAT_VERSION = 2
 LARGE = ("x", "waveform")
@@ -49,11 +49,11 @@ LARGE = ("x", "waveform")
 class Store:
     """A feature store, with the arrays and attributes of the file (see the module's docstring).
 
-    `x` and `waveform` are numpy arrays, or, inside `open_store`, `h5py.Dataset` objects, which read
-    only the rows that are indexed.
+    `x` and `waveform` are numpy arrays, or, inside `open_store`, objects that read only the rows
+    that are indexed.
     """
 
-    x: np.ndarray | h5py.Dataset
+    x: Rows
     id: np.ndarray
     y: np.ndarray
     class_names: tuple[str, ...]
@@ -63,7 +63,7 @@ class Store:
     parameters: Mapping[str, Any]
     length: np.ndarray | None = None
     start: np.ndarray | None = None
-    waveform: np.ndarray | h5py.Dataset | None = None
+    waveform: Rows | None = None
     group: np.ndarray | None = None
 
     @property
@@ -121,13 +121,13 @@ def write_store(path: str | os.PathLike, store: Store) -> None:
         raise ValueError(f"y must be ({n}, {c}) of 0 and 1, not of shape {store.y.shape}")
     if store.id.shape != (n,) or len(np.unique(store.id)) != n:
         raise ValueError(f"id must be {n} distinct values")
-    with replace_when_whole(path) as temporary, h5py.File(temporary, "w") as file:
+    with replace_when_whole(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["kind"] = store.kind
         file.attrs["parameters"] = json.dumps(dict(store.parameters), sort_keys=True)
         file.attrs["class_names"] = list(store.class_names)
         text = store.id.dtype.kind == "U"
-        contents = {
+        contents: dict[str, Any] = {
             "x": store.x,
             "id": np.char.encode(store.id, "utf-8") if text else store.id.astype(np.int64),
             "y": store.y.astype(np.uint8),
@@ -167,17 +167,18 @@ def open_store(path: str | os.PathLike) -> Iterator[Store]:
     Raises
     ------
     UserError
-        When the file is missing, truncated, not a feature store, or has a different format version.
+        When the file, or a shard that it refers to, is missing, damaged or may not be read, when it
+        is not a feature store, or has a different format version.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} is missing: build the features of this study first.")
     again = "delete it, so that the next run builds it again"
     try:
-        file = h5py.File(path, "r")
+        path.stat()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: build the features of this study first.") from None
     except OSError as error:
-        raise UserError(f"{path} is truncated or not HDF5: {again}.") from error
-    with file:
+        raise unreadable(path, error, again) from error
+    with open_file(path, again) as file, ExitStack() as stack:
         version = file.attrs.get("format_version")
         if version is None:
             raise UserError(f"{path} is HDF5 but not a feature store: {again}.")
@@ -186,10 +187,14 @@ def open_store(path: str | os.PathLike) -> Iterator[Store]:
                 f"{path} has format version {version}, but this code reads {FORMAT_VERSION}: "
                 f"{again}."
             )
+        large: dict[str, Any] = {name: file[name] for name in LARGE if name in file}
+        for name, data in large.items():
+            if data.is_virtual:
+                large[name] = stack.enter_context(closing(SourceRows(data)))
         ids = file["id"][...]
         yield Store(
-            x=file["x"],
-            waveform=file.get("waveform"),
+            x=large["x"],
+            waveform=large.get("waveform"),
             id=np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids,
             y=file["y"][...],
             class_names=tuple(file.attrs["class_names"]),

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from weakneg.errors import UserError
@@ -39,6 +39,37 @@ def check_room(folder: str | os.PathLike[str]) -> None:
             raise UserError(
                 f"{Path(folder).absolute()}: {error.strerror}: make room and run again."
             ) from error
+
+
+def unreadable(path: str | os.PathLike[str], error: Exception, if_damaged: str) -> UserError:
+    """The error of a file that cannot be read, which may be whole nevertheless.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    error : Exception
+        What a library raised. Only an OSError of the operating system has an error number.
+    if_damaged : str
+        What the user should do about a damaged or missing file: the end of the message.
+
+    Returns
+    -------
+    UserError
+        To be raised.
+    """
+    path = Path(path)
+    number = getattr(error, "errno", None)
+    if number is None:
+        return UserError(f"{path} is truncated or damaged: {if_damaged}.")
+    reason = os.strerror(number)
+    if number == errno.ENOENT:
+        return UserError(f"{path} is missing: {if_damaged}.")
+    if number in (errno.EACCES, errno.EPERM):
+        with suppress(OSError, KeyError):  # in a closed folder; a user without a name
+            reason += f"; it belongs to {path.owner()}"
+        return UserError(f"{path} cannot be read ({reason}): get permission to read it.")
+    return UserError(f"{path} cannot be read ({reason}), but it may be whole: run again later.")
 
 
 @contextmanager

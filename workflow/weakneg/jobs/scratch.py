@@ -86,7 +86,7 @@ def _files(store: Path) -> list[str]:
     import h5py
 
     try:
-        with h5py.File(store) as file:
+        with h5py.File(store, locking=False) as file:
             sources = [
                 source.file_name
                 for values in file.values()

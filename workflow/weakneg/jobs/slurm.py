@@ -87,8 +87,12 @@ def choose_status_query(settings: Any) -> None:
 
     That is `squeue` where Slurm remembers jobs that have ended for long enough, whatever the
     settings say, since the executor takes what `sacct` says of a cancelled job, "CANCELLED by
-    <uid>", for the state of a running one. The executor itself prefers `sacct` to `squeue` if it
-    remembers them for less than three times the seconds before the first query.
+    <uid>", for the state of a running one.
+
+    Before each query, the executor (2.8.0) asks for MinJobAge again. It uses `sacct` if that is
+    less than three times the seconds before the first query, or if Slurm's controller does not
+    answer within 10 s; without accounting, it then never asks for these jobs again. So it gets the
+    answer from here.
 
     Parameters
     ----------
@@ -101,6 +105,8 @@ def choose_status_query(settings: Any) -> None:
     UserError
         When neither command would tell Snakemake that a job has ended, and for job arrays.
     """
+    import snakemake_executor_plugin_slurm
+
     if settings.array_jobs:
         raise UserError(
             "--slurm-array-jobs: leave it out. All jobs of an array would get the memory and the "
@@ -113,6 +119,7 @@ def choose_status_query(settings: Any) -> None:
         settings.init_seconds_before_status_checks = min(
             settings.init_seconds_before_status_checks, remembered // 3
         )
+        vars(snakemake_executor_plugin_slurm)["get_min_job_age"] = lambda: remembered
         return
     forgets = (
         f"squeue may miss the end of a job on this cluster, whose MinJobAge is {remembered} s "

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch import Tensor
 from weakneg.bags.draw import Bags
 from weakneg.errors import UserError
 from weakneg.features.store import Store
+from weakneg.io.hdf5 import Rows
 from weakneg.models.bag_classifier import BagClassifier
 from weakneg.models.folding import folded
 from weakneg.models.scores import BagScores
@@ -141,9 +141,10 @@ class BagData:
 
     @cached_property
     def _waveforms(self) -> ResidentRows | StreamedRows:
+        assert self._store.waveform is not None
         return self._load(self._store.waveform)
 
-    def _load(self, data: h5py.Dataset | np.ndarray) -> ResidentRows | StreamedRows:
+    def _load(self, data: Rows) -> ResidentRows | StreamedRows:
         clips = self._bags.instances[:, 0]
         return load_rows(data, clips, self.device, self._resident_bytes)
 

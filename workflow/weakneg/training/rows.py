@@ -10,12 +10,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
 
-from weakneg.io.hdf5 import read_rows
+from weakneg.io.hdf5 import Rows, read_rows
 from weakneg.io.progress import Progress
 
 _BLOCK_BYTES = 64 << 20
@@ -54,9 +53,7 @@ class StreamedRows:
         Where batches are needed.
     """
 
-    def __init__(
-        self, data: h5py.Dataset | np.ndarray, rows: np.ndarray, device: torch.device
-    ) -> None:
+    def __init__(self, data: Rows, rows: np.ndarray, device: torch.device) -> None:
         self._data, self._rows, self._device = data, rows, device
 
     def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
@@ -84,7 +81,7 @@ def together(batches: Sequence[Tensor], device: torch.device) -> Sequence[Tensor
 
 
 def load_rows(
-    data: h5py.Dataset | np.ndarray,
+    data: Rows,
     rows: np.ndarray,
     device: torch.device,
     resident_bytes: int | None = None,
@@ -126,7 +123,7 @@ def load_rows(
     return StreamedRows(data, rows, device)
 
 
-def _on_device(data: h5py.Dataset | np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor:
+def _on_device(data: Rows, rows: np.ndarray, device: torch.device) -> Tensor:
     """Load rows in large reads; to a GPU through a block of pinned memory, on a CPU directly."""
     x = _empty(data, len(rows), device=device)
     per_block = max(1, _BLOCK_BYTES // _row_bytes(data))
@@ -145,7 +142,7 @@ def _on_device(data: h5py.Dataset | np.ndarray, rows: np.ndarray, device: torch.
 
 
 def _empty(
-    data: h5py.Dataset | np.ndarray,
+    data: Rows,
     n: int,
     device: torch.device | None = None,
     pinned: bool = False,
@@ -154,5 +151,5 @@ def _empty(
     return torch.empty((n, *data.shape[1:]), dtype=dtype, device=device, pin_memory=pinned)
 
 
-def _row_bytes(data: h5py.Dataset | np.ndarray) -> int:
+def _row_bytes(data: Rows) -> int:
     return math.prod(data.shape[1:]) * data.dtype.itemsize

@@ -219,7 +219,10 @@ def _write_selections(path: Path, states: Mapping[int, State]) -> None:
     Bags are row numbers of the manifest, in order of choice. Rows of selections that chose fewer
     than k are filled with -1 and NaN.
     """
-    with replace_when_whole(path) as temporary, h5py.File(temporary, "w") as file:
+    with (
+        replace_when_whole(path) as temporary,
+        h5py.File(temporary, "w", locking=False) as file,
+    ):
         for seed, state in states.items():
             selections = state["selections"]
             shape = (len(selections), max(len(selection["bags"]) for selection in selections))

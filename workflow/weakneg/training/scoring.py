@@ -12,6 +12,7 @@ from weakneg.bags.manifest import read_bags
 from weakneg.config.stages import ScoreSettings
 from weakneg.errors import UserError
 from weakneg.features.store import open_store
+from weakneg.io.files import unreadable
 from weakneg.io.parquet import write_table
 from weakneg.jobs.device import prepare
 from weakneg.jobs.gpus import Device
@@ -63,10 +64,8 @@ def score_run(
         try:
             saved = torch.load(model, map_location=on_device, weights_only=True)
         except Exception as error:  # on damaged files torch.load raises nearly anything
-            reason = type(error).__name__
-            raise UserError(
-                f"{model} cannot be read ({reason}): delete it, so that the run is trained again."
-            ) from error
+            again = "delete it, so that the run is trained again"
+            raise unreadable(model, error, again) from error
         given = {
             "class": class_name,
             "kind": features.kind,
