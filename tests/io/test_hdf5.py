@@ -15,7 +15,7 @@ import weakneg
 from weakneg.errors import UserError
 from weakneg.io.hdf5 import SourceRows, new_file
 
-N, SHAPE = 200, (3, 2)
+N, SHAPE = 500, (3, 2)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_more_sources_than_files_may_be_open_are_read(joined):
     """HDF5 itself gives fill values. In a process of its own: a limit cannot be raised again."""
     code = """
 import resource, h5py, numpy as np
-resource.setrlimit(resource.RLIMIT_NOFILE, (150, 150))
+resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
 from weakneg.io.hdf5 import SourceRows
 with h5py.File("joined.h5") as file:
     np.testing.assert_array_equal(SourceRows(file["x"])[...], file["rows"][...])

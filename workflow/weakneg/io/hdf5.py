@@ -31,7 +31,7 @@ import numpy as np
 from weakneg.errors import UserError
 from weakneg.io.files import NO_ROOM, replace_when_whole, unreadable
 
-_MOST_OPEN = 100  # sources of a virtual data set; each takes half a megabyte
+_MOST_OPEN = 200  # sources of a virtual data set; each takes half a megabyte
 _SLACK_BYTES = 1 << 20  # for HDF5's own structures
 
 
