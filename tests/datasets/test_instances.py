@@ -105,6 +105,20 @@ def test_all_formats_give_the_same_bytes(built):
         assert len({hashlib.sha256(content).digest() for content in contents.values()}) == 1, name
 
 
+def test_bags_that_do_not_fit_in_memory_when_padded_are_named(tmp_path, monkeypatch):
+    def zeros(shape, *args):
+        if np.prod(shape) > 10:
+            raise MemoryError
+        return allocate(shape, *args)
+
+    allocate = np.zeros
+    table = small(bag=["a", "a", "a", "b", "c", "d"], labels=["musk"] * 3 + ["", "musk", ""])
+    file = write(table.assign(split=["train"] * 4 + ["test"] * 2), tmp_path / "x.csv")
+    monkeypatch.setattr(np, "zeros", zeros)
+    with pytest.raises(UserError, match=r"x\.csv: 2 bags .* the largest, 3 .* median is 2\)"):
+        instances.load_clips(file, "test")
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_bags_keep_their_instances_in_order_their_size_and_their_labels(drugs, built, split):
     store = read_store(built / "csv" / f"{split}.h5")

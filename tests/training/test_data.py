@@ -4,6 +4,7 @@ import errno
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -68,7 +69,7 @@ def batches_of(n: int, *sizes: int) -> list[torch.Tensor]:
 @pytest.mark.parametrize("device", DEVICES, ids=str)
 @pytest.mark.parametrize("resident_bytes", [None, 0], ids=["resident", "streamed"])
 def test_spectrograms_and_waveforms_come_as_stored(folder, device, resident_bytes, monkeypatch):
-    monkeypatch.setattr(rows_module, "_BLOCK_BYTES", 7 * 2 * np.prod(SHAPE))
+    monkeypatch.setattr(rows_module, "BLOCK_BYTES", 7 * 2 * np.prod(SHAPE))
     clips = np.array([3, 4, 5, 40, 41, 0, 59, *range(10, 30)])  # in a manifest's own order
     with open_store(folder / "train.h5") as store:
         data = BagData(store, bags_of(clips), device, resident_bytes)
@@ -164,12 +165,14 @@ def test_without_waveforms_the_key_is_named_that_keeps_them(folder):
 
 # ----------------------------------------------------------------------------- others
 @pytest.mark.parametrize(("kind", "shape"), [("images", (3, 4, 4)), ("clips", (2, 5))])
-def test_images_and_vectors_are_those_of_the_store_to_the_last_bit(kind, shape):
+def test_images_and_vectors_are_those_of_the_store_to_the_last_bit(kind, shape, monkeypatch):
+    monkeypatch.setattr(data_module, "BLOCK_BYTES", 7 * int(np.prod(shape)))
     rng = np.random.default_rng(1)
     x = rng.integers(0, 256, (40, *shape), np.uint8)
     channels = shape[0] if kind == "images" else shape[1]
     mean, std = rng.uniform(50, 99, channels), rng.uniform(9, 60, channels)
     store = Store(x, np.arange(40), np.zeros((40, 0)), (), mean, std, kind, {})
+    x_of_store = x.reshape(-1, *x.shape[2:]) if kind == "clips" else x
     instances = rng.permutation(40)[:36].reshape(12, 3)
     instances[4, 2] = -1
     bags = replace(bags_of(np.arange(12)), instances=instances)
@@ -181,11 +184,42 @@ def test_images_and_vectors_are_those_of_the_store_to_the_last_bit(kind, shape):
         as_float = [each[:, None, None] for each in as_float]
     for batch, (x, mask) in zip(batches, data.inputs(batches), strict=True):
         of_batch = instances[batch.numpy()]
-        raw = torch.from_numpy(store.instances[of_batch])
+        raw = torch.from_numpy(x_of_store[of_batch])
         expected = raw.float().sub(as_float[0]).div(as_float[1])
         np.testing.assert_array_equal(data.normalise(x), expected, strict=True)
         np.testing.assert_array_equal(data.input(batch)[0], expected, strict=True)
         np.testing.assert_array_equal(mask, of_batch >= 0)
+
+
+def bags_of_sizes(sizes: np.ndarray, n_features: int) -> tuple[Store, Bags]:
+    """Clips of these many frames, each a bag."""
+    x = np.zeros((len(sizes), sizes.max(), n_features), np.float32)  # no memory before it is used
+    numbers = np.arange(sizes.max()) + sizes.max() * np.arange(len(sizes))[:, None]
+    instances = np.where(np.arange(sizes.max()) < sizes[:, None], numbers, -1)
+    one = np.ones(n_features)
+    store = Store(x, np.arange(len(x)), np.zeros((len(x), 0)), (), one, one, "clips", {})
+    return store, replace(bags_of(np.arange(len(x))), instances=instances)
+
+
+def test_one_huge_bag_does_not_make_all_bags_huge():
+    store, bags = bags_of_sizes(np.array([*[2] * 300, 5_000, 3]), 100)
+    tracemalloc.start()
+    data = BagData(store, bags, CPU)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert data.input(torch.tensor([0, 300]))[0].shape == (2, 5_000, 100)
+    assert peak < store.x.nbytes / 5
+
+
+def test_a_batch_larger_than_the_memory_is_one_sentence_and_scoring_takes_fewer(monkeypatch):
+    store, bags = bags_of_sizes(np.array([*[2] * 8, 1000]), 3)
+    data = BagData(store, bags, CPU)
+    memory = SimpleNamespace(available=3 * 1000 * 3 * 4)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+    with pytest.raises(UserError, match=r"^4 bags .* largest, 1000 .* median is 2\).*batch_size"):
+        list(data.inputs([torch.arange(4)]))
+    assert len(score_bags(Small(9), data, torch.arange(9), 4).logits) == 9
+    assert data.score_batch_limit == 2
 
 
 # ----------------------------------------------------------------------------- memory of a card

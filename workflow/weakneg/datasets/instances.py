@@ -13,11 +13,12 @@ All other columns are numbers, the features. An HDF5 file has these columns as a
 features as one array `x` of shape (instances, features).
 
 Features are float32, and each is normalised with its mean and standard deviation in the training
-split. Each split is held in memory as an array of (bags, instances of its largest bag, features), 4
-bytes each, and twice as much when a model is trained; the file itself is read piece by piece.
+split. Each split is made and stored as an array of (bags, instances of its largest bag, features),
+4 bytes each; training holds its instances without the padding. The file is read piece by piece.
 """
 
 import csv
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -127,7 +128,7 @@ def load_clips(list_file: str, test_split: str) -> tuple[dict[str, Clips], list[
             sizes = np.array([bag.size for bag in bags.values()])
             for split in range(len(SPLITS)):
                 mine = sizes[splits == split]
-                x.append(np.zeros((len(mine), mine.max(), features.shape[1]), np.float32))
+                x.append(_padded(list_file, mine, features.shape[1]))
         bag = pa.compute.index_in(columns["bag"], value_set=ids).to_numpy()
         place = filled[bag] + _place_among_equals(bag)
         for split in range(len(SPLITS)):
@@ -141,6 +142,20 @@ def load_clips(list_file: str, test_split: str) -> tuple[dict[str, Clips], list[
         )
         for name, values in zip(SPLITS, x, strict=True)
     }, []
+
+
+def _padded(list_file: str, sizes: np.ndarray, n_features: int) -> np.ndarray:
+    """Zeros for bags of these sizes, each padded to the largest."""
+    shape = (len(sizes), sizes.max(), n_features)
+    try:
+        return np.zeros(shape, np.float32)
+    except MemoryError as error:
+        size = 4 * math.prod(map(int, shape)) / 1e9
+        raise UserError(
+            f"{list_file}: {len(sizes)} bags take {size:.1f} GB, since each is padded to the size "
+            f"of the largest, {sizes.max()} instances (the median is {np.median(sizes):g}), and "
+            "there is less memory: divide the large bags."
+        ) from error
 
 
 def _place_among_equals(values: np.ndarray) -> np.ndarray:

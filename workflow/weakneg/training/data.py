@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
@@ -16,16 +17,21 @@ from weakneg.io.hdf5 import Rows
 from weakneg.models.bag_classifier import BagClassifier
 from weakneg.models.folding import folded
 from weakneg.models.scores import BagScores
-from weakneg.training.rows import ResidentRows, StreamedRows, load_rows
+from weakneg.training.rows import BLOCK_BYTES, ResidentRows, StreamedRows, load_rows
+
+
+class BatchTooLarge(UserError, torch.OutOfMemoryError):
+    """A batch of padded bags is larger than the memory."""
 
 
 class BagData:
     """All bags of a split, on the device.
 
     Images and spectrograms are held as stored, since that takes less memory. Feature vectors are
-    normalised once, since then they take little arithmetic. Spectrograms and waveforms that do not
-    fit on the device are read from the store, which must stay open, whenever they are needed, with
-    the same result.
+    normalised once, since then they take little arithmetic. Padding is only made for the bags of a
+    batch, so that one huge bag does not make all of them huge. Spectrograms and waveforms that do
+    not fit on the device are read from the store, which must stay open, whenever they are needed,
+    with the same result.
 
     Parameters
     ----------
@@ -67,6 +73,7 @@ class BagData:
         self.instance_shape = tuple(store.x.shape[2 if store.kind == "clips" else 1 :])
         self.group = bags.group
         self.score_batch_limit: int | None = None
+        self._bag_bytes = 0  # of a padded bag, if it is not one row of the store
 
         shape = (-1, *[1] * (len(self.instance_shape) - 1))  # one number per channel
         self._mean = torch.from_numpy(store.mean).to(device, torch.float32).view(shape)
@@ -77,10 +84,12 @@ class BagData:
             self.frames = torch.from_numpy(store.length[bags.instances[:, 0]]).to(device)
             self._x: ResidentRows | StreamedRows = self._load(store.x)
             return
-        x = torch.from_numpy(store.instances[bags.instances]).to(device)
+        instances, places = _used_instances(store, bags)
+        x = torch.from_numpy(instances).to(device)
         if len(self.instance_shape) == 1:
             x, self._normalised = self.normalise(x), True
-        self._x = ResidentRows(x)
+        self._bag_bytes = bags.instances.shape[1] * x[0].nbytes
+        self._x = ResidentRows(x, torch.from_numpy(places).to(device))
 
     def inputs(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield the inputs of a model for each batch, not yet normalised.
@@ -96,7 +105,13 @@ class BagData:
             Bags.
         (b, M) bool or None
             Their mask.
+
+        Raises
+        ------
+        BatchTooLarge
+            When a batch does not fit in memory.
         """
+        self._check_room(max(map(len, batches), default=0))
         for x, batch in zip(self._x.batches(batches), batches, strict=True):
             x = x if self.audio is None else x.unsqueeze(1)
             yield x, None if self.mask is None else self.mask[batch]
@@ -139,6 +154,18 @@ class BagData:
         """Copy row numbers to the device."""
         return torch.as_tensor(rows, device=self.device)
 
+    def _check_room(self, batch_size: int) -> None:
+        """Raise BatchTooLarge where a batch does not fit in memory; on a GPU, PyTorch does that."""
+        n_bytes = batch_size * self._bag_bytes
+        if self.device.type == "cpu" and n_bytes > psutil.virtual_memory().available:
+            sizes = self._bags.mask.sum(1)
+            raise BatchTooLarge(
+                f"{batch_size} bags at a time take {n_bytes / 1e9:.1f} GB, since each is padded to "
+                f"the size of the largest, {sizes.max()} instances (the median is "
+                f"{np.median(sizes):g}), and there is less memory: lower training: batch_size, or "
+                "divide the large bags."
+            )
+
     @cached_property
     def _waveforms(self) -> ResidentRows | StreamedRows:
         assert self._store.waveform is not None
@@ -147,6 +174,46 @@ class BagData:
     def _load(self, data: Rows) -> ResidentRows | StreamedRows:
         clips = self._bags.instances[:, 0]
         return load_rows(data, clips, self.device, self._resident_bytes)
+
+
+def _used_instances(store: Store, bags: Bags) -> tuple[np.ndarray, np.ndarray]:
+    """Read the instances that bags use, without padding.
+
+    Parameters
+    ----------
+    store : Store
+        Images, or clips whose frames are the instances.
+    bags : Bags
+        B bags of up to M instances.
+
+    Returns
+    -------
+    x : ndarray, (n + 1, ...)
+        The instances that are used; the last one, that of the store, takes the place of padding.
+    places : ndarray, (B, M) int64
+        Rows of `x`.
+    """
+    of_clips = store.kind == "clips"
+    n_frames = store.x.shape[1] if of_clips else 1
+    used, numbers = np.unique(bags.instances[bags.mask], return_inverse=True)
+    places = np.full(bags.instances.shape, len(used))
+    places[bags.mask] = numbers
+    row, frame = np.divmod(used, n_frames)
+    n_rows = len(store.x)
+    x = np.empty((len(used) + 1, *store.x.shape[2 if of_clips else 1 :]), store.x.dtype)
+    x[-1] = store.x[n_rows - 1, n_frames - 1] if of_clips else store.x[n_rows - 1]
+    step = max(1, BLOCK_BYTES // (n_frames * x[0].nbytes))
+    for first in range(0, n_rows, step):
+        here = slice(*np.searchsorted(row, [first, first + step]))
+        if here.start == here.stop:
+            continue
+        rows = slice(first, first + step)
+        if of_clips:
+            block = store.x[rows, : frame[here].max() + 1]
+            x[here] = block[row[here] - first, frame[here]]
+        else:
+            x[here] = store.x[rows][row[here] - first]
+    return x, places
 
 
 @torch.inference_mode()

@@ -17,7 +17,7 @@ from torch import Tensor
 from weakneg.io.hdf5 import Rows, read_rows
 from weakneg.io.progress import Progress
 
-_BLOCK_BYTES = 64 << 20
+BLOCK_BYTES = 64 << 20
 _BATCHES_AHEAD = 4
 _SHARE = 0.5  # of the free memory of a GPU; the rest is for training and for other jobs
 
@@ -29,15 +29,17 @@ class ResidentRows:
     ----------
     x : (n, ...) tensor
         The rows, as stored.
+    places : (B, M) int64 tensor, optional
+        Rows of each of B bags; by default each row is a bag.
     """
 
-    def __init__(self, x: Tensor) -> None:
-        self._x = x
+    def __init__(self, x: Tensor, places: Tensor | None = None) -> None:
+        self._x, self._places = x, places
 
     def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Yield x[batch] for each batch (b,) of integers 0..n-1."""
+        """Yield, for each batch (b,) of numbers of bags, their rows, (b, ...) or (b, M, ...)."""
         for numbers in together(batches, self._x.device):
-            yield self._x[numbers]
+            yield self._x[numbers if self._places is None else self._places[numbers]]
 
 
 class StreamedRows:
@@ -126,7 +128,7 @@ def load_rows(
 def _on_device(data: Rows, rows: np.ndarray, device: torch.device) -> Tensor:
     """Load rows in large reads; to a GPU through a block of pinned memory, on a CPU directly."""
     x = _empty(data, len(rows), device=device)
-    per_block = max(1, _BLOCK_BYTES // _row_bytes(data))
+    per_block = max(1, BLOCK_BYTES // _row_bytes(data))
     staging = None
     if device.type == "cuda":
         staging = _empty(data, min(per_block, len(rows)), pinned=True)
