@@ -1,6 +1,8 @@
 """CSV tables: what is written comes back; what cannot be read is one sentence with the line."""
 
 import csv
+import errno
+import os
 
 import pandas as pd
 import pytest
@@ -106,3 +108,16 @@ def test_lines_give_errors_as_they_are(tmp_path):
     (tmp_path / "a.csv").write_text('a\n"b')
     with pytest.raises(csv.Error, match="line 2: "):
         list(read_lines(tmp_path / "a.csv"))
+
+
+def test_a_table_that_may_not_be_read_is_not_to_be_deleted(tmp_path, monkeypatch):
+    path = tmp_path / "a.csv"
+    path.write_text("name\nx\n")
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(UserError, match=r"a\.csv cannot be read \(Permission denied") as error:
+        list(read_table(path, ["name"]))
+    assert "delete" not in str(error.value)
+
+
+def refuse(*args, **options):
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

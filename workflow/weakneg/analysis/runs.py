@@ -10,6 +10,7 @@ import pandas as pd
 
 from weakneg.analysis.study import Study
 from weakneg.errors import UserError
+from weakneg.io.files import unreadable
 
 SECONDS = ["seconds_scoring", "seconds_selecting", "seconds_training", "seconds_evaluating"]
 
@@ -89,6 +90,8 @@ def read_parquet(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; train this run first.") from None
+    except PermissionError as error:
+        raise unreadable(path, error, "run again") from error
     except ValueError as error:  # raised by pyarrow for any damage
         raise UserError(f"{path} is damaged ({error}): delete it and run again.") from error
 

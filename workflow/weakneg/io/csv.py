@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from weakneg.errors import UserError
-from weakneg.io.files import replace_when_whole
+from weakneg.io.files import replace_when_whole, unreadable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,6 +106,8 @@ def read_table(
                 )
             if values:
                 yield where, dict(zip(header, values, strict=True))
+    except PermissionError as error:
+        raise unreadable(path, error, advice) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path} cannot be read ({reason}): {advice}.") from error
