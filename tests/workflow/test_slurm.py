@@ -401,7 +401,7 @@ def test_jobs_that_end_while_the_controller_is_away_are_not_forgotten(cluster, t
             time.sleep(0.1)
         # The executor asks for Slurm's configuration for 10 s, and makes five attempts by default.
         cluster.restart_controller(seconds=75)
-        assert process.wait(timeout=120) == 0, log.read_text()
+        assert process.wait(timeout=300) == 0, log.read_text()
     finally:
         process.kill()
 
