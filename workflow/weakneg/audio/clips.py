@@ -2,11 +2,11 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +37,21 @@ class Clip:
     end: float
     sound: Sound
     log_mel: np.ndarray
+
+
+class Extent(NamedTuple):
+    """What there is of a recording.
+
+    Attributes
+    ----------
+    seconds : float
+        Duration of the part that is used.
+    sample_rate : int
+        Sample rate of the file, Hz.
+    """
+
+    seconds: float
+    sample_rate: int
 
 
 def cut(seconds: float, clip_seconds: float, hop_seconds: float) -> list[tuple[float, float]]:
@@ -106,7 +121,7 @@ def clips_of(
     settings: Mapping[str, Any],
     start: float | None = None,
     end: float | None = None,
-) -> Iterator[tuple[str, Clip | AudioError]]:
+) -> Generator[tuple[str, Clip | AudioError], None, Extent]:
     """Yield the clips of a recording, or what is wrong with them, one by one.
 
     Parameters
@@ -124,6 +139,11 @@ def clips_of(
         The suffix of the clip's id, empty if the recording is a single clip, and the clip, or the
         reason why its sound is unusable.
 
+    Returns
+    -------
+    Extent
+        What there is of the recording.
+
     Raises
     ------
     AudioError
@@ -138,6 +158,7 @@ def clips_of(
                 yield suffix, compute_clip(audio, *part, settings)
             except AudioError as error:
                 yield suffix, error
+        return Extent(audio.seconds, audio.file_rate)
 
 
 def in_order(sources: Iterable[Iterator[_Item]], threads: int) -> Iterator[_Item]:

@@ -105,13 +105,15 @@ class AudioFile:
     ----------
     seconds : float
         Duration of the part.
+    file_rate : int
+        Sample rate of the file, Hz.
     """
 
     def __init__(
         self, file: soundfile.SoundFile, sample_rate: int, start: float | None, end: float | None
     ) -> None:
         self._file, self._sample_rate = file, sample_rate
-        rate = file.samplerate
+        self.file_rate = rate = file.samplerate
         self._first = 0 if start is None else round(start * rate)
         self._stop = file.frames if end is None else min(round(end * rate), file.frames)
         self.seconds = max(self._stop - self._first, 0) / rate

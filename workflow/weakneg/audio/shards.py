@@ -12,14 +12,17 @@ list:
 - `level` (n,), `peak` (n,): float32, see `weakneg.audio.decode.Sound`
 - `waveform` (n, S): int16, if the settings ask for it; 32767 is full scale, 0 is padding
 - `sum`, `sum_of_squares`, `count`: float64 and int64, over the valid rows of `x`
+- `heard` (k, 4): text, the fields of `Heard`
 - `problems` (m, 3): text, the fields of `ShardProblem`
 
 Attributes of the file are `format_version`, `settings` as JSON, and `n_recordings`, which includes
 recordings without a clip; `x` and `waveform` have a `digest` (see `weakneg.io.hdf5`).
 """
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from weakneg.audio.clips import Clip, clips_of, in_order
+from weakneg.audio.clips import Clip, Extent, clips_of, in_order
 from weakneg.audio.decode import CLIPPED_SHARE, AudioError, n_samples
 from weakneg.audio.mel import LogMel
 from weakneg.audio.status_table import StatusRow, read_status
@@ -37,7 +40,7 @@ from weakneg.io.hdf5 import Digest, encoded, new_file, reserve
 from weakneg.io.progress import Progress
 from weakneg.stages import Threads, stage
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 COLUMNS = {
     **{"id": str, "recording": str, "start": np.float64, "end": np.float64},
@@ -48,6 +51,33 @@ _ROOM = 64  # room is reserved for this many clips at a time
 _FULL_SCALE = 32767  # of waveforms, in 16 bits
 _INT16 = (-32768, 32767)
 _LONGEST_MESSAGE = 300
+_DIGEST = 32  # hexadecimal digits
+
+
+class Heard(NamedTuple):
+    """A recording that was read to its end, whether or not its clips could be used.
+
+    Attributes
+    ----------
+    id : str
+        The id of the recording.
+    seconds : float
+        Duration of the listed part.
+    sample_rate : int
+        Sample rate of the file, Hz.
+    digest : str
+        Equal for equal parts of files with the same bytes.
+    """
+
+    id: str
+    seconds: float
+    sample_rate: int
+    digest: str
+
+    @classmethod
+    def of(cls, recording: str, seconds: str, sample_rate: str, digest: str) -> "Heard":
+        """Read the texts of a file."""
+        return cls(recording, float(seconds), int(sample_rate), digest)
 
 
 class ShardProblem(NamedTuple):
@@ -94,41 +124,65 @@ def compute_shard(status: Path, settings: ShardSettings, output: Path, threads: 
     parameters = settings.model_dump()
     listed = read_status(status)
     torch.set_num_threads(1)  # for each of the threads
+    digest_of = lru_cache(maxsize=64)(_file_digest)  # recordings may be parts of one file
     with (
         Progress(Path(output).name, len(listed), "recordings") as progress,
         new_file(output) as file,
     ):
-        items = in_order((_items(row, parameters, progress) for row in listed), threads)
+        items = in_order((_items(row, parameters, digest_of, progress) for row in listed), threads)
         _write_shard(file, items, parameters)
         file.attrs["n_recordings"] = len(listed)
 
 
+_Item = tuple[str, str, Clip] | ShardProblem | Heard
+
+
 def _items(
-    row: StatusRow, settings: Mapping[str, Any], progress: Progress
-) -> Iterator[tuple[str, str, Clip] | ShardProblem]:
-    """What a recording contributes: clips, each with its id and that of the recording; problems."""
+    row: StatusRow,
+    settings: Mapping[str, Any],
+    digest_of: Callable[[str], str],
+    progress: Progress,
+) -> Iterator[_Item]:
+    """What a recording contributes: clips, each with its id and that of the recording; the rest."""
     if row.status != "ok":
         problem = f"{row.status}: {row.message}" if row.message else row.status
         yield ShardProblem(row.id, problem, "excluded")
     else:
         try:
-            for suffix, clip in clips_of(row.path, settings, row.start, row.end):
-                clip_id = row.id + suffix
-                if isinstance(clip, AudioError):
-                    yield ShardProblem(clip_id, f"{clip.reason}: {clip}", "excluded")
-                    continue
-                yield clip_id, row.id, clip
-                if clip.sound.clipped > CLIPPED_SHARE:
-                    share = f"clipped: {clip.sound.clipped:.1%} of the samples"
-                    yield ShardProblem(clip_id, share, "kept")
+            extent = yield from _clips(row, settings)
+            of_part = f"{digest_of(row.path)} {row.start} {row.end}"
+            yield Heard(row.id, extent.seconds, extent.sample_rate, of_part)
         except AudioError as error:
             yield ShardProblem(row.id, f"{error.reason}: {error}", "excluded")
     progress.add()
 
 
+def _clips(row: StatusRow, settings: Mapping[str, Any]) -> Generator[_Item, None, Extent]:
+    """The clips of a recording and their problems; returns the extent of the recording."""
+    clips = clips_of(row.path, settings, row.start, row.end)
+    while True:
+        try:
+            suffix, clip = next(clips)
+        except StopIteration as end:
+            extent: Extent = end.value
+            return extent
+        clip_id = row.id + suffix
+        if isinstance(clip, AudioError):
+            yield ShardProblem(clip_id, f"{clip.reason}: {clip}", "excluded")
+            continue
+        yield clip_id, row.id, clip
+        if clip.sound.clipped > CLIPPED_SHARE:
+            yield ShardProblem(clip_id, f"clipped: {clip.sound.clipped:.1%} of the samples", "kept")
+
+
+def _file_digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST]
+
+
 def _write_shard(
     file: h5py.File,
-    items: Iterable[tuple[str, str, Clip] | ShardProblem],
+    items: Iterable[_Item],
     settings: Mapping[str, Any],
 ) -> None:
     log_mel = LogMel.of(settings)
@@ -139,11 +193,15 @@ def _write_shard(
         arrays.append(_Rows(file, "waveform", (samples,), np.int16))
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     problems = []
+    heard: list[str] = []
     sums = np.zeros(2)
     count = 0
     for item in items:
         if isinstance(item, ShardProblem):
             problems.append([text[:_LONGEST_MESSAGE] for text in item])
+            continue
+        if isinstance(item, Heard):
+            heard += map(str, item)
             continue
         clip_id, recording, clip = item
         number = len(columns["id"])
@@ -169,6 +227,7 @@ def _write_shard(
     }
     texts = [text for problem in problems for text in problem]
     contents["problems"] = encoded(texts).reshape(-1, len(ShardProblem._fields))
+    contents["heard"] = encoded(heard).reshape(-1, len(Heard._fields))
     contents |= {"sum": sums[0], "sum_of_squares": sums[1], "count": count}
     clips = len(columns["id"]) * sum(rows.row_bytes for rows in arrays)
     reserve(file, clips + sum(np.asarray(values).nbytes for values in contents.values()))

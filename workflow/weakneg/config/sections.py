@@ -155,6 +155,32 @@ class BagSettings(Section):
         return density
 
 
+class OverlapShare(Section):
+    """A least overlap that is a share of the event, or of the clip."""
+
+    event: float | None = Field(None, gt=0, le=1, description="Share of the duration of the event.")
+    clip: float | None = Field(None, gt=0, le=1, description="Share of the duration of the clip.")
+
+
+def _overlap(value: object) -> object:
+    if isinstance(value, OverlapShare):
+        return value
+    if isinstance(value, Mapping):
+        keys = [key for key, share in value.items() if share is not None]
+        if len(keys) != 1 or keys[0] not in OverlapShare.model_fields:
+            raise problem(f"must be {{event: share}} or {{clip: share}}, not {dict(value)!r}")
+        share = value[keys[0]]
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+            raise problem(f"must be a number above 0 and up to 1, not {share!r}", keys[0])
+        return OverlapShare(**{keys[0]: share})
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise problem(
+            "must be a number of seconds, at least 0, or a share, {event: share} or {clip: share}, "
+            f"not {value!r}"
+        )
+    return float(value)
+
+
 class AudioSettings(Section):
     """From sound to log-mel spectrograms, as PSLA makes them (Kaldi's filter banks)."""
 
@@ -187,6 +213,26 @@ class AudioSettings(Section):
         "training",
         description="Mean and standard deviation that normalise spectrograms: those of the "
         "training clips, or PSLA's constants.",
+    )
+    # Left out of settings where they have their defaults, so that other studies do not run again.
+    min_overlap: Annotated[
+        Annotated[float, Field(ge=0)] | OverlapShare, BeforeValidator(_overlap)
+    ] = Field(
+        0.0,
+        exclude_if=partial(eq, 0.0),
+        description="How much of an event (labels with onset and offset) a clip must hold to get "
+        "its label: a number of seconds, or a share, {event: 0.5} of the event or {clip: 0.5} of "
+        "the clip. A clip that holds all of the event, or lies within it, always gets the label. "
+        "0: one sample of it is enough.",
+    )
+    max_outside: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        exclude_if=partial(eq, 0.05),
+        description="The study stops if more than this share of the events of a class lie outside "
+        "their recordings, since clips that hold the class would become its negatives. 1: it never "
+        "stops.",
     )
 
 

@@ -121,8 +121,12 @@ def listed(study: "Study", split: str, shard: str) -> str | None:
     return hashlib.sha256(canonical(found).encode()).hexdigest()[:16]
 
 
+OF_STORES = {"statistics", "min_overlap", "max_outside"}
+"""The keys of `AudioSettings` that only the feature stores depend on, not the spectrograms."""
+
+
 class ShardSettings(StageSettings):
-    """Settings of the stage that computes spectrograms: `AudioSettings` without `statistics`."""
+    """Settings of the stage that computes spectrograms: `AudioSettings` without `OF_STORES`."""
 
     stage = "compute_shard"
 
@@ -140,7 +144,7 @@ class ShardSettings(StageSettings):
     def of(cls, study: "Study") -> "ShardSettings":
         """Take the settings from a study."""
         assert study.audio is not None
-        return cls(**study.audio.model_dump(exclude={"statistics"}))
+        return cls(**study.audio.model_dump(exclude=OF_STORES))
 
 
 class FeaturesSettings(StageSettings):

@@ -9,6 +9,7 @@ itself cannot open a shard, `x` is NaN; `weakneg.features.store` raises an error
 import json
 import math
 import os
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,9 +20,18 @@ import numpy as np
 
 from weakneg.audio import shards as features
 from weakneg.audio.recordings import SPLITS, Recording, read_recordings
+from weakneg.config.sections import AudioSettings
 from weakneg.datasets import Problem
 from weakneg.errors import UserError
 from weakneg.features import store
+from weakneg.features.doubts import (
+    check_outside,
+    event_doubts,
+    outside_events,
+    same_sound,
+    summary,
+)
+from weakneg.features.labels import Event, label_clips
 from weakneg.io.csv import write_table
 from weakneg.io.hdf5 import encoded, new_file, open_file, reserve
 
@@ -75,8 +85,9 @@ def join(
     """Write the stores of both splits over their shards, and the list of all problems.
 
     A clip gets the labels of the events that overlap it, or those of its recording where the
-    recording has no events. An event that overlaps no clip (because it lies beyond the end of the
-    recording, or its clip has no sound) is listed as a problem.
+    recording has no events (see `weakneg.features.labels`). An event that labels no clip (because
+    it lies outside the recording, or its clip has no sound) is listed as a problem. How many there
+    are is said on both output streams: on the console, and in the log of the job.
 
     Parameters
     ----------
@@ -87,8 +98,7 @@ def join(
     classes : sequence of str
         Names of the classes, in the order of the columns of `y`.
     settings : mapping
-        The settings of the shards, and `statistics`: "training" for the mean and the standard
-        deviation of the training split, "psla" for those of PSLA.
+        `AudioSettings`; those of the shards must agree.
     train_store, test_store : path
         The stores to write.
     problems : path
@@ -98,37 +108,35 @@ def join(
     ------
     UserError
         When a file is missing or damaged, when list, settings and shards do not match, when a label
-        is not a class, or when a split has no clips.
+        is not a class, when a split has no clips, or when too many events of a class lie outside
+        their recordings.
     """
+    audio = AudioSettings.model_validate(settings)
     listed = {recording.id: recording for recording in read_recordings(recordings, classes)}
     joined = {
         split: _Joined(split, [Path(path) for path in shards[split]], settings, listed)
         for split in SPLITS
     }
+    heard = joined["train"].heard | joined["test"].heard
+    outside = outside_events(listed, heard, audio.sample_rate)
+    check_outside(outside, listed, heard, audio.max_outside)
+    for of_split in joined.values():
+        of_split.label(listed, classes, audio)
     if settings["statistics"] == "psla":
         mean, std = PSLA_MEAN, PSLA_STD
     else:
         mean, std = joined["train"].statistics()
     for split, path in zip(SPLITS, (train_store, test_store), strict=True):
         joined[split].write(path, listed, classes, settings, mean, std)
-    write_table(
-        problems,
-        Problem._fields,
-        ((split, *problem) for split in SPLITS for problem in joined[split].problems),
-    )
-
-
-def _labels_between(recording: Recording, start: float, end: float) -> list[str]:
-    """Labels of a clip; `start` and `end` in seconds of its recording."""
-    if not recording.events:
-        return list(recording.labels)
-    return [event[0] for event in recording.events if _overlaps(event, start, end)]
-
-
-def _overlaps(event: tuple[str, float, float], start: Any, end: Any) -> Any:
-    """Whether an event overlaps `start` to `end`, numbers or arrays of them."""
-    _, onset, offset = event
-    return (onset < end) & ((offset > start) | ((onset == offset) & (onset == start)))
+    lost = [pair for of_split in joined.values() for pair in of_split.lost]
+    same = same_sound(listed, heard)
+    rows = [(split, *problem) for split in SPLITS for problem in joined[split].problems]
+    for doubt in [*event_doubts(outside, lost, listed, heard), *same]:
+        rows.append((listed[doubt.id].split, *doubt))
+    write_table(problems, Problem._fields, sorted(rows, key=lambda row: SPLITS.index(row[0])))
+    for line in summary(outside, lost, same, listed, heard):
+        for stream in (sys.stdout, sys.stderr):  # the console, and the log of the job
+            print(f"{problems}: {line}", file=stream)
 
 
 class _Joined:
@@ -140,6 +148,10 @@ class _Joined:
         The columns of all clips, by their names in the file.
     problems : list of list of str
         Rows of id, problem and consequence.
+    heard : dict of str to Heard
+        The recordings that were read to their end, by id.
+    lost : list of (str, (str, float, float))
+        Recording and event, of the events that label no clip.
     """
 
     def __init__(
@@ -155,6 +167,8 @@ class _Joined:
         self._dtypes: dict[str, np.dtype] = {}
         self._sums = np.zeros(3)
         self._n_recordings = 0
+        self.heard: dict[str, features.Heard] = {}
+        self.lost: list[tuple[str, Event]] = []
         parts: dict[str, list[np.ndarray]] = {name: [] for name in features.COLUMNS}
         for path in shards:
             self._read(path, settings, parts)
@@ -181,7 +195,6 @@ class _Joined:
         )
         self.columns["start"] += begins
         self.columns["end"] += begins
-        self._find_lost_events(listed)
 
     def _most_common(self) -> str:
         """The most common problem and the first recording that has it, for a message."""
@@ -190,19 +203,6 @@ class _Joined:
         ((problem, count),) = Counter(problem for _, problem, _ in self.problems).most_common(1)
         first = next(recording for recording, named, _ in self.problems if named == problem)
         return f"; the most common problem ({count} times, first for {first!r}): {problem}."
-
-    def _find_lost_events(self, listed: Mapping[str, Recording]) -> None:
-        """Add the events that overlap no clip of their recording to the problems."""
-        clips: dict[str, list[int]] = {}
-        for number, recording in enumerate(self.columns["recording"].tolist()):
-            clips.setdefault(recording, []).append(number)
-        for recording, numbers in clips.items():
-            start, end = self.columns["start"][numbers], self.columns["end"][numbers]
-            for event in listed[recording].events:
-                if not _overlaps(event, start, end).any():
-                    label, onset, offset = event
-                    problem = f"{label} from {onset:g} to {offset:g} s is in none of its clips"
-                    self.problems.append([recording, problem, "the event is left out"])
 
     def _read(
         self, path: Path, settings: Mapping[str, Any], parts: dict[str, list[np.ndarray]]
@@ -219,6 +219,8 @@ class _Joined:
                     values = file[name][...]
                     parts[name].append(np.char.decode(values, "utf-8") if dtype is str else values)
                 self.problems += np.char.decode(file["problems"][...], "utf-8").tolist()
+                heard = np.char.decode(file["heard"][...], "utf-8").tolist()
+                self.heard |= {row[0]: features.Heard.of(*row) for row in heard}
                 self._sums += [file[name][()] for name in ("sum", "sum_of_squares", "count")]
                 for name in store.LARGE:
                     if name in file:
@@ -226,6 +228,23 @@ class _Joined:
                         self._dtypes[name] = file[name].dtype
         except (OSError, KeyError) as error:
             raise UserError(f"{path} is not a shard of features: {_AGAIN}.") from error
+
+    def label(
+        self,
+        listed: Mapping[str, Recording],
+        classes: Sequence[str],
+        audio: AudioSettings,
+    ) -> None:
+        """Add the column `y`; the events that label no clip are in `lost`."""
+        self.columns["y"], self.lost = label_clips(
+            self.columns["recording"],
+            self.columns["start"],
+            self.columns["end"],
+            listed,
+            classes,
+            audio.sample_rate,
+            audio.min_overlap,
+        )
 
     def statistics(self) -> tuple[float, float]:
         """Mean and standard deviation of the spectrograms without padding."""
@@ -245,12 +264,6 @@ class _Joined:
         """Write the store of the split to `path`."""
         rows = [listed[recording] for recording in self.columns["recording"].tolist()]
         contents = dict(self.columns)
-        number = {name: c for c, name in enumerate(classes)}
-        contents["y"] = np.zeros((len(rows), len(classes)), np.uint8)
-        for y, row, start, end in zip(
-            contents["y"], rows, contents["start"], contents["end"], strict=True
-        ):
-            y[[number[label] for label in _labels_between(row, start, end)]] = 1
         contents |= {"mean": np.array([mean]), "std": np.array([std])}
         groups = np.array([row.group or row.id for row in rows])
         if len(np.unique(groups)) < len(groups):

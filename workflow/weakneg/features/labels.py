@@ -1,0 +1,180 @@
+"""Labels of clips, from the labels and the events of their recordings.
+
+Times are compared in whole samples at the sample rate of the study: the start of a clip, a multiple
+of the hop, and an offset in a list are rarely the same floating-point number when they are the same
+moment.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from weakneg.audio.recordings import Recording
+from weakneg.config.sections import OverlapShare
+
+Event = tuple[str, float, float]
+"""Label, onset and offset, in seconds from the start of the recording."""
+
+
+class Labels(NamedTuple):
+    """Labels of clips.
+
+    Attributes
+    ----------
+    y : ndarray, (N, C) uint8
+        1 where the clip has the label.
+    lost : list of (str, (str, float, float))
+        The recording and the event, for the events of recordings with clips that label none of
+        these.
+    """
+
+    y: np.ndarray
+    lost: list[tuple[str, Event]]
+
+
+def label_clips(
+    recording: np.ndarray,
+    start: np.ndarray,
+    end: np.ndarray,
+    listed: Mapping[str, Recording],
+    classes: Sequence[str],
+    sample_rate: int,
+    min_overlap: float | OverlapShare,
+) -> Labels:
+    """Label the clips of a split.
+
+    A clip has the labels of the events that overlap it as much as `min_overlap` says, or
+    those of its recording where the recording has no events.
+
+    Parameters
+    ----------
+    recording : ndarray, (N,) str
+        Id of the recording of each clip.
+    start, end : ndarray, (N,) float64
+        Start and end of each clip, in seconds from the start of its recording.
+    listed : mapping of str to Recording
+        The recordings by id.
+    classes : sequence of str
+        Names of the classes, in the order of the columns of `y`.
+    sample_rate : int
+        Hz; times that round to the same sample are equal.
+    min_overlap : float or OverlapShare
+        See `AudioSettings`.
+
+    Returns
+    -------
+    Labels
+        The labels.
+    """
+    column = {name: c for c, name in enumerate(classes)}
+    start, end = _samples(start, sample_rate), _samples(end, sample_rate)
+    y = np.zeros((len(recording), len(classes)), np.uint8)
+    lost: list[tuple[str, Event]] = []
+    names, number = np.unique(recording, return_inverse=True)
+    order = np.lexsort((end, start, number))
+    bounds = np.searchsorted(number[order], np.arange(len(names) + 1))
+    for name, low, high in zip(names.tolist(), bounds[:-1], bounds[1:], strict=True):
+        clips, events = order[low:high], listed[name].events
+        if not events:
+            y[clips[:, None], [column[label] for label in listed[name].labels]] = 1
+            continue
+        of_recording = np.zeros((len(clips), len(classes)), np.uint8)
+        ranges = clips_with_events(events, start[clips], end[clips], sample_rate, min_overlap)
+        for event, first, after in zip(events, *ranges, strict=True):
+            of_recording[first:after, column[event[0]]] = 1
+            if first >= after:
+                lost.append((name, event))
+        y[clips] = of_recording
+    return Labels(y, lost)
+
+
+def clips_with_events(
+    events: Sequence[Event],
+    start: np.ndarray,
+    end: np.ndarray,
+    sample_rate: int,
+    min_overlap: float | OverlapShare,
+) -> tuple[list[int], list[int]]:
+    """Find the clips of a recording that each event labels.
+
+    An event labels the clips that it overlaps by at least `min(p, q)`, where p is a length that
+    depends on the clip only, q on the event only, and neither is longer than its clip or event. All
+    four distances between an end of one and a beginning of the other must be that long. Along the
+    clips, these distances grow or shrink, so that the clips of an event are consecutive and their
+    bounds are found by bisection.
+
+    Parameters
+    ----------
+    events : sequence of (str, float, float)
+        Label, onset and offset in seconds.
+    start, end : ndarray, (n,) int64
+        Clips in ascending order, in samples at `sample_rate`.
+    sample_rate : int
+        Hz.
+    min_overlap : float or OverlapShare
+        See `AudioSettings`.
+
+    Returns
+    -------
+    first, after : list of int
+        Each event labels clips `first` to `after - 1`; none if `after` is not above `first`.
+    """
+    onset, offset = _bounds(events, sample_rate)
+    p, q = end - start, offset - onset
+    if not isinstance(min_overlap, OverlapShare):
+        p = np.minimum(p, np.maximum(1, _samples(min_overlap, sample_rate)))
+    elif min_overlap.clip is not None:
+        p = _share(p, min_overlap.clip)
+    elif min_overlap.event is not None:
+        q = _share(q, min_overlap.event)
+    first = np.minimum(np.searchsorted(end - p, onset), np.searchsorted(end, onset + q))
+    after = np.maximum(
+        np.searchsorted(start + p, offset, "right"), np.searchsorted(start, offset - q, "right")
+    )
+    return first.tolist(), after.tolist()
+
+
+def events_outside(
+    events: Sequence[Event], begin: float, seconds: float, sample_rate: int
+) -> list[Event]:
+    """Find the events that lie outside their recording.
+
+    Parameters
+    ----------
+    events : sequence of (str, float, float)
+        Label, onset and offset in seconds.
+    begin, seconds : float
+        Beginning and duration of the part of the recording that is used, in seconds.
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    list of (str, float, float)
+        Those that share no sample with the part.
+    """
+    onset, offset = _bounds(events, sample_rate)
+    first, after = _samples(begin, sample_rate), _samples(begin + seconds, sample_rate)
+    outside = (onset >= after) | (offset <= first)
+    return [event for event, out in zip(events, outside.tolist(), strict=True) if out]
+
+
+def _bounds(events: Iterable[Event], sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
+    """Onsets and offsets in samples; an event has at least one sample."""
+    times = np.array([event[1:] for event in events]).reshape(-1, 2)
+    onset, offset = _samples(times, sample_rate).T
+    return onset, np.maximum(offset, onset + 1)
+
+
+def _share(samples: np.ndarray, share: float) -> np.ndarray:
+    """A share of lengths in whole samples, at least one, up to rounding errors."""
+    return np.ceil(samples * share - 1e-6).clip(1).astype(np.int64)
+
+
+def _samples(seconds: ArrayLike, sample_rate: int) -> np.ndarray:
+    """Seconds as whole numbers of samples, int64."""
+    # Times in a list may be any number; those beyond a century are as good as one.
+    samples: np.ndarray = np.asarray(seconds) * float(sample_rate)
+    return samples.clip(0, 1 << 52).round().astype(np.int64)
