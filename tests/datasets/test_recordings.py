@@ -29,6 +29,8 @@ from weakneg.datasets import recordings
 from weakneg.errors import UserError
 from weakneg.features.from_shards import join as join_features
 from weakneg.features.store import read_store
+from weakneg.workspace.results import Results
+from weakneg.workspace.start import ask_about_classes
 
 RATE = 16_000
 STUDY = """\
@@ -224,10 +226,10 @@ def test_folds_must_be_there_and_named_throughout(listed):
 
 
 # ----------------------------------------------------------------------------- the study
-def study(dataset: str = "", lines: str = "") -> Study:
-    Path("mine.yaml").write_text(
-        STUDY.replace("folder: sounds", f"folder: sounds{dataset}") + lines
-    )
+def study(dataset: str = "", lines: str = "", audio: str = "") -> Study:
+    text = STUDY.replace("folder: sounds", f"folder: sounds{dataset}")
+    text = text.replace("mel_bins: 32", f"mel_bins: 32, {audio}") if audio else text
+    Path("mine.yaml").write_text(text + lines)
     return config.load_study("mine.yaml")
 
 
@@ -309,6 +311,91 @@ def test_the_largest_classes_need_folders_of_their_own_too(listed):
     assert "would share a folder" in message(lambda: study(lines="classes: {top: 2}\n"))
 
 
+def in_both_splits(names: list[str]) -> list[str]:
+    text = ";".join(names)
+    return [f'{split}.wav,"{text}",{split}' for split in ("train", "test")]
+
+
+@pytest.mark.parametrize("written", ["003", "3", "'3'", "010", "0x3", "4", "1_0"])
+@pytest.mark.parametrize("names", [["001", "002", "003", "004", "010"], ["1.5", "2.5"] * 3])
+def test_a_number_that_may_be_meant_as_a_name_is_refused(listed, names, written):
+    """YAML reads 003 as 3, which is the number of the fourth class, and 010 as 8."""
+    listed(in_both_splits(names), "file,labels,split")
+    error = message(lambda: study(lines=f"classes: [{written}]\n"))
+    assert error.startswith("mine.yaml: classes[0]: ")
+    assert "may be a class number or a name that was read as a number" in error
+    quoted = error.partition("as in classes: [")[2].rstrip("]")
+    assert study(lines=f"classes: [{quoted}]\n").classes == [quoted.strip("'")]
+
+
+def test_the_name_that_a_number_was_written_as_is_offered(listed):
+    listed(in_both_splits(["001", "003", "8", "010", "0"]), "file,labels,split")
+    for written in ("003", "010", "8"):
+        assert "put the name in quotes, as in classes: ['0" in message(
+            lambda text=f"classes: [{written}]\n": study(lines=text)
+        )
+    assert study(lines="classes: ['8', '010', 0]\n").classes == ["8", "010", "0"]
+
+
+def test_numbers_that_are_names_and_numbers_of_classes_with_words_are_taken(listed):
+    listed(in_both_splits(["1", "2", "12"]), "file,labels,split")
+    assert study(lines="classes: [12, 2]\n").classes == ["12", "2"]
+    recordings._rows.cache_clear()
+    recordings.recordings.cache_clear()
+    class_names.cache_clear()
+    listed(in_both_splits(["Ape", "Bat", "Cat"]), "file,labels,split")
+    assert study(lines="classes: [1, 02]\n").classes == ["Bat", "Cat"]
+
+
+def test_on_the_command_line_a_number_that_may_be_a_name_is_refused_too(listed):
+    listed(in_both_splits(["001", "002", "003", "004"]), "file,labels,split")
+    study()
+    for written in (3, [3], ["3"]):  # Snakemake reads lists as texts, and 003 alone as 3
+        loaded = config.load({"studies": ["mine.yaml"], "classes": written})
+        assert message(loaded.study, "mine").startswith("--config: classes: 3 may be a class")
+    loaded = config.load({"studies": ["mine.yaml"], "classes": ["003"]})
+    assert loaded.study("mine").classes == ["003"]
+
+
+@pytest.mark.parametrize("written", ["No", "null", "1.5", "2024-01-01"])
+def test_a_name_that_yaml_reads_as_something_else_needs_quotes(listed, written):
+    listed(in_both_splits([written, "Dog"]), "file,labels,split")
+    assert message(lambda: study(lines=f"classes: [{written}]\n")).endswith(
+        "put the name in quotes"
+    )
+    assert study(lines=f"classes: ['{written}']\n").classes == [written]
+
+
+@pytest.mark.parametrize(
+    ("names", "asked"),
+    [
+        (
+            ["nan", "Dog"],
+            ["is 'nan', in 2 rows, the name of a class? If it means that there is no"],
+        ),
+        (["No", "Dog"], ["is 'No', in 2 rows, the name of a class?"]),
+        (["Dog", "dog", "Cat"], ["are 'Dog' and 'dog' one class? As several, each is a negative"]),
+        (["Barn owl", "barn_owl"], ["are 'Barn owl' and 'barn_owl' one class?"]),
+        (["A,B", "C"], ["is 'A,B' the name of one class? Several are separated by semicolons."]),
+        (["Dog", "Cat, Dog"], ["is 'Cat, Dog' the name of one class?"]),
+        (["Speech, male", "Speech, female", "Nanny", "Nothing"], []),
+    ],
+)
+def test_names_of_classes_that_look_like_mistakes_are_asked_about(listed, capsys, names, asked):
+    listed(in_both_splits(names), "file,labels,split")
+    ask_about_classes(Results(study(lines=f"classes: [{names[-1]!r}]\n")))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(asked)
+    for line, words in zip(lines, asked, strict=True):
+        assert line.startswith(f"list.csv: {words}")
+
+
+def test_two_spellings_of_one_class_are_not_solved_by_leaving_one_out(listed):
+    listed(in_both_splits(["Dog", "dog"]), "file,labels,split")
+    expected = "if they are one class, write it one way in list.csv, else leave one of them out"
+    assert message(study).endswith(expected)
+
+
 def test_classes_of_any_script_have_folders_of_their_own(listed):
     names = ["犬", "猫", "Wałęsa", "Wasa", "犬 A", "猫 A"]
     listed(
@@ -354,7 +441,11 @@ def features(mine: Study, folder: str = "sounds") -> dict:
             shards.setdefault(split, []).append(shard)
     outputs = ("train.h5", "test.h5", "problems.csv")
     join_features(
-        "recordings.csv", shards, settings["class_names"], mine.audio.model_dump(), *outputs
+        "recordings.csv",
+        shards,
+        settings["class_names"],
+        mine.audio.model_dump(),
+        *outputs,
     )
     return {split: read_store(f"{split}.h5") for split in shards}
 
@@ -448,7 +539,7 @@ def test_of_a_folder_as_it_is_every_file_is_used_or_has_a_reason(listed, tmp_pat
                 ("wav.mp3.copy", 'Hum, "low"', "test"),
             ]
         )
-    shutil.copy(tmp_path / "sounds" / "wav.mp3", tmp_path / "sounds" / "wav.mp3.copy")
+    write(tmp_path / "sounds" / "wav.mp3.copy", tone(880))
     train = features(study())["train"]
     assert labels(train) == {name: {'Hum, "low"'} for name in good}
     assert (train.x != 0).any(axis=(1, 2)).all()
@@ -464,7 +555,7 @@ def test_long_recordings_are_cut_and_clips_have_the_labels_they_overlap(listed, 
     write(tmp_path / "sounds" / "long.wav", tone(seconds=4.0))
     write(tmp_path / "sounds" / "whole.wav", tone(seconds=2.0))
     rows = [
-        *("long.wav,Owl,0.4,1.2,train", "long.wav,Fox,2,2.9,train", "long.wav,Fox,70,71,train"),
+        *("long.wav,Owl,0.4,1.2,train", "long.wav,Fox,2,2.9,train"),
         *("whole.wav,Owl;Fox,,,test", "whole.wav,,,,test"),
     ]
     listed(rows, "file,labels,onset,offset,split")
@@ -476,9 +567,7 @@ def test_long_recordings_are_cut_and_clips_have_the_labels_they_overlap(listed, 
         "long.wav@3": set(),
     }
     assert labels(stores["test"]) == {f"whole.wav@{n}": {"Owl", "Fox"} for n in (0, 1)}
-    assert problems() == {
-        "long.wav": ["Fox from 70 to 71 s is in none of its clips", "the event is left out"]
-    }
+    assert problems() == {}
 
     half = STUDY.replace("clip_seconds: 1.0", "clip_seconds: 1.0, hop_seconds: 0.5")
     Path("half.yaml").write_text(half)
@@ -490,6 +579,96 @@ def test_long_recordings_are_cut_and_clips_have_the_labels_they_overlap(listed, 
     assert [clip for clip, of in clips.items() if "Fox" in of] == [
         f"long.wav@{n}" for n in ("1.5", "2", "2.5")
     ]
+
+
+DOGS = [f"{n}.wav,Dog,{{}},{{}},{'test' if n < 4 else 'train'}" for n in range(12)]
+LATE = [row.format(60.2, 60.8) for row in DOGS]
+IN_TIME = [row.format(0.2, 0.8) for row in DOGS]
+
+
+@pytest.mark.parametrize("late", [0, 1, 9])
+def test_events_beyond_their_recordings_do_not_make_negatives(listed, tmp_path, capfd, late):
+    """As in lists with the times of the originals that the files were cut from."""
+    for n in range(12):
+        write(tmp_path / "sounds" / f"{n}.wav", tone(200 + n, 1.4))
+    others = [f"{n}.wav,Hum,0.5,0.7,{'test' if n < 4 else 'train'}" for n in range(12)]
+    listed([*LATE[-late or 12 :], *IN_TIME[: 12 - late], *others], "file,labels,onset,offset,split")
+    if late == 9:
+        assert message(features, study()) == (
+            "9 of the 12 events of 'Dog' lie outside their recordings, such as 60.2 to 60.8 s of "
+            "'4.wav', which lasts 1.4 s: give onset and offset in seconds from the start of the "
+            "file that is listed, or raise audio.max_outside (0.05) in the study."
+        )
+        assert not Path("train.h5").exists()
+    stores = features(study(audio="max_outside: 0.75"))
+    assert sum(map(len, problems().values())) == 2 * late
+    said = f"problems.csv: {late} of 24 events lie outside their recordings"
+    said += f" (Dog {late})\n" if late else "\n"
+    assert said in capfd.readouterr().out  # what the job prints reaches the console
+    labelled = {clip for store in stores.values() for clip, of in labels(store).items() if of}
+    assert len(labelled) == 12
+
+
+def test_the_least_overlap_is_a_key_of_the_study(listed, tmp_path):
+    for name in "ab":
+        write(tmp_path / "sounds" / f"{name}.wav", tone(200 + ord(name), 2.0))
+    listed(["a.wav,Dog,0.2,1.3,train", "b.wav,Dog,0.2,1.3,test"], "file,labels,onset,offset,split")
+
+    def labelled(audio: str) -> list[str]:
+        clips = labels(features(study(audio=audio))["train"])
+        return [clip for clip, of in clips.items() if of]
+
+    assert labelled("") == ["a.wav@0", "a.wav@1"]
+    assert labelled("min_overlap: 0.3") == ["a.wav@0", "a.wav@1"]
+    assert labelled("min_overlap: 0.301") == ["a.wav@0"]
+    assert labelled("min_overlap: {event: 0.3}") == ["a.wav@0"]
+    assert labelled("min_overlap: {clip: 0.25}") == ["a.wav@0", "a.wav@1"]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("-1", "min_overlap: must be a number of seconds, at least 0, or a share"),
+        ("half", "min_overlap: must be a number of seconds"),
+        ("true", "min_overlap: must be a number of seconds"),
+        ("{both: 1}", "min_overlap: must be {event: share} or {clip: share}"),
+        ("{event: 1, clip: 1}", "min_overlap: must be {event: share} or {clip: share}"),
+        ("{event: 50}", "min_overlap.event: must be a number above 0 and up to 1, not 50"),
+        ("{clip: 0}", "min_overlap.clip: must be a number above 0 and up to 1, not 0"),
+    ],
+)
+def test_a_least_overlap_that_is_none_is_named_with_its_key(listed, value, words):
+    listed(["a.wav,Dog,train", "b.wav,Dog,test"], "file,labels,split")
+    error = message(lambda: study(audio=f"min_overlap: {value}"))
+    assert error.startswith(f"mine.yaml: audio.{words}")
+
+
+def test_the_same_bytes_in_both_splits_or_under_other_labels_are_said(listed, tmp_path, capfd):
+    for number, name in enumerate(("dog", "cat", "hum")):
+        for copy in "123":
+            write(tmp_path / "sounds" / f"{name}{copy}.wav", tone(300 + 100 * number))
+    write(tmp_path / "sounds" / "alone.wav", tone(900))
+    shutil.copy(tmp_path / "sounds" / "cat1.wav", tmp_path / "sounds" / "dog folder.wav")
+    listed(
+        [
+            *("dog1.wav,Dog,train", "dog2.wav,Dog,train", "dog3.wav,Dog,test"),
+            *("cat1.wav,Cat,train", "dog folder.wav,Dog;Pet,train", "alone.wav,Cat;Pet,test"),
+            *("hum1.wav,Dog;Cat,train", "hum2.wav,Cat;Dog,train"),
+        ],
+        "file,labels,split",
+    )
+    features(study())
+    assert problems() == {
+        "dog1.wav": ["the same bytes as 'dog3.wav' in the test split", "kept"],
+        "dog2.wav": ["the same bytes as 'dog3.wav' in the test split", "kept"],
+        "dog3.wav": ["the same bytes as 'dog1.wav' in the train split", "kept"],
+        "cat1.wav": ["the same bytes as 'dog folder.wav', which has the labels Dog; Pet", "kept"],
+        "dog folder.wav": ["the same bytes as 'cat1.wav', which has the labels Cat", "kept"],
+    }
+    assert capfd.readouterr().out == (
+        "problems.csv: 5 recordings have the same bytes as one that is in the other split or has "
+        "other labels\n"
+    )
 
 
 def test_two_clips_of_one_id_are_an_error(listed, tmp_path):
@@ -558,7 +737,7 @@ def test_nothing_in_a_list_reaches_a_shell(tmp_path):
     rows = [("file", "labels", "split")]
     for number in range(12):
         name = f'-{number} $(touch hacked) "`touch hacked`" {{y}}.wav'
-        write(tmp_path / folder / name, tone(200 + 200 * (number % 2), 0.3))
+        write(tmp_path / folder / name, tone(200 + 20 * number, 0.3))
         split = "test" if number < 4 else "train"
         rows.append((name, ";".join(labels) if number % 2 else "Rain {wildcards.x}", split))
     with open(tmp_path / list_file, "w", newline="", encoding="utf-8") as file:

@@ -59,6 +59,7 @@ def requested(study):
         REQUESTED.append(study)
         if workflow.is_main_process:
             start.say_cost(CONFIG, study)
+            checked(start.ask_about_classes, of_study)
             if workflow.dryrun:
                 start.warn_of_sources(of_study)
     return of_study.all

@@ -122,7 +122,10 @@ def classes_exist(study: Study) -> Completed:
             text = f"{name!r} has no letters or digits to name a folder after: leave it out"
             raise problem(text, "classes", index)
         if slug in slugs:
-            text = f"{name!r} and {slugs[slug]!r} would share a folder: leave one of them out"
+            text = f"{name!r} and {slugs[slug]!r} would share a folder: "
+            if dataset.list is not None:
+                text += f"if they are one class, write it one way in {dataset.list}, else "
+            text += "leave one of them out"
             raise problem(text, "classes", index)
         slugs[slug] = name
     if dataset.list is not None:

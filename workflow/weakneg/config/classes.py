@@ -3,10 +3,12 @@
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Annotated, Any
 
+import yaml
 from pydantic import (
     BeforeValidator,
     Field,
@@ -51,7 +53,8 @@ def class_choice(value: object) -> object:
         raise problem(f"must be {{top: n}} or a list of classes, not {value!r}")
     for index, each in enumerate(values):
         if isinstance(each, bool) or not isinstance(each, str | int):
-            raise problem(f"must be a class name or number, not {each!r}", index)
+            text = f"must be a class name or number, not {each!r}: put the name in quotes"
+            raise problem(text, index)
     return values
 
 
@@ -128,6 +131,36 @@ def check_sizes(classes: Iterable[str], dataset: DatasetSettings) -> None:
         )
 
 
+class AmbiguousNumber(ValueError):
+    """A number that may stand for a name of a class, or for its position."""
+
+
+def _check_number(value: str | int, names: Sequence[str]) -> None:
+    """Refuse a number where it may be meant as a name: YAML reads 003 as 3, and 010 as 8."""
+    number = text_as_number(value)
+    if not isinstance(number, int) or (isinstance(value, str) and value in names):
+        return
+    numbers = {name: _as_number(name) for name in names}
+    like_numbers = [name for name, meant in numbers.items() if meant]
+    others = {name for name, meant in numbers.items() if number in meant} - {str(number)}
+    if like_numbers and (others or str(number) not in names):
+        meant = min(others, default=like_numbers[0])
+        raise AmbiguousNumber(
+            f"{number} may be a class number or a name that was read as a number, since names of "
+            f"classes look like numbers: put the name in quotes, as in classes: ['{meant}']"
+        )
+
+
+@cache
+def _as_number(name: str) -> set[int | float]:
+    """The numbers that a name is read as, without quotes: by YAML, and by Snakemake."""
+    tag = yaml.SafeLoader("").resolve(yaml.ScalarNode, name, (True, False))
+    found: set[int | float] = {float(name)} if name.isascii() and name.isdecimal() else set()
+    if tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+        found.add(yaml.safe_load(name))
+    return found
+
+
 def class_name(value: str | int, dataset: DatasetSettings) -> str:
     """Find a class by name, folder name, alias or number.
 
@@ -147,8 +180,11 @@ def class_name(value: str | int, dataset: DatasetSettings) -> str:
     ------
     ValueError
         When there is no such class.
+    AmbiguousNumber
+        When a number may be meant as a name.
     """
     names = class_names(dataset)
+    _check_number(value, names)
     if str(value) in names:
         return str(value)
     number = text_as_number(value)
@@ -178,3 +214,52 @@ def class_slug(name: str) -> str:
     if any(letter.isalnum() and not letter.isascii() for letter in plain):
         slug = f"{slug}_{zlib.crc32(name.encode()):08x}".strip("_")
     return slug
+
+
+_MISSING = {*("nan", "na", "n/a", "none", "null", "nil", "no", "yes", "true", "false", "-", "?")}
+
+
+def questions(dataset: DatasetSettings) -> Iterator[str]:
+    """Ask about names of classes in a user's list that may be mistakes.
+
+    Parameters
+    ----------
+    dataset : DatasetSettings
+        The data set; nothing is asked about a published one.
+
+    Yields
+    ------
+    str
+        A question, with what to do.
+    """
+    data = dataset.definition
+    if not isinstance(data, OwnDataset):
+        return
+    names = class_names(dataset)
+    sizes = data.class_sizes(*dataset.own_list)
+    of_slug: dict[str, list[str]] = {}
+    with_part: Counter[str] = Counter()
+    for name in names:
+        of_slug.setdefault(class_slug(name), []).append(name)
+        with_part.update({part.strip() for part in name.split(",")})
+    for name in names:
+        if name.lower() in _MISSING:
+            count = sum(of_split[name] for of_split in sizes.values())
+            yield (
+                f"{dataset.list}: is {name!r}, in {count:,} rows, the name of a class? If it means "
+                "that there is no label, leave the value empty."
+            )
+        parts = name.split(",")
+        if len(parts) > 1 and any(
+            not part.startswith(" ") or with_part[part.strip()] > 1 for part in parts[1:]
+        ):
+            yield (
+                f"{dataset.list}: is {name!r} the name of one class? Several are separated by "
+                "semicolons."
+            )
+    for same in of_slug.values():
+        if len(same) > 1:
+            yield (
+                f"{dataset.list}: are {' and '.join(map(repr, same))} one class? As several, each "
+                "is a negative of the others: write it one way."
+            )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from weakneg.config.classes import Top, class_name, most_frequent
+from weakneg.config.classes import AmbiguousNumber, Top, class_name, most_frequent
 from weakneg.config.messages import no_such
 from weakneg.config.study import Study
 
@@ -49,6 +49,8 @@ def subset(
         for value in classes:
             try:
                 name = class_name(value, study.dataset)
+            except AmbiguousNumber as error:
+                raise ValueError(f"classes: {error}") from None
             except ValueError:
                 name = str(value)
             if name not in study.classes:

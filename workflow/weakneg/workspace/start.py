@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from weakneg.audio.acquire.folder import find_folder
+from weakneg.config.classes import questions
 from weakneg.config.load import Config
 from weakneg.datasets.local_copy import DATA_VARIABLE, check_named
 from weakneg.errors import UserError
@@ -124,6 +125,12 @@ def say_cost(config: Config, study: str) -> None:
     except UserError:
         return
     print(f"{cost}. In hours: python -m weakneg estimate {config.said(study)}", file=sys.stderr)
+
+
+def ask_about_classes(results: Results) -> None:
+    """Print questions about names of classes in a user's list that may be mistakes."""
+    for question in questions(results.study.dataset):
+        print(question, file=sys.stderr)
 
 
 def warn_of_sources(results: Results) -> None:
