@@ -27,6 +27,26 @@ def test_long_recordings_are_cut(seconds, hop, clips):
     assert cut(seconds, 10, hop) == clips
 
 
+@pytest.mark.parametrize(
+    ("seconds", "hop", "more"),
+    [
+        (10, 10, []),
+        (0.5, 10, []),
+        (10.02, 10, []),  # less than the shortest rest
+        (10.03, 10, [(0.03, 10.03)]),
+        (14, 10, [(4, 14)]),
+        (15, 10, []),  # the last clip reaches the end
+        (31, 20, [(21, 31)]),
+        (28.9, 3, []),
+    ],
+)
+def test_what_is_left_at_the_end_is_one_more_clip(seconds, hop, more):
+    clips = cut(seconds, 10, hop, 0.025)
+    assert clips[: len(clips) - len(more)] == cut(seconds, 10, hop)
+    assert clips[len(clips) - len(more) :] == [pytest.approx(clip) for clip in more]
+    assert seconds - clips[-1][1] < 0.025
+
+
 def test_a_clip_of_a_long_recording_is_what_the_part_alone_gives(tmp_path):
     samples = noise(5.7)
     long = write(tmp_path / "long.wav", samples)

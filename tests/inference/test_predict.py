@@ -35,7 +35,7 @@ TEST = {
     "-x.wav": 0.7,
     "été 鳥.flac": 2.6,
     'q"u,o;te.wav': 1.0,
-    "deep/long.ogg": 3.3,
+    "deep/long.ogg": 3.0,
 }
 
 
@@ -193,6 +193,19 @@ def test_long_recordings_are_scored_clip_by_clip(study, predict, tmp_path):
         clip = samples[number * RATE : (number + 1) * RATE]
         alone = predict(runs(study)[:1], [write(tmp_path / f"{number}.wav", clip)])
         assert alone.score.item() == pytest.approx(row.score, abs=1e-6)
+
+
+def test_what_is_left_at_the_end_of_a_recording_is_scored(study, predict, tmp_path):
+    """In a clip that ends with the recording, unless the study's own clips are wanted."""
+    samples = sound(3.3, [200.0], 5)
+    long = write(tmp_path / "long.wav", samples)
+    table = predict(runs(study)[:1], [long])
+    assert table.start.tolist() == [0, 1, 2, 2.3]
+    assert table.end.tolist() == [1, 2, 3, 3.3]
+    alone = predict(runs(study)[:1], [write(tmp_path / "end.wav", samples[-RATE:])])
+    assert table.score.iloc[-1] == pytest.approx(alone.score.item(), abs=1e-6)
+    without = predict(runs(study)[:1], [long], "--no-tail")
+    pd.testing.assert_frame_equal(without, table[:3], check_dtype=False)
 
 
 def test_names_come_back_as_they_are(study, predict, monkeypatch):

@@ -96,6 +96,8 @@ def _keywords(parameter: inspect.Parameter, kind: typing.Any) -> dict[str, typin
     keywords: dict[str, typing.Any] = {"required": parameter.default is parameter.empty}
     if not keywords["required"]:
         keywords["default"] = parameter.default
+    if kind is bool:  # --name and --no-name
+        return keywords | {"action": argparse.BooleanOptionalAction}
     if isinstance(kind, types.UnionType):  # ... | None
         (kind,) = (each for each in typing.get_args(kind) if each is not types.NoneType)
         if typing.get_origin(kind) is not list:

@@ -1,5 +1,6 @@
 """From recordings to clips and their log-mel spectrograms."""
 
+import math
 import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -54,11 +55,14 @@ class Extent(NamedTuple):
     sample_rate: int
 
 
-def cut(seconds: float, clip_seconds: float, hop_seconds: float) -> list[tuple[float, float]]:
+def cut(
+    seconds: float, clip_seconds: float, hop_seconds: float, shortest_rest: float = math.inf
+) -> list[tuple[float, float]]:
     """Cut a recording into clips.
 
     A clip starts every `hop_seconds` until one reaches the end. The last one may be shorter; it is
-    left out if it is shorter than half of `clip_seconds`, unless it is the only one.
+    left out if it is shorter than half of `clip_seconds`, unless it is the only one. What it leaves
+    over may become one more clip, which ends at the end of the recording.
 
     Parameters
     ----------
@@ -68,6 +72,9 @@ def cut(seconds: float, clip_seconds: float, hop_seconds: float) -> list[tuple[f
         Duration of a clip.
     hop_seconds : float
         Time from the start of a clip to that of the next.
+    shortest_rest : float
+        Length from which on a rest at the end gives one more clip, of `clip_seconds`; by default
+        none does.
 
     Returns
     -------
@@ -80,6 +87,8 @@ def cut(seconds: float, clip_seconds: float, hop_seconds: float) -> list[tuple[f
         start = number * hop_seconds
         clips.append((start, min(start + clip_seconds, seconds)))
         number += 1
+    if seconds - clips[-1][1] >= shortest_rest:
+        clips.append((seconds - clip_seconds, seconds))
     return clips
 
 

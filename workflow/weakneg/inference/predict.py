@@ -1,5 +1,6 @@
 """Scoring of recordings with trained models."""
 
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,6 +58,7 @@ def predict(
     models: list[Path],
     output: Path,
     frames: Path | None = None,
+    tail: bool = True,
     seeds: list[int] | None = None,
     device: Device = "",
     threads: Threads | None = None,
@@ -66,7 +68,9 @@ def predict(
     The columns are `COLUMNS`: recording, start and end of the clip in it (seconds), the model
     (study, class, strategy and seeds, separated by semicolons), score (the probability of the
     class, mean over seeds), and problem. Recordings longer than a clip are cut like those of the
-    study. A clip or a recording that cannot be used gets one row with the problem and no score.
+    study; a rest at the end that the study leaves out, since it is shorter than half a clip, is
+    scored in one more clip, which ends with the recording. A clip or a recording that cannot be
+    used gets one row with the problem and no score.
 
     Parameters
     ----------
@@ -80,6 +84,8 @@ def predict(
         Another CSV file, with the columns `FRAME_COLUMNS`, for the scores of frames: a row for each
         frame that a model scores, except padding, with the time of its centre (seconds in the
         recording).
+    tail : bool
+        Score what is left at the end of a recording, as far as it has a frame of a spectrogram.
     seeds : list of int
         The score is the mean over these; by default over all seeds of a run.
     device : str
@@ -103,7 +109,8 @@ def predict(
     # Each thread computes a different clip or model.
     loaded = read_models(models, seeds, prepare(device, threads=1))
     paths = find_recordings(recordings)
-    pieces = in_order((pieces_of(path, loaded[0].front_end.settings) for path in paths), threads)
+    settings = loaded[0].front_end.settings
+    pieces = in_order((pieces_of(path, settings, tail) for path in paths), threads)
     n_scored, n_problems = 0, 0
     try:
         with ExitStack() as stack:
@@ -181,7 +188,7 @@ def _audio_files(folder: str | os.PathLike[str]) -> Iterator[str]:
                 yield str(path)
 
 
-def pieces_of(path: str, settings: Mapping[str, Any]) -> Iterator[Piece]:
+def pieces_of(path: str, settings: Mapping[str, Any], tail: bool = False) -> Iterator[Piece]:
     """Cut a recording into clips and compute their spectrograms.
 
     Parameters
@@ -190,6 +197,8 @@ def pieces_of(path: str, settings: Mapping[str, Any]) -> Iterator[Piece]:
         The recording.
     settings : mapping
         Those of the models' `FrontEnd`.
+    tail : bool
+        Whether what is left at the end gives one more clip, if it has a frame of a spectrogram.
 
     Yields
     ------
@@ -197,9 +206,11 @@ def pieces_of(path: str, settings: Mapping[str, Any]) -> Iterator[Piece]:
         At least one, with the clip or its problem.
     """
     length = settings["clip_seconds"]
+    hop = settings["hop_seconds"] or length
+    shortest_rest = settings["frame_length_ms"] / 1000 if tail else math.inf
     try:
         with open_audio(path, settings["sample_rate"]) as audio:
-            for part in cut(audio.seconds, length, settings["hop_seconds"] or length):
+            for part in cut(audio.seconds, length, hop, shortest_rest):
                 try:
                     yield Piece(path, *part, compute_clip(audio, *part, settings), "")
                 except AudioError as error:
