@@ -26,6 +26,8 @@ def kaldi(waveform: torch.Tensor, mel: LogMel = PSLA) -> torch.Tensor:
         dither=0.0,
         frame_length=mel.frame_length_ms,
         frame_shift=mel.frame_shift_ms,
+        low_freq=mel.low_hz,
+        high_freq=mel.high_hz or 0.0,
     )
 
 
@@ -61,6 +63,8 @@ def synthetic() -> torch.Tensor:
         LogMel(32_000, 64, 32.0, 10.0, "hanning"),
         LogMel(22_050, 40, 25.0, 12.5, "hamming"),
         LogMel(8_000, 8, 10.0, 10.0, "povey"),
+        LogMel(RATE, 64, 25.0, 10.0, "hanning", low_hz=500.0, high_hz=6_500.0),
+        LogMel(250_000, 32, 4.0, 2.0, "hanning", low_hz=15_000.0),
     ],
     ids=str,
 )
@@ -116,3 +120,17 @@ def test_a_gpu_gives_the_log_mels_of_kaldi():
 def test_frames_shorter_than_samples_are_refused():
     with pytest.raises(UserError, match=r"frame_shift_ms 0\.01 is too short for 16000 Hz"):
         LogMel(RATE, 128, 25.0, 0.01, "hanning")
+
+
+def test_bands_lie_between_the_lowest_and_the_highest_frequency():
+    """A tone outside them is not heard, and one inside is loudest at its bin."""
+    mel = LogMel(250_000, 48, 4.0, 2.0, "hanning", low_hz=15_000.0, high_hz=90_000.0)
+    heard = {}
+    for hertz in (5_000, 20_000, 60_000, 85_000, 110_000):
+        tone = torch.sin(2 * torch.pi * hertz * torch.arange(25_000) / 250_000)
+        heard[hertz] = mel(tone).mean(0)
+    loudest = {hertz: bins.max().item() for hertz, bins in heard.items()}
+    assert min(loudest[hertz] for hertz in (20_000, 60_000, 85_000)) > 7
+    assert max(loudest[hertz] for hertz in (5_000, 110_000)) < 0
+    for hertz in (20_000, 60_000, 85_000):
+        assert abs(heard[hertz].argmax().item() - mel.bin_at(hertz)) <= 0.75

@@ -671,6 +671,49 @@ def test_the_same_bytes_in_both_splits_or_under_other_labels_are_said(listed, tm
     )
 
 
+def test_frequencies_that_spectrograms_leave_out_are_said(listed, tmp_path, capfd):
+    """Unless they are chosen; 44.1 and 48 kHz in a study of 16 kHz are what everybody does."""
+    for name, rate in (("bat", 256_000), ("bird", 48_000), ("cd", 44_100)):
+        write(tmp_path / "sounds" / f"{name}.wav", tone(seconds=rate / RATE), rate)
+    listed(["bat.wav,Dog,train", "bird.wav,Dog,train", "cd.wav,Dog,test"], "file,labels,split")
+    features(study())
+    said = (
+        "problems.csv: 1 of 3 recordings may hold frequencies of up to 128 kHz, but the "
+        "spectrograms end at 8 kHz: see docs/own-recordings.md on sample_rate, low_hz and high_hz\n"
+    )
+    assert capfd.readouterr().out == said
+    for chosen in ("high_hz: 8000", "sample_rate: 128000"):
+        features(study(audio=chosen))
+        assert capfd.readouterr().out == ""
+    assert "sample_rate" in (ROOT / "docs" / "own-recordings.md").read_text()
+
+
+def test_bands_are_chosen_in_the_study(listed, tmp_path):
+    """A tone is heard between low_hz and high_hz only; the defaults leave settings as they were."""
+    for name in ("a", "b"):
+        write(tmp_path / "sounds" / f"{name}.wav", tone(1000))
+    listed(["a.wav,Dog,train", "b.wav,Dog,test"], "file,labels,split")
+
+    def loudest(audio: str) -> float:
+        return features(study(audio=audio))["train"].x.astype(float).max()
+
+    assert loudest("low_hz: 500") > 5
+    assert loudest("low_hz: 500, high_hz: 1500") > 5
+    assert loudest("low_hz: 2000") < loudest("low_hz: 500") - 5
+    assert "_hz" not in ShardSettings.of(study()).text()
+    assert "min_overlap" not in FeaturesSettings.of(study()).text()
+
+
+@pytest.mark.parametrize(
+    "bands", ["low_hz: 8000", "low_hz: 500, high_hz: 500", "high_hz: 8001", "high_hz: 10"]
+)
+def test_bands_that_leave_nothing_are_refused(listed, bands):
+    listed(["a.wav,Dog,train", "b.wav,Dog,test"], "file,labels,split")
+    error = message(lambda: study(audio=bands))
+    assert error.startswith("mine.yaml: audio.high_hz: the bands from low_hz (")
+    assert "must lie below half of sample_rate (8000 Hz), low_hz below high_hz" in error
+
+
 def test_two_clips_of_one_id_are_an_error(listed, tmp_path):
     for name, seconds in (("a", 2.0), ("a@1", 1.0), ("b", 1.0)):
         write(tmp_path / "sounds" / name, tone(seconds=seconds))

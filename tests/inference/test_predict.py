@@ -15,12 +15,14 @@ from by_position import compute_shard, score_run, train_run
 from scipy.special import expit
 
 from weakneg.__main__ import main
+from weakneg.audio.decode import open_audio
 from weakneg.audio.recordings import Recording, write_recordings
 from weakneg.bags.manifest import list_clips
 from weakneg.config.sections import AudioSettings
 from weakneg.config.stages import RunSettings, ScoreSettings
 from weakneg.features.from_shards import join as join_features
 from weakneg.inference import export as exporting
+from weakneg.inference import predict as predicting
 from weakneg.models.pooling import POOLINGS
 
 RATE = 16_000
@@ -300,6 +302,138 @@ def test_an_output_that_cannot_be_written_is_one_error(study, tmp_path, capsys):
     arguments = ["predict", study / "test", "--models", model, "--output", output]
     assert main(list(map(str, arguments))) == 1
     assert f"error: {output.parent} cannot be written" in capsys.readouterr().err
+
+
+# ---- interruptions -----------------------------------------------------------------------------
+@pytest.fixture
+def four(tmp_path) -> list[Path]:
+    """Recordings: of several clips, with a problem, with nothing to score, and a single clip."""
+    folder = tmp_path / "in"
+    silence = np.zeros(RATE)
+    return [
+        write(folder / "a.wav", sound(40.3, [200.0], 0)),
+        write(folder / "b.wav", np.concatenate([sound(1.0, [], 1), silence, sound(1.7, [], 2)])),
+        write(folder / "c.wav", silence),
+        write(folder / "d.wav", sound(1.0, [3000.0], 3)),
+    ]
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """interrupt(path): Ctrl-C arrives when this recording is opened; returns the opened ones."""
+
+    def interrupt(path: Path | None) -> list[str]:
+        opened = []
+
+        def opening(name, *arguments):
+            opened.append(Path(name).name)
+            if path is not None and Path(name) == path:
+                raise KeyboardInterrupt
+            return open_audio(name, *arguments)
+
+        monkeypatch.setattr(predicting, "open_audio", opening)
+        return opened
+
+    return interrupt
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("stopped_at", [0, 1, 2, 3])
+def test_an_interrupted_run_goes_on_where_it_was(
+    study, predict, tmp_path, capsys, four, interrupt, threads, stopped_at
+):
+    tables = [tmp_path / name for name in ("scores.csv", "frames.csv")]
+    options = ["--threads", threads]
+    whole = predict(runs(study), four, *options, frames=True)
+    for table in tables:
+        table.unlink()
+    capsys.readouterr()
+    interrupt(four[stopped_at])
+    arguments = ["predict", *four, "--output", tables[0], "--frames", tables[1], *options]
+    arguments = [*map(str, [*arguments, "--device", "cpu", "--models", *runs(study)])]
+    assert main(arguments) == 130
+    lines = [line for line in capsys.readouterr().err.splitlines() if "clips/s" not in line]
+    assert lines == [
+        f"error: interrupted when {stopped_at} of 4 recordings were scored: repeat the command "
+        "with --resume to go on."
+    ]
+    assert not any(table.exists() for table in tables)
+    opened = interrupt(None)
+    assert main([*arguments, "--resume"]) == 0
+    assert opened == [path.name for path in four[stopped_at:]]
+    for table, expected in zip(tables, whole, strict=True):
+        # Scores depend on the other clips of a batch in the last digits.
+        pd.testing.assert_frame_equal(pd.read_csv(table), expected, rtol=0, atol=1e-6)
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "scores.csv", "frames.csv"}
+    said = capsys.readouterr().err
+    assert "scores.csv: 45 clips of 4 recordings were scored, 2 could not be used" in said
+
+
+def test_what_a_killed_run_wrote_of_a_recording_is_written_again(
+    study, predict, tmp_path, four, interrupt
+):
+    whole = predict(runs(study), four)
+    interrupt(four[2])
+    arguments = ["predict", *four, "--models", *runs(study), "--output", tmp_path / "scores.csv"]
+    (tmp_path / "scores.csv").unlink()
+    assert main([*map(str, arguments)]) == 130
+    with open(tmp_path / "scores.csv.part", "ab") as part:
+        part.write(b"half a row, 1.0")
+    with open(tmp_path / "scores.csv.done", "ab") as done:
+        done.write(b'["half a li')
+    interrupt(None)
+    assert main([*map(str, arguments), "--resume"]) == 0
+    found = pd.read_csv(tmp_path / "scores.csv")
+    pd.testing.assert_frame_equal(found, whole, rtol=0, atol=1e-6)
+
+
+def test_only_the_same_run_goes_on(study, predict, tmp_path, capsys, four, interrupt):
+    interrupt(four[2])
+    predict_four = ["predict", *map(str, four), "--output", str(tmp_path / "scores.csv")]
+    models = ["--models", *map(str, runs(study))]
+    assert main([*predict_four, *models]) == 130
+    interrupt(None)
+    part = tmp_path / "scores.csv.part"
+    before = part.read_bytes()
+    for other in (["--no-tail"], ["--seeds", "0"], ["--frames", str(tmp_path / "f.csv")]):
+        assert main([*predict_four, *models, *other, "--resume"]) in (0, 1)
+        if other[0] != "--frames":
+            expected = f"error: {part} was made with other models or options: repeat the command"
+            assert expected in capsys.readouterr().err
+            assert part.read_bytes() == before
+
+
+def test_a_recording_that_changed_is_not_kept(study, tmp_path, capsys, four, interrupt):
+    interrupt(four[2])
+    arguments = [*map(str, ["predict", *four, "--output", tmp_path / "scores.csv"])]
+    arguments += ["--models", *map(str, runs(study))]
+    assert main(arguments) == 130
+    interrupt(None)
+    write(four[0], sound(2.0, [], 9))
+    assert main([*arguments, "--resume"]) == 1
+    assert f"error: {four[0]} has changed since it was scored" in capsys.readouterr().err
+    assert main(arguments) == 0  # from the start
+    table = pd.read_csv(tmp_path / "scores.csv")
+    assert (table.recording == str(four[0])).sum() == 2 * 2
+    assert not list(tmp_path.glob("scores.csv.*"))
+
+
+def test_without_an_earlier_run_everything_is_scored(study, predict, four, capsys):
+    table = predict(runs(study), four, "--resume")
+    assert len(table) == 2 * 45 + 2
+    assert "--resume: nothing is kept" in capsys.readouterr().err
+
+
+def test_frequencies_that_the_models_do_not_hear_are_said(study, predict, tmp_path, capsys):
+    """Bats at 256 kHz got scores without a word."""
+    predict(runs(study), [study / "test"])
+    assert "kHz" not in capsys.readouterr().err
+    bat = write(tmp_path / "bat.wav", np.random.default_rng(0).normal(0, 0.1, 256_000), 256_000)
+    predict(runs(study), [bat, study / "test"])
+    assert (
+        "scores.csv: 1 of 6 recordings may hold frequencies of up to 128 kHz, but the spectrograms "
+        "end at 8 kHz: see docs/own-recordings.md on sample_rate, low_hz and high_hz"
+    ) in capsys.readouterr().err
 
 
 # ---- models ------------------------------------------------------------------------------------

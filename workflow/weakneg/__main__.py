@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from weakneg.errors import UserError
+from weakneg.errors import INTERRUPTED, UserError
 from weakneg.io.files import NO_ROOM
 from weakneg.stages import entries, entry
 
@@ -213,6 +213,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
         print(f"error: {reason}: make room and run again.", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

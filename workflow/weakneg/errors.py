@@ -1,4 +1,7 @@
-"""The exception for bad input."""
+"""The exceptions that end the program with one line."""
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 
 class UserError(Exception):
@@ -11,3 +14,9 @@ class UserError(Exception):
     """
 
     status = 1
+
+
+class Interrupted(UserError):
+    """The user stopped the program: the message says what is done and how to go on."""
+
+    status = INTERRUPTED

@@ -170,7 +170,7 @@ def clips_of(
         return Extent(audio.seconds, audio.file_rate)
 
 
-def in_order(sources: Iterable[Iterator[_Item]], threads: int) -> Iterator[_Item]:
+def in_order(sources: Iterable[Iterator[_Item]], threads: int) -> Generator[_Item, None, None]:
     """Yield the items of all sources, one source after the other, computed a few pieces ahead.
 
     Parameters
@@ -193,7 +193,8 @@ def in_order(sources: Iterable[Iterator[_Item]], threads: int) -> Iterator[_Item
     def advance(source: Iterator[_Item]) -> tuple[Iterator[_Item], list[_Item]]:
         return source, list(islice(source, _PIECE))
 
-    with ThreadPoolExecutor(threads) as pool:
+    pool = ThreadPoolExecutor(threads)
+    try:
         sources = iter(sources)
         ahead = deque(pool.submit(advance, source) for source in islice(sources, 2 * threads))
         while ahead:
@@ -203,3 +204,5 @@ def in_order(sources: Iterable[Iterator[_Item]], threads: int) -> Iterator[_Item
             else:
                 ahead.extend(pool.submit(advance, source) for source in islice(sources, 1))
             yield from piece
+    finally:  # who stops early does not wait for what is ahead
+        pool.shutdown(cancel_futures=True)

@@ -21,7 +21,6 @@ WINDOWS: dict[str, Callable[[int], Tensor]] = {
 """Name -> function that gives a window of n samples."""
 
 _PREEMPHASIS = 0.97
-_LOWEST_FREQUENCY = 20.0  # Hz; the highest is half the sample rate
 _BLOCK = 250  # frames that a processor computes at a time, so that they stay in its caches
 _FLOOR = torch.finfo(torch.float32).eps
 
@@ -36,8 +35,8 @@ class LogMel:
     """Transform of waveforms, (..., S) float32 in [-1, 1], to log-mel spectrograms, (..., T, F).
 
     A frame starts at every shift, as long as it fits: T is `n_frames(S)`. The mean of a frame is
-    removed and the frame is pre-emphasised by 0.97. F mel filters from 20 Hz to half the sample
-    rate sum the power. The logarithm is natural, of at least 2^-23.
+    removed and the frame is pre-emphasised by 0.97. F mel filters from `low_hz` to `high_hz` sum
+    the power. The logarithm is natural, of at least 2^-23.
 
     Attributes
     ----------
@@ -49,6 +48,9 @@ class LogMel:
         Length of a frame, and time from its start to that of the next, in milliseconds.
     window : str
         A key of `WINDOWS`.
+    low_hz, high_hz : float
+        Lower edge of the lowest filter and upper edge of the highest; by default as in Kaldi, 20 Hz
+        and half the sample rate (None).
 
     Raises
     ------
@@ -68,6 +70,8 @@ class LogMel:
     frame_length_ms: float
     frame_shift_ms: float
     window: str
+    low_hz: float = 20.0
+    high_hz: float | None = None
 
     def __post_init__(self) -> None:
         if self.shift_samples < 1 or self.frame_samples < 2:
@@ -79,7 +83,13 @@ class LogMel:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "LogMel":
         """Make it from the settings of features, which may have other keys."""
-        return cls(**{name: settings[name] for name in cls.__dataclass_fields__})
+        fields = cls.__dataclass_fields__
+        return cls(**{name: settings[name] for name in fields if name in settings})
+
+    @property
+    def highest_hz(self) -> float:
+        """Upper edge of the highest filter, Hz."""
+        return self.high_hz or self.sample_rate / 2
 
     @property
     def frame_samples(self) -> int:
@@ -97,7 +107,7 @@ class LogMel:
 
     def bin_at(self, hertz: float) -> float:
         """Position of a frequency among the bins: the centre of bin f is at f."""
-        lowest, width = _scale(self.mel_bins, self.sample_rate)
+        lowest, width = _scale(self)
         return (_mel(hertz) - lowest) / width - 1
 
     def __call__(self, waveform: Tensor) -> Tensor:
@@ -137,7 +147,7 @@ def _constants(mel: LogMel, device: torch.device) -> tuple[Tensor, list[tuple[in
     Inputs are the squares of a spectrum: of the real and imaginary part of each frequency in turn.
     """
     n_fft = _power_of_two(mel.frame_samples)
-    banks = _mel_filters(mel.mel_bins, n_fft, mel.sample_rate)
+    banks = _mel_filters(mel, n_fft)
     filters = []
     # Filters are narrow: with eight groups, each with the frequencies that it needs, a fifth of the
     # products is left.
@@ -149,24 +159,24 @@ def _constants(mel: LogMel, device: torch.device) -> tuple[Tensor, list[tuple[in
     return WINDOWS[mel.window](mel.frame_samples).to(device), filters
 
 
-def _mel_filters(n_bins: int, n_fft: int, sample_rate: int) -> Tensor:
-    """Triangles of equal width in mel, (F, n_fft / 2 + 1); the highest frequency has weight 0.
+def _mel_filters(mel: LogMel, n_fft: int) -> Tensor:
+    """Triangles of equal width in mel, (F, n_fft / 2 + 1); half the sample rate has weight 0.
 
     In single precision and in the order of Kaldi's arithmetic: a filter of low frequencies may
     cover a single frequency, near its edge, where rounding shows.
     """
-    lowest, width = _scale(n_bins, sample_rate)
-    number = torch.arange(n_bins)[:, None]
+    lowest, width = _scale(mel)
+    number = torch.arange(mel.mel_bins)[:, None]
     left, centre, right = (lowest + (number + edge) * width for edge in (0.0, 1.0, 2.0))
-    mel = 1127 * (1 + sample_rate / n_fft * torch.arange(n_fft / 2) / 700).log()
-    rising, falling = (mel - left) / (centre - left), (right - mel) / (right - centre)
+    place = 1127 * (1 + mel.sample_rate / n_fft * torch.arange(n_fft / 2) / 700).log()
+    rising, falling = (place - left) / (centre - left), (right - place) / (right - centre)
     return torch.nn.functional.pad(torch.minimum(rising, falling).clamp_min(0), (0, 1))
 
 
-def _scale(n_bins: int, sample_rate: int) -> tuple[float, float]:
+def _scale(mel: LogMel) -> tuple[float, float]:
     """Lower edge of the first filter, and distance between centres of filters, in mel."""
-    lowest = _mel(_LOWEST_FREQUENCY)
-    return lowest, (_mel(sample_rate / 2) - lowest) / (n_bins + 1)
+    lowest = _mel(mel.low_hz)
+    return lowest, (_mel(mel.highest_hz) - lowest) / (mel.mel_bins + 1)
 
 
 def _mel(hertz: float) -> float:

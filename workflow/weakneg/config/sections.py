@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache, partial
-from operator import eq
+from operator import eq, is_
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -200,6 +200,21 @@ class AudioSettings(Section):
     window: Literal["hanning", "hamming", "povey", "blackman", "rectangular"] = Field(
         "hanning", description="Shape of the windows."
     )
+    # Keys that are younger than studies are left out of their settings where they have their
+    # defaults, so that these studies do not run again.
+    low_hz: float = Field(
+        20.0,
+        ge=0,
+        exclude_if=partial(eq, 20.0),
+        description="Lower edge of the lowest band, Hz.",
+    )
+    high_hz: float | None = Field(
+        None,
+        gt=0,
+        validate_default=True,
+        exclude_if=partial(is_, None),
+        description="Upper edge of the highest band, Hz; null: half of sample_rate.",
+    )
     frames: int | None = Field(
         None,
         ge=1,
@@ -214,7 +229,6 @@ class AudioSettings(Section):
         description="Mean and standard deviation that normalise spectrograms: those of the "
         "training clips, or PSLA's constants.",
     )
-    # Left out of settings where they have their defaults, so that other studies do not run again.
     min_overlap: Annotated[
         Annotated[float, Field(ge=0)] | OverlapShare, BeforeValidator(_overlap)
     ] = Field(
@@ -234,6 +248,17 @@ class AudioSettings(Section):
         "their recordings, since clips that hold the class would become its negatives. 1: it never "
         "stops.",
     )
+
+    @field_validator("high_hz")
+    @classmethod
+    def _leaves_bands(cls, high: float | None, info: ValidationInfo) -> float | None:
+        low, rate = info.data.get("low_hz"), info.data.get("sample_rate")
+        if low is not None and rate is not None and not low < (high or rate / 2) <= rate / 2:
+            raise problem(
+                f"the bands from low_hz ({low:g}) to high_hz ({high or rate / 2:g}) must lie below "
+                f"half of sample_rate ({rate / 2:g} Hz), low_hz below high_hz"
+            )
+        return high
 
 
 class ModelSettings(Section):

@@ -7,7 +7,11 @@ them back. The classmethod `of` of each class takes its settings from a study.
 
 import hashlib
 import json
+from functools import partial
+from operator import eq, is_
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
 
 from weakneg.config.classes import class_names
 from weakneg.config.sections import AudioSettings, BagSettings, DatasetSettings, ModelSettings
@@ -139,6 +143,8 @@ class ShardSettings(StageSettings):
     window: str
     frames: int | None
     waveform: bool
+    low_hz: float = Field(20.0, exclude_if=partial(eq, 20.0))
+    high_hz: float | None = Field(None, exclude_if=partial(is_, None))
 
     @classmethod
     def of(cls, study: "Study") -> "ShardSettings":

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from weakneg.audio.bandwidth import misses_most_of, unheard
+from weakneg.audio.mel import LogMel
 from weakneg.audio.recordings import Recording
 from weakneg.audio.shards import Heard
 from weakneg.errors import UserError
@@ -181,6 +183,7 @@ def summary(
     same: Iterable[Doubt],
     listed: Mapping[str, Recording],
     heard: Mapping[str, Heard],
+    mel: LogMel,
 ) -> list[str]:
     """Say in a few lines what is doubtful.
 
@@ -190,6 +193,8 @@ def summary(
         As for `event_doubts`.
     same : iterable of Doubt
         What `same_sound` returns.
+    mel : LogMel
+        What makes the spectrograms.
 
     Returns
     -------
@@ -211,6 +216,9 @@ def summary(
             f"{n_same:,} recordings have the same bytes as one that is in the other split or has "
             "other labels"
         )
+    rates = [found.sample_rate for found in heard.values()]
+    if wide := [rate for rate in rates if misses_most_of(mel, rate)]:
+        lines.append(unheard(len(wide), len(rates), max(wide), mel))
     return lines
 
 

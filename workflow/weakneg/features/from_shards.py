@@ -19,8 +19,10 @@ import h5py
 import numpy as np
 
 from weakneg.audio import shards as features
+from weakneg.audio.mel import LogMel
 from weakneg.audio.recordings import SPLITS, Recording, read_recordings
 from weakneg.config.sections import AudioSettings
+from weakneg.config.stages import OF_STORES
 from weakneg.datasets import Problem
 from weakneg.errors import UserError
 from weakneg.features import store
@@ -114,7 +116,7 @@ def join(
     audio = AudioSettings.model_validate(settings)
     listed = {recording.id: recording for recording in read_recordings(recordings, classes)}
     joined = {
-        split: _Joined(split, [Path(path) for path in shards[split]], settings, listed)
+        split: _Joined(split, [Path(path) for path in shards[split]], audio, listed)
         for split in SPLITS
     }
     heard = joined["train"].heard | joined["test"].heard
@@ -134,7 +136,7 @@ def join(
     for doubt in [*event_doubts(outside, lost, listed, heard), *same]:
         rows.append((listed[doubt.id].split, *doubt))
     write_table(problems, Problem._fields, sorted(rows, key=lambda row: SPLITS.index(row[0])))
-    for line in summary(outside, lost, same, listed, heard):
+    for line in summary(outside, lost, same, listed, heard, LogMel.of(settings)):
         for stream in (sys.stdout, sys.stderr):  # the console, and the log of the job
             print(f"{problems}: {line}", file=stream)
 
@@ -158,7 +160,7 @@ class _Joined:
         self,
         split: str,
         shards: Sequence[Path],
-        settings: Mapping[str, Any],
+        audio: AudioSettings,
         listed: Mapping[str, Recording],
     ):
         self._split, self._shards = split, shards
@@ -171,7 +173,7 @@ class _Joined:
         self.lost: list[tuple[str, Event]] = []
         parts: dict[str, list[np.ndarray]] = {name: [] for name in features.COLUMNS}
         for path in shards:
-            self._read(path, settings, parts)
+            self._read(path, audio, parts)
         n_clips = sum(map(len, parts["id"]))
         if not n_clips:
             raise UserError(f"the {split} split has no usable clips{self._most_common()}")
@@ -204,15 +206,13 @@ class _Joined:
         first = next(recording for recording, named, _ in self.problems if named == problem)
         return f"; the most common problem ({count} times, first for {first!r}): {problem}."
 
-    def _read(
-        self, path: Path, settings: Mapping[str, Any], parts: dict[str, list[np.ndarray]]
-    ) -> None:
+    def _read(self, path: Path, audio: AudioSettings, parts: dict[str, list[np.ndarray]]) -> None:
         try:
             with open_file(path, _AGAIN) as file:
                 if file.attrs["format_version"] != features.FORMAT_VERSION:
                     raise UserError(f"{path} has a different format version: {_AGAIN}.")
                 made_with = json.loads(file.attrs["settings"])
-                if any(settings[name] != value for name, value in made_with.items()):
+                if made_with != audio.model_dump(exclude=OF_STORES):
                     raise UserError(f"{path} was made with different settings: {_AGAIN}.")
                 self._n_recordings += file.attrs["n_recordings"]
                 for name, dtype in features.COLUMNS.items():

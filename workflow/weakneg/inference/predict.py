@@ -1,20 +1,22 @@
 """Scoring of recordings with trained models."""
 
+import hashlib
 import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from weakneg.audio.bandwidth import misses_most_of, unheard
 from weakneg.audio.clips import Clip, compute_clip, cut, in_order
 from weakneg.audio.decode import AudioError, open_audio
 from weakneg.audio.files import is_audio
-from weakneg.errors import UserError
+from weakneg.errors import Interrupted, UserError
 from weakneg.inference.trained import Predictions, TrainedModel, read_models
-from weakneg.io.csv import table_writer
+from weakneg.inference.unfinished import Tables, unfinished_tables
 from weakneg.io.progress import Progress
 from weakneg.jobs.device import prepare
 from weakneg.jobs.gpus import Device
@@ -26,7 +28,6 @@ COLUMNS = (*_CLIP, *_MODEL, "score", "problem")
 FRAME_COLUMNS = (*_CLIP, "time", *_MODEL, "score", "part")
 
 _BATCH = 32  # clips
-_NAMES = "backslashreplace"  # file names need not be valid text
 
 
 class Piece(NamedTuple):
@@ -42,6 +43,8 @@ class Piece(NamedTuple):
         None if there is a problem.
     problem : str
         "" if there is a clip.
+    file_rate : int
+        Sample rate of the recording, Hz; 0 if it could not be opened.
     """
 
     recording: str
@@ -49,6 +52,13 @@ class Piece(NamedTuple):
     end: float | None
     clip: Clip | None
     problem: str
+    file_rate: int = 0
+
+
+class End(NamedTuple):
+    """Follows the pieces of a recording."""
+
+    recording: str
 
 
 @command
@@ -59,6 +69,7 @@ def predict(
     output: Path,
     frames: Path | None = None,
     tail: bool = True,
+    resume: bool = False,
     seeds: list[int] | None = None,
     device: Device = "",
     threads: Threads | None = None,
@@ -86,6 +97,9 @@ def predict(
         recording).
     tail : bool
         Score what is left at the end of a recording, as far as it has a frame of a spectrogram.
+    resume : bool
+        Keep the recordings that an interrupted run of the same command has finished, and score the
+        others.
     seeds : list of int
         The score is the mean over these; by default over all seeds of a run.
     device : str
@@ -97,8 +111,10 @@ def predict(
     ------
     UserError
         When a model or a file is missing or cannot be used, when no clip could be scored (the file
-        is still written, with the problems), when it cannot be written, and when both files have
-        the same path.
+        is still written, with the problems), when it cannot be written, when both files have the
+        same path, and when the interrupted run had other models or options.
+    Interrupted
+        After Ctrl-C; what was finished is kept for `resume`.
     """
     threads = threads or os.cpu_count() or 1
     for path in filter(None, (output, frames)):
@@ -109,39 +125,99 @@ def predict(
     # Each thread computes a different clip or model.
     loaded = read_models(models, seeds, prepare(device, threads=1))
     paths = find_recordings(recordings)
-    settings = loaded[0].front_end.settings
-    pieces = in_order((pieces_of(path, settings, tail) for path in paths), threads)
-    n_scored, n_problems = 0, 0
+    tables = {output: COLUMNS} | ({frames: FRAME_COLUMNS} if frames else {})
+    made_of = _made_of(loaded, tail, bool(frames))
+    written = None
     try:
-        with ExitStack() as stack:
-            pool = stack.enter_context(ThreadPoolExecutor(threads))
-            table = stack.enter_context(table_writer(output, COLUMNS, _NAMES))
-            if frames:
-                of_frames = stack.enter_context(table_writer(frames, FRAME_COLUMNS, _NAMES))
-            for batch in _batches(_with_progress(pieces, len(paths))):
-                scores = _score(loaded, batch, bool(frames), pool)
-                number = 0  # position of the clip in the batch
-                for piece in batch:
-                    if piece.clip is None:
-                        n_problems += 1
-                        table.writerow((*_place(piece), *[""] * (len(_MODEL) + 1), piece.problem))
-                        continue
-                    for model, of_model in zip(loaded, scores, strict=True):
-                        score = _decimal(of_model.clip[number])
-                        table.writerow((*_place(piece), *model.name, model.seeds, score, ""))
-                        if frames:
-                            of_frames.writerows(_frame_rows(piece, model, of_model, number))
-                    number += 1
-                n_scored += number
+        with unfinished_tables(tables, made_of, resume) as written:
+            left = _not_finished(paths, written, resume)
+            wide = _score_recordings(loaded, left, written, len(paths), tail, threads)
+    except KeyboardInterrupt:
+        n_finished = len(written.finished) if written else 0
+        raise Interrupted(
+            f"interrupted when {n_finished} of {len(paths)} recordings were scored: repeat the "
+            "command with --resume to go on."
+        ) from None
     except OSError as error:
         path = error.filename or output
         raise UserError(f"{path} cannot be written ({error.strerror or error}).") from error
-    said = f"{output}: {n_scored} clips of {len(paths)} recordings were scored"
+    n_scored = sum(each.n_scored for each in written.finished.values())
+    n_problems = sum(each.n_problems for each in written.finished.values())
+    said = f"{output}: {n_scored} clips of {len(written.finished)} recordings were scored"
     if n_problems:
         said += f", {n_problems} could not be used (see the column problem)"
+    if wide:
+        line = unheard(len(wide), len(left), max(wide), loaded[0].front_end.log_mel)
+        print(f"{output}: {line}", file=sys.stderr)
     if not n_scored:
         raise UserError(f"{said}.")
     print(said, file=sys.stderr)
+
+
+def _made_of(models: Sequence[TrainedModel], tail: bool, frames: bool) -> dict[str, Any]:
+    """What the rows of the tables depend on, other than the recordings."""
+    return {
+        "models": [[*model.name, model.seeds, _digest(model.path)] for model in models],
+        "tail": tail,
+        "frames": frames,
+    }
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _not_finished(paths: Sequence[str], written: Tables, resume: bool) -> list[str]:
+    """The recordings that an earlier run has not finished."""
+    finished = written.finished
+    if resume:
+        kept = f"{len(finished)} finished recordings are kept" if finished else "nothing is kept"
+        print(f"--resume: {kept}", file=sys.stderr)
+    return [path for path in paths if path not in finished]
+
+
+def _score_recordings(
+    models: Sequence[TrainedModel],
+    paths: Sequence[str],
+    written: Tables,
+    n_recordings: int,
+    tail: bool,
+    threads: int,
+) -> list[int]:
+    """Score recordings; return the sample rates of those that hold far higher frequencies."""
+    front_end = models[0].front_end
+    table, *of_frames = written.writers
+    wide: list[int] = []
+    n_scored, n_problems, rate = 0, 0, 0  # of the recording that is being written
+    sources = (_pieces_and_end(path, front_end.settings, tail) for path in paths)
+    with (
+        closing(in_order(sources, threads)) as pieces,
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        for batch in _batches(_with_progress(pieces, n_recordings, len(written.finished))):
+            scores = _score(models, batch, bool(of_frames), pool)
+            number = 0  # position of the clip in the batch
+            for piece in batch:
+                if isinstance(piece, End):
+                    written.finish(piece.recording, n_scored, n_problems)
+                    if misses_most_of(front_end.log_mel, rate):
+                        wide.append(rate)
+                    n_scored, n_problems, rate = 0, 0, 0
+                    continue
+                rate = piece.file_rate
+                if piece.clip is None:
+                    n_problems += 1
+                    table.writerow((*_place(piece), *[""] * (len(_MODEL) + 1), piece.problem))
+                    continue
+                for model, of_model in zip(models, scores, strict=True):
+                    score = _decimal(of_model.clip[number])
+                    table.writerow((*_place(piece), *model.name, model.seeds, score, ""))
+                    for writer in of_frames:
+                        writer.writerows(_frame_rows(piece, model, of_model, number))
+                n_scored += 1
+                number += 1
+    return wide
 
 
 def find_recordings(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
@@ -212,32 +288,46 @@ def pieces_of(path: str, settings: Mapping[str, Any], tail: bool = False) -> Ite
         with open_audio(path, settings["sample_rate"]) as audio:
             for part in cut(audio.seconds, length, hop, shortest_rest):
                 try:
-                    yield Piece(path, *part, compute_clip(audio, *part, settings), "")
+                    clip = compute_clip(audio, *part, settings)
+                    yield Piece(path, *part, clip, "", audio.file_rate)
                 except AudioError as error:
-                    yield Piece(path, *part, None, f"{error.reason}: {error}")
+                    problem = f"{error.reason}: {error}"
+                    yield Piece(path, *part, None, problem, audio.file_rate)
     except AudioError as error:
         yield Piece(path, None, None, None, f"{error.reason}: {error}")
 
 
-def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+def _pieces_and_end(path: str, settings: Mapping[str, Any], tail: bool) -> Iterator[Piece | End]:
+    yield from pieces_of(path, settings, tail)
+    yield End(path)
+
+
+def _batches(pieces: Iterable[Piece | End]) -> Iterator[list[Piece | End]]:
     """Yield lists of pieces that contain `_BATCH` clips each, or fewer in the last one."""
-    batch: list[Piece] = []
+    batch: list[Piece | End] = []
     n_clips = 0
-    for piece in pieces:
-        batch.append(piece)
-        n_clips += piece.clip is not None
-        if n_clips == _BATCH:
-            yield batch
-            batch, n_clips = [], 0
+    try:
+        for piece in pieces:
+            batch.append(piece)
+            n_clips += isinstance(piece, Piece) and piece.clip is not None
+            if n_clips == _BATCH:
+                yield batch
+                batch, n_clips = [], 0
+    except KeyboardInterrupt:  # recordings that are read to their end are finished first
+        yield batch
+        raise
     if batch:
         yield batch
 
 
 def _score(
-    models: Sequence[TrainedModel], batch: Sequence[Piece], frames: bool, pool: ThreadPoolExecutor
+    models: Sequence[TrainedModel],
+    batch: Sequence[Piece | End],
+    frames: bool,
+    pool: ThreadPoolExecutor,
 ) -> list[Predictions]:
     """Score the clips in a batch with each model; mean over its seeds."""
-    clips = [piece.clip.log_mel for piece in batch if piece.clip is not None]
+    clips = [piece.clip.log_mel for piece in batch if isinstance(piece, Piece) and piece.clip]
     if not clips:
         return []
     x = models[0].front_end.padded(clips)
@@ -274,12 +364,12 @@ def _decimal(number: float) -> str:
     return f"{number:.9g}"
 
 
-def _with_progress(pieces: Iterable[Piece], n_recordings: int) -> Iterator[Piece]:
+def _with_progress(
+    pieces: Iterable[Piece | End], n_recordings: int, n_finished: int
+) -> Iterator[Piece | End]:
     """Pass on the pieces, and report on stderr how many recordings are done."""
-    with Progress("", n_recordings, "recordings", parts="clips") as progress:
-        last = None
+    with Progress("", n_recordings, "recordings", done=n_finished, parts="clips") as progress:
         for piece in pieces:
             yield piece
-            progress.add(units=int(last not in (None, piece.recording)), parts=1)
-            last = piece.recording
-        progress.add(units=n_recordings - progress.done)
+            ended = isinstance(piece, End)
+            progress.add(units=int(ended), parts=int(not ended))

@@ -26,6 +26,7 @@ _FRONT_END = (
     *("sample_rate", "clip_seconds", "hop_seconds", "mel_bins", "frame_length_ms"),
     *("frame_shift_ms", "window", "frames"),
 )
+_YOUNGER = ("low_hz", "high_hz")  # older models lack them, and so do those with the defaults
 _LONG = 4096  # rows of a spectrogram
 _LONGEST_REASON = 200  # characters
 
@@ -265,7 +266,10 @@ def _model(
 ) -> TrainedModel:
     # The settings decide what is imported and computed, so they are checked like a user's input.
     parameters = {name: saved["parameters"][name] for name in _FRONT_END}
-    settings = AudioSettings.model_validate(parameters).model_dump(include=set(_FRONT_END))
+    parameters |= {
+        name: saved["parameters"][name] for name in _YOUNGER if name in saved["parameters"]
+    }
+    settings = AudioSettings.model_validate(parameters).model_dump(include={*parameters})
     n_frames, n_bins = saved["instance_shape"]
     front_end = FrontEnd(settings, (n_frames, n_bins))
     frames = settings["frames"] or front_end.log_mel.n_frames(front_end.clip_samples)

@@ -155,7 +155,7 @@ def table_writer(
         replace_when_whole(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8", errors=errors) as file,
     ):
-        writer = _writer(file)
+        writer = row_writer(file)
         writer.writerow(header)
         yield writer
 
@@ -180,7 +180,7 @@ def format_table(
         The text, with a line break at the end of each line.
     """
     text = io.StringIO()
-    _writer(text, delimiter).writerows([header, *rows])
+    row_writer(text, delimiter).writerows([header, *rows])
     return text.getvalue()
 
 
@@ -202,5 +202,19 @@ def write_frame(
         frame.to_csv(temporary, index=False, float_format=float_format, lineterminator="\n")
 
 
-def _writer(file: IO[str], delimiter: str = ",") -> Any:
+def row_writer(file: IO[str], delimiter: str = ",") -> Any:
+    """Return a `csv.writer` that writes as this module does.
+
+    Parameters
+    ----------
+    file : file
+        A text file that does not translate line ends.
+    delimiter : str
+        Separator of values.
+
+    Returns
+    -------
+    csv.writer
+        Writes rows, with its methods `writerow` and `writerows`.
+    """
     return csv.writer(file, delimiter=delimiter, lineterminator="\n")

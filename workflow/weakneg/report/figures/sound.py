@@ -53,7 +53,7 @@ _COLOURS = {"train": "#0B4F8A", "test": "#7DB4E0"}
 _MARKERS = {"train": "o", "test": "D"}
 _NAMES = {"train": "training", "test": "test"}
 _NUDGE = {"train": -0.17, "test": 0.17}  # within the row of a class
-_HERTZ = {250: "250 Hz", 1000: "1 kHz", 4000: "4 kHz", 16000: "16 kHz"}
+_HERTZ = {250: "250 Hz", 1000: "1 kHz", 4000: "4 kHz", 16000: "16 kHz", 64000: "64 kHz"}
 
 
 def draw(inputs: Inputs, study: Study) -> Figure:
@@ -145,7 +145,7 @@ def _draw_spectrograms(
     n, last = sound.n_examples, len(sound.examples) - across
     mel, seconds = LogMel.of(sound.settings), sound.settings["clip_seconds"]
     ticks = {mel.bin_at(hertz): text for hertz, text in _HERTZ.items()}
-    ticks = {place: text for place, text in ticks.items() if place < mel.mel_bins - 0.5}
+    ticks = {place: text for place, text in ticks.items() if -0.5 < place < mel.mel_bins - 0.5}
     gap = 0.12
     grid = place.subgridspec(
         down, across * (n + 1) - 1, width_ratios=([1] * n + [gap]) * (across - 1) + [1] * n
