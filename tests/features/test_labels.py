@@ -5,12 +5,16 @@ import time
 import numpy as np
 import pytest
 
-from weakneg.audio.clips import cut
 from weakneg.audio.recordings import Recording
 from weakneg.config.sections import AudioSettings
 from weakneg.features.labels import clips_with_events, events_outside, label_clips
 
 RATE = 16_000
+
+
+def cut(seconds: float, length: float, hop: float) -> list[tuple[float, float]]:
+    """Start and end of the clips of a recording."""
+    return [(n * hop, n * hop + length) for n in range(round((seconds - length) / hop + 0.5))]
 
 
 def labelled(events, clips, rate=RATE, least=0) -> list[set[int]]:
