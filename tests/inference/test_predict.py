@@ -559,6 +559,22 @@ def test_frames_are_where_they_are_heard(study, predict, tmp_path):
     assert difference[near].max() > 100 * difference[~near].max()
 
 
+@pytest.mark.parametrize("pooling", ["attention", *POOLINGS])
+def test_certain_clips_keep_their_ranks(study, predict, tmp_path, pooling):
+    """All of them with a probability above 1 - 1e-9, where float32 and nine digits see only 1."""
+    saved = torch.load(runs(study, pooling)[0] / "model.pt", weights_only=True)
+    bias = saved["weights"][0]["head.bias"]
+    bias[len(bias) // 2 :] += 24  # the logits of instances
+    torch.save(saved, tmp_path / "certain.pt")
+    before = predict(runs(study, pooling)[:1], [study / "test"], "--seeds", 0)
+    after, frames = predict([tmp_path / "certain.pt"], [study / "test"], "--seeds", 0, frames=True)
+    assert (after.score > 1 - 1e-9).all()
+    assert after.score.nunique() == before.score.nunique() == 9
+    assert (after.score.rank() == before.score.rank()).all()
+    assert (frames.score > 1 - 1e-9).all()
+    assert frames.score.nunique() > 0.9 * len(frames)
+
+
 # ---- progress ------------------------------------------------------------------------------------
 def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(study, predict, capsys, monkeypatch):
     predict(runs(study), [study / "test"])
@@ -618,6 +634,7 @@ def test_the_exported_models_give_the_scores_of_predict(study, onnx, predict):
         ]
         (found,) = session.run(["score"], {"waveform": np.array(batch, np.float32)})
         assert found.shape == (len(parts), len(models))
+        assert found.dtype == np.float64, "float32 has no room for ranks near 1"
         expected = clips.score.to_numpy().reshape(found.shape)
         np.testing.assert_allclose(found, expected, atol=1e-4)
 

@@ -2,7 +2,7 @@
 
 The input `waveform` (batch, samples) float32 in [-1, 1] is mono sound at the models' sample rate:
 clips of the same length, from one frame of the spectrogram to the length of the study's clips. The
-output `score` (batch, models) float32 holds probabilities, each the mean over the seeds of a model.
+output `score` (batch, models) float64 holds probabilities, each the mean over the seeds of a model.
 The metadata hold `sample_rate` (Hz), `clip_seconds`, and `models`, JSON with study, class, strategy
 and seeds of each column.
 """
@@ -124,7 +124,8 @@ class _Scorer(nn.Module):
                 network.head.logit(h, torch.ones(h.shape[:2], dtype=torch.bool))
                 for network, h in zip(networks, hidden, strict=True)
             ]
-            scores.append(torch.stack(logits).sigmoid().mean(0))
+            # In float32, the probabilities of all clips with a logit above 16.6 would be 1.
+            scores.append(torch.stack(logits).double().sigmoid().mean(0))
         return torch.stack(scores, 1)
 
 

@@ -211,7 +211,7 @@ def _score_recordings(
                     table.writerow((*_place(piece), *[""] * (len(_MODEL) + 1), piece.problem))
                     continue
                 for model, of_model in zip(models, scores, strict=True):
-                    score = _decimal(of_model.clip[number])
+                    score = _every_digit(of_model.clip[number])
                     table.writerow((*_place(piece), *model.name, model.seeds, score, ""))
                     for writer in of_frames:
                         writer.writerows(_frame_rows(piece, model, of_model, number))
@@ -350,14 +350,19 @@ def _frame_rows(
         if row >= len(piece.clip.log_mel):
             break  # the rest is padding
         centre = (row * log_mel.shift_samples + log_mel.frame_samples / 2) / log_mel.sample_rate
-        part = "" if scores.part is None else _decimal(scores.part[number, frame])
+        part = "" if scores.part is None else _every_digit(scores.part[number, frame])
         time = _decimal(piece.start + centre)
-        yield (*_place(piece), time, *model.name, model.seeds, _decimal(score), part)
+        yield (*_place(piece), time, *model.name, model.seeds, _every_digit(score), part)
 
 
 def _place(piece: Piece) -> tuple[str, ...]:
     times = (piece.start, piece.end)
     return piece.recording, *("" if time is None else _decimal(time) for time in times)
+
+
+def _every_digit(score: float) -> str:
+    """Scores near 1 differ only in their last digits."""
+    return repr(float(score))
 
 
 def _decimal(number: float) -> str:
