@@ -37,9 +37,9 @@ from weakneg.audio.mel import LogMel
 from weakneg.audio.shards import compute_shard
 from weakneg.audio.status_table import StatusRow, write_status
 from weakneg.config.sections import AudioSettings
-from weakneg.config.stages import ShardSettings
+from weakneg.config.stages import OF_STORES, ShardSettings
 
-SETTINGS = AudioSettings().model_dump(exclude={"statistics"})
+SETTINGS = AudioSettings().model_dump(exclude=OF_STORES)
 RATE, SECONDS = 16_000, 10.0
 AUDIOSET_CLIPS, AUDIOSET_SHARDS = 22_160, 45
 TIMES = 6  # that each clip is in the shard, so that the beginning and the end of one count little

@@ -19,7 +19,7 @@ from weakneg.audio.decode import open_audio
 from weakneg.audio.recordings import Recording, write_recordings
 from weakneg.bags.manifest import list_clips
 from weakneg.config.sections import AudioSettings
-from weakneg.config.stages import RunSettings, ScoreSettings
+from weakneg.config.stages import OF_STORES, RunSettings, ScoreSettings
 from weakneg.features.from_shards import join as join_features
 from weakneg.inference import export as exporting
 from weakneg.inference import predict as predicting
@@ -67,7 +67,7 @@ def study(tmp_path_factory) -> Path:
         "train": {f"{number}.wav": 0.6 + number % 3 for number in range(24)},
         "test": TEST,
     }
-    settings = AUDIO.model_dump(exclude={"statistics"})
+    settings = AUDIO.model_dump(exclude=OF_STORES)
     rows, shards = [], {}
     for split, of_split in names.items():
         for number, (name, seconds) in enumerate(of_split.items()):
@@ -83,7 +83,7 @@ def study(tmp_path_factory) -> Path:
         compute_shard(folder / "status.csv", settings, shards[split][0], 1)
     write_recordings(folder / "recordings.csv", map(Recording.of, rows))
     stores = {split: folder / f"{split}.h5" for split in shards}
-    settings |= {"statistics": "training"}
+    settings |= {"statistics": "training", "padding": "masked"}
     listed = folder / "recordings.csv"
     join_features(listed, shards, CLASSES, settings, *stores.values(), folder / "problems.csv")
     for split, store in stores.items():

@@ -389,3 +389,35 @@ def test_a_classifier_of_images_ignores_padding(pooling):
     ]
     for value, reference in zip(gradients([(x, mask)]), gradients(alone), strict=True):
         torch.testing.assert_close(value, reference)
+
+
+# ----------------------------------------------------------------------------- padded spectrograms
+class Rows(nn.Module):
+    """An encoder of spectrograms (N, T, F): every `step`-th row is an instance."""
+
+    def __init__(self, size: int, step: int):
+        super().__init__()
+        self.embedding_size, self.step = size, step
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :: self.step]
+
+
+@pytest.mark.parametrize("pooling", ["attention", "psla", *sorted(POOLINGS)])
+@pytest.mark.parametrize("step", [1, 4])
+def test_a_padded_spectrogram_scores_as_it_would_alone(pooling, step):
+    """Of any length, one frame at least, and with anything in the padding."""
+    torch.manual_seed(0)
+    model = BagClassifier(Rows(3, step), pooling)
+    x = torch.randn(13, 1, 12, 3)
+    lengths = torch.arange(13)
+    sound = torch.arange(12) < lengths[:, None]
+    with torch.no_grad():
+        found = model.score(x, sound)
+        for clip, length, logit, embedding in zip(
+            x, lengths.tolist(), found.logits, found.embeddings, strict=True
+        ):
+            alone = model.score(clip[None, :, : max(length, 1)])
+            torch.testing.assert_close(logit, alone.logits[0])
+            torch.testing.assert_close(embedding, alone.embeddings[0])
+        torch.testing.assert_close(model(x, sound), found.logits)

@@ -12,10 +12,11 @@ from weakneg.audio import decode
 from weakneg.audio.decode import AudioError, open_audio
 from weakneg.audio.status_table import StatusRow, write_status
 from weakneg.config.sections import AudioSettings
+from weakneg.config.stages import OF_STORES
 
 RATE = 16_000
-SETTINGS = AudioSettings(clip_seconds=1.0).model_dump(exclude={"statistics"})
-TEN_SECONDS = AudioSettings().model_dump(exclude={"statistics"})
+SETTINGS = AudioSettings(clip_seconds=1.0).model_dump(exclude=OF_STORES)
+TEN_SECONDS = AudioSettings().model_dump(exclude=OF_STORES)
 
 
 def tone(rate: int = RATE, seconds: float = 1.0, hertz: float = 440.0) -> np.ndarray:

@@ -66,6 +66,23 @@ def batches_of(n: int, *sizes: int) -> list[torch.Tensor]:
 
 
 # ----------------------------------------------------------------------------- spectrograms
+@pytest.mark.parametrize("padding", ["masked", "heard", None])
+@pytest.mark.parametrize("shorter", [0, 7])
+def test_the_padding_of_spectrograms_is_masked_where_the_study_says_so(folder, padding, shorter):
+    """And where there is any; stores of older versions do not say."""
+    store = read_store(folder / "train.h5")
+    store = replace(store, length=store.length - shorter * (np.arange(N) % 2))
+    if padding:
+        store = replace(store, parameters=dict(store.parameters) | {"padding": padding})
+    data = BagData(store, bags_of(np.arange(N)), CPU)
+    _, sound = data.input(torch.tensor([4, 5]))
+    if padding == "masked" and shorter:
+        assert sound.sum(1).tolist() == [24, 17]
+        assert sound[1].tolist() == [True] * 17 + [False] * 7
+    else:
+        assert sound is None
+
+
 @pytest.mark.parametrize("device", DEVICES, ids=str)
 @pytest.mark.parametrize("resident_bytes", [None, 0], ids=["resident", "streamed"])
 def test_spectrograms_and_waveforms_come_as_stored(folder, device, resident_bytes, monkeypatch):

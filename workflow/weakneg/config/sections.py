@@ -221,6 +221,12 @@ class AudioSettings(Section):
         description="Frames of a spectrogram, padded with zeros or cut (AudioSet: 1056, as PSLA); "
         "null: as many as a clip has.",
     )
+    padding: Literal["masked", "heard"] = Field(
+        "masked",
+        description="Rows of a spectrogram behind the end of a clip that is shorter than the "
+        "others. masked: the pooling leaves them out; heard: they are frames like the others, as "
+        "in PSLA. They are zeros, which after normalisation is a level that no silence has.",
+    )
     waveform: bool = Field(
         False, description="Keep the waveforms too (16 bits), which mixing waveforms requires."
     )

@@ -125,7 +125,7 @@ def listed(study: "Study", split: str, shard: str) -> str | None:
     return hashlib.sha256(canonical(found).encode()).hexdigest()[:16]
 
 
-OF_STORES = {"statistics", "min_overlap", "max_outside"}
+OF_STORES = {"statistics", "padding", "min_overlap", "max_outside"}
 """The keys of `AudioSettings` that only the feature stores depend on, not the spectrograms."""
 
 

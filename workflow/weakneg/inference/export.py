@@ -110,27 +110,26 @@ class _Scorer(nn.Module):
         super().__init__()
         self.front_end = models[0].front_end
         self.normalise = [(model.mean, model.std) for model in models]
+        self.masked = [model.masked for model in models]
         self.classifiers = [list(model.networks.values()) for model in models]
         # Registers their weights.
         self.networks = nn.ModuleList(map(nn.ModuleList, self.classifiers)).requires_grad_(False)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        spectrogram = _spectrograms(waveform, self.front_end)
+        spectrogram, sound = _spectrograms(waveform, self.front_end)
         scores = []
-        for (mean, std), networks in zip(self.normalise, self.classifiers, strict=True):
-            x = (spectrogram - mean) / std
-            hidden = [network.encoder(x) for network in networks]
-            logits = [
-                network.head.logit(h, torch.ones(h.shape[:2], dtype=torch.bool))
-                for network, h in zip(networks, hidden, strict=True)
-            ]
+        for (mean, std), masked, networks in zip(
+            self.normalise, self.masked, self.classifiers, strict=True
+        ):
+            x = ((spectrogram - mean) / std)[:, None]
+            logits = [network(x, sound if masked else None) for network in networks]
             # In float32, the probabilities of all clips with a logit above 16.6 would be 1.
             scores.append(torch.stack(logits).double().sigmoid().mean(0))
         return torch.stack(scores, 1)
 
 
-def _spectrograms(waveform: Tensor, front_end: FrontEnd) -> Tensor:
-    """Compute spectrograms (batch, T, F) of waveforms (batch, S), like `compute_clip`, padded."""
+def _spectrograms(waveform: Tensor, front_end: FrontEnd) -> tuple[Tensor, Tensor]:
+    """Compute what `FrontEnd.padded` gives of `compute_clip`, for waveforms (batch, S)."""
     log_mel, n_samples = front_end.log_mel, waveform.shape[1]
     n_rows = min(log_mel.n_frames(front_end.clip_samples), front_end.shape[0])
     first = log_mel.shift_samples * torch.arange(n_rows)
@@ -138,8 +137,10 @@ def _spectrograms(waveform: Tensor, front_end: FrontEnd) -> Tensor:
     # The mean of the clip needs no removal, since that of every frame is removed.
     frames = waveform[:, first[:, None] + torch.arange(log_mel.frame_samples)]
     x = log_mel.of_frames(frames.flatten(0, 1)).unflatten(0, (-1, n_rows)).half().float()
-    x = torch.where((first + log_mel.frame_samples <= n_samples)[:, None], x, 0.0)
-    return pad(x, (0, 0, 0, front_end.shape[0] - n_rows))
+    heard = first + log_mel.frame_samples <= n_samples
+    padding = front_end.shape[0] - n_rows
+    x = pad(torch.where(heard[:, None], x, 0.0), (0, 0, 0, padding))
+    return x, pad(heard, (0, padding))[None]
 
 
 def _program(models: Sequence[TrainedModel]) -> "torch.onnx.ONNXProgram":
@@ -209,9 +210,11 @@ def _compare(
                 if piece.clip is None:
                     raise UserError(f"{path} cannot be used for the check ({piece.problem}).")
                 (found,) = session.run([OUTPUT], {INPUT: piece.clip.sound.waveform[None]})
-                x = front_end.padded([piece.clip.log_mel])
+                padded = front_end.padded([piece.clip.log_mel])
                 expected = [
-                    Predictions.mean([m.score(seed, x, frames=False) for seed in m.networks]).clip
+                    Predictions.mean(
+                        [m.score(seed, *padded, frames=False) for seed in m.networks]
+                    ).clip
                     for m in models
                 ]
                 # Python's max would ignore a NaN.

@@ -330,9 +330,10 @@ def _score(
     clips = [piece.clip.log_mel for piece in batch if isinstance(piece, Piece) and piece.clip]
     if not clips:
         return []
-    x = models[0].front_end.padded(clips)
+    x, sound = models[0].front_end.padded(clips)
     jobs = [
-        [pool.submit(model.score, seed, x, frames) for seed in model.networks] for model in models
+        [pool.submit(model.score, seed, x, sound, frames) for seed in model.networks]
+        for model in models
     ]
     return [Predictions.mean([job.result() for job in of_model]) for of_model in jobs]
 

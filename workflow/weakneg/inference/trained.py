@@ -55,12 +55,27 @@ class FrontEnd(NamedTuple):
         """Number of samples of a clip."""
         return n_samples(self.settings["clip_seconds"], self.settings["sample_rate"])
 
-    def padded(self, spectrograms: Sequence[np.ndarray]) -> Tensor:
-        """Pad spectrograms (t, F), t at most T, with zeros; the result is (B, T, F) float16."""
+    def padded(self, spectrograms: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+        """Pad spectrograms (t, F), t at most T, with zeros.
+
+        Parameters
+        ----------
+        spectrograms : sequence of (t, F) float16
+            B spectrograms.
+
+        Returns
+        -------
+        (B, T, F) float16
+            The padded spectrograms.
+        (B, T) bool
+            True for the rows that hold sound.
+        """
         x = np.zeros((len(spectrograms), *self.shape), np.float16)
-        for row, spectrogram in zip(x, spectrograms, strict=True):
-            row[: len(spectrogram)] = spectrogram
-        return torch.from_numpy(x)
+        sound = np.zeros(x.shape[:2], bool)
+        for rows, heard, spectrogram in zip(x, sound, spectrograms, strict=True):
+            rows[: len(spectrogram)] = spectrogram
+            heard[: len(spectrogram)] = True
+        return torch.from_numpy(x), torch.from_numpy(sound)
 
 
 class Predictions(NamedTuple):
@@ -107,6 +122,8 @@ class TrainedModel:
         How recordings become spectrograms.
     mean, std : float
         Spectrograms are normalised with these.
+    masked : bool
+        Whether the pooling leaves padding out.
     networks : dict of int to BagClassifier
         Seed -> classifier, in evaluation mode.
     """
@@ -118,6 +135,7 @@ class TrainedModel:
     front_end: FrontEnd
     mean: float
     std: float
+    masked: bool
     networks: dict[int, BagClassifier]
 
     @property
@@ -146,15 +164,15 @@ class TrainedModel:
         return round(_LONG / instances.shape[1])
 
     @torch.inference_mode()
-    def score(self, seed: int, x: Tensor, frames: bool) -> Predictions:
+    def score(self, seed: int, x: Tensor, sound: Tensor, frames: bool) -> Predictions:
         """Score spectrograms with the classifier of a seed.
 
         Parameters
         ----------
         seed : int
             Which classifier.
-        x : (B, T, F) float16
-            Spectrograms, as `FrontEnd.padded` returns them.
+        x, sound : tensors
+            Spectrograms and the rows that hold sound, as `FrontEnd.padded` returns them.
         frames : bool
             Whether to score frames, too.
 
@@ -168,9 +186,9 @@ class TrainedModel:
             When a score is NaN or infinite.
         """
         network = self.networks[seed]
-        x = (x.to(next(network.parameters()).device).float() - self.mean) / self.std
-        h = network.encoder(x)
-        mask = torch.ones(h.shape[:2], dtype=torch.bool, device=h.device)
+        device = next(network.parameters()).device
+        x = (x.to(device).float() - self.mean) / self.std
+        h, mask = network.instances(x[:, None], sound.to(device) if self.masked else None)
         clip = network.head.logit(h, mask)
         if not torch.isfinite(clip).all():
             raise UserError(
@@ -178,7 +196,8 @@ class TrainedModel:
             )
         frame = part = None
         if frames:
-            alone = network.head.logit(h.flatten(0, 1)[:, None], mask.reshape(-1, 1))
+            one = torch.ones(mask.numel(), 1, dtype=torch.bool, device=device)
+            alone = network.head.logit(h.flatten(0, 1)[:, None], one)
             frame = _probability(alone.view(h.shape[:2]))
             if not isinstance(network.head, PooledHead):
                 part = network.head.parts(h, mask).double().cpu().numpy()
@@ -288,8 +307,9 @@ def _model(
         networks[seed] = classifier.to(device).eval()
     study, class_name, strategy = (str(saved[key]) for key in ("study", "class", "strategy"))
     (mean,), (std,) = saved["mean"], saved["std"]
+    masked = saved["parameters"].get("padding") == "masked"  # older models lack it
     return TrainedModel(
-        path, study, class_name, strategy, front_end, float(mean), float(std), networks
+        path, study, class_name, strategy, front_end, float(mean), float(std), masked, networks
     )
 
 

@@ -80,9 +80,11 @@ class BagClassifier(nn.Module):
         (B, n) bool
             True where there is an instance.
         """
-        if mask is None:
-            h = self.encode(x.flatten(0, 1)).reshape(len(x), -1, self.embedding_size)
-            return h, torch.ones(h.shape[:2], dtype=torch.bool, device=x.device)
+        if mask is None or mask.shape[1] != x.shape[1]:
+            h = self.encode(x.flatten(0, 1)).reshape(x.shape[0], -1, self.embedding_size)
+            if mask is None:
+                return h, torch.ones(h.shape[:2], dtype=torch.bool, device=x.device)
+            return h, _with_sound(mask, h.shape[1])
         if not self.mixes_instances:
             h = self.encode(x.flatten(0, 1))
         else:
@@ -102,7 +104,8 @@ class BagClassifier(nn.Module):
             Bags.
         mask : (B, n) bool, optional
             True where there is an instance. None if there is one everywhere: on a GPU this saves
-            waiting for the positions of the others.
+            waiting for the positions of the others. For spectrograms, of which x has one per bag,
+            (B, T): true for the rows that hold sound.
 
         Returns
         -------
@@ -125,6 +128,15 @@ class BagClassifier(nn.Module):
         BagScores
         """
         return self.head.score(*self.instances(x, mask), gradients)
+
+
+def _with_sound(rows: Tensor, n: int) -> Tensor:
+    """Which of n instances hold sound, (B, n), given which rows of the spectrogram do, (B, T).
+
+    An instance does if the row in its centre does; the first always, as a bag must have one.
+    """
+    step = round(rows.shape[1] / n)
+    return rows[:, ::step][:, :n] | (torch.arange(n, device=rows.device) == 0)
 
 
 def load(settings: "ModelSettings", shape: tuple[int, ...]) -> BagClassifier:

@@ -49,7 +49,8 @@ class BagData:
     label : (B,) float32
         0 or 1.
     mask : (B, M) bool or None
-        True where there is an instance; None if there is one everywhere.
+        True where there is an instance; None if there is one everywhere. For spectrograms whose
+        padding is masked, (B, T): true for rows that hold sound.
     group : (B,) int or None
         As in `Bags`.
     instance_shape : tuple of int
@@ -82,6 +83,9 @@ class BagData:
         if self.audio is not None:
             assert store.length is not None
             self.frames = torch.from_numpy(store.length[bags.instances[:, 0]]).to(device)
+            n_rows = self.instance_shape[0]
+            if self.audio.get("padding") == "masked" and (self.frames < n_rows).any():
+                self.mask = torch.arange(n_rows, device=device) < self.frames[:, None]
             self._x: ResidentRows | StreamedRows = self._load(store.x)
             return
         instances, places = _used_instances(store, bags)
@@ -103,7 +107,7 @@ class BagData:
         ------
         (b, M, *shape)
             Bags.
-        (b, M) bool or None
+        (b, M) or, for spectrograms, (b, T) bool, or None
             Their mask.
 
         Raises

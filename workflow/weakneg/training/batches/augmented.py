@@ -109,7 +109,7 @@ def batches(
     else:
         to_mix = (x for x, _ in data.inputs(partners))
     device = data.device
-    for batch, partner, mixed, weight, masks, (x, _), others in zip(
+    for batch, partner, mixed, weight, masks, (x, sound), others in zip(
         together(split, device),
         together(partners, device),
         together([d.mixed.nonzero()[:, 0] for d in drawn], device),
@@ -126,9 +126,12 @@ def batches(
             x[mixed, 0] = mix_waveforms(first, second, weight, frames, x.shape[2], log_mel)
         elif len(mixed):
             x[mixed] = torch.lerp(others.float(), x[mixed], weight.view(-1, 1, 1, 1))
+            if sound is not None:
+                assert data.mask is not None
+                sound[mixed] |= data.mask[partner]
         label[mixed] = torch.lerp(data.label[partner], label[mixed], weight)
         hide(x, masks, (augmentation.frequency_mask, augmentation.time_mask))
-        yield (data.normalise(x), None), label
+        yield (data.normalise(x), sound), label
 
 
 def mix_waveforms(
