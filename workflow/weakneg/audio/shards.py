@@ -28,8 +28,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from weakneg.audio.clips import Clip, clips_of, in_order
-from weakneg.audio.decode import CLIPPED_SHARE, AudioError, n_samples
+from weakneg.audio.clips import Clip, Problem, clips_of, in_order
+from weakneg.audio.decode import CLIPPED_SHARE, OTHER_UNIT_PEAK, n_samples
+from weakneg.audio.errors import AudioError
 from weakneg.audio.mel import LogMel
 from weakneg.audio.status_table import StatusRow, read_status
 from weakneg.config.stages import ShardSettings
@@ -95,7 +96,7 @@ def compute_shard(status: Path, settings: ShardSettings, output: Path, threads: 
     listed = read_status(status)
     torch.set_num_threads(1)  # for each of the threads
     with (
-        Progress(Path(output).name, len(listed), "recordings") as progress,
+        Progress(Path(output).name, len(listed), "recordings", parts="clips") as progress,
         new_file(output) as file,
     ):
         items = in_order((_items(row, parameters, progress) for row in listed), threads)
@@ -114,11 +115,13 @@ def _items(
         try:
             for suffix, clip in clips_of(row.path, settings, row.start, row.end):
                 clip_id = row.id + suffix
-                if isinstance(clip, AudioError):
-                    yield ShardProblem(clip_id, f"{clip.reason}: {clip}", "excluded")
+                if isinstance(clip, Problem):
+                    kept = "kept" if clip.kept else "excluded"
+                    yield ShardProblem(clip_id, clip.message, kept)
                     continue
+                progress.add(0, parts=1)
                 yield clip_id, row.id, clip
-                if clip.sound.clipped > CLIPPED_SHARE:
+                if clip.sound.clipped > CLIPPED_SHARE and clip.sound.peak <= OTHER_UNIT_PEAK:
                     share = f"clipped: {clip.sound.clipped:.1%} of the samples"
                     yield ShardProblem(clip_id, share, "kept")
         except AudioError as error:

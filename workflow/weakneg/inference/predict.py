@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from weakneg.audio.clips import Clip, compute_clip, cut, in_order
-from weakneg.audio.decode import AudioError, open_audio
+from weakneg.audio.clips import Clip, compute_clips, in_order
+from weakneg.audio.decode import open_audio
+from weakneg.audio.errors import AudioError
 from weakneg.audio.files import is_audio
 from weakneg.errors import UserError
 from weakneg.inference.trained import Predictions, TrainedModel, read_models
@@ -196,14 +197,13 @@ def pieces_of(path: str, settings: Mapping[str, Any]) -> Iterator[Piece]:
     Piece
         At least one, with the clip or its problem.
     """
-    length = settings["clip_seconds"]
     try:
         with open_audio(path, settings["sample_rate"]) as audio:
-            for part in cut(audio.seconds, length, settings["hop_seconds"] or length):
-                try:
-                    yield Piece(path, *part, compute_clip(audio, *part, settings), "")
-                except AudioError as error:
-                    yield Piece(path, *part, None, f"{error.reason}: {error}")
+            for _, item in compute_clips(audio, settings):
+                if isinstance(item, Clip):
+                    yield Piece(path, item.start, item.end, item, "")
+                else:
+                    yield Piece(path, item.start, item.end, None, item.message)
     except AudioError as error:
         yield Piece(path, None, None, None, f"{error.reason}: {error}")
 
