@@ -83,6 +83,8 @@ class Decoder:
         command = [ffmpeg, "-nostdin", "-v", "error"]
         command += ["-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS, *options]
         command += ["-i", f"file:{Path(path).absolute()}", "-map", "0:a:0"]
+        # Where packets are missing by their times, there is silence: what follows is at its time.
+        command += ["-af", "aresample=async=1:min_hard_comp=0.015"]
         command += ["-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
         # A file takes all that ffmpeg says, while a pipe would have to be read.
         self._messages = tempfile.TemporaryFile(prefix="weakneg-")  # noqa: SIM115

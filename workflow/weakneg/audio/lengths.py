@@ -9,6 +9,7 @@ import mmap
 import os
 import struct
 import zlib
+from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -93,6 +94,10 @@ _BIT_RATES = {  # kbit/s, by version
 }
 _RATES = (44_100, 48_000, 32_000)  # Hz, of version 1; version 2 has half of them, 2.5 a quarter
 _MPEG_1, _MPEG_2, _MPEG_2_5, _LAYER_3 = 3, 2, 0, 1  # as the bits of a frame say it
+_HAS_FRAMES, _HAS_BYTES, _HAS_TABLE, _HAS_QUALITY = 1, 2, 4, 8  # flags of the header
+_TELL_DELAY = (b"LAME", b"Lavf", b"Lavc")  # encoders whose header has their delay
+_DECODER_DELAY = 529  # samples
+_RECENT = 64  # frames whose mean length is that of lost ones
 _LONGEST_JUNK = 1 << 16  # bytes between a tag and the first frame
 
 
@@ -108,8 +113,13 @@ class Mp3:
         Samples in a frame.
     said : int or None
         Number of frames that the header promises, if there is one.
+    begin : int
+        Where the first of them is, bytes from the start of the file.
+    delay : int
+        Samples at the start that are not part of the sound.
     gaps : tuple of (int, int)
-        Damaged places: the number of frames before it, and how many are lost there.
+        Damaged places: the number of frames before it, and how many are lost there; an estimate if
+        the bit rate varies and the header does not tell.
     as_said : bool
         Whether the file is what its header says: nothing is missing, nothing is damaged.
     """
@@ -117,6 +127,8 @@ class Mp3:
     frames: int
     frame_samples: int
     said: int | None
+    begin: int
+    delay: int
     gaps: tuple[tuple[int, int], ...]
     as_said: bool
 
@@ -161,47 +173,52 @@ def _after_tags(content: mmap.mmap, position: int) -> int:
 
 def _walk(content: mmap.mmap, first: int, version: int, rate: int) -> Mp3:
     lengths, samples = _frame_lengths(version, rate), 1152 if version == _MPEG_1 else 576
-    said, said_bytes = _promise(content[first : first + 200])
+    said, said_bytes, delay = _promise(content[first : first + 400])
     position = begin = first + (0 if said is None else lengths[content[first : first + 3]])
-    frames, n_lost = 0, 0
-    breaks: list[tuple[int, int]] = []  # frames before, bytes lost
+    frames = 0
+    recent = deque[int](maxlen=_RECENT)
+    gaps: list[tuple[int, int]] = []
     while True:
         length = lengths.get(content[position : position + 3])
         if length is not None and position + length <= len(content):
             frames, position = frames + 1, position + length
+            recent.append(length)
             continue
         if (after := _after_tags(content, position)) > position:  # one file after another
-            position, n_lost = after, n_lost + after - position
+            position = after
             continue
         following = _next_frame(content, position + 1, len(content), (version, rate))
         if following is None:
             break
-        breaks.append((frames, following - position))
-        n_lost, position = n_lost + following - position, following
-    mean = (position - begin - n_lost) / max(frames, 1) or 1
-    gaps = tuple((before, max(1, round(size / mean))) for before, size in breaks)
+        lost = round((following - position) * len(recent) / max(1, sum(recent)))
+        gaps.append((frames, max(1, lost)))
+        position = following
     if len(gaps) == 1 and said is not None and said > frames:
-        gaps = ((gaps[0][0], said - frames),)
+        gaps = [(gaps[0][0], said - frames)]
     as_said = not gaps and (said is None or said == frames)
     if said_bytes is not None:  # libmpg123 complains about a wrong size
         as_said = as_said and abs(len(content) - first - said_bytes) <= 0.01 * said_bytes
-    return Mp3(frames, samples, said, gaps, as_said)
+    return Mp3(frames, samples, said, begin, delay, tuple(gaps), as_said)
 
 
-def _promise(frame: bytes) -> tuple[int | None, int | None]:
-    """The number of frames, and of bytes, that the first frame of a file promises."""
-    for name, flags_at, bytes_at, frames_at in (
-        *((name, 4, 12, 8) for name in (b"Xing", b"Info")),
-        (b"VBRI", None, 10, 14),
-    ):
-        if (at := frame.find(name, 4)) < 0:
-            continue
-        flags = 3 if flags_at is None else frame[at + 7] & 3
-        if flags & 1:
-            (frames,) = struct.unpack_from(">I", frame, at + frames_at)
-            (size,) = struct.unpack_from(">I", frame, at + bytes_at) if flags & 2 else (None,)
-            return frames, size
-    return None, None
+def _promise(frame: bytes) -> tuple[int | None, int | None, int]:
+    """The number of frames and of bytes that the first frame promises, and the decoder's delay."""
+    if (at := frame.find(b"VBRI", 4)) >= 0:
+        size, frames = struct.unpack(">II", frame[at + 10 : at + 18].ljust(8, b"\0"))
+        return frames, size, 0
+    at = max(frame.find(name, 4) for name in (b"Xing", b"Info"))
+    if at < 0 or not frame[at + 7] & _HAS_FRAMES:
+        return None, None, 0
+    flags, position = frame[at + 7], at + 8
+    values = {}
+    for flag, length in ((_HAS_FRAMES, 4), (_HAS_BYTES, 4), (_HAS_TABLE, 100), (_HAS_QUALITY, 4)):
+        if flags & flag:
+            values[flag] = int.from_bytes(frame[position : position + length], "big")
+            position += length
+    encoder, delays = frame[position : position + 4], frame[position + 21 : position + 24]
+    delay = int.from_bytes(delays, "big") >> 12
+    delay = delay + _DECODER_DELAY if encoder in _TELL_DELAY else 0
+    return values[_HAS_FRAMES], values.get(_HAS_BYTES), delay
 
 
 def _next_frame(

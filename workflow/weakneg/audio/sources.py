@@ -147,7 +147,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     try:
         return _Libsndfile(path, descriptor, structure)
     except AudioError:
-        return _Ffmpeg(path)
+        return _Ffmpeg(path, ogg=structure.ogg)
 
 
 class _Structure(NamedTuple):
@@ -234,6 +234,8 @@ class _Libsndfile(Source):
         if file.frames >= _UNKNOWN_FRAMES:  # a stream, such as FLAC written to a pipe
             self._needs_ffmpeg("a file of unknown length")
         mp3, chunk = structure.mp3, structure.chunk
+        if file.format == "MP3" and mp3 is None:
+            self._needs_ffmpeg("MPEG audio of unknown length")
         if mp3 is not None:
             there = mp3.frames * mp3.frame_samples
             if mp3.said is None and there > file.frames:
@@ -244,9 +246,8 @@ class _Libsndfile(Source):
         if chunk is not None and chunk.found > chunk.said:
             text = f"the header says {file.frames / self.rate:.2f} s; {chunk.found - chunk.said}"
             self.losses.append(Loss(file.frames, None, f"{text} bytes after that are not read"))
-        scale = file.samplerate / 48_000 if file.subtype == "OPUS" else 1.0
-        for first, stop in structure.ogg.damage if structure.ogg else ():
-            self._add_damage(round(first * scale), round(stop * scale))
+        if structure.ogg and structure.ogg.damage:  # its seeks are wrong near damaged pages
+            self._needs_ffmpeg("a damaged Ogg file")
         if structure.ogg and structure.ogg.is_cut:
             text = f"cut short: the sound ends after {file.frames / self.rate:.2f} s"
             self.losses.append(Loss(file.frames, None, f"{text}, without the end of the stream"))
@@ -408,38 +409,52 @@ class _Ffmpeg(Source):
         path: str | os.PathLike[str],
         options: Sequence[str] = (),
         mp3: Mp3 | None = None,
+        ogg: Ogg | None = None,
     ) -> None:
         ffmpeg = find_ffmpeg()
         assert ffmpeg is not None
+        if mp3 is not None:  # without a header that may be wrong
+            options = ("-f", "mp3", "-skip_initial_bytes", str(mp3.begin))
         self._open = partial(Decoder, ffmpeg, path, options)
         self._decoder = self._open()
         super().__init__(self._decoder.rate, self._decoder.channels)
         self._all_gaps: list[tuple[int, int]] = []  # where samples are missing, and how many
         self._damage: list[tuple[int, int]] = []
-        self._said = 0  # samples
+        self._said = self._delay = 0  # samples
         if mp3 is not None:
+            self._delay = mp3.delay
             self._add_gaps(mp3)
+        for first, stop in ogg.damage if ogg else ():
+            self._damage.append((first, stop))
+            self._lost(first, stop)
         self._rewind()
 
     def _add_gaps(self, mp3: Mp3) -> None:
         size, n_lost = mp3.frame_samples, 0
-        delay = 0 if mp3.said is None else _ENCODER_DELAY
+        unread = 0
+        if mp3.gaps:  # ffmpeg may leave out frames beside damaged ones, too
+            read = 0
+            while count := len(self._decoder.read()):
+                read += count
+            unread = round((mp3.frames - read / size) / len(mp3.gaps))
+            self._decoder.close()
+            self._decoder = self._open()
         for before, lost in mp3.gaps:
-            at = max(0, (before + n_lost) * size - delay)
+            at = max(0, (before + n_lost - 1) * size - mp3.delay)
             n_lost += lost
-            self._all_gaps.append((at, lost * size))
+            self._all_gaps.append((at, max(0, lost + unread) * size))
             # A frame overlaps with the one before it, and may need bits of two before it.
-            self._damage.append((max(0, at - size), at + (lost + 2) * size))
+            self._damage.append((at, at + (lost + 3) * size))
             self._lost(*self._damage[-1])
         if mp3.said is not None and mp3.said > mp3.frames + n_lost + 1:
-            self._said = mp3.said * size - delay
+            self._said = mp3.said * size - mp3.delay
 
     def _rewind(self) -> None:
         self._blocks: deque[np.ndarray] = deque()
         self._begin = self._end = 0  # of the samples in blocks
         self._rest = np.empty((0, self.channels), np.float32)
         self._gaps = deque(self._all_gaps)
-        self._silence = 0
+        self._silence, self._to_skip = 0, self._delay
 
     def window(self, first: int, stop: int) -> Window:
         if first < self._begin:
@@ -472,6 +487,10 @@ class _Ffmpeg(Source):
             self._silence -= len(block)
         else:
             block = self._rest if len(self._rest) else self._decoder.read()
+            while self._to_skip and len(block):
+                block, n_skipped = block[self._to_skip :], min(self._to_skip, len(block))
+                self._to_skip -= n_skipped
+                block = block if len(block) else self._decoder.read()
             if not len(block):
                 self._finish()
                 return False
@@ -488,6 +507,7 @@ class _Ffmpeg(Source):
         if self._said > self._end and not any("cut short" in text for *_, text in self.losses):
             self._cut_short(self._end, self._said)
         message = self._decoder.message
-        if message and not any(message in loss.message for loss in self.losses):
-            text = f"damaged: ffmpeg may have left out some of it ({message})"
-            self.losses.append(Loss(None, None, text))
+        text = f"damaged: ffmpeg may have left out some of it ({message})"
+        loss = Loss(None, None, text)
+        if message and not self._damage and loss not in self.losses:
+            self.losses.append(loss)
