@@ -19,6 +19,7 @@ recordings without a clip; `x` and `waveform` have a `digest` (see `weakneg.io.h
 """
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +50,7 @@ _ROOM = 64  # room is reserved for this many clips at a time
 _FULL_SCALE = 32767  # of waveforms, in 16 bits
 _INT16 = (-32768, 32767)
 _LONGEST_MESSAGE = 300
+_EMPTY_SHARE = 0.01  # of mel bins; the settings of PSLA have one in 128
 
 
 class ShardProblem(NamedTuple):
@@ -95,6 +97,7 @@ def compute_shard(status: Path, settings: ShardSettings, output: Path, threads: 
     parameters = settings.model_dump()
     listed = read_status(status)
     torch.set_num_threads(1)  # for each of the threads
+    _warn_of_empty_bins(LogMel.of(parameters))
     with (
         Progress(Path(output).name, len(listed), "recordings", parts="clips") as progress,
         new_file(output) as file,
@@ -102,6 +105,17 @@ def compute_shard(status: Path, settings: ShardSettings, output: Path, threads: 
         items = in_order((_items(row, parameters, progress) for row in listed), threads)
         _write_shard(file, items, parameters)
         file.attrs["n_recordings"] = len(listed)
+
+
+def _warn_of_empty_bins(log_mel: LogMel) -> None:
+    empty = log_mel.empty_bins
+    if len(empty) > _EMPTY_SHARE * log_mel.mel_bins:
+        print(
+            f"warning: {len(empty)} of {log_mel.mel_bins} mel bins are constant at "
+            f"{log_mel.sample_rate} Hz, because no frequency falls into them: lower "
+            "audio.mel_bins.",
+            file=sys.stderr,
+        )
 
 
 def _items(

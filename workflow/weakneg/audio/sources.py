@@ -300,7 +300,7 @@ class _Libsndfile(Source):
         try:
             if self._position != first:
                 self._seek(first)
-            samples = file.read_on(count)
+            samples = self._file.read_on(count)
         except _ERRORS:
             self._position = -1
             return None

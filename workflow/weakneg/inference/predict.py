@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 from weakneg.audio.clips import Clip, compute_clips, in_order
 from weakneg.audio.decode import open_audio
 from weakneg.audio.errors import AudioError
-from weakneg.audio.files import is_audio
+from weakneg.audio.files import is_audio, nearest
 from weakneg.errors import UserError
 from weakneg.inference.trained import Predictions, TrainedModel, read_models
 from weakneg.io.csv import table_writer
@@ -26,6 +27,7 @@ COLUMNS = (*_CLIP, *_MODEL, "score", "problem")
 FRAME_COLUMNS = (*_CLIP, "time", *_MODEL, "score", "part")
 
 _BATCH = 32  # clips
+_ENDINGS = 10  # of skipped files that are listed
 _NAMES = "backslashreplace"  # file names need not be valid text
 
 
@@ -145,7 +147,7 @@ def find_recordings(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     ----------
     paths : iterable of path
         Files are taken as they are. Folders are searched at any depth, by the endings of the names,
-        without hidden files.
+        without hidden files; what is skipped is counted on stderr.
 
     Returns
     -------
@@ -170,16 +172,30 @@ def find_recordings(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
                 )
             found.update(dict.fromkeys(inside))
         else:
-            raise UserError(f"{path} is missing: name recordings or folders of them.")
+            guess = nearest(os.fspath(path), Path())
+            raise UserError(f"{path} is missing{guess}: name recordings or folders of them.")
     return list(found)
 
 
 def _audio_files(folder: str | os.PathLike[str]) -> Iterator[str]:
+    skipped: Counter[str] = Counter()
     for where, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and is_audio(path := Path(where, name)):
+            if name.startswith("."):
+                continue
+            if is_audio(path := Path(where, name)):
                 yield str(path)
+            else:
+                skipped[path.suffix.lower() or "no ending"] += 1
+    if skipped:
+        endings = ", ".join(f"{count} {ending}" for ending, count in skipped.most_common(_ENDINGS))
+        more = ", ..." if len(skipped) > _ENDINGS else ""
+        print(
+            f"{folder}: {skipped.total()} files are skipped for their endings ({endings}{more}): "
+            "name those that are recordings",
+            file=sys.stderr,
+        )
 
 
 def pieces_of(path: str, settings: Mapping[str, Any]) -> Iterator[Piece]:
