@@ -40,6 +40,8 @@ _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000  # Hz
 _UNKNOWN_FRAMES = 1 << 48  # libsndfile reports at least this many for a file of unknown length
 _STEPS = 100  # a second: damage is found as exactly as that
 _ENCODER_DELAY = 1105  # samples before the sound that decoders leave out if MP3 has a header
+# ffmpeg would look for chunks after the samples, which takes minutes in 4 GiB of silence.
+_TO_THE_END_OF_WAV = ("-seekable", "0", "-f", "wav", "-ignore_length", "1")
 _ERRORS = (soundfile.LibsndfileError, RuntimeError)
 
 
@@ -143,7 +145,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         return _Ffmpeg(path, mp3=mp3)
     if chunk is not None and chunk.is_wav and chunk.found > chunk.said:
         os.close(descriptor)
-        return _Ffmpeg(path, ("-f", "wav", "-ignore_length", "1"))
+        return _Ffmpeg(path, _TO_THE_END_OF_WAV)
     try:
         return _Libsndfile(path, descriptor, structure)
     except AudioError:
