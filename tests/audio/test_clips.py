@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sounds import RATE, SETTINGS, noise, tone, write
 
-from weakneg.audio.clips import _PIECE, clips_of, cut, in_order
+from weakneg.audio.clips import _PIECE, Problem, _suffix, clips_of, cut, in_order
 from weakneg.audio.decode import open_audio
 
 
@@ -85,3 +85,32 @@ def test_no_more_is_computed_than_is_soon_written():
         assert len(made) - used <= (2 * 2 + 1) * _PIECE
         items.append(item)
     assert items == [(number, item) for number in range(20) for item in range(200)]
+
+
+@pytest.mark.parametrize("hop", [0.25, 0.96, 1.0, 10.0])
+def test_starts_tell_clips_of_two_days_apart(hop):
+    """Six digits are too few after 27.8 hours, if a clip starts every half second."""
+    starts = [number * hop for number in range(round(172_800 / hop) - 1000, round(172_800 / hop))]
+    clips = [Problem(start, start + 1, True, "") for start in [0.0, hop, *starts]]
+    suffixes = [_suffix(clip, hop) for clip in clips]
+    assert len(set(suffixes)) == len(clips)
+    assert suffixes[:2] == ["@0", f"@{hop:g}"]
+
+
+def test_a_tail_is_a_whole_clip_that_ends_with_the_recording(tmp_path):
+    for path in (write(tmp_path / "a.wav", noise(23.4)), write(tmp_path / "b.wav", noise(4.0))):
+        with open_audio(path, RATE) as audio:
+            *parts, (start, end, tail) = cut(audio, 10, 10, tail=True)
+        assert [part[:2] for part in parts] == ([(0, 10), (10, 20)] if parts else [])
+        assert end == (23.4 if parts else 4.0)
+        assert start == pytest.approx(13.4 if parts else 0.0)
+        np.testing.assert_allclose(tail.samples[:, 0], noise(end)[round(start * RATE) :], atol=1e-6)
+
+
+def test_samples_in_another_unit_are_no_clipping_and_are_said_once(tmp_path):
+    path = write(tmp_path / "a.wav", 32_767 * noise(5.0))
+    items = [item for _, item in clips_of(path, SETTINGS)]
+    [problem] = [item for item in items if isinstance(item, Problem)]
+    assert len(items) == 6
+    assert problem.kept
+    assert problem.message.startswith("unit: samples reach ")

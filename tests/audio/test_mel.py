@@ -116,3 +116,12 @@ def test_a_gpu_gives_the_log_mels_of_kaldi():
 def test_frames_shorter_than_samples_are_refused():
     with pytest.raises(UserError, match=r"frame_shift_ms 0\.01 is too short for 16000 Hz"):
         LogMel(RATE, 128, 25.0, 0.01, "hanning")
+
+
+def test_bins_without_a_frequency_are_known():
+    assert PSLA.empty_bins == [3]
+    narrow = LogMel(8_000, 128, 25.0, 10.0, "hanning")
+    assert narrow.empty_bins == [4, 7, 12, 17]
+    spectrogram = narrow(torch.randn(8_000))
+    constant = (spectrogram == spectrogram[0]).all(0).nonzero()[:, 0].tolist()
+    assert constant == narrow.empty_bins

@@ -190,3 +190,11 @@ def test_a_status_table_that_is_not_one_is_an_error(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
         compute_shard(tmp_path / "s.csv", SETTINGS, tmp_path / "s.h5", 1)
     assert [path.name for path in tmp_path.iterdir()] == ["s.csv"]
+
+
+def test_many_constant_mel_bins_are_a_warning(tmp_path, capsys):
+    status = status_table(tmp_path / "s.csv", [ok("a", write(tmp_path / "a.wav", noise()))])
+    for rate, warning in ((16_000, ""), (8_000, "warning: 4 of 128 mel bins are constant at 8000")):
+        compute_shard(status, SETTINGS | {"sample_rate": rate}, tmp_path / "s.h5", 1)
+        assert warning in (said := capsys.readouterr().err)
+        assert ("warning" in said) == bool(warning)
