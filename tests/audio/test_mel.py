@@ -134,3 +134,12 @@ def test_bands_lie_between_the_lowest_and_the_highest_frequency():
     assert max(loudest[hertz] for hertz in (5_000, 110_000)) < 0
     for hertz in (20_000, 60_000, 85_000):
         assert abs(heard[hertz].argmax().item() - mel.bin_at(hertz)) <= 0.75
+
+
+def test_bins_without_a_frequency_are_known():
+    assert PSLA.empty_bins == [3]
+    narrow = LogMel(8_000, 128, 25.0, 10.0, "hanning")
+    assert narrow.empty_bins == [4, 7, 12, 17]
+    spectrogram = narrow(torch.randn(8_000))
+    constant = (spectrogram == spectrogram[0]).all(0).nonzero()[:, 0].tolist()
+    assert constant == narrow.empty_bins

@@ -223,6 +223,17 @@ def test_names_come_back_as_they_are(study, predict, monkeypatch):
     ]
 
 
+def test_what_a_folder_holds_besides_is_said(study, predict, tmp_path, capsys):
+    folder = tmp_path / "in"
+    write(folder / "a.wav", sound(1.0, [], 0))
+    shutil.copy(folder / "a.wav", folder / "b.rf64")
+    for name in ("notes.txt", "more.txt", "README"):
+        (folder / name).write_text("no sound")
+    assert len(predict(runs(study)[:1], [folder])) == 2
+    said = f"{folder}: 3 files are skipped for their endings (2 .txt, 1 no ending)"
+    assert said in capsys.readouterr().err
+
+
 def test_a_name_that_is_no_text_does_not_stop_the_rest(study, predict, tmp_path):
     path = write(tmp_path / "in" / "a.wav", sound(1.0, [], 0))
     try:
@@ -483,7 +494,8 @@ def test_a_model_that_cannot_be_used_is_one_error(study, tmp_path, monkeypatch, 
         torch.save(change, path)
     arguments = ["predict", study / "test", "--models", path, "--output", tmp_path / "scores.csv"]
     assert main(list(map(str, arguments))) == 1
-    [line] = [line for line in capsys.readouterr().err.splitlines() if "recordings," not in line]
+    lines = capsys.readouterr().err.splitlines()
+    [line] = [line for line in lines if "recordings," not in line and "skipped" not in line]
     assert line.startswith(f"error: {path}")
     assert message in line
     assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from weakneg.audio import decode
-from weakneg.audio.decode import AudioError, open_audio
+from weakneg.audio import decode, sources
+from weakneg.audio.decode import open_audio
+from weakneg.audio.errors import AudioError
 from weakneg.audio.status_table import StatusRow, write_status
 from weakneg.config.sections import AudioSettings
 from weakneg.config.stages import OF_STORES
 
 RATE = 16_000
+ALL = 1e6
+"""Seconds: longer than any file here."""
+
 SETTINGS = AudioSettings(clip_seconds=1.0).model_dump(exclude=OF_STORES)
 TEN_SECONDS = AudioSettings().model_dump(exclude=OF_STORES)
 
@@ -35,7 +39,7 @@ def write(path: Path, samples: np.ndarray, rate: int = RATE, **how: str) -> Path
 def read(path: str | os.PathLike, start=None, end=None) -> decode.Sound:
     """The whole of a file, or of its part."""
     with open_audio(path, RATE, start, end) as recording:
-        return recording.read(0.0, recording.seconds)
+        return recording.read(0.0, ALL)
 
 
 def reason(path: str | os.PathLike) -> str:
@@ -52,7 +56,6 @@ def bad_files(folder: Path) -> dict[str, tuple[str, Path]]:
         (folder / name).write_bytes(content)
         return folder / name
 
-    flac = write(folder / "whole.flac", noise(0.9), subtype="PCM_16").read_bytes()
     wav = write(folder / "whole.wav", tone(), subtype="PCM_16").read_bytes()
     fast = wav[:24] + (2**31 - 1).to_bytes(4, "little") + wav[28:]
     with_nan, with_infinity = tone(), tone()
@@ -68,12 +71,11 @@ def bad_files(folder: Path) -> dict[str, tuple[str, Path]]:
         "a page of the web": ("unreadable", raw("page.mp3", b"<html>404 not found</html>" * 99)),
         "random bytes": ("unreadable", raw("random.wav", os.urandom(5000))),
         "a cut header": ("unreadable", raw("header.wav", wav[:20])),
-        "cut short": ("unreadable", raw("cut.flac", flac[: len(flac) // 2])),
         "a rate of gigahertz": ("unreadable", raw("fast.wav", fast)),
         "zeros": ("silent", write(folder / "zeros.wav", np.zeros(RATE, "f4"))),
         "a constant": ("silent", write(folder / "constant.wav", np.full(RATE, 0.3, "f4"))),
         "opposite channels": (
-            "silent",
+            "cancelled",
             write(folder / "opposite.wav", np.stack([tone(), -tone()], 1)),
         ),
         "NaN": ("not_finite", write(folder / "nan.wav", with_nan)),
@@ -86,7 +88,7 @@ def fake_ffmpeg(monkeypatch, folder: Path, script: str) -> None:
     path = folder / "ffmpeg"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
-    monkeypatch.setattr(decode, "find_ffmpeg", lambda: str(path))
+    monkeypatch.setattr(sources, "find_ffmpeg", lambda: str(path))
 
 
 def ok(

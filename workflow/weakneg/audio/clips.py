@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from weakneg.audio.decode import TOO_SHORT, AudioError, AudioFile, Sound, open_audio
+from weakneg.audio.decode import OTHER_UNIT_PEAK, AudioFile, Sound, Stretch, open_audio
+from weakneg.audio.errors import TOO_SHORT, UNREADABLE, AudioError
 from weakneg.audio.mel import LogMel
 
 _PIECE = 16  # clips that a thread computes before they are written
@@ -46,7 +47,7 @@ class Extent(NamedTuple):
     Attributes
     ----------
     seconds : float
-        Duration of the part that is used.
+        Duration of the part that is used, with what was lost.
     sample_rate : int
         Sample rate of the file, Hz.
     """
@@ -56,44 +57,51 @@ class Extent(NamedTuple):
 
 
 def cut(
-    seconds: float, clip_seconds: float, hop_seconds: float, shortest_rest: float = math.inf
-) -> list[tuple[float, float]]:
-    """Cut a recording into clips.
+    audio: AudioFile, clip_seconds: float, hop_seconds: float, shortest_rest: float = math.inf
+) -> Iterator[tuple[float, float, Stretch]]:
+    """Cut a recording into clips, as far as it goes: its length is known once its end is read.
 
     A clip starts every `hop_seconds` until one reaches the end. The last one may be shorter; it is
-    left out if it is shorter than half of `clip_seconds`, unless it is the only one. What it leaves
-    over may become one more clip, which ends at the end of the recording.
+    left out if it is shorter than half of `clip_seconds`, unless it is the only one.
 
     Parameters
     ----------
-    seconds : float
-        Duration of the recording.
+    audio : AudioFile
+        The open recording.
     clip_seconds : float
         Duration of a clip.
     hop_seconds : float
         Time from the start of a clip to that of the next.
     shortest_rest : float
-        Length from which on a rest at the end gives one more clip, of `clip_seconds`; by default
-        none does.
+        Length from which on what is left out at the end gives one more clip, of `clip_seconds`,
+        that ends there; by default nothing does.
 
-    Returns
-    -------
-    list of (float, float)
-        Start and end of each clip, in seconds from the start of the recording.
+    Yields
+    ------
+    float, float, Stretch
+        Start and end of each clip, in seconds from the start of the recording, and its samples.
     """
-    clips = [(0.0, min(clip_seconds, seconds))]
-    number = 1
-    while clips[-1][1] < seconds and seconds - number * hop_seconds >= clip_seconds / 2:
+    number, reached = 0, 0.0
+    while True:
         start = number * hop_seconds
-        clips.append((start, min(start + clip_seconds, seconds)))
-        number += 1
-    if seconds - clips[-1][1] >= shortest_rest:
-        clips.append((seconds - clip_seconds, seconds))
-    return clips
+        stretch = audio.stretch(start, clip_seconds)
+        if number and (stretch.end <= reached or stretch.end - start < clip_seconds / 2):
+            break
+        yield start, stretch.end, stretch
+        number, reached = number + 1, stretch.end
+    if shortest_rest == math.inf or reached < clip_seconds:
+        return
+    end = stretch.end
+    if start > reached and not len(stretch.samples):  # it ends between two clips
+        end = audio.stretch(reached, start - reached).end
+    if end - reached >= shortest_rest:
+        yield end - clip_seconds, end, audio.stretch(end - clip_seconds, clip_seconds)
 
 
-def compute_clip(audio: AudioFile, start: float, end: float, settings: Mapping[str, Any]) -> Clip:
-    """Read a clip and compute its log-mel spectrogram.
+def compute_clip(
+    audio: AudioFile, start: float, end: float, stretch: Stretch, settings: Mapping[str, Any]
+) -> Clip:
+    """Compute the log-mel spectrogram of a clip.
 
     Parameters
     ----------
@@ -101,6 +109,8 @@ def compute_clip(audio: AudioFile, start: float, end: float, settings: Mapping[s
         The open recording.
     start, end : float
         Seconds from the start of the recording.
+    stretch : Stretch
+        The samples of the clip.
     settings : mapping
         As for `clips_of`.
 
@@ -114,7 +124,7 @@ def compute_clip(audio: AudioFile, start: float, end: float, settings: Mapping[s
     AudioError
         When its sound is unusable.
     """
-    sound = audio.read(start, end - start)
+    sound = audio.sound(stretch, end - start)
     log_mel = LogMel.of(settings)
     if not log_mel.n_frames(len(sound.waveform)):
         raise AudioError(
@@ -125,13 +135,88 @@ def compute_clip(audio: AudioFile, start: float, end: float, settings: Mapping[s
     return Clip(start, end, sound, spectrogram.numpy())
 
 
+class Problem(NamedTuple):
+    """What is wrong with a part of a recording, or with all of it.
+
+    Attributes
+    ----------
+    start, end : float or None
+        Seconds from the start of the recording; None if it concerns all of it.
+    is_clip : bool
+        Whether the part is a clip, which cannot be used.
+    message : str
+        The reason and the details, such as "silent: no sound louder than -100 dBFS".
+    kept : bool
+        Whether the sound is used all the same.
+    """
+
+    start: float | None
+    end: float | None
+    is_clip: bool
+    message: str
+    kept: bool = False
+
+
+def compute_clips(
+    audio: AudioFile, settings: Mapping[str, Any], tail: bool = False
+) -> Iterator[tuple[int, Clip | Problem]]:
+    """Yield the clips of an open recording, and what is wrong with it, in the order of time.
+
+    Parameters
+    ----------
+    audio : AudioFile
+        The recording.
+    settings : mapping
+        As for `clips_of`.
+    tail : bool
+        Whether what is left out at the end gives one more clip, if it has a frame of a spectrogram.
+
+    Yields
+    ------
+    int, Clip or Problem
+        The number of clips so far, from 1, damaged ones included; and a clip, a clip that cannot be
+        used, a damaged stretch of the recording, once, however many clips it is in, or a remark
+        about the recording.
+
+    Raises
+    ------
+    AudioError
+        When the recording has no sound.
+    """
+    clip_seconds = settings["clip_seconds"]
+    hop_seconds = settings["hop_seconds"] or clip_seconds
+    shortest_rest = settings["frame_length_ms"] / 1000 if tail else math.inf
+    number, loudest = 0, 0.0
+    for start, end, stretch in cut(audio, clip_seconds, hop_seconds, shortest_rest):
+        number += 1
+        yield from ((number, problem) for problem in _lost(audio, end))
+        if stretch.damaged:
+            continue
+        try:
+            clip = compute_clip(audio, start, end, stretch, settings)
+        except AudioError as error:
+            yield number, Problem(start, end, True, f"{error.reason}: {error}")
+            continue
+        if clip.sound.peak > OTHER_UNIT_PEAK >= loudest:
+            text = f"unit: samples reach {clip.sound.peak:.6g}, but full scale is 1: divide them"
+            yield number, Problem(None, None, False, text, kept=True)
+        loudest = max(loudest, clip.sound.peak)
+        yield number, clip
+    yield from ((number, problem) for problem in _lost(audio))
+
+
+def _lost(audio: AudioFile, before: float = math.inf) -> Iterator[Problem]:
+    for start, end, message in audio.lost(before):
+        yield Problem(start, end, False, f"{UNREADABLE}: {message}")
+
+
 def clips_of(
     path: str | os.PathLike[str],
     settings: Mapping[str, Any],
     start: float | None = None,
     end: float | None = None,
-) -> Generator[tuple[str, Clip | AudioError], None, Extent]:
-    """Yield the clips of a recording, or what is wrong with them, one by one.
+) -> Generator[tuple[str, Clip | Problem], None, Extent]:
+    """Yield the clips of a recording, and what is wrong with it, one by one.
 
     Parameters
     ----------
@@ -144,9 +229,9 @@ def clips_of(
 
     Yields
     ------
-    str, Clip or AudioError
-        The suffix of the clip's id, empty if the recording is a single clip, and the clip, or the
-        reason why its sound is unusable.
+    str, Clip or Problem
+        The suffix of the clip's id, empty if the recording is a single clip or if the problem is
+        not that of a clip, and the clip, or the problem.
 
     Returns
     -------
@@ -158,16 +243,29 @@ def clips_of(
     AudioError
         When the whole recording is unusable.
     """
+    hop_seconds = settings["hop_seconds"] or settings["clip_seconds"]
+    waiting: list[Clip | Problem] = []  # until there is a second clip
+    number = 0
     with open_audio(path, settings["sample_rate"], start, end) as audio:
-        clip_seconds = settings["clip_seconds"]
-        parts = cut(audio.seconds, clip_seconds, settings["hop_seconds"] or clip_seconds)
-        for part in parts:
-            suffix = "" if len(parts) == 1 else f"@{part[0]:g}"
-            try:
-                yield suffix, compute_clip(audio, *part, settings)
-            except AudioError as error:
-                yield suffix, error
-        return Extent(audio.seconds, audio.file_rate)
+        for number, item in compute_clips(audio, settings):
+            waiting.append(item)
+            if number > 1:
+                yield from ((_suffix(each, hop_seconds), each) for each in waiting)
+                waiting.clear()
+        extent = Extent(audio.seconds, audio.file_rate)
+    yield from (("" if number == 1 else _suffix(each, hop_seconds), each) for each in waiting)
+    return extent
+
+
+def _suffix(item: Clip | Problem, hop_seconds: float) -> str:
+    """The start in six digits, unless these are too few to tell it from the next start."""
+    if isinstance(item, Problem) and not item.is_clip:
+        return ""
+    assert item.start is not None
+    text = f"{item.start:g}"
+    if abs(float(text) - item.start) > hop_seconds / 4:
+        text = f"{item.start:.12g}"
+    return f"@{text}"
 
 
 def in_order(sources: Iterable[Iterator[_Item]], threads: int) -> Generator[_Item, None, None]:

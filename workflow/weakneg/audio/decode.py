@@ -1,41 +1,30 @@
 """Decoding: audio of any format, rate and number of channels to mono float32 at one rate.
 
-libsndfile reads what it can (WAV, FLAC, Ogg, MP3, AIFF, ...), judging by the content of a file and
-not by its suffix. If ffmpeg is installed, it converts the rest (AAC, WMA, the sound of videos, ...)
-to a temporary file that libsndfile reads. If miniaudio is installed, it decodes FLAC files that are
-read whole: to the same numbers, in three fifths of the time.
-
-Files are not trusted: a damaged, huge or malicious one gives an `AudioError`.
+Files are not trusted: a damaged, huge or malicious one gives an `AudioError`, or as much of its
+sound as can be read (see `weakneg.audio.sources`).
 """
 
-import errno
 import math
 import os
-import re
-import shutil
-import stat
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
-from weakneg.audio.ffmpeg import find_ffmpeg
-
-try:
-    import miniaudio
-except ImportError:  # there is no wheel for Linux on ARM
-    miniaudio = None
-
-MISSING, UNREADABLE, EMPTY = "missing", "unreadable", "empty"
-TOO_SHORT, SILENT, NOT_FINITE = "too_short", "silent", "not_finite"
+from weakneg.audio.errors import (
+    CANCELLED,
+    EMPTY,
+    NOT_FINITE,
+    SILENT,
+    UNREADABLE,
+    AudioError,
+)
+from weakneg.audio.sources import Loss, Source, open_source
 
 SILENT_DBFS = -100.0
 """Sound below this level is silence: a constant amplitude of one step of 16 bits has -90 dBFS."""
@@ -43,37 +32,15 @@ SILENT_DBFS = -100.0
 CLIPPED_PEAK, CLIPPED_SHARE = 0.99, 1e-3
 """Sound is clipped if more than this share of its samples reaches this absolute value."""
 
-_LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000  # Hz
-_UNKNOWN_FRAMES = 1 << 48  # libsndfile reports at least this many for a file of unknown length
-_LOUDEST = 1e10  # times full scale; integers stored as floats reach 2e9
-_CONVERSION_SECONDS = 600
-_CONVERSION_BYTES = 4 << 30
-_NO_ROOM_BYTES = 1 << 20
+OTHER_UNIT_PEAK = 16.0
+"""Samples beyond this many times full scale are not clipped: they are in another unit."""
 
-# What ffmpeg may read: containers of audio and video that cannot refer to other files.
-_CONTAINERS = (
-    "3gp,aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,m4a,matroska,mov,mp3,mp4,mpc,mpc8,"
-    "mpeg,mpegts,ogg,rm,tak,tta,voc,w64,wav,webm,wv"
-)
+_LOUDEST = 1e10  # times full scale; integers stored as floats reach 2e9
 
 # The resampling filter: torchaudio's defaults.
 _ZERO_CROSSINGS, _ROLLOFF = 6, 0.99
 
 _GROUP = 16  # outputs of the resampler that are computed together
-
-
-class AudioError(Exception):
-    """Audio is unusable.
-
-    Attributes
-    ----------
-    reason : str
-        One of the constants of this module, such as "silent". The message has the details.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -98,25 +65,148 @@ class Sound:
     clipped: float
 
 
+class Stretch(NamedTuple):
+    """Samples of a recording as they are in the file.
+
+    Attributes
+    ----------
+    samples : ndarray, (n, channels) float32
+        As many as asked for, or fewer where the part ends.
+    end : float
+        Seconds from the start of the part.
+    damaged : bool
+        Whether some samples were damaged; then all are 0.
+    """
+
+    samples: np.ndarray
+    end: float
+    damaged: bool
+
+
+class Lost(NamedTuple):
+    """Sound that cannot be read.
+
+    Attributes
+    ----------
+    start, end : float or None
+        Seconds from the start of the part; None if unknown.
+    message : str
+        What is wrong, with times in the file.
+    """
+
+    start: float | None
+    end: float | None
+    message: str
+
+
 class AudioFile:
     """An open audio file, or a part of it. Made by `open_audio`.
 
     Attributes
     ----------
-    seconds : float
-        Duration of the part.
     file_rate : int
         Sample rate of the file, Hz.
     """
 
     def __init__(
-        self, file: soundfile.SoundFile, sample_rate: int, start: float | None, end: float | None
+        self, source: Source, sample_rate: int, start: float | None, end: float | None
     ) -> None:
-        self._file, self._sample_rate = file, sample_rate
-        self.file_rate = rate = file.samplerate
-        self._first = 0 if start is None else round(start * rate)
-        self._stop = file.frames if end is None else min(round(end * rate), file.frames)
-        self.seconds = max(self._stop - self._first, 0) / rate
+        self._source, self._sample_rate, self.file_rate = source, sample_rate, source.rate
+        self._first = 0 if start is None else round(start * source.rate)
+        self._stop = None if end is None else round(end * source.rate)
+        self._told: set[Loss] = set()
+        self._reached, self._ended = 0, False  # samples from the start of the part
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the part as far as it was read, with what was lost."""
+        found = [
+            self._reached,
+            *(loss.stop - self._first for loss in self._source.losses if loss.stop),
+        ]
+        longest = max(found) if self._stop is None else min(max(found), self._stop - self._first)
+        return longest / self._source.rate
+
+    def stretch(self, offset: float, seconds: float) -> Stretch:
+        """Read samples; how many there are is only known once they are read.
+
+        Parameters
+        ----------
+        offset : float
+            Seconds from the start of the part. Going back by more than `seconds` may be slow.
+        seconds : float
+            Duration.
+
+        Returns
+        -------
+        Stretch
+            The samples; none after the end of the part.
+
+        Raises
+        ------
+        AudioError
+            When the part has no samples at all.
+        """
+        rate = self._source.rate
+        first = self._first + round(offset * rate)
+        count = n_samples(seconds, rate)
+        stop = first + count
+        if self._stop is not None:
+            stop = max(first, min(stop, self._stop))
+        samples, damaged = self._source.window(first, stop)
+        if not offset and not len(samples):
+            if self._source.losses:
+                raise AudioError(UNREADABLE, self._source.losses[-1].message)
+            raise AudioError(EMPTY, f"no sound from {first / rate:g} s on")
+        if len(samples) or not self._ended:  # without samples, the end is between two clips
+            self._reached = max(self._reached, first - self._first + len(samples))
+        self._ended |= len(samples) < count
+        end = offset + seconds
+        if len(samples) < count:
+            end = min(end, (first - self._first + len(samples)) / rate)
+        return Stretch(samples, end, damaged)
+
+    def sound(self, stretch: Stretch, seconds: float) -> Sound:
+        """Make mono sound at the sample rate asked for.
+
+        Parameters
+        ----------
+        stretch : Stretch
+            The samples.
+        seconds : float
+            The duration that was asked for; rounding gives no sample more.
+
+        Returns
+        -------
+        Sound
+            The sound.
+
+        Raises
+        ------
+        AudioError
+            When it is empty, damaged or silent, or holds NaN or absurdly large samples.
+        """
+        samples = stretch.samples
+        if stretch.damaged:
+            raise AudioError(UNREADABLE, self._source.losses[-1].message)
+        if not len(samples):
+            raise AudioError(EMPTY, f"no sound after {stretch.end:g} s")
+        peak = max(float(samples.max()), -float(samples.min()))
+        if not peak < _LOUDEST:  # NaN is not smaller either
+            raise AudioError(NOT_FINITE, f"a sample of {peak:g}; full scale is 1")
+        clipped = np.count_nonzero(np.abs(samples) >= CLIPPED_PEAK) if peak >= CLIPPED_PEAK else 0
+        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+        waveform = resample(mono, self._source.rate, self._sample_rate)
+        waveform = waveform[: n_samples(seconds, self._sample_rate)]
+        waveform = waveform - waveform.mean()
+        power = float(np.dot(waveform, waveform)) / len(waveform)
+        level = 10 * math.log10(power) if power else -math.inf
+        if level < SILENT_DBFS:
+            if float(samples.std(axis=0).max()) > 10 ** (SILENT_DBFS / 20):
+                text = "the channels have opposite signs, so that nothing is left of their mean"
+                raise AudioError(CANCELLED, text)
+            raise AudioError(SILENT, f"no sound louder than {SILENT_DBFS:.0f} dBFS")
+        return Sound(waveform, level, peak, clipped / samples.size)
 
     def read(self, offset: float, seconds: float) -> Sound:
         """Read and resample a piece of the part.
@@ -136,44 +226,33 @@ class AudioFile:
         Raises
         ------
         AudioError
-            When the piece is empty, damaged or silent, or holds NaN or absurdly large samples.
+            As for `sound`.
         """
-        rate = self._file.samplerate
-        first = self._first + round(offset * rate)
-        count = min(n_samples(seconds, rate), self._stop - first)
-        try:
-            samples = self._samples(first, count)
-        except (soundfile.LibsndfileError, RuntimeError) as error:
-            raise AudioError(UNREADABLE, f"damaged after {first / rate:.2f} s: {error}") from error
-        if not len(samples):
-            raise AudioError(EMPTY, f"no sound after {first / rate:.2f} s")
-        if len(samples) < count:
-            raise AudioError(UNREADABLE, f"cut short after {(first + len(samples)) / rate:.2f} s")
-        peak = max(float(samples.max()), -float(samples.min()))
-        if not peak < _LOUDEST:  # NaN is not smaller either
-            raise AudioError(NOT_FINITE, f"a sample of {peak:g}; full scale is 1")
-        clipped = np.count_nonzero(np.abs(samples) >= CLIPPED_PEAK) if peak >= CLIPPED_PEAK else 0
-        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-        waveform = resample(mono, rate, self._sample_rate)
-        waveform = waveform[: n_samples(seconds, self._sample_rate)]
-        waveform = waveform - waveform.mean()
-        power = float(np.dot(waveform, waveform)) / len(waveform)
-        level = 10 * math.log10(power) if power else -math.inf
-        if level < SILENT_DBFS:
-            raise AudioError(SILENT, f"no sound louder than {SILENT_DBFS:.0f} dBFS")
-        return Sound(waveform, level, peak, clipped / samples.size)
+        return self.sound(self.stretch(offset, seconds), seconds)
 
-    def _samples(self, first: int, count: int) -> np.ndarray:
-        """(`count`, channels) float32, or fewer where the file is cut short."""
-        file = self._file
-        if miniaudio and file.format == "FLAC" and file.frames < 2 * count:
-            samples = _decode_flac(file)
-            # It skips what is damaged; libsndfile says what is wrong.
-            if samples.shape == (file.frames, file.channels):
-                return samples[first : first + count]
-        if file.tell() != first:
-            file.seek(first)
-        return np.asarray(file.read(count, dtype="float32", always_2d=True))
+    def lost(self, before: float = math.inf) -> Iterator[Lost]:
+        """Yield what has turned out to be lost in the part, each loss once.
+
+        Parameters
+        ----------
+        before : float
+            Leave out what begins later, in seconds from the start of the part.
+
+        Yields
+        ------
+        Lost
+            A loss.
+        """
+        rate, stop = self._source.rate, math.inf if self._stop is None else self._stop
+        for loss in sorted(self._source.losses, key=lambda loss: loss.first or 0):
+            first, end, message = loss
+            start = None if first is None else (first - self._first) / rate
+            if loss in self._told or (start is not None and start >= before):
+                continue
+            self._told.add(loss)
+            if (first or 0) < stop and (end is None or end > self._first):
+                end_seconds = None if end is None else (min(end, stop) - self._first) / rate
+                yield Lost(None if start is None else max(0.0, start), end_seconds, message)
 
 
 @contextmanager
@@ -202,99 +281,13 @@ def open_audio(
     Raises
     ------
     AudioError
-        When the file is missing, empty or unreadable, or the part is empty.
+        When the file is missing, empty or unreadable.
     """
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(_open(path))
-        except AudioError as error:
-            ffmpeg = find_ffmpeg()
-            if error.reason != UNREADABLE or ffmpeg is None:
-                raise
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="weakneg-"))
-            converted = Path(folder, "converted.wav")
-            _convert(ffmpeg, path, converted, start, end)
-            file = stack.enter_context(_open(converted))
-            start, end = None, None
-        audio = AudioFile(file, sample_rate, start, end)
-        if not audio.seconds:
-            raise AudioError(EMPTY, f"no sound from {start or 0:g} s on")
-        yield audio
-
-
-def _open(path: str | os.PathLike[str]) -> soundfile.SoundFile:
-    # By a descriptor: given a name, libsndfile guesses the format from the suffix.
+    source = open_source(path)
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise AudioError(MISSING, "not a file")
-        if not status.st_size:
-            raise AudioError(EMPTY, "the file has 0 bytes")
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError as error:
-        raise AudioError(MISSING, "no such file") from error
-    except (OSError, ValueError) as error:  # for example, a name too long or with a null byte
-        reason = getattr(error, "strerror", None) or error
-        raise AudioError(UNREADABLE, f"not readable ({reason})") from error
-    try:
-        file = soundfile.SoundFile(descriptor, closefd=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioError(UNREADABLE, f"not readable by libsndfile ({error})") from error
-    if not _LOWEST_RATE <= file.samplerate <= _HIGHEST_RATE:
-        file.close()
-        raise AudioError(UNREADABLE, f"unsupported sample rate of {file.samplerate} Hz")
-    if file.frames >= _UNKNOWN_FRAMES:  # a stream, such as FLAC written to a pipe
-        file.close()
-        raise AudioError(UNREADABLE, "a file of unknown length, which needs ffmpeg")
-    return file
-
-
-def _decode_flac(file: soundfile.SoundFile) -> np.ndarray:
-    """What is readable of a FLAC file: (S, channels) float32, equal to libsndfile's."""
-    descriptor = file.name
-    content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-    try:
-        decoded = miniaudio.flac_read_f32(content)
-    except miniaudio.MiniaudioError:
-        return np.empty((0, 0), np.float32)
-    return np.frombuffer(decoded.samples, np.float32).reshape(-1, decoded.nchannels)
-
-
-def _convert(
-    ffmpeg: str, path: str | os.PathLike[str], output: Path, start: float | None, end: float | None
-) -> None:
-    """Convert a part of a file to WAV. Raises AudioError, or OSError when the disk is full."""
-    # `file:` and an absolute path: no name is taken for an option or the address of a server.
-    command = [ffmpeg, "-nostdin", "-v", "error"]
-    command += ["-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS]
-    if start is not None:
-        command += ["-ss", repr(float(start))]
-    if end is not None:
-        command += ["-t", repr(float(end) - float(start or 0))]
-    command += ["-i", f"file:{Path(path).absolute()}", "-map", "0:a:0", "-c:a", "pcm_f32le"]
-    command += ["-fs", str(_CONVERSION_BYTES), "-f", "wav", f"file:{output}"]
-    messages = output.with_name("messages")
-    try:
-        with open(messages, "wb") as file:
-            ended = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=file,
-                timeout=_CONVERSION_SECONDS,
-            )
-    except subprocess.TimeoutExpired as error:
-        raise AudioError(
-            UNREADABLE, f"not converted by ffmpeg within {_CONVERSION_SECONDS} s"
-        ) from error
-    if ended.returncode or not output.is_file():
-        if shutil.disk_usage(output.parent).free < _NO_ROOM_BYTES:
-            raise OSError(errno.ENOSPC, f"no room for temporary files in {output.parent.parent}")
-        with open(messages, encoding="utf-8", errors="replace") as file:
-            message = re.sub(r"^\[[^]]*\] ", "", file.readline(300).strip())  # an address in memory
-        raise AudioError(UNREADABLE, f"not readable by libsndfile or ffmpeg ({message})")
-    if output.stat().st_size >= _CONVERSION_BYTES:
-        raise AudioError(UNREADABLE, f"more than {_CONVERSION_BYTES >> 30} GiB when decoded")
+        yield AudioFile(source, sample_rate, start, end)
+    finally:
+        source.close()
 
 
 def n_samples(seconds: float, rate: int) -> int:

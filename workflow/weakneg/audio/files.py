@@ -1,5 +1,7 @@
 """The audio files of clips: their names, and which files of a folder are audio."""
 
+import difflib
+import os
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path, PurePath
@@ -9,9 +11,11 @@ from weakneg.audio.recordings import Recording
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".webm", ".mka"}
-    | {".aif", ".aiff", ".aifc", ".au", ".w64", ".caf", ".wma", ".mp2"}
+    | {".aif", ".aiff", ".aifc", ".au", ".w64", ".caf", ".wma", ".mp2", ".mp1", ".mpga", ".m4b"}
+    | {".wave", ".bwf", ".rf64", ".wv", ".ape", ".tta", ".tak", ".mpc", ".spx", ".amr", ".3ga"}
+    | {".nist", ".sph", ".snd", ".ircam", ".voc", ".gsm", ".ac3", ".eac3", ".dts", ".mkv", ".weba"}
 )
-"""Suffixes of audio files, in lower case."""
+"""Suffixes of audio files, in lower case. Of videos, these are the usual ones on the web."""
 
 _LONGEST_NAME = 150  # bytes; file systems allow 255
 
@@ -65,3 +69,28 @@ def files_by_name(files: Iterable[Path]) -> dict[str, list[Path]]:
 def is_audio(path: PurePath) -> bool:
     """Whether a file is audio, judging by its suffix."""
     return path.suffix.lower() in AUDIO_SUFFIXES
+
+
+def nearest(name: str, folder: Path) -> str:
+    """Suggest a file for a name that does not exist.
+
+    Parameters
+    ----------
+    name : str
+        Path in the folder.
+    folder : Path
+        Where it was looked for.
+
+    Returns
+    -------
+    str
+        Such as "; did you mean UPPER.WAV?", or "" if no name is similar.
+    """
+    parent = PurePath(name).parent
+    try:
+        names = sorted(os.listdir(folder / parent))
+    except (OSError, ValueError):
+        return ""
+    alike = {each.lower(): each for each in names}
+    found = difflib.get_close_matches(PurePath(name).name.lower(), alike, n=1)
+    return f"; did you mean {(parent / alike[found[0]]).as_posix()}?" if found else ""

@@ -110,6 +110,12 @@ class LogMel:
         lowest, width = _scale(self)
         return (_mel(hertz) - lowest) / width - 1
 
+    @property
+    def empty_bins(self) -> list[int]:
+        """Bins that no frequency of the spectrum falls into: they are constant."""
+        filters = _mel_filters(self, _power_of_two(self.frame_samples))
+        return (~filters.any(1)).nonzero()[:, 0].tolist()
+
     def __call__(self, waveform: Tensor) -> Tensor:
         """Transform waveforms, (..., S) float32, to spectrograms, (..., T, F) float32."""
         frames = waveform.unfold(-1, self.frame_samples, self.shift_samples)

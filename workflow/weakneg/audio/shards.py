@@ -21,6 +21,7 @@ recordings without a clip; `x` and `waveform` have a `digest` (see `weakneg.io.h
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -31,8 +32,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from weakneg.audio.clips import Clip, Extent, clips_of, in_order
-from weakneg.audio.decode import CLIPPED_SHARE, AudioError, n_samples
+from weakneg.audio.clips import Clip, Extent, Problem, clips_of, in_order
+from weakneg.audio.decode import CLIPPED_SHARE, OTHER_UNIT_PEAK, n_samples
+from weakneg.audio.errors import AudioError
 from weakneg.audio.mel import LogMel
 from weakneg.audio.status_table import StatusRow, read_status
 from weakneg.config.stages import ShardSettings
@@ -52,6 +54,7 @@ _FULL_SCALE = 32767  # of waveforms, in 16 bits
 _INT16 = (-32768, 32767)
 _LONGEST_MESSAGE = 300
 _DIGEST = 32  # hexadecimal digits
+_EMPTY_SHARE = 0.01  # of mel bins; the settings of PSLA have one in 128
 
 
 class Heard(NamedTuple):
@@ -125,8 +128,9 @@ def compute_shard(status: Path, settings: ShardSettings, output: Path, threads: 
     listed = read_status(status)
     torch.set_num_threads(1)  # for each of the threads
     digest_of = lru_cache(maxsize=64)(_file_digest)  # recordings may be parts of one file
+    _warn_of_empty_bins(LogMel.of(parameters))
     with (
-        Progress(Path(output).name, len(listed), "recordings") as progress,
+        Progress(Path(output).name, len(listed), "recordings", parts="clips") as progress,
         new_file(output) as file,
     ):
         items = in_order((_items(row, parameters, digest_of, progress) for row in listed), threads)
@@ -135,6 +139,17 @@ def compute_shard(status: Path, settings: ShardSettings, output: Path, threads: 
 
 
 _Item = tuple[str, str, Clip] | ShardProblem | Heard
+
+
+def _warn_of_empty_bins(log_mel: LogMel) -> None:
+    empty = log_mel.empty_bins
+    if len(empty) > _EMPTY_SHARE * log_mel.mel_bins:
+        print(
+            f"warning: {len(empty)} of {log_mel.mel_bins} mel bins are constant at "
+            f"{log_mel.sample_rate} Hz, because no frequency falls into them: lower "
+            "audio.mel_bins.",
+            file=sys.stderr,
+        )
 
 
 def _items(
@@ -149,7 +164,7 @@ def _items(
         yield ShardProblem(row.id, problem, "excluded")
     else:
         try:
-            extent = yield from _clips(row, settings)
+            extent = yield from _clips(row, settings, progress)
             of_part = f"{digest_of(row.path)} {row.start} {row.end}"
             yield Heard(row.id, extent.seconds, extent.sample_rate, of_part)
         except AudioError as error:
@@ -157,8 +172,10 @@ def _items(
     progress.add()
 
 
-def _clips(row: StatusRow, settings: Mapping[str, Any]) -> Generator[_Item, None, Extent]:
-    """The clips of a recording and their problems; returns the extent of the recording."""
+def _clips(
+    row: StatusRow, settings: Mapping[str, Any], progress: Progress
+) -> Generator[_Item, None, Extent]:
+    """The clips of a recording and its problems; returns the extent of the recording."""
     clips = clips_of(row.path, settings, row.start, row.end)
     while True:
         try:
@@ -167,11 +184,12 @@ def _clips(row: StatusRow, settings: Mapping[str, Any]) -> Generator[_Item, None
             extent: Extent = end.value
             return extent
         clip_id = row.id + suffix
-        if isinstance(clip, AudioError):
-            yield ShardProblem(clip_id, f"{clip.reason}: {clip}", "excluded")
+        if isinstance(clip, Problem):
+            yield ShardProblem(clip_id, clip.message, "kept" if clip.kept else "excluded")
             continue
+        progress.add(0, parts=1)
         yield clip_id, row.id, clip
-        if clip.sound.clipped > CLIPPED_SHARE:
+        if clip.sound.clipped > CLIPPED_SHARE and clip.sound.peak <= OTHER_UNIT_PEAK:
             yield ShardProblem(clip_id, f"clipped: {clip.sound.clipped:.1%} of the samples", "kept")
 
 

@@ -1,9 +1,9 @@
 """Scoring of recordings with trained models."""
 
 import hashlib
-import math
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from weakneg.audio.bandwidth import misses_most_of, unheard
-from weakneg.audio.clips import Clip, compute_clip, cut, in_order
-from weakneg.audio.decode import AudioError, open_audio
-from weakneg.audio.files import is_audio
+from weakneg.audio.clips import Clip, compute_clips, in_order
+from weakneg.audio.decode import open_audio
+from weakneg.audio.errors import AudioError
+from weakneg.audio.files import is_audio, nearest
 from weakneg.errors import Interrupted, UserError
 from weakneg.inference.trained import Predictions, TrainedModel, read_models
 from weakneg.inference.unfinished import Tables, unfinished_tables
@@ -28,6 +29,7 @@ COLUMNS = (*_CLIP, *_MODEL, "score", "problem")
 FRAME_COLUMNS = (*_CLIP, "time", *_MODEL, "score", "part")
 
 _BATCH = 32  # clips
+_ENDINGS = 10  # of skipped files that are listed
 
 
 class Piece(NamedTuple):
@@ -227,7 +229,7 @@ def find_recordings(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     ----------
     paths : iterable of path
         Files are taken as they are. Folders are searched at any depth, by the endings of the names,
-        without hidden files.
+        without hidden files; what is skipped is counted on stderr.
 
     Returns
     -------
@@ -252,16 +254,30 @@ def find_recordings(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
                 )
             found.update(dict.fromkeys(inside))
         else:
-            raise UserError(f"{path} is missing: name recordings or folders of them.")
+            guess = nearest(os.fspath(path), Path())
+            raise UserError(f"{path} is missing{guess}: name recordings or folders of them.")
     return list(found)
 
 
 def _audio_files(folder: str | os.PathLike[str]) -> Iterator[str]:
+    skipped: Counter[str] = Counter()
     for where, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and is_audio(path := Path(where, name)):
+            if name.startswith("."):
+                continue
+            if is_audio(path := Path(where, name)):
                 yield str(path)
+            else:
+                skipped[path.suffix.lower() or "no ending"] += 1
+    if skipped:
+        endings = ", ".join(f"{count} {ending}" for ending, count in skipped.most_common(_ENDINGS))
+        more = ", ..." if len(skipped) > _ENDINGS else ""
+        print(
+            f"{folder}: {skipped.total()} files are skipped for their endings ({endings}{more}): "
+            "name those that are recordings",
+            file=sys.stderr,
+        )
 
 
 def pieces_of(path: str, settings: Mapping[str, Any], tail: bool = False) -> Iterator[Piece]:
@@ -281,18 +297,11 @@ def pieces_of(path: str, settings: Mapping[str, Any], tail: bool = False) -> Ite
     Piece
         At least one, with the clip or its problem.
     """
-    length = settings["clip_seconds"]
-    hop = settings["hop_seconds"] or length
-    shortest_rest = settings["frame_length_ms"] / 1000 if tail else math.inf
     try:
         with open_audio(path, settings["sample_rate"]) as audio:
-            for part in cut(audio.seconds, length, hop, shortest_rest):
-                try:
-                    clip = compute_clip(audio, *part, settings)
-                    yield Piece(path, *part, clip, "", audio.file_rate)
-                except AudioError as error:
-                    problem = f"{error.reason}: {error}"
-                    yield Piece(path, *part, None, problem, audio.file_rate)
+            for _, item in compute_clips(audio, settings, tail):
+                clip, problem = (item, "") if isinstance(item, Clip) else (None, item.message)
+                yield Piece(path, item.start, item.end, clip, problem, audio.file_rate)
     except AudioError as error:
         yield Piece(path, None, None, None, f"{error.reason}: {error}")
 

@@ -119,6 +119,8 @@ def _summary(
         "",
         f"{total[OK]:,} of {len(rows):,} recordings are available.",
         "",
+        "Recordings whose sound cannot be used are among them: see `features/problems.csv`.",
+        "",
         markdown_table(
             ["status", *SPLITS, "example messages"],
             [

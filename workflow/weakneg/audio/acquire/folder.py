@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
-from weakneg.audio.files import files_by_name
+from weakneg.audio.files import files_by_name, nearest
 from weakneg.audio.outcome import ERROR, MISSING, OK, Outcome, one_line
 from weakneg.audio.recordings import Recording
 from weakneg.config.source import ID, FolderSource
@@ -74,7 +74,8 @@ def _named(recording: Recording, folder: Path) -> Outcome:
         )
     path = folder / recording.file
     if not os.path.isfile(path):  # unlike Path.is_file, it accepts any text
-        return Outcome(MISSING, one_line(f"there is no file {recording.file}"))
+        guess = nearest(recording.file, folder)
+        return Outcome(MISSING, one_line(f"there is no file {recording.file}{guess}"))
     return Outcome(OK, path=path, start=recording.start, end=recording.end)
 
 
