@@ -169,6 +169,11 @@ def message(call, *arguments) -> str:
             "a YAML file",
         ),
         ("extends: ./other.yaml", "extends: there is no file other.yaml"),
+        (
+            "training: {positive_weight: balanced, batch_sampling: weighted}",
+            "training.positive_weight: 'balanced' makes up for the imbalance, and so does "
+            "batch_sampling: weighted: choose one of them",
+        ),
         ("extends: mine.yaml", "extends: 'mine.yaml' creates a cycle: mine -> mine"),
     ],
 )

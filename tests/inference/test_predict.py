@@ -380,6 +380,21 @@ def test_an_interrupted_run_goes_on_where_it_was(
     assert "scores.csv: 45 clips of 4 recordings were scored, 2 could not be used" in said
 
 
+def test_rows_that_the_machine_lost_are_written_again(study, predict, tmp_path, four, interrupt):
+    """After a power failure, a table can be shorter than the journal says."""
+    whole = predict(runs(study), four)
+    (tmp_path / "scores.csv").unlink()
+    interrupt(four[2])
+    arguments = ["predict", *four, "--models", *runs(study), "--output", tmp_path / "scores.csv"]
+    assert main([*map(str, arguments)]) == 130
+    part = tmp_path / "scores.csv.part"
+    part.write_bytes(part.read_bytes()[:-30])
+    interrupt(None)
+    assert main([*map(str, arguments), "--resume"]) == 0
+    found = pd.read_csv(tmp_path / "scores.csv")
+    pd.testing.assert_frame_equal(found, whole, rtol=0, atol=1e-6)
+
+
 def test_what_a_killed_run_wrote_of_a_recording_is_written_again(
     study, predict, tmp_path, four, interrupt
 ):

@@ -397,21 +397,21 @@ class Rows(nn.Module):
 
     def __init__(self, size: int, step: int):
         super().__init__()
-        self.embedding_size, self.step = size, step
+        self.embedding_size, self.frame_step = size, step
 
     def forward(self, x: Tensor) -> Tensor:
-        return x[:, :: self.step]
+        return x[:, :: self.frame_step]
 
 
 @pytest.mark.parametrize("pooling", ["attention", "psla", *sorted(POOLINGS)])
-@pytest.mark.parametrize("step", [1, 4])
+@pytest.mark.parametrize("step", [1, 5])
 def test_a_padded_spectrogram_scores_as_it_would_alone(pooling, step):
     """Of any length, one frame at least, and with anything in the padding."""
     torch.manual_seed(0)
     model = BagClassifier(Rows(3, step), pooling)
-    x = torch.randn(13, 1, 12, 3)
-    lengths = torch.arange(13)
-    sound = torch.arange(12) < lengths[:, None]
+    x = torch.randn(14, 1, 13, 3)
+    lengths = torch.arange(14)
+    sound = torch.arange(13) < lengths[:, None]
     with torch.no_grad():
         found = model.score(x, sound)
         for clip, length, logit, embedding in zip(

@@ -175,6 +175,12 @@ def test_badge_knows_no_centre_at_the_origin():
     assert second.count(0) > 280
 
 
+def test_badge_ends_where_gradients_are_too_small_for_the_precision():
+    points = 1e-40 * torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    chosen = badge.kmeans_plus_plus(points, 5, torch.Generator().manual_seed(0))
+    assert len(chosen.unique()) == 5
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     points=st.lists(st.tuples(st.integers(-2, 2), st.integers(-2, 2)), min_size=1, max_size=30),

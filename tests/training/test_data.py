@@ -22,6 +22,7 @@ from weakneg.training import data as data_module
 from weakneg.training import rows as rows_module
 from weakneg.training.data import BagData, score_bags
 from weakneg.training.rows import StreamedRows
+from weakneg.training.run import _digest_of
 
 N, SHAPE, SAMPLES = 60, (24, 8), 320
 CPU = torch.device("cpu")
@@ -66,6 +67,16 @@ def batches_of(n: int, *sizes: int) -> list[torch.Tensor]:
 
 
 # ----------------------------------------------------------------------------- spectrograms
+def test_a_state_of_training_belongs_to_the_padding_that_it_heard(folder, tmp_path):
+    store, heard = read_store(folder / "train.h5"), set()
+    for padding in ("masked", "heard"):
+        parameters = dict(store.parameters) | {"padding": padding}
+        write_store(tmp_path / "train.h5", replace(store, parameters=parameters))
+        with open_store(tmp_path / "train.h5") as features:
+            heard.add(_digest_of(features))
+    assert len(heard) == 2
+
+
 @pytest.mark.parametrize("padding", ["masked", "heard", None])
 @pytest.mark.parametrize("shorter", [0, 7])
 def test_the_padding_of_spectrograms_is_masked_where_the_study_says_so(folder, padding, shorter):

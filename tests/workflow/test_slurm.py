@@ -589,7 +589,7 @@ def test_without_accounting_squeue_tells_when_jobs_end(cluster, monkeypatch, com
         # A job could end and be forgotten between two queries.
         ("120 sec", 20, ("sacct", 20)),
         # Remembered for ever, which the executor takes for not at all.
-        ("0 sec", 20, ("sacct", 20)),
+        ("0 sec", 20, ("squeue", 20)),
     ],
 )
 @pytest.mark.parametrize("command", ["squeue", "sacct"])

@@ -47,7 +47,7 @@ COLUMNS = [
     "fingerprint",
 ]
 TIED = ["tied_highest", "tied_lowest"]
-HANDFUL = 5  # so many tied test bags need no mention
+HANDFUL = 5  # up to this many tied test bags are not mentioned
 NEEDED = [column for column in COLUMNS if column not in TIED]  # older results do not have these
 TEXT_COLUMNS = ["class", "strategy", "device", "fingerprint"]
 METRICS = {"ap": "AP", "roc_auc": "ROC-AUC"}  # by which strategies are compared
@@ -191,7 +191,7 @@ def collect_metrics(runs: list[StrategyRun], output: Path) -> None:
             f"warning: in {len(tied)} of {len(metrics)} results, more than {HANDFUL} test bags have"
             f" the highest or the lowest score (up to {worst[TIED].max()}: class"
             f" {worst['class']!r}, strategy {worst['strategy']!r}, seed {worst['seed']}), and the"
-            f" model does not rank them; the columns {' and '.join(TIED)} of {output} tell.",
+            f" model does not rank them; see the columns {' and '.join(TIED)} of {output}.",
             file=sys.stderr,
         )
     write_frame(output, metrics)

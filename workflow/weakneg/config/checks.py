@@ -147,6 +147,18 @@ def _asked_for(
         raise problem(str(error), "classes") from None
 
 
+def imbalance_is_corrected_once(study: Study) -> Completed:
+    """Balanced batches need no weight that makes up for the imbalance."""
+    training = study.training
+    if training.positive_weight == "balanced" and training.batch_sampling == "weighted":
+        text = (
+            "'balanced' makes up for the imbalance, and so does batch_sampling: weighted: choose "
+            "one of them"
+        )
+        raise problem(text, "training", "positive_weight")
+    return {}
+
+
 def strategies_are_distinct(study: Study) -> Completed:
     """Strategies have distinct names, and the baseline is one of them."""
     distinct(study.strategy_names, "strategies")
@@ -178,6 +190,7 @@ CHECKS: tuple[Callable[[Study], Completed], ...] = (
     model_fits_the_data,
     augmentation_can_be_made,
     training_leaves_selections,
+    imbalance_is_corrected_once,
     classes_exist,
     strategies_are_distinct,
     reference_is_about_the_data,

@@ -46,9 +46,9 @@ class TrainingSettings(Section):
     equal: Literal["epochs", "steps"] = Field(
         "epochs",
         exclude_if=partial(eq, "epochs"),
-        description="What strategies have in common that train on the whole pool: the number of "
-        "epochs, so that they take more steps; or the steps per epoch, so that each of their "
-        "epochs is a random share of the bags, as large as the epochs of the others.",
+        description="What strategies that train on the whole pool share with the others: the "
+        "number of epochs, so that they take more steps; or the steps per epoch, so that each of "
+        "their epochs is a random share of the bags, as large as the epochs of the others.",
     )
     positive_weight: Annotated[float, Field(gt=0)] | Literal["balanced"] = Field(
         1.0,

@@ -67,6 +67,8 @@ def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: 
 
     chosen = [budget] * sampling.warmup_epochs
     chosen += [pool if takes_all else budget] * (training.epochs - sampling.warmup_epochs)
+    if training.equal == "steps":
+        chosen = [budget] * training.epochs
     trained = [positives + negatives for negatives in chosen]
     scored = n_test + sum(held_out) * training.epochs
     if not takes_all and settings.strategy != "random":

@@ -92,7 +92,8 @@ def check_outside(
     if worst and shares[worst] > max_outside:
         name, (_, onset, offset) = examples[worst]
         others = sum(share > max_outside for share in shares.values()) - 1
-        more = f" (and too many of {others} more classes)" if others else ""
+        classes = "1 more class" if others == 1 else f"{others} more classes"
+        more = f" (and too many of {classes})" if others else ""
         raise UserError(
             f"{counts[worst]:,} of the {totals[worst]:,} events of {worst!r} lie outside their "
             f"recordings{more}, such as {onset:g} to {offset:g} s of {name!r}, which "

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +26,6 @@ _FRONT_END = (
     *("frame_shift_ms", "window", "frames"),
 )
 _YOUNGER = ("low_hz", "high_hz")  # older models lack them, and so do those with the defaults
-_LONG = 4096  # rows of a spectrogram
 _LONGEST_REASON = 200  # characters
 
 
@@ -148,20 +146,13 @@ class TrainedModel:
         """The seeds, separated by semicolons."""
         return ";".join(map(str, self.networks))
 
-    @cached_property
+    @property
     def frame_step(self) -> int:
         """Number of spectrogram rows from one frame that the model scores to the next.
 
-        The first frame is centred on the first row. Convolutions do not say how far apart their
-        outputs are, so it is measured with a long spectrogram.
+        The first frame is centred on the first row.
         """
-        network = next(iter(self.networks.values()))
-        device = next(network.parameters()).device
-        with torch.inference_mode():
-            instances = network.encoder(
-                torch.zeros(1, _LONG, self.front_end.shape[1], device=device)
-            )
-        return round(_LONG / instances.shape[1])
+        return next(iter(self.networks.values())).frame_step
 
     @torch.inference_mode()
     def score(self, seed: int, x: Tensor, sound: Tensor, frames: bool) -> Predictions:

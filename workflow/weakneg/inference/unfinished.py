@@ -151,6 +151,9 @@ def _read(journal: Path, parts: Sequence[Path], made_of: Mapping[str, Any]) -> l
             "leave out --resume to start again."
         )
     finished = [Finished(*json.loads(line)) for line in lines[1:]]
+    sizes = [part.stat().st_size for part in parts]
+    while finished and any(map(int.__gt__, finished[-1].lengths, sizes)):
+        finished.pop()  # the machine stopped before these rows were on the disk
     for each in finished:
         if _state(each.recording) not in ([], each.state):
             raise UserError(

@@ -19,6 +19,7 @@ _ADVICE = {
     "sshare": f"if Slurm keeps no accounts, set account to null in {_PROFILE}",
 }
 _REMEMBERED_LONG_ENOUGH = 240
+_FOR_EVER = 1 << 30
 """Seconds; up to three minutes, and a query, pass between two looks at the state of jobs."""
 _NOT_FOUND = re.compile(r"(?<![\w/.-])(\S*/python[\d.]*): (?:No such file|not found|Permission)")
 
@@ -203,7 +204,9 @@ def _seconds_remembered() -> int:
     """Seconds for which Slurm remembers a job that has ended; 0 if it does not say."""
     configuration = _answer("scontrol", "show", "config")
     found = re.search(r"^MinJobAge\s*=\s*(\d+)", configuration, re.MULTILINE)
-    return int(found[1]) if found else 0
+    if not found:
+        return 0
+    return int(found[1]) or _FOR_EVER  # MinJobAge=0: no job is ever forgotten
 
 
 def _accounts() -> set[str]:

@@ -22,7 +22,9 @@ class BagClassifier(nn.Module):
     ----------
     encoder : Module
         (N, *instance shape) -> (N, D), with an attribute `embedding_size` D. An encoder of
-        spectrograms makes the instances: (N, T, F) -> (N, n, D).
+        spectrograms makes the instances: (N, T, F) -> (N, n, D), and has an attribute `frame_step`,
+        the number of rows from the centre of one to that of the next; the first is centred on the
+        first row.
     pooling : str
         "attention", "psla", or a name in `POOLINGS`.
     attention_heads : int
@@ -34,6 +36,8 @@ class BagClassifier(nn.Module):
     ----------
     embedding_size : int
         D.
+    frame_step : int
+        That of an encoder of spectrograms; 1 for others.
     mixes_instances : bool
         Whether the encoder has a batch normalisation, in which one instance affects others.
     """
@@ -50,6 +54,7 @@ class BagClassifier(nn.Module):
         self.precision = precision
         assert isinstance(encoder.embedding_size, int)
         self.embedding_size = encoder.embedding_size
+        self.frame_step: int = getattr(encoder, "frame_step", 1)
         self.head: AttentionHead | PslaHead | PooledHead
         if pooling == "attention":
             self.head = AttentionHead(self.embedding_size, attention_heads)
@@ -84,7 +89,7 @@ class BagClassifier(nn.Module):
             h = self.encode(x.flatten(0, 1)).reshape(x.shape[0], -1, self.embedding_size)
             if mask is None:
                 return h, torch.ones(h.shape[:2], dtype=torch.bool, device=x.device)
-            return h, _with_sound(mask, h.shape[1])
+            return h, _with_sound(mask, h.shape[1], self.frame_step)
         if not self.mixes_instances:
             h = self.encode(x.flatten(0, 1))
         else:
@@ -130,12 +135,11 @@ class BagClassifier(nn.Module):
         return self.head.score(*self.instances(x, mask), gradients)
 
 
-def _with_sound(rows: Tensor, n: int) -> Tensor:
-    """Which of n instances hold sound, (B, n), given which rows of the spectrogram do, (B, T).
+def _with_sound(rows: Tensor, n: int, step: int) -> Tensor:
+    """Which of n instances, `step` rows apart, hold sound (B, n), given which rows do (B, T).
 
     An instance does if the row in its centre does; the first always, as a bag must have one.
     """
-    step = round(rows.shape[1] / n)
     return rows[:, ::step][:, :n] | (torch.arange(n, device=rows.device) == 0)
 
 

@@ -21,6 +21,7 @@ class CNN(nn.Module):
     """
 
     embedding_size = _CHANNELS[-1]
+    frame_step = 8
 
     def __init__(self) -> None:
         super().__init__()

@@ -26,6 +26,8 @@ class EfficientNet(nn.Module):
         before it, are left out.
     """
 
+    frame_step = 32
+
     def __init__(self, network: Callable[..., Any]) -> None:
         super().__init__()
         whole = network(weights=None)

@@ -126,10 +126,10 @@ class PslaHead(nn.Linear):
 
     def _logit(self, output: Tensor) -> Tensor:
         probability = self._clamp(output)
-        below = (output.clamp_min(torch.finfo(output.dtype).tiny).log() - math.log(_LIMIT)).clamp(
-            max=0
-        )
-        above = (output - (1 - _LIMIT)).clamp(min=0)
+        smallest = torch.finfo(output.dtype).tiny
+        below = (output.clamp(min=smallest).log() - math.log(_LIMIT)).clamp(max=0)
+        below = below + output.clamp(max=0)  # a head's weight may be negative
+        above = 16 * (output - (1 - _LIMIT)).clamp(min=0)  # near 16, float32 has steps of 1e-6
         return probability.log() - torch.log1p(-probability) + (below + above).detach()
 
     def _clamp(self, probability: Tensor) -> Tensor:

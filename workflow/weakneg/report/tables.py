@@ -295,9 +295,9 @@ def _ranks(ranks: pd.DataFrame, study: Study) -> list[str]:
     if first["iman_davenport_p"].notna().any():
         caption += f"; by Iman and Davenport's F: {tests('iman_davenport_p')}"
     caption += (
-        ". Two strategies are significantly different if their ranks differ by"
-        f" {first['critical_difference'].iloc[0]:.2f} (Nemenyi's test, 95%); one is from"
-        f" {study.display_name(study.baseline)} if its rank differs by"
+        ". Two strategies differ significantly if their ranks differ by at least"
+        f" {first['critical_difference'].iloc[0]:.2f} (Nemenyi's test, 95%), a strategy and"
+        f" {study.display_name(study.baseline)} if theirs differ by at least"
         f" {first['control_difference'].iloc[0]:.2f} (Bonferroni-Dunn, for comparisons with a"
         " control)."
     )
@@ -322,9 +322,10 @@ def _cost(cost: pd.DataFrame, study: Study, n_seeds: int) -> list[str]:
         caption += f"; in brackets: {bootstrap_phrase(n_classes, n_seeds)}"
     caption += (
         "; bags: trained on, over all epochs; seconds: in total and for each part of an epoch,"
-        f" {measured_on(cost['devices'])}; epoch kept: the one with the best validation AP, and the"
-        " seconds up to its end. A strategy that is only sooner gains in these two columns; one"
-        " that is better gains in AP however long the others train."
+        f" {measured_on(cost['devices'])}; epoch kept: the one with the best validation AP (its"
+        " moving average, where the study smooths it), and the seconds up to its end. A strategy"
+        " that merely learns faster improves these two columns; a better one improves AP however"
+        " long the others train."
     )
     tied = cost["tied"].max() > HANDFUL
     if tied:

@@ -51,7 +51,7 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
 
     Each further point is drawn with probability proportional to D^2, its squared distance to the
     nearest point chosen so far; uniformly where all D^2 are 0 (from the start, where all points are
-    0). Takes O(k n d) time at most, and O(n + k d) memory.
+    0 or too small for the precision). Takes O(k n d) time at most, and O(n + k d) memory.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
     """
     n = len(points)
     distances = _Distances(points)
-    if k == 0 or distances.largest == 0:
+    if k == 0 or distances.largest < torch.finfo(points.dtype).tiny:
         return torch.randperm(n, generator=generator)[:k]
     bound = torch.full_like(distances.squares, torch.inf)
     chosen = distances.squares.argmax().reshape(1)

@@ -60,8 +60,8 @@ def best_thresholds(label: np.ndarray, score: np.ndarray) -> dict[str, float]:
 def tied_at_the_ends(score: np.ndarray) -> dict[str, int]:
     """Count the bags that share the highest score, and those that share the lowest.
 
-    Such ties are what a model leaves whose scores reach a limit. Average precision then counts the
-    positives among them as if they were in the middle of the negatives.
+    Such ties are what a model leaves whose scores reach a limit. Average precision then gives them
+    all the precision at the end of the tie, as if positives and negatives were evenly mixed.
 
     Parameters
     ----------

@@ -159,7 +159,8 @@ def _key(settings: RunSettings, seed: int, fingerprint: str, inputs: str, bags: 
 
 def _digest_of(features: Store) -> str:
     large = [data for data in (features.x, features.waveform) if data is not None]
-    return _digest(features.mean, features.std) + "".join(map(content_digest, large))
+    padding = features.parameters.get("padding", "")  # what a model hears of the same x
+    return _digest(features.mean, features.std) + "".join(map(content_digest, large)) + padding
 
 
 def _digest(*arrays: np.ndarray) -> str:

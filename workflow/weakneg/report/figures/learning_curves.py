@@ -1,4 +1,4 @@
-"""Best validation AP so far against epochs, bags trained on, and seconds.
+"""Validation AP of the best epoch so far against epochs, bags trained on, and seconds.
 
 Both coordinates of a point are means over classes after an epoch. A run that stopped early keeps
 its best AP and its cost until the last epoch, so that each point averages the same runs.
@@ -158,7 +158,12 @@ def read_curves(
         )
 
     by_seed = found.groupby(keys, sort=False)
-    found["best_so_far"] = by_seed["validation_ap"].cummax()
+    # Older histories have no moving average.
+    compared = found.get("validation_ap_smoothed", found["validation_ap"])
+    best = compared.groupby([found[key] for key in keys], sort=False).cummax()
+    before = best.groupby([found[key] for key in keys], sort=False).shift()
+    found["best_so_far"] = found["validation_ap"].where(~(compared <= before))
+    found["best_so_far"] = by_seed["best_so_far"].ffill()
     found["seconds"] = by_seed["seconds"].cumsum()
     epochs = np.arange(1, found["epoch"].max() + 1)
     curves = {}
