@@ -156,7 +156,11 @@ def test_clips_that_cannot_be_had_are_recorded_and_in_no_store(project):
             assert (np.abs(x).max(axis=(1, 2)) > 0).all()
     with open(results / "features/problems.csv", newline="") as file:
         problems = {row["id"]: row for row in csv.DictReader(file)}
-    assert problems.keys() == {"gone", "late"}
+    # The others are all of one video, and are said to be the same sound.
+    assert {i for i, row in problems.items() if row["consequence"] == "excluded"} == {
+        "gone",
+        "late",
+    }
     assert re.match("removed: .*HTTP Error 410", problems["gone"]["problem"])
     assert problems["gone"]["consequence"] == "excluded"
     assert (results / "tables/acquired.csv").read_text() == (

@@ -83,7 +83,7 @@ EDITS = [
      "* min(most, size)", "* min(size, most)", NOTHING),
     # Strategies.
     ("a strategy", "strategies/badge.py",
-     "_BLOCK = 64", "_BLOCK = 32", trained(2, 2)),
+     "_BLOCK = 128", "_BLOCK = 64", trained(2, 2)),
     ("a strategy of one study", "strategies/kl_probability.py",
      "pool, -divergence", "pool, divergence", trained(2, 0)),
     ("what some strategies share", "strategies/pool.py",
@@ -100,7 +100,7 @@ EDITS = [
     ("the training loop", "training/loop.py",
      "label[train] == 1]", "label[train] > 0]", trained(16, 10)),
     ("the loss", "losses/bce.py",
-     "logits(logits, labels)", "logits(1 * logits, labels)", trained(16, 10)),
+     "logits(logits, labels", "logits(1 * logits, labels", trained(16, 10)),
     ("the loss that a history records", "training/loop.py",
      "append(loss.detach())", "append(2 * loss.detach())", trained(16, 10)),
     ("the optimiser", "training/adam.py",

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-CHANGE = ("workflow/weakneg/strategies/badge.py", "_BLOCK = 64", "_BLOCK = 32")
+CHANGE = ("workflow/weakneg/strategies/badge.py", "_BLOCK = 128", "_BLOCK = 64")
 
 
 def accept(workspace) -> list[str]:

@@ -31,7 +31,7 @@ def test_what_is_done_and_what_it_was_made_with(finished):
 
 
 def test_what_would_run_and_why(edited):
-    edited.edit("workflow/weakneg/strategies/badge.py", "_BLOCK = 64", "_BLOCK = 32")
+    edited.edit("workflow/weakneg/strategies/badge.py", "_BLOCK = 128", "_BLOCK = 64")
     edited.edit("workflow/weakneg/report/figures/win_count.py", '"#ECECEC"', '"#EEEEEE"')
     edited.edit(f"{STUDIES}/soundscapes.yaml", "mel_bins: 64", "mel_bins: 40")
     edited.edit("envs/requirements.txt", "\nmatplotlib==", "\nmatplotlib==9.")

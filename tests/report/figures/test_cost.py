@@ -6,6 +6,7 @@ from drawn import drawn, figure_of, lines, many_classes, texts
 
 from weakneg.analysis.comparison import costs
 from weakneg.analysis.metrics import read_metrics
+from weakneg.analysis.runs import SECONDS
 from weakneg.analysis.study import Study
 from weakneg.report.figures.style import styles
 
@@ -21,7 +22,7 @@ class TestCost:
             [bar.get_width() for bar in bags.patches], table.loc[rows, "bags_trained"]
         )
         ends = [bar.get_x() + bar.get_width() for bar in clock.patches]
-        parts = table.filter(regex="seconds_").loc[rows].cumsum(axis=1)
+        parts = table.loc[rows, SECONDS].cumsum(axis=1)
         np.testing.assert_allclose(ends[:-4], parts.to_numpy().T.ravel())
         points = [x for x, _ in lines(gain, styles(study)["badge"].colour)]
         assert points == [[table.loc["badge", "difference"]]]
