@@ -321,7 +321,7 @@ def costs(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:
         "; ".
     """
     numbers = ["ap", "bags_trained", "seconds", *SECONDS, "best_epoch", "seconds_to_best"]
-    by_strategy = metrics.reindex(columns=[*metrics, *(set(TIED) - {*metrics})]).groupby("strategy")
+    by_strategy = metrics.groupby("strategy")
     means = by_strategy[numbers].mean().assign(tied=by_strategy[TIED].max().max(axis=1))
     devices = by_strategy["device"].agg(lambda names: "; ".join(sorted(set(names))))
     table = means.loc[list(study.distinct)].join(devices.rename("devices"))

@@ -210,7 +210,7 @@ def read_metrics(path: str | Path, needed: Sequence[str] = NEEDED) -> pd.DataFra
     Returns
     -------
     DataFrame
-        One row per class, strategy and seed.
+        One row per class, strategy and seed; `TIED` are NaN where the file does not have them.
 
     Raises
     ------
@@ -231,7 +231,7 @@ def read_metrics(path: str | Path, needed: Sequence[str] = NEEDED) -> pd.DataFra
     missing = [column for column in needed if column not in metrics]
     if missing:
         raise UserError(f"{path} has no column {missing[0]!r}; run collect_metrics again.")
-    return metrics
+    return metrics.assign(**{column: np.nan for column in TIED if column not in metrics})
 
 
 def select_study(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:

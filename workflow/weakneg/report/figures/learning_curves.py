@@ -157,12 +157,12 @@ def read_curves(
             f" strategy {strategy!r}, seed {seed}; name the folders of all runs."
         )
 
-    by_seed = found.groupby(keys, sort=False)
     # Older histories have no moving average.
-    compared = found.get("validation_ap_smoothed", found["validation_ap"])
-    best = compared.groupby([found[key] for key in keys], sort=False).cummax()
-    before = best.groupby([found[key] for key in keys], sort=False).shift()
-    found["best_so_far"] = found["validation_ap"].where(~(compared <= before))
+    found["compared"] = found.get("validation_ap_smoothed", found["validation_ap"])
+    by_seed = found.groupby(keys, sort=False)
+    found["best_compared"] = by_seed["compared"].cummax()
+    is_best = ~(found["compared"] <= by_seed["best_compared"].shift())
+    found["best_so_far"] = found["validation_ap"].where(is_best)
     found["best_so_far"] = by_seed["best_so_far"].ffill()
     found["seconds"] = by_seed["seconds"].cumsum()
     epochs = np.arange(1, found["epoch"].max() + 1)
