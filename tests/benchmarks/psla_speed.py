@@ -50,6 +50,7 @@ from weakneg.config.stages import RunSettings, ShardSettings
 from weakneg.datasets import audioset
 from weakneg.estimate.cost import study_cost
 from weakneg.features.store import FORMAT_VERSION, Store, open_store
+from weakneg.io.hdf5 import Digest
 from weakneg.jobs.device import describe, peak_memory_bytes, prepare, synchronise
 from weakneg.models import bag_classifier
 from weakneg.models.folding import folded
@@ -118,10 +119,13 @@ def make_store(folder: Path, clips: int, audio: dict, frames: int, positives: di
                 shard = f"{first // SHARD:03}.h5"
                 with h5py.File(folder / shard, "a") as file:
                     data = file.create_dataset(name, shape, block.dtype, chunks=(1, *shape[1:]))
+                    digest = Digest()
                     for row in range(shape[0]):
                         # Other clips next to each other in every shard.
                         values = block[(row * (first // SHARD + 1)) % n]
                         data.id.write_direct_chunk((row, *[0] * values.ndim), values)
+                        digest.add(values)
+                    digest.write(data)
                 layout[first : first + shape[0]] = h5py.VirtualSource(shard, name, shape)
             store.create_virtual_dataset(name, layout)
         store.attrs["format_version"] = FORMAT_VERSION
@@ -294,9 +298,10 @@ def measure_loading(report: Report, folder: Path, device: torch.device) -> None:
             ("spectrograms", spectrograms, store.x),
             ("waveforms", waveforms, store.waveform),
         ):
-            report.add("loading", what, "size", of.nbytes / 1e9, "GB")
+            size = math.prod(of.shape) * of.dtype.itemsize / 1e9
+            report.add("loading", what, "size", size, "GB")
             report.add("loading", what, "time", seconds, "s")
-            rate = of.nbytes / seconds / 1e9
+            rate = size / seconds
             report.add("loading", what, "rate", rate, "GB/s")
             limit = report.value("limits", "", "copy from the host")
             if limit:
