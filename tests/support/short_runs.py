@@ -18,7 +18,15 @@ IDENTITY = {"study": "made_up", "class": "bright", "strategy": "mine", "fingerpr
 CPU = torch.device("cpu")
 
 
-def run_settings(strategy="random", *, seeds=(0,), options=None, draw_per_seed=False, **sections):
+def run_settings(
+    strategy="random",
+    *,
+    seeds=(0,),
+    options=None,
+    draw_per_seed=False,
+    hidden_positives=0.0,
+    **sections,
+):
     """Settings of a short run; keyword arguments are settings of training, sampling or model."""
     found = {"model": {}, "sampling": {}, "training": {"epochs": 3, "validation_fraction": 0.3}}
     for section, model in RunSettings.model_fields.items():
@@ -33,6 +41,7 @@ def run_settings(strategy="random", *, seeds=(0,), options=None, draw_per_seed=F
             "options": options or {},
             "seeds": list(seeds),
             "draw_per_seed": draw_per_seed,
+            "hidden_positives": hidden_positives,
         }
     )
 
@@ -50,7 +59,7 @@ def weights(folder: Path, seed: int = 0) -> dict[str, torch.Tensor]:
 
 def selection(folder: Path, seed: int = 0) -> dict[str, np.ndarray]:
     with h5py.File(folder / "selection.h5") as file:
-        return {name: values[...] for name, values in file[f"seed_{seed}"].items()}
+        return {name: file[f"seed_{seed}"][name][...] for name in ("epoch", "bags", "scores")}
 
 
 def assert_same_weights(a: dict, b: dict) -> None:

@@ -68,6 +68,28 @@ rule audit_selections:
         " --code {params.code} 2> {log}"
 
 
+# What became of the hidden positives, of studies that hide some.
+rule audit_hidden:
+    input:
+        of_results("run_files", ["selection.h5", "run.json"]),
+        metrics="results/{study}/metrics.csv",
+    output:
+        expand("results/{{study}}/tables/{table}", table=HIDDEN_TABLES),
+    log:
+        "results/{study}/logs/audit_hidden.log",
+    localrule: True
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        runs=of_results("run_pairs"),
+        settings=of_results("report"),
+        folder=subpath(output[0], parent=True),
+        code=checked(code, "audit_hidden"),
+    shell:
+        "python -m weakneg audit_hidden --runs {params.runs} --metrics {input.metrics}"
+        " --settings {params.settings:q} --folder {params.folder} --code {params.code} 2> {log}"
+
+
 for figure in figures.names():
     wanted = figures.inputs(figure)
     files = {name: results.FIGURE_INPUTS[name] for name in wanted if name != "runs"}

@@ -7,6 +7,7 @@ by name of the field, or raises the mistake with the keys that lead to it.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from weakneg import losses
 from weakneg.config.classes import (
     Top,
     check_sizes,
@@ -159,6 +160,34 @@ def imbalance_is_corrected_once(study: Study) -> Completed:
     return {}
 
 
+def strategies_are_crossed(study: Study) -> Completed:
+    """Every strategy is run with every loss and every share of hidden positives."""
+    for key in ("losses", "hidden_positives"):
+        distinct(getattr(study, key) or [], key)
+    usual = study.training.loss
+    crossed = [
+        choice.crossed(None if loss == usual else loss, hidden)
+        for hidden in study.hidden_positives or [0.0]
+        for choice in study.strategies
+        for loss in ((study.losses or [usual]) if choice.loss is None else [usual])
+    ]
+    return {"strategies": crossed}
+
+
+def losses_know_their_bags(study: Study) -> Completed:
+    """Losses that doubt labels need bags with labels of their own, not mixtures."""
+    mixes = study.augmentation is not None and study.augmentation.mixup_rate > 0
+    for choice in study.strategies:
+        loss = choice.loss or study.training.loss
+        if mixes and losses.doubts(loss.name):
+            text = (
+                f"{loss.name} doubts the labels of single bags, and mixup mixes them: set "
+                "mixup_rate to 0, or choose another loss"
+            )
+            raise problem(text, "augmentation", "mixup_rate")
+    return {}
+
+
 def strategies_are_distinct(study: Study) -> Completed:
     """Strategies have distinct names, and the baseline is one of them."""
     distinct(study.strategy_names, "strategies")
@@ -192,6 +221,8 @@ CHECKS: tuple[Callable[[Study], Completed], ...] = (
     training_leaves_selections,
     imbalance_is_corrected_once,
     classes_exist,
+    strategies_are_crossed,
+    losses_know_their_bags,
     strategies_are_distinct,
     reference_is_about_the_data,
 )

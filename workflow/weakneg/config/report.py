@@ -1,10 +1,12 @@
 """What the stages of the report read of a study."""
 
+from functools import partial
+from operator import eq
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
-from weakneg import strategies
+from weakneg import losses, strategies
 from weakneg.config.stages import canonical
 from weakneg.config.values import Section
 from weakneg.datasets import DataKind
@@ -27,6 +29,8 @@ class ReportSettings(Section):
     note: str
     upper_bound: str | None  # the strategy without a budget
     display_names: dict[str, str]  # strategy -> its name in tables and figures
+    # Where positives are hidden: strategy -> the names of its strategy and loss, and the share.
+    hidden: dict[str, tuple[str, str, float]] = Field({}, exclude_if=partial(eq, {}))
 
     @classmethod
     def of(cls, study: "Study") -> Self:
@@ -47,11 +51,25 @@ class ReportSettings(Section):
                 choice.name: strategies.display_name(choice.strategy, choice.name)
                 for choice in study.strategies
             },
+            hidden={} if study.hidden_positives is None else _hidden(study),
         )
 
     def text(self) -> str:
         """The settings as JSON, for the command line."""
         return canonical(self.model_dump())
+
+
+def _hidden(study: "Study") -> dict[str, tuple[str, str, float]]:
+    """The place of each entry in the grid of strategies, losses and hidden shares."""
+    found = {}
+    for choice in study.strategies:
+        loss = (choice.loss or study.training.loss).name
+        found[choice.name] = (
+            strategies.display_name(choice.strategy, choice.crossed_from),
+            losses.display_name(loss, loss),
+            choice.hidden_positives,
+        )
+    return found
 
 
 class FigureSettings(ReportSettings):

@@ -16,6 +16,7 @@ from pydantic import Field
 from weakneg.config.classes import class_names
 from weakneg.config.sections import AudioSettings, BagSettings, DatasetSettings, ModelSettings
 from weakneg.config.source import POLITENESS, SHARD_SIZE
+from weakneg.config.strategy import HiddenShare
 from weakneg.config.training import AugmentationSettings, SamplingSettings, TrainingSettings
 from weakneg.config.values import Section
 from weakneg.datasets import OwnDataset
@@ -226,7 +227,9 @@ class RunSettings(StageSettings):
     Attributes
     ----------
     model, sampling, training, augmentation
-        Sections of the study.
+        Sections of the study; training has the loss of this run.
+    hidden_positives : float
+        Share of the positive bags that are labelled negative.
     strategy : str
         Name of a file in workflow/weakneg/strategies.
     options : dict
@@ -243,6 +246,7 @@ class RunSettings(StageSettings):
     sampling: SamplingSettings
     training: TrainingSettings
     augmentation: AugmentationSettings | None = None
+    hidden_positives: HiddenShare = Field(0.0, exclude_if=partial(eq, 0.0))
     strategy: str
     options: dict[str, bool | int | float | str | None]
     seeds: list[int]
@@ -255,8 +259,11 @@ class RunSettings(StageSettings):
         return cls(
             model=study.model,
             sampling=study.sampling,
-            training=study.training,
+            training=study.training.model_copy(
+                update={"loss": choice.loss or study.training.loss}
+            ),
             augmentation=study.augmentation,
+            hidden_positives=choice.hidden_positives,
             strategy=choice.strategy,
             options=choice.options,
             seeds=study.seeds,
@@ -269,7 +276,7 @@ class RunSettings(StageSettings):
         found = [
             f"models.{self.model.name}",
             f"strategies.{self.strategy}",
-            f"losses.{self.training.loss}",
+            f"losses.{self.training.loss.name}",
             f"batches.{'augmented' if self.augmentation else 'plain'}",
         ]
         return [*found, "strategies.random"] if self.sampling.warmup_epochs else found

@@ -17,7 +17,7 @@ from weakneg.config.sections import (
     Reference,
 )
 from weakneg.config.source import SHARD_SIZE, DownloadSource, Source, checked_source
-from weakneg.config.strategy import Strategies, StrategyChoice
+from weakneg.config.strategy import HiddenShare, Loss, Strategies, StrategyChoice
 from weakneg.config.training import AugmentationSettings, SamplingSettings, TrainingSettings
 from weakneg.config.values import Section, Seeds
 from weakneg.datasets import DataKind, OwnDataset
@@ -70,6 +70,19 @@ class Study(Section):
     strategies: Strategies = Field(
         description="Ways to choose negative bags: names, or {name, strategy, options} for options "
         "that differ from their defaults."
+    )
+    losses: Annotated[list[Loss], Field(min_length=1)] | None = Field(
+        None,
+        description="Losses to cross the strategies with: each strategy that does not name its own "
+        "is run with each of these, under the strategy's name for the loss of `training`, and under "
+        "<strategy>_<loss> for any other.",
+    )
+    hidden_positives: Annotated[list[HiddenShare], Field(min_length=1)] | None = Field(
+        None,
+        description="Shares of the positive training bags to hide, that is, to label negative, as "
+        "missing labels are: each strategy is run with each share, under <strategy>_hidden_<percent> "
+        "where it is not 0. The seed draws the bags, and those of a smaller share are among those of "
+        "a larger one. The test bags keep their labels.",
     )
     seeds: Seeds = Field(
         5,
@@ -132,8 +145,15 @@ class Study(Section):
         found: dict[str, str] = {}
         for choice in self.strategies:
             same = strategies.same_choice_as(choice.strategy)
-            chooses_by = (same or choice.strategy, *sorted(choice.options.items()))
-            found[choice.name] = first.setdefault(chooses_by, same or choice.name)
+            plain = choice.loss is None and not choice.hidden_positives
+            chooses_by = (
+                same or choice.strategy,
+                *sorted(choice.options.items()),
+                choice.loss and choice.loss.model_dump_json(),
+                choice.hidden_positives,
+            )
+            shared = same if same and plain else choice.name
+            found[choice.name] = first.setdefault(chooses_by, shared)
         return found
 
     @property
@@ -156,6 +176,11 @@ class Study(Section):
     def draw_per_seed(self) -> bool:
         """Whether each seed draws its own bags."""
         return self.bags is not None and self.bags.draw_per_seed
+
+    @property
+    def hides(self) -> bool:
+        """Whether positive training bags are hidden, so that the study is about them."""
+        return self.hidden_positives is not None
 
     @property
     def downloads(self) -> bool:

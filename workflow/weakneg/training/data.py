@@ -1,5 +1,6 @@
 """Bags on a device, ready for a model."""
 
+import copy
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +49,8 @@ class BagData:
     ----------
     label : (B,) float32
         0 or 1.
+    observed : (B,) bool
+        Whether somebody gave the bag its label. The other bags are taken for negatives.
     mask : (B, M) bool or None
         True where there is an instance; None if there is one everywhere. For spectrograms whose
         padding is masked, (B, T): true for rows that hold sound.
@@ -69,6 +72,7 @@ class BagData:
         self._store, self._bags, self._resident_bytes = store, bags, resident_bytes
         self.device = device
         self.label = torch.from_numpy(bags.label).to(device, torch.float32)
+        self.observed = self.label == 1
         self.mask = None if bags.mask.all() else torch.from_numpy(bags.mask).to(device)
         self.audio = store.parameters if store.kind == "spectrograms" else None
         self.instance_shape = tuple(store.x.shape[2 if store.kind == "clips" else 1 :])
@@ -94,6 +98,13 @@ class BagData:
             x, self._normalised = self.normalise(x), True
         self._bag_bytes = bags.instances.shape[1] * x[0].nbytes
         self._x = ResidentRows(x, torch.from_numpy(places).to(device))
+
+    def relabelled(self, label: np.ndarray) -> "BagData":
+        """The same bags with other labels (B,); the data are shared."""
+        other = copy.copy(self)
+        other.label = torch.from_numpy(label).to(self.device, torch.float32)
+        other.observed = other.label == 1
+        return other
 
     def inputs(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield the inputs of a model for each batch, not yet normalised.

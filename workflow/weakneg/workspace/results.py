@@ -27,6 +27,7 @@ TABLES = [
 AUDIT_TABLES = [
     *("selection_overlap.csv", "selection_turnover.csv", "most_selected.csv", "selection.md"),
 ]
+HIDDEN_TABLES = ["hidden.csv", "hidden_epochs.csv", "hidden.md"]
 FORMATS = ["pdf", "png", "svg"]
 
 # Option of a figure -> its file; the folders of runs are another option.
@@ -34,6 +35,8 @@ FIGURE_INPUTS = {
     "metrics": "results/{study}/metrics.csv",
     "overlap": "results/{study}/tables/selection_overlap.csv",
     "turnover": "results/{study}/tables/selection_turnover.csv",
+    "hidden": "results/{study}/tables/hidden.csv",
+    "hidden_epochs": "results/{study}/tables/hidden_epochs.csv",
     "recordings": "results/{study}/audio/recordings.csv",
     "train_store": "results/{study}/features/train.h5",
     "test_store": "results/{study}/features/test.h5",
@@ -239,7 +242,7 @@ class Results:
     @property
     def tables(self) -> list[str]:
         """The tables."""
-        names = [*TABLES, *AUDIT_TABLES]
+        names = [*(HIDDEN_TABLES if self.study.hides else TABLES + AUDIT_TABLES)]
         names += ["classes.csv"] if self.bags_are_clips else []
         names += ["acquired.csv", "acquired.md"] if self.is_sound else []
         names += [f"{figure}.csv" for figure in self._figures if figures.has_table(figure)]
@@ -252,7 +255,7 @@ class Results:
 
     @property
     def _figures(self) -> list[str]:
-        return figures.for_kind(self.study.kind)
+        return figures.for_kind("hidden" if self.study.hides else self.study.kind)
 
     @property
     def all(self) -> list[str]:

@@ -1,0 +1,31 @@
+"""Self-adjusting dice loss: close to F1, with less weight for what the model is sure about."""
+
+from weakneg.losses.batch import Batch, Losses
+
+DISPLAY_NAME = "Dice"
+
+
+def loss(batch: Batch, *, alpha: float = 1.0, smoothing: float = 1.0) -> Losses:
+    """1 - (2 a y + smoothing) / (a + y + smoothing), where a = (1 - p)^alpha p.
+
+    (1 - p)^alpha is a weight: no gradient flows through it. Otherwise a would fall again where p
+    is above 1/2 (with alpha = 1), and the loss would pull sure positives down to 1/2 and push
+    wrong negatives on to 1.
+
+    Parameters
+    ----------
+    batch : Batch
+        The batch.
+    alpha : float
+        How fast the weight falls; with 0, this is the dice loss.
+    smoothing : float
+        The paper's gamma; without it, negatives would have no gradient.
+
+    References
+    ----------
+    Li et al., "Dice Loss for Data-imbalanced NLP Tasks" (2020), equation 11.
+    """
+    p = batch.logits.sigmoid()
+    a = p * (1 - p.detach()).pow(alpha)
+    y = batch.labels
+    return Losses(1 - (2 * a * y + smoothing) / (a + y + smoothing))
