@@ -32,7 +32,7 @@ STUDY = "title: Mine\ndataset: {name: cifar10}\nstrategies: [full, random, badge
 CIFAR10 = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"
 STRATEGIES = (
     "badge, entropy, full, gradient_embedding, kl_embedding, kl_probability, least_confidence, "
-    "margin, random, svm_margin"
+    "margin, random, semi_hard, svm_margin, trimmed"
 )
 SECTIONS = (
     "extends, title, description, note, dataset, bags, audio, source, model, training, "

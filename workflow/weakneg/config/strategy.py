@@ -1,5 +1,6 @@
 """The strategies of a study, with their options."""
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any
@@ -39,7 +40,10 @@ class StrategyChoice(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """All options of the strategy, given or default."""
+        """All options of the strategy, given or default.
+
+        One that is another strategy is a mapping: the key "strategy", and all of its options.
+        """
         return dict(self.model_extra or {})
 
 
@@ -52,42 +56,73 @@ def _strategy_choice(value: object) -> object:
         raise problem(
             f"must be a strategy's name or {{name: ..., strategy: ..., options}}, not {value!r}"
         )
-    strategy, given = (
-        entry["strategy"],
-        {k: v for k, v in entry.items() if k not in ("strategy", "name")},
-    )
-    if strategy not in strategy_files():
-        at = () if isinstance(value, str) else ("strategy",)
-        raise problem(no_such(strategy, "a strategy", strategy_files()), *at)
-    options = {option: default for option, (_, default) in _options(strategy).items()}
-    for option, setting in given.items():
-        if option not in options:
-            what = f"an option of {strategy}"
-            if not options:
-                raise problem(f"{option!r} is not {what}: it has none", option)
-            raise problem(no_such(option, what, options), option)
-        options[option] = _checked_option(setting, _options(strategy)[option][0], option)
+    given = {key: setting for key, setting in entry.items() if key != "name"}
+    checked = _checked_choice(value if isinstance(value, str) else given)
+    strategy = checked["strategy"]
     name = entry.get("name", strategy)
-    if given and "name" not in entry:
-        example = "_".join([strategy, *(str(setting) for setting in given.values())])
+    if len(given) > 1 and "name" not in entry:
+        example = "_".join(_words(given))
         raise problem(f"a strategy with options needs a name, such as 'name: {example}'")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise problem(f"must consist of a-z, 0-9 and _, not {name!r}", "name")
     if name != strategy and name in strategy_files():
         raise problem(f"{name!r} is the name of another strategy: choose a different name", "name")
-    return {"strategy": strategy, "name": name, **options}
+    return {**checked, "name": name}
 
 
-def _checked_option(value: object, allowed: tuple[object, ...] | type, option: str) -> object:
-    if not isinstance(allowed, type):
+def _checked_choice(value: object, *at: str) -> dict[str, Any]:
+    """Check a strategy, by its name or a mapping with options, and fill in those not given."""
+    entry = {"strategy": value} if isinstance(value, str) else value
+    if not isinstance(entry, Mapping) or "strategy" not in entry:
+        raise problem(
+            f"must be a strategy's name or {{strategy: ..., options}}, not {value!r}", *at
+        )
+    strategy = entry["strategy"]
+    if strategy not in strategy_files():
+        where = at if isinstance(value, str) else (*at, "strategy")
+        raise problem(no_such(strategy, "a strategy", strategy_files()), *where)
+    found = _options(strategy)
+    for option in entry:
+        if option != "strategy" and option not in found:
+            what = f"an option of {strategy}"
+            if not found:
+                raise problem(f"{option!r} is not {what}: it has none", *at, option)
+            raise problem(no_such(option, what, found), *at, option)
+    return {
+        "strategy": strategy,
+        **{
+            option: _checked_option(entry.get(option, default), allowed, *at, option)
+            for option, (allowed, default) in found.items()
+        },
+    }
+
+
+def _checked_option(
+    value: object, allowed: tuple[object, ...] | type | strategies.Interval, *at: str
+) -> object:
+    if allowed is strategies.Select:
+        return _checked_choice(value, *at)
+    if isinstance(allowed, tuple):
         if type(value) not in {type(item) for item in allowed} or value not in allowed:
-            raise problem(no_such(value, "a choice", allowed), option)
+            raise problem(no_such(value, "a choice", allowed), *at)
         return value
-    if allowed is float and type(value) is int:
-        return float(value)
-    if type(value) is not allowed:
-        raise problem(f"must be of type {allowed.__name__}, not {value!r}", option)
+    kind = allowed if isinstance(allowed, type) else allowed.kind
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise problem(f"must be of type {kind.__name__}, not {value!r}", *at)
+    if isinstance(allowed, strategies.Interval) and value not in allowed:
+        raise problem(f"must be {allowed}, not {value!r}", *at)
     return value
+
+
+def _words(entry: Mapping[str, Any]) -> list[str]:
+    """Words for the name of a strategy with options: those that were given."""
+    found: list[str] = []
+    for setting in entry.values():
+        one = re.sub("[^a-z0-9]+", "_", str(setting).lower()).strip("_")
+        found += _words(setting) if isinstance(setting, Mapping) else [one]
+    return found
 
 
 Strategies = Annotated[

@@ -125,14 +125,13 @@ class Study(Section):
     def runs(self) -> dict[str, str]:
         """Name of the run of each strategy, in the order of the study.
 
-        Strategies that always choose the same bags share a run. These are the strategies that say
-        so (see `strategies.same_choice_as`), and one strategy under two names with equal options.
+        Strategies that always choose the same bags share a run: see `strategies.chooses_as`.
         """
         first: dict[tuple[object, ...], str] = {}
         found: dict[str, str] = {}
         for choice in self.strategies:
             same = strategies.same_choice_as(choice.strategy)
-            chooses_by = (same or choice.strategy, *sorted(choice.options.items()))
+            chooses_by = strategies.chooses_as(choice.strategy, choice.options)
             found[choice.name] = first.setdefault(chooses_by, same or choice.name)
         return found
 
