@@ -15,7 +15,6 @@ from weakneg import strategies
 from weakneg.errors import UserError
 from weakneg.strategies.pool import Pool, Scores, Selection, top_k
 
-
 TRIED = {
     ("semi_hard", "quantile"): (0.0, 0.5, 1.0),
     ("trimmed", "share"): (0.3,),

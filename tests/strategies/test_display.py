@@ -15,8 +15,8 @@ def test_variants_of_a_strategy_are_called_by_its_name():
 
 
 def test_a_name_may_contain_that_of_the_strategy_that_chooses_from_the_rest():
-    def shown(name, then, **options):
-        return strategies.display_name("trimmed", name, {"then": {"strategy": then, **options}})
+    def shown(name, strategy, **options):
+        return strategies.display_name("trimmed", name, {"then": {"strategy": strategy, **options}})
 
     assert strategies.display_name("trimmed", "trimmed") == "Random, trimmed"
     assert shown("trimmed_badge", "badge") == "BADGE, trimmed"
