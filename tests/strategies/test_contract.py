@@ -352,7 +352,10 @@ def test_strategies_with_equal_options_choose_the_same_bags_if_their_inner_ones_
     assert strategies.chooses_as("entropy", {}) == strategies.chooses_as("margin", {})
 
 
-@pytest.mark.parametrize("signature", [", *, tail: float", ", *, tail=1", ", *, tail: list = 1"])
+@pytest.mark.parametrize(
+    "signature",
+    [", *, tail: float", ", *, tail=1", ", *, tail: list = 1", ", *, tail: Select = None"],
+)
 def test_an_option_that_nobody_could_check_is_an_error(tmp_path, monkeypatch, signature):
     monkeypatch.setattr(strategies, "_FOLDER", tmp_path)
     _strategy_file(tmp_path, signature)

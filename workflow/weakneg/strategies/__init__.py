@@ -159,7 +159,8 @@ def options(name: str) -> dict[str, Option]:
     UserError
         When there is no strategy of that name.
     TypeError
-        When an option has no default, or an annotation that is not supported.
+        When an option has no default, or an annotation that is not supported; or a default although
+        it is a `Select`.
 
     Examples
     --------
@@ -171,12 +172,11 @@ def options(name: str) -> dict[str, Option]:
     found = {}
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         allowed = _allowed(argument, name)
-        if allowed is Select:
-            found[argument.arg] = Option(Select, _DEFAULT_INNER)
-            continue
-        if default is None:
-            raise TypeError(f"option {argument.arg!r} of strategy {name!r} needs a default")
-        found[argument.arg] = Option(allowed, ast.literal_eval(default))
+        if (default is None) != (allowed is Select):
+            needs = "must have no" if default else "needs a"
+            raise TypeError(f"option {argument.arg!r} of strategy {name!r} {needs} default")
+        value = ast.literal_eval(default) if default else _DEFAULT_INNER
+        found[argument.arg] = Option(allowed, value)
     return found
 
 
