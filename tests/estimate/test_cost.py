@@ -34,17 +34,23 @@ from weakneg.training.data import BagData, score_bags
         ("margin", {}, {"negatives_per_positive": 50.0}),
         ("random", {}, {}),
         ("full", {}, {"warmup_epochs": 1}),
+        ("random", {}, {"candidate_fraction": 0.4, "negatives_per_positive": 0.7}),
+        ("trimmed then random", {}, {"candidate_fraction": 0.4, "negatives_per_positive": 0.7}),
+        ("trimmed then full", {}, {"candidate_fraction": 0.4, "warmup_epochs": 1}),
     ],
 )
 def test_a_model_costs_what_its_training_does(strategy, training, sampling, monkeypatch):
     n_positive, n_negative = 11, 41
+    strategy, _, inner = strategy.partition(" then ")
+    # The share is 0, since the cost leaves it out.
+    options = {"share": 0.0, "then": {"strategy": inner}} if inner else {}
     settings = RunSettings.model_validate(
         {
             "model": {"name": "mlp", "pooling": "attention"},
             "sampling": sampling,
             "training": {"epochs": 5, "batch_size": 8} | training,
             "strategy": strategy,
-            "options": {},
+            "options": options,
             "seeds": [0],
             "draw_per_seed": False,
         }

@@ -14,6 +14,20 @@ def test_variants_of_a_strategy_are_called_by_its_name():
     assert strategies.display_name("badge", "badger") == "badger"
 
 
+def test_a_name_may_contain_that_of_the_strategy_that_chooses_from_the_rest():
+    def shown(name, strategy, **options):
+        return strategies.display_name("trimmed", name, {"then": {"strategy": strategy, **options}})
+
+    assert strategies.display_name("trimmed", "trimmed") == "Random, trimmed"
+    assert shown("trimmed_badge", "badge") == "BADGE, trimmed"
+    assert shown("trimmed_badge_known", "badge", loss_label="known") == "BADGE, trimmed, known"
+    assert shown("trimmed_half", "kl_probability") == "KL (probability), trimmed, half"
+    assert shown("trimmed_kl_probability", "kl_probability") == "KL (probability), trimmed"
+    nested = shown("trimmed_trimmed_badge", "trimmed", then={"strategy": "badge"})
+    assert nested == "BADGE, trimmed, trimmed"
+    assert shown("careful", "badge") == "careful"
+
+
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
     """The file of a strategy of one's own."""

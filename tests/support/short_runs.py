@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from weakneg import strategies
 from weakneg.bags.manifest import read_manifest
 from weakneg.bags.split import split_validation
 from weakneg.config.stages import RunSettings
@@ -38,7 +39,12 @@ def run_settings(
         {
             **found,
             "strategy": strategy,
-            "options": options or {},
+            "options": {
+                name: {"strategy": option.default}
+                for name, option in strategies.options(strategy).items()
+                if option.allowed is strategies.Select
+            }
+            | (options or {}),
             "seeds": list(seeds),
             "draw_per_seed": draw_per_seed,
             "hidden_positives": hidden_positives,

@@ -138,6 +138,22 @@ def test_a_strategy_that_needs_more_memory_than_there_is_is_one_sentence(train, 
 
 
 # ----------------------------------------------------------------------------- which bags
+def test_a_strategy_in_an_option_chooses_from_what_is_left(train):
+    """In the first epoch nothing is left out, so that the weights before the second are equal."""
+    known = {"loss_label": "known"}
+    inner = {"strategy": "gradient_embedding"} | known
+    options = {"share": 0.5, "over_epochs": 1, "then": inner}
+    trimmed = selection(train("trimmed", "trimmed", options=options, epochs=2))["bags"]
+    plain = selection(train("plain", "gradient_embedding", options=known, epochs=2))["bags"]
+    assert trimmed[0].tolist() == plain[0].tolist()
+    remaining = [bag for bag in plain[1] if bag in trimmed[1]]
+    assert trimmed[1].tolist()[: len(remaining)] == remaining
+    assert 0 < len(remaining) < len(plain[1])
+    rest = train("rest", "trimmed", options=options | {"then": {"strategy": "full"}})
+    first, *later = history(rest).n_negatives
+    assert later == [first - round(first / 2)] * 2
+
+
 def test_resampling_every_third_epoch(train):
     folder = train("run", "margin", resample_every=3, epochs=8)
     assert selection(folder)["epoch"].tolist() == [1, 4, 7]

@@ -667,6 +667,37 @@ def test_editing_a_strategy_changes_its_runs_alone(tmp_path, lock):
     assert changed_by("__init__.py", "found[argument.arg] =", "found[name] =") == []
 
 
+def test_editing_a_strategy_changes_the_runs_that_hand_it_a_part_of_the_pool(tmp_path, lock):
+    package = tmp_path / "weakneg"
+    shutil.copytree(module.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def runs(**where: Path) -> dict[str, str]:
+        chosen = {"badge": ("badge", {}), "margin": ("margin", {})}
+        for name in ("badge", "margin", "random"):
+            chosen[f"trimmed_{name}"] = ("trimmed", {"then": {"strategy": name}})
+        nested = {"strategy": "trimmed", "then": {"strategy": "badge"}}
+        chosen["nested"] = ("trimmed", {"then": nested})
+        found = {}
+        for name, (strategy, options) in chosen.items():
+            settings = RunSettings.model_validate(
+                {
+                    **{"model": {"name": "mlp"}, "sampling": {}, "training": {}},
+                    **{"strategy": strategy, "options": options},
+                    **{"seeds": [0], "draw_per_seed": False},
+                }
+            )
+            found[name] = fingerprint(entry(settings.stage), settings.plugins, lock=lock, **where)
+        return found
+
+    path = package / "strategies/badge.py"
+    path.write_text(path.read_text().replace("_BLOCK = ", "_BLOCK = 1 + "))
+    before, after = runs(), runs(package=package)
+    assert {name for name in before if before[name] != after[name]} == {
+        *("badge", "trimmed_badge", "nested"),
+    }
+    assert len({before[name] for name in ("badge", "trimmed_badge", "trimmed_margin")}) == 3
+
+
 def test_only_a_study_with_augmentation_depends_on_it(lock):
     """And with it on the spectrograms that it makes."""
 

@@ -7,7 +7,8 @@ checking a configuration imports nothing heavy. The `__init__` of each folder lo
 
 import ast
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,18 +18,42 @@ from weakneg.errors import UserError
 _TYPES = {kind.__name__: kind for kind in (bool, int, float, str)}
 
 
+@dataclass(frozen=True)
+class Interval:
+    """The numbers that an option may be.
+
+    Attributes
+    ----------
+    kind : type
+        int or float.
+    low, high : int or float, optional
+        The lowest and the highest; None: there is no limit.
+    """
+
+    kind: type
+    low: float | None
+    high: float | None
+
+    def __contains__(self, value: Any) -> bool:
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+    def __str__(self) -> str:
+        limits = {"at least": self.low, "at most": self.high}
+        return " and ".join(f"{words} {n}" for words, n in limits.items() if n is not None)
+
+
 class Option(NamedTuple):
     """An option of a plugin.
 
     Attributes
     ----------
-    allowed : tuple or type
+    allowed : tuple, type or Interval
         The allowed values, or the type where any value of it is allowed.
     default : object
         The value where none is given.
     """
 
-    allowed: tuple[object, ...] | type
+    allowed: tuple[object, ...] | type | Interval
     default: object
 
 
@@ -104,7 +129,9 @@ def function(folder: Path, plugin: str, name: str) -> ast.FunctionDef:
     return found
 
 
-def options(folder: Path, plugin: str, name: str, what: str) -> dict[str, Option]:
+def options(
+    folder: Path, plugin: str, name: str, what: str, without_default: Mapping[str, Option] = {}
+) -> dict[str, Option]:
     """The options of a plugin: the keyword-only arguments of its function.
 
     Parameters
@@ -115,6 +142,8 @@ def options(folder: Path, plugin: str, name: str, what: str) -> dict[str, Option
         Name of the plugin and of the function.
     what : str
         Kind of plugin, for messages, such as "strategy".
+    without_default : mapping of str to Option
+        Annotations with a meaning of their own, of options without a default in the signature.
 
     Returns
     -------
@@ -130,8 +159,14 @@ def options(folder: Path, plugin: str, name: str, what: str) -> dict[str, Option
     found = {}
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         option = f"option {argument.arg!r} of {what} {plugin!r}"
-        if default is None:
-            raise TypeError(f"{option} needs a default")
+        special = without_default.get(getattr(argument.annotation, "id", ""))
+        if (default is None) != (special is not None):
+            needs = "must have no" if default else "needs a"
+            raise TypeError(f"{option} {needs} default")
+        if special:
+            found[argument.arg] = special
+            continue
+        assert default is not None
         found[argument.arg] = Option(_allowed(argument, option), ast.literal_eval(default))
     return found
 
@@ -201,12 +236,20 @@ def _defined(path: Path) -> dict[str, ast.stmt]:
     return found
 
 
-def _allowed(argument: ast.arg, option: str) -> tuple[object, ...] | type:
+def _allowed(argument: ast.arg, option: str) -> tuple[object, ...] | type | Interval:
     match argument.annotation:
+        case ast.Subscript(
+            value=ast.Name(id="Annotated"),
+            slice=ast.Tuple(elts=[ast.Name(id="float" | "int" as kind), limits]),
+        ):
+            return Interval(_TYPES[kind], *ast.literal_eval(limits))
         case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple() as values):
             return tuple(ast.literal_eval(values))
         case ast.Subscript(value=ast.Name(id="Literal"), slice=value):
             return (ast.literal_eval(value),)
         case ast.Name(id=kind) if kind in _TYPES:
             return _TYPES[kind]
-    raise TypeError(f"{option} must be annotated with Literal[...] or one of {', '.join(_TYPES)}")
+    raise TypeError(
+        f"{option} must be annotated with Literal[...], Annotated[...] or one of "
+        f"{', '.join(_TYPES)}"
+    )

@@ -35,6 +35,7 @@ class ReportSettings(Section):
     @classmethod
     def of(cls, study: "Study") -> Self:
         """Take the settings from a study."""
+        # One that leaves bags out before it takes all others competes.
         unbounded = [c.name for c in study.strategies if strategies.ignores_budget(c.strategy)]
         return cls(
             name=study.name,
@@ -48,7 +49,7 @@ class ReportSettings(Section):
             note=study.note,
             upper_bound=next(iter(unbounded), None),
             display_names={
-                choice.name: strategies.display_name(choice.strategy, choice.name)
+                choice.name: strategies.display_name(choice.strategy, choice.name, choice.options)
                 for choice in study.strategies
             },
             hidden={} if study.hidden_positives is None else _hidden(study),

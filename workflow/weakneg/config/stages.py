@@ -20,6 +20,7 @@ from weakneg.config.strategy import HiddenShare
 from weakneg.config.training import AugmentationSettings, SamplingSettings, TrainingSettings
 from weakneg.config.values import Section
 from weakneg.datasets import OwnDataset
+from weakneg.strategies import composition
 
 if TYPE_CHECKING:
     from weakneg.config.study import Study
@@ -233,7 +234,7 @@ class RunSettings(StageSettings):
     strategy : str
         Name of a file in workflow/weakneg/strategies.
     options : dict
-        Keyword arguments of its function `select`.
+        Its options; one that is another strategy is a mapping with the key "strategy".
     seeds : list of int
         The seeds.
     draw_per_seed : bool
@@ -248,7 +249,7 @@ class RunSettings(StageSettings):
     augmentation: AugmentationSettings | None = None
     hidden_positives: HiddenShare = Field(0.0, exclude_if=partial(eq, 0.0))
     strategy: str
-    options: dict[str, bool | int | float | str | None]
+    options: dict[str, bool | int | float | str | dict[str, Any] | None]
     seeds: list[int]
     draw_per_seed: bool
 
@@ -275,7 +276,7 @@ class RunSettings(StageSettings):
         """The files that the stage loads by name."""
         found = [
             f"models.{self.model.name}",
-            f"strategies.{self.strategy}",
+            *(f"strategies.{name}" for name in composition(self.strategy, self.options)),
             f"losses.{self.training.loss.name}",
             f"batches.{'augmented' if self.augmentation else 'plain'}",
         ]

@@ -1,6 +1,8 @@
 """The strategies and losses of a study, with their options."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -24,8 +26,31 @@ def strategy_files() -> list[str]:
 
 
 @lru_cache
-def _options(strategy: str) -> dict[str, plugins.Option]:
-    return strategies.options(strategy)
+def _options(kind: "_Kind", name: str) -> dict[str, plugins.Option]:
+    return kind.module.options(name)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of plugin that a study chooses, with options.
+
+    Attributes
+    ----------
+    key : str
+        The key that names the plugin where options are given.
+    what : str
+        What it is, for messages.
+    module : module
+        Its package, with `names` and `options`.
+    """
+
+    key: str
+    what: str
+    module: Any
+
+
+_STRATEGY = _Kind("strategy", "strategy", strategies)
+_LOSS = _Kind("name", "loss", losses)
 
 
 class LossChoice(BaseModel):
@@ -43,17 +68,7 @@ class LossChoice(BaseModel):
 
 def _loss_choice(value: object) -> object:
     """Validator: a name, or a name with options, becomes the fields of a `LossChoice`."""
-    if isinstance(value, LossChoice):
-        return value
-    entry = {"name": value} if isinstance(value, str) else value
-    if not isinstance(entry, Mapping) or "name" not in entry:
-        raise problem(f"must be a loss's name or {{name: ..., options}}, not {value!r}")
-    name = entry["name"]
-    if name not in losses.names():
-        at = () if isinstance(value, str) else ("name",)
-        raise problem(no_such(name, "a loss", losses.names()), *at)
-    given = {key: setting for key, setting in entry.items() if key != "name"}
-    return {"name": name, **_all_options(name, losses.options(name), given)}
+    return value if isinstance(value, LossChoice) else _checked_choice(value, _LOSS)
 
 
 Loss = Annotated[LossChoice, BeforeValidator(_loss_choice, str | LossChoice)]
@@ -80,7 +95,10 @@ class StrategyChoice(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """All options of the strategy, given or default."""
+        """All options of the strategy, given or default.
+
+        One that is another strategy is a mapping: the key "strategy", and all of its options.
+        """
         return dict(self.model_extra or {})
 
     @property
@@ -106,6 +124,9 @@ class StrategyChoice(BaseModel):
         return other
 
 
+_OF_AN_ENTRY = ("loss", "hidden_positives")
+
+
 def _strategy_choice(value: object) -> object:
     """Validator: an entry of a study's list becomes the fields of a `StrategyChoice`."""
     if isinstance(value, StrategyChoice):
@@ -115,50 +136,74 @@ def _strategy_choice(value: object) -> object:
         raise problem(
             f"must be a strategy's name or {{name: ..., strategy: ..., options}}, not {value!r}"
         )
-    strategy = entry["strategy"]
-    if strategy not in strategy_files():
-        at = () if isinstance(value, str) else ("strategy",)
-        raise problem(no_such(strategy, "a strategy", strategy_files()), *at)
-    given = {k: v for k, v in entry.items() if k not in StrategyChoice.model_fields}
-    options = _all_options(strategy, _options(strategy), given)
+    own = {key: setting for key, setting in entry.items() if key in _OF_AN_ENTRY}
+    given = {key: setting for key, setting in entry.items() if key not in ("name", *own)}
+    checked = _checked_choice(value if isinstance(value, str) else given, _STRATEGY)
+    strategy = checked["strategy"]
     name = entry.get("name", strategy)
-    changed = {k: v for k, v in entry.items() if k not in ("strategy", "name")}
-    if changed and "name" not in entry:
-        example = "_".join([strategy, *(str(setting) for setting in changed.values())])
+    if len(given) + len(own) > 1 and "name" not in entry:
+        example = "_".join(_words(given | own))
         raise problem(f"a strategy with options needs a name, such as 'name: {example}'")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise problem(f"must consist of a-z, 0-9 and _, not {name!r}", "name")
     if name != strategy and name in strategy_files():
         raise problem(f"{name!r} is the name of another strategy: choose a different name", "name")
-    own = {key: entry[key] for key in ("loss", "hidden_positives") if key in entry}
-    return {"strategy": strategy, "name": name, **own, **options}
+    return {**checked, **own, "name": name}
 
 
-def _all_options(
-    plugin: str, allowed: Mapping[str, plugins.Option], given: Mapping[str, object]
-) -> dict[str, object]:
-    """The options of a strategy or a loss, those given and the defaults of the others."""
-    options = {option: default for option, (_, default) in allowed.items()}
-    for option, setting in given.items():
-        if option not in options:
-            what = f"an option of {plugin}"
-            if not options:
-                raise problem(f"{option!r} is not {what}: it has none", option)
-            raise problem(no_such(option, what, options), option)
-        options[option] = _checked_option(setting, allowed[option][0], option)
-    return options
+def _checked_choice(value: object, kind: _Kind, *at: str) -> dict[str, Any]:
+    """Check a plugin, by its name or a mapping with options, and fill in those not given."""
+    entry = {kind.key: value} if isinstance(value, str) else value
+    if not isinstance(entry, Mapping) or kind.key not in entry:
+        raise problem(
+            f"must be a {kind.what}'s name or {{{kind.key}: ..., options}}, not {value!r}", *at
+        )
+    name, known = entry[kind.key], kind.module.names()
+    if name not in known:
+        where = at if isinstance(value, str) else (*at, kind.key)
+        raise problem(no_such(name, f"a {kind.what}", known), *where)
+    found = _options(kind, name)
+    for option in entry:
+        if option != kind.key and option not in found:
+            what = f"an option of {name}"
+            if not found:
+                raise problem(f"{option!r} is not {what}: it has none", *at, option)
+            raise problem(no_such(option, what, found), *at, option)
+    return {
+        kind.key: name,
+        **{
+            option: _checked_option(entry.get(option, default), allowed, *at, option)
+            for option, (allowed, default) in found.items()
+        },
+    }
 
 
-def _checked_option(value: object, allowed: tuple[object, ...] | type, option: str) -> object:
-    if not isinstance(allowed, type):
+def _checked_option(
+    value: object, allowed: tuple[object, ...] | type | plugins.Interval, *at: str
+) -> object:
+    if allowed is strategies.Select:
+        return _checked_choice(value, _STRATEGY, *at)
+    if isinstance(allowed, tuple):
         if type(value) not in {type(item) for item in allowed} or value not in allowed:
-            raise problem(no_such(value, "a choice", allowed), option)
+            raise problem(no_such(value, "a choice", allowed), *at)
         return value
-    if allowed is float and type(value) is int:
-        return float(value)
-    if type(value) is not allowed:
-        raise problem(f"must be of type {allowed.__name__}, not {value!r}", option)
+    kind = allowed if isinstance(allowed, type) else allowed.kind
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise problem(f"must be of type {kind.__name__}, not {value!r}", *at)
+    if isinstance(allowed, plugins.Interval) and value not in allowed:
+        raise problem(f"must be {allowed}, not {value!r}", *at)
     return value
+
+
+def _words(entry: Mapping[str, Any]) -> list[str]:
+    """Words for the name of a strategy with options: those that were given."""
+    found: list[str] = []
+    for setting in entry.values():
+        one = re.sub("[^a-z0-9]+", "_", str(setting).lower()).strip("_")
+        found += _words(setting) if isinstance(setting, Mapping) else [one]
+    return found
 
 
 Strategies = Annotated[

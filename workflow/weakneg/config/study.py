@@ -138,8 +138,7 @@ class Study(Section):
     def runs(self) -> dict[str, str]:
         """Name of the run of each strategy, in the order of the study.
 
-        Strategies that always choose the same bags share a run. These are the strategies that say
-        so (see `strategies.same_choice_as`), and one strategy under two names with equal options.
+        Strategies that always choose the same bags share a run: see `strategies.chooses_as`.
         """
         first: dict[tuple[object, ...], str] = {}
         found: dict[str, str] = {}
@@ -147,8 +146,7 @@ class Study(Section):
             same = strategies.same_choice_as(choice.strategy)
             plain = choice.loss is None and not choice.hidden_positives
             chooses_by = (
-                same or choice.strategy,
-                *sorted(choice.options.items()),
+                strategies.chooses_as(choice.strategy, choice.options),
                 choice.loss and choice.loss.model_dump_json(),
                 choice.hidden_positives,
             )

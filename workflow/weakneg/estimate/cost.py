@@ -63,7 +63,8 @@ def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: 
     held_out = [n_validation(n, training.validation_fraction) for n in (n_positive, n_negative)]
     positives, pool = n_positive - held_out[0], n_negative - held_out[1]
     budget = n_chosen(sampling.negatives_per_positive, positives, pool)
-    takes_all = strategies.ignores_budget(settings.strategy)
+    takes_all = strategies.ignores_budget(settings.strategy, settings.options)
+    composed = len(strategies.composition(settings.strategy, settings.options)) > 1
 
     chosen = [budget] * sampling.warmup_epochs
     chosen += [pool if takes_all else budget] * (training.epochs - sampling.warmup_epochs)
@@ -71,9 +72,12 @@ def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: 
         chosen = [budget] * training.epochs
     trained = [positives + negatives for negatives in chosen]
     scored = n_test + sum(held_out) * training.epochs
-    if not takes_all and settings.strategy != "random":
+    # A strategy that leaves bags out looks at scores, even if another takes all the others. Then it
+    # is counted as training on the whole pool, which is slightly too much.
+    if composed or not (takes_all or settings.strategy == "random"):
+        candidates = pool if takes_all else n_candidates(sampling.candidate_fraction, budget, pool)
         choices = math.ceil((training.epochs - sampling.warmup_epochs) / sampling.resample_every)
-        scored += n_candidates(sampling.candidate_fraction, budget, pool) * choices
+        scored += candidates * choices
     steps = sum(math.ceil(n / training.batch_size) for n in trained)
     return Cost(1, steps, sum(trained), scored)
 

@@ -147,7 +147,7 @@ class _SeedTraining:
         self.validation_label = label[validation].astype(np.int64)
         ratio = settings.sampling.negatives_per_positive
         self.budget = n_chosen(ratio, len(self.positives), len(self.pool))
-        self.select = strategies.load(settings.strategy)
+        self.select = strategies.load(settings.strategy, settings.options)
         self.select_randomly = strategies.load("random")
         self.batches = batches.load(settings.augmentation)
         loss = settings.training.loss
@@ -298,24 +298,25 @@ class _SeedTraining:
                 )
             return Scores(scores.logits, scores.embeddings, scores.gradients)
 
-        takes_all = strategies.ignores_budget(self.settings.strategy) and not warmup
+        strategy, options = self.settings.strategy, self.settings.options
+        takes_all = strategies.ignores_budget(strategy, options) and not warmup
         ids = self.pool if takes_all else self._candidates(epoch)
         pool = Pool(
             ids,
             lambda gradients: score(ids, gradients),
             lambda: score(self.positives, gradients=False),
-            strategy=self.settings.strategy,
+            strategy=strategy,
             epoch=epoch,
         )
         generator = random_generator(self.seed, "selection", epoch)
         if warmup:
             return self.select_randomly(pool, self.budget, generator)
         try:
-            return self.select(pool, self.budget, generator, **self.settings.options)
+            return self.select(pool, self.budget, generator)
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"seed {self.seed}, epoch {epoch}: not enough memory on {self.data.device} for "
-                f"{self.settings.strategy} to choose from {len(ids)} bags: lower sampling: "
+                f"{strategy} to choose from {len(ids)} bags: lower sampling: "
                 "candidate_fraction, or run fewer jobs on it."
             ) from error
 
