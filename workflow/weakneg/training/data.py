@@ -46,8 +46,10 @@ class BagData:
 
     Attributes
     ----------
+    bags : Bags
+        The bags, with labels that may be unknown.
     label : (B,) float32
-        0 or 1.
+        What training assumes: 1 for positive bags, else 0, for unknown bags as well.
     mask : (B, M) bool or None
         True where there is an instance; None if there is one everywhere. For spectrograms whose
         padding is masked, (B, T): true for rows that hold sound.
@@ -66,9 +68,9 @@ class BagData:
     def __init__(
         self, store: Store, bags: Bags, device: torch.device, resident_bytes: int | None = None
     ) -> None:
-        self._store, self._bags, self._resident_bytes = store, bags, resident_bytes
+        self._store, self.bags, self._resident_bytes = store, bags, resident_bytes
         self.device = device
-        self.label = torch.from_numpy(bags.label).to(device, torch.float32)
+        self.label = torch.from_numpy(bags.label == 1).to(device, torch.float32)
         self.mask = None if bags.mask.all() else torch.from_numpy(bags.mask).to(device)
         self.audio = store.parameters if store.kind == "spectrograms" else None
         self.instance_shape = tuple(store.x.shape[2 if store.kind == "clips" else 1 :])
@@ -162,7 +164,7 @@ class BagData:
         """Raise BatchTooLarge where a batch does not fit in memory; on a GPU, PyTorch does that."""
         n_bytes = batch_size * self._bag_bytes
         if self.device.type == "cpu" and n_bytes > psutil.virtual_memory().available:
-            sizes = self._bags.mask.sum(1)
+            sizes = self.bags.mask.sum(1)
             raise BatchTooLarge(
                 f"{batch_size} bags at a time take {n_bytes / 1e9:.1f} GB, since each is padded to "
                 f"the size of the largest, {sizes.max()} instances (the median is "
@@ -176,7 +178,7 @@ class BagData:
         return self._load(self._store.waveform)
 
     def _load(self, data: Rows) -> ResidentRows | StreamedRows:
-        clips = self._bags.instances[:, 0]
+        clips = self.bags.instances[:, 0]
         return load_rows(data, clips, self.device, self._resident_bytes)
 
 

@@ -152,7 +152,9 @@ def _saved_state(path: Path, key: str) -> State | None:
 def _key(settings: RunSettings, seed: int, fingerprint: str, inputs: str, bags: Bags) -> str:
     """Hash everything that determines the result of training a seed."""
     decisive = settings.model_dump(exclude={"seeds", "draw_per_seed"})
-    text = json.dumps([decisive, seed, fingerprint, inputs], sort_keys=True)
+    # Only where it holds, so that states of other bags stay valid.
+    observed = ["negatives observed"] if bags.negatives_observed else []
+    text = json.dumps([decisive, seed, fingerprint, inputs, *observed], sort_keys=True)
     arrays = [bags.label, bags.instances, *([] if bags.group is None else [bags.group])]
     return _digest(np.frombuffer(text.encode(), dtype=np.uint8), *arrays)
 
