@@ -194,7 +194,7 @@ def test_a_manifest_of_ones_own_may_have_bags_of_any_size_and_columns_in_any_ord
         ("0,1,1,0.5,3 3", "line 3: instance 3 occurs twice"),
         ("0,1,1,0.5,1 4", "line 3: instance 1 occurs twice"),
         ("0,0,1,0.5,3 4", "line 3: bag 0 occurs twice"),
-        ("0,1,2,0.5,3 4", "line 3: label is 2, but must be 0 or 1"),
+        ("0,1,2,0.5,3 4", "line 3: label is 2, but must be 0, 1 or unknown"),
         ("0,1,1,1.5,3 4", "line 3: density is 1.5"),
         ("0,1,1,nan,3 4", "line 3: density is nan"),
         ("0,1,1,0.5,", "line 3: bag 1 has no instances"),

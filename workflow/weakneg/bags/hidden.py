@@ -1,8 +1,11 @@
 """Hiding positive bags: labels that are missing on purpose, so that the truth is known."""
 
 import zlib
+from dataclasses import replace
 
 import numpy as np
+
+from weakneg.bags.draw import UNKNOWN, Bags
 
 
 def hidden_bags(label: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -30,3 +33,23 @@ def hidden_bags(label: np.ndarray, share: float, seed: int) -> np.ndarray:
     order = rng.permutation(np.flatnonzero(label == 1))
     hidden: np.ndarray = np.sort(order[: round(share * len(order))])
     return hidden
+
+
+def without_labels(bags: Bags, rows: np.ndarray) -> Bags:
+    """Take their labels from some of the bags, as if they had never been listed.
+
+    Parameters
+    ----------
+    bags : Bags
+        The bags.
+    rows : ndarray, int
+        Row numbers of the bags to hide.
+
+    Returns
+    -------
+    Bags
+        In which these are negative, or unknown if somebody made sure of the negatives.
+    """
+    label = bags.label.copy()
+    label[rows] = UNKNOWN if bags.negatives_observed else 0
+    return replace(bags, label=label)

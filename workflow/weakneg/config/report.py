@@ -66,7 +66,7 @@ def _hidden(study: "Study") -> dict[str, tuple[str, str, float]]:
     for choice in study.strategies:
         loss = (choice.loss or study.training.loss).name
         found[choice.name] = (
-            strategies.display_name(choice.strategy, choice.crossed_from),
+            strategies.display_name(choice.strategy, choice.crossed_from, choice.options),
             losses.display_name(loss, loss),
             choice.hidden_positives,
         )

@@ -85,7 +85,8 @@ class AcquireSettings(StageSettings):
         """Take the settings of a shard from a study."""
         assert study.source is not None
         return cls(
-            dataset=study.dataset,
+            # What is not listed makes no difference to the sound.
+            dataset=study.dataset.model_copy(update={"unlisted": "negative"}),
             source=study.source.model_dump(exclude=set(POLITENESS)),
             shard_size=SHARD_SIZE,
             listed=listed(study, split, shard),

@@ -41,7 +41,9 @@ class Cost(NamedTuple):
         return (self.trained / trained_per_second + self.scored / scored_per_second) / 3600
 
 
-def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: int) -> Cost:
+def model_cost(
+    settings: RunSettings, n_positive: int, n_negative: int, n_test: int, n_unknown: int = 0
+) -> Cost:
     """The cost of one seed of a run.
 
     Parameters
@@ -52,6 +54,9 @@ def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: 
         Clips of each label in the training split, those for validation included.
     n_test : int
         Clips in the test split.
+    n_unknown : int
+        Clips of the training split that are unknown: they belong to the pool and never to
+        validation.
 
     Returns
     -------
@@ -61,7 +66,7 @@ def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: 
     training, sampling = settings.training, settings.sampling
 
     held_out = [n_validation(n, training.validation_fraction) for n in (n_positive, n_negative)]
-    positives, pool = n_positive - held_out[0], n_negative - held_out[1]
+    positives, pool = n_positive - held_out[0], n_negative - held_out[1] + n_unknown
     budget = n_chosen(sampling.negatives_per_positive, positives, pool)
     takes_all = strategies.ignores_budget(settings.strategy, settings.options)
     composed = len(strategies.composition(settings.strategy, settings.options)) > 1
@@ -107,11 +112,16 @@ def study_cost(study: Study) -> Cost:
             "data set, or the sizes of its classes are unknown; choose another study."
         )
     n_train, n_test = study.split_sizes["train"], study.split_sizes["test"]
+    negatives = {name: n_train - counts[name] for name in study.classes}
+    if study.dataset.negative_counts is not None:
+        # Events may be exceptions from negatives: a recording with both counts as positive.
+        known = study.dataset.negative_counts["train"]
+        negatives = {name: min(known[name], n) for name, n in negatives.items()}
     runs = [RunSettings.of(study, run) for run in set(study.runs.values())]
     costs = [
-        model_cost(settings, counts[name], n_train - counts[name], n_test)
+        model_cost(settings, counts[name], n, n_test, n_train - counts[name] - n)
         for settings in runs
-        for name in study.classes
+        for name, n in negatives.items()
     ]
     return Cost(*(len(study.seeds) * sum(column) for column in zip(*costs, strict=True)))
 

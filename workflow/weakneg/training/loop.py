@@ -59,7 +59,8 @@ trained : list of dict
     n negative bags that it trained on, in order: bags (n,) int32, logits (n,) float32, and treatment
     (n,) uint8, what the loss did with their labels.
 n_positive, n_pool : int
-    Numbers of positive and negative training bags, without those for validation.
+    Numbers of positive training bags and of the others, which are negative or unknown, without
+    those for validation.
 
 A finished state has no `model`, `optimizer`, `loss` and `chosen`.
 """
@@ -138,11 +139,11 @@ class _SeedTraining:
         imagenet: dict[str, Tensor] | None,
     ) -> None:
         self.data, self.settings, self.seed = data, settings, seed
-        label = data.label.cpu().numpy()
+        label = data.bags.label
         fraction = settings.training.validation_fraction
         train, validation = split_validation(label, fraction, seed, data.group)
         self.positives = torch.from_numpy(train[label[train] == 1])
-        self.pool = torch.from_numpy(train[label[train] == 0])
+        self.pool = torch.from_numpy(train[label[train] != 1])  # negative and unknown bags
         self.validation = data.rows(validation)
         self.validation_label = label[validation].astype(np.int64)
         ratio = settings.sampling.negatives_per_positive

@@ -6,7 +6,6 @@ import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from weakneg.bags.draw import Bags
-from weakneg.bags.hidden import hidden_bags
+from weakneg.bags.hidden import hidden_bags, without_labels
 from weakneg.bags.manifest import read_bags
 from weakneg.bags.split import split_validation
 from weakneg.config.stages import RunSettings
@@ -99,8 +98,8 @@ def train_run(
             if settings.hidden_positives:
                 # From here on, nothing knows what was hidden: only the record names it.
                 rows = hidden_bags(bags.label, settings.hidden_positives, seed)
-                bags = replace(bags, label=np.where(np.isin(range(len(bags)), rows), 0, bags.label))
-                of_seed = data.relabelled(bags.label)
+                bags = without_labels(bags, rows)
+                of_seed = data.relabelled(bags)
                 fraction = settings.training.validation_fraction
                 train, _ = split_validation(bags.label, fraction, seed, bags.group)
                 hidden[seed] = np.intersect1d(rows, train)
@@ -165,7 +164,9 @@ def _saved_state(path: Path, key: str) -> State | None:
 def _key(settings: RunSettings, seed: int, fingerprint: str, inputs: str, bags: Bags) -> str:
     """Hash everything that determines the result of training a seed."""
     decisive = settings.model_dump(exclude={"seeds", "draw_per_seed"})
-    text = json.dumps([decisive, seed, fingerprint, inputs], sort_keys=True)
+    # Only where it holds, so that states of other bags stay valid.
+    observed = ["negatives observed"] if bags.negatives_observed else []
+    text = json.dumps([decisive, seed, fingerprint, inputs, *observed], sort_keys=True)
     arrays = [bags.label, bags.instances, *([] if bags.group is None else [bags.group])]
     return _digest(np.frombuffer(text.encode(), dtype=np.uint8), *arrays)
 
