@@ -22,7 +22,9 @@ from weakneg.workspace.results import (
     AUDIT_TABLES,
     FORMATS,
     HIDDEN_TABLES,
+    SUSPECT_TABLES,
     TABLES,
+    TRUTH_TABLES,
     code,
     code_of,
 )

@@ -22,6 +22,7 @@ from weakneg.config.sections import AudioSettings, BagSettings, DatasetSettings,
 from weakneg.config.source import DownloadSource, FolderSource
 from weakneg.config.strategy import strategy_files
 from weakneg.config.study import Study
+from weakneg.config.truth import JudgedClass
 from weakneg.config.values import distinct
 from weakneg.datasets import Dataset
 
@@ -212,6 +213,35 @@ def reference_is_about_the_data(study: Study) -> Completed:
     return {}
 
 
+def truth_is_about_clips(study: Study) -> Completed:
+    """People listen to clips; the classes that they judge exist. Returns the names of these."""
+    truth = study.truth
+    if truth is None:
+        return {}
+    if study.kind == "images":
+        text = f"{study.dataset.name} has no clips to listen to: remove this key"
+        raise problem(text, "truth")
+    judged: dict[str, JudgedClass] = {}
+    for key, each in truth.classes.items():
+        at = ("truth", "classes", key)
+        name = _class_of(key, study, *at)
+        if name in judged:
+            raise problem(f"{name!r} is listed twice", *at)
+        labelled = [_class_of(label, study, *at, "labelled") for label in each.labelled]
+        judged[name] = each.model_copy(update={"labelled": labelled})
+    if not judged.keys() & set(study.classes):
+        raise problem(f"none of {', '.join(judged)} is a class of the study", "truth", "classes")
+    return {"truth": truth.model_copy(update={"classes": judged})}
+
+
+def _class_of(value: str, study: Study, *at: str | int) -> str:
+    """The class of a name in the study; raises the mistake, at the keys, if there is none."""
+    try:
+        return class_name(value, study.dataset)
+    except ValueError as error:
+        raise problem(str(error), *at) from None
+
+
 CHECKS: tuple[Callable[[Study], Completed], ...] = (
     bags_are_of_images,
     spectrograms_are_of_sound,
@@ -225,6 +255,7 @@ CHECKS: tuple[Callable[[Study], Completed], ...] = (
     losses_know_their_bags,
     strategies_are_distinct,
     reference_is_about_the_data,
+    truth_is_about_clips,
 )
 
 

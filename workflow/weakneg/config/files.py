@@ -150,15 +150,15 @@ def read_study(path: Path, folder: Path) -> Study:
 
 
 def _relative_to_study(path: Path, content: Mapping[str, Any]) -> None:
-    """Make the paths of a list and a folder next to the study relative to the working directory."""
-    dataset = content.get("dataset")
-    if not isinstance(dataset, dict):
-        return
-    for key in ("list", "folder"):
-        value = dataset.get(key)
-        if isinstance(value, str) and (path.parent / value).exists():
-            # The parameters of jobs do not depend on how the path of the study was typed.
-            dataset[key] = shown((path.parent / value).resolve())
+    """Make the paths of lists and a folder next to the study relative to the working directory."""
+    for section in (content.get("dataset"), content.get("truth")):
+        if not isinstance(section, dict):
+            continue
+        for key in ("list", "folder"):
+            value = section.get(key)
+            if isinstance(value, str) and (path.parent / value).exists():
+                # The parameters of jobs do not depend on how the path of the study was typed.
+                section[key] = shown((path.parent / value).resolve())
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from weakneg.config.sections import (
 from weakneg.config.source import SHARD_SIZE, DownloadSource, Source, checked_source
 from weakneg.config.strategy import HiddenShare, Loss, Strategies, StrategyChoice
 from weakneg.config.training import AugmentationSettings, SamplingSettings, TrainingSettings
+from weakneg.config.truth import TruthSettings
 from weakneg.config.values import Section, Seeds
 from weakneg.datasets import DataKind, OwnDataset
 from weakneg.errors import UserError
@@ -95,6 +96,11 @@ class Study(Section):
     )
     reference: Reference | None = Field(
         None, description="Published numbers to show next to those of the study."
+    )
+    truth: TruthSettings | None = Field(
+        None,
+        description="What people heard in test clips, to judge models and labels by; only where "
+        "each bag is a clip.",
     )
 
     _name: str = PrivateAttr("")

@@ -8,9 +8,9 @@ Each figure is a module of this folder that defines
     def draw(inputs: Inputs, study: Study) -> Figure
 
 `INPUTS` are the options of `draw_figure` that it reads: some of metrics, runs, overlap, turnover,
-hidden, hidden_epochs, recordings, train_store, test_store and problems. `KINDS` are the kinds of
-data that it is for, by default all; studies that hide positives have the figures of the kind
-"hidden". A figure may also have a table, for numbers that are in no other table:
+hidden, hidden_epochs, recordings, train_store, test_store, problems and truth. `KINDS` are the
+kinds of data that it is for, by default all; studies that hide positives have the figures of the
+kind "hidden". A figure may also have a table, for numbers that are in no other table:
 
     def table(inputs: Inputs, study: Study) -> pd.DataFrame
 
@@ -70,6 +70,7 @@ def draw_figure(
     train_store: Path | None = None,
     test_store: Path | None = None,
     problems: Path | None = None,
+    truth: Path | None = None,
     table: Path | None = None,
 ) -> None:
     """Draw a figure of a study, in one or several formats.
@@ -98,6 +99,8 @@ def draw_figure(
         The feature stores.
     problems : Path
         The list of problems next to them.
+    truth : Path
+        The table truth.csv.
     table : Path
         CSV file to write, if the figure has a table; numbers have three decimals.
 
@@ -132,6 +135,7 @@ def draw_figure(
         "train_store": train_store,
         "test_store": test_store,
         "problems": problems,
+        "truth": truth,
     }
     given = Inputs(study, runs or [], files)
     if table is not None:
