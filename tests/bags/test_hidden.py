@@ -1,5 +1,7 @@
 """Hidden positives are drawn by the seed, nested, and nothing else."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ def test_the_share_of_the_positives_is_hidden_and_no_negative(share):
 
 def test_a_smaller_share_hides_some_of_the_bags_of_a_larger_one():
     shares = [hidden_bags(LABEL, share, 3) for share in (0.05, 0.1, 0.2, 0.4)]
-    for smaller, larger in zip(shares, shares[1:], strict=False):
+    for smaller, larger in pairwise(shares):
         assert set(smaller) < set(larger)
 
 

@@ -18,7 +18,6 @@ from short_runs import (
 from weakneg.bags.hidden import hidden_bags
 from weakneg.bags.manifest import read_manifest, write_manifest
 from weakneg.training import run as run_module
-from weakneg.training.run import train_run
 
 DOUBTING = ["large_loss_rejection", "large_loss_permanent", "role", "nnpu"]
 

@@ -261,9 +261,7 @@ class RunSettings(StageSettings):
         return cls(
             model=study.model,
             sampling=study.sampling,
-            training=study.training.model_copy(
-                update={"loss": choice.loss or study.training.loss}
-            ),
+            training=study.training.model_copy(update={"loss": choice.loss or study.training.loss}),
             augmentation=study.augmentation,
             hidden_positives=choice.hidden_positives,
             strategy=choice.strategy,

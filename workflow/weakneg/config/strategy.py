@@ -27,7 +27,8 @@ def strategy_files() -> list[str]:
 
 @lru_cache
 def _options(kind: "_Kind", name: str) -> dict[str, plugins.Option]:
-    return kind.module.options(name)
+    found: dict[str, plugins.Option] = kind.module.options(name)
+    return found
 
 
 @dataclass(frozen=True)

@@ -75,15 +75,15 @@ class Study(Section):
     losses: Annotated[list[Loss], Field(min_length=1)] | None = Field(
         None,
         description="Losses to cross the strategies with: each strategy that does not name its own "
-        "is run with each of these, under the strategy's name for the loss of `training`, and under "
-        "<strategy>_<loss> for any other.",
+        "is run with each of these, under its own name with the loss of `training`, and as "
+        "<strategy>_<loss> with any other.",
     )
     hidden_positives: Annotated[list[HiddenShare], Field(min_length=1)] | None = Field(
         None,
-        description="Shares of the positive training bags to hide, that is, to label negative, as "
-        "missing labels are: each strategy is run with each share, under <strategy>_hidden_<percent> "
-        "where it is not 0. The seed draws the bags, and those of a smaller share are among those of "
-        "a larger one. The test bags keep their labels.",
+        description="Shares of the positive training bags to hide, that is, to label negative as "
+        "if their labels were missing: each strategy is run with each share, under its own name "
+        "with 0, and as <strategy>_hidden_<percent> with any other. The seed draws the bags, those "
+        "of a smaller share from those of a larger one. The test bags keep their labels.",
     )
     seeds: Seeds = Field(
         5,

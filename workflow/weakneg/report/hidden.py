@@ -83,10 +83,11 @@ def hidden_text(results: pd.DataFrame, epochs: pd.DataFrame, study: Study) -> st
         f"## Average precision\n\nTest AP, {over}{interval}.",
         _table(results, "ap", number),
         f"## Difference from {escape(strategy)} with {escape(loss)}\n\n"
-        f"Difference in AP at the same share of hidden positives, paired by class and seed{interval}.",
+        "Difference in AP at the same share of hidden positives, paired by class and seed"
+        f"{interval}.",
         _table(results, "ap_difference", signed_number),
-        "## What was chosen\n\nHidden positives among the bags chosen, as a multiple of their share "
-        "of the pool, mean over epochs: 1 is what random choice gives.",
+        "## What was chosen\n\nHidden positives among the bags chosen, as a multiple of their "
+        "share of the pool, mean over epochs: 1 is what random choice gives.",
         _table(_concentration(epochs), "concentration", lambda value: f"{value:.2f}"),
     ]
     doubted = epochs[(epochs["measure"] == "doubted") & (epochs["mean"] > 0)]

@@ -65,8 +65,6 @@ class Select(Protocol):
         """Choose bags from the pool."""
 
 
-
-
 def names() -> list[str]:
     """The names of all strategies, in alphabetical order."""
     return plugins.names(_FOLDER, "select")

@@ -55,9 +55,9 @@ selections : list of dict
 loss : dict of str to Tensor
     What the loss keeps about the bags of the manifest, see `weakneg.losses`.
 trained : list of dict
-    Only where the loss may doubt labels, or positives are hidden. One dictionary per epoch, of the
-    n negative bags that it trained on, in order: bags (n,) int32, logits (n,) float32, and treatment
-    (n,) uint8, what the loss did with their labels.
+    Empty unless the loss may doubt labels, or positives are hidden. One dictionary per epoch, of
+    the n negative bags that it trained on, in order: epoch, bags (n,) int32, logits (n,) float32,
+    and treatment (n,) uint8, what the loss did with their labels.
 n_positive, n_pool : int
     Numbers of positive training bags and of the others, which are negative or unknown, without
     those for validation.
@@ -381,14 +381,15 @@ class _SeedTraining:
             self.state["trained"].append({"epoch": epoch} | self._record(trained))
         return (means @ torch.tensor(sizes, dtype=torch.float64)).item() / len(rows)
 
-    def _record(
-        self, trained: list[tuple[Tensor, Tensor, Tensor | None]]
-    ) -> dict[str, Tensor]:
+    def _record(self, trained: list[tuple[Tensor, Tensor, Tensor | None]]) -> dict[str, Tensor]:
         """Of the negative bags of an epoch: their logits, and what the loss did with them."""
-        bags, logits, treatment = (torch.cat(each) for each in zip(
-            *((b, x, t if t is not None else torch.zeros_like(b)) for b, x, t in trained),
-            strict=True,
-        ))
+        bags, logits, treatment = (
+            torch.cat(each)
+            for each in zip(
+                *((b, x, t if t is not None else torch.zeros_like(b)) for b, x, t in trained),
+                strict=True,
+            )
+        )
         negative = self.data.label[bags] == 0
         return {
             "bags": bags[negative].to("cpu", torch.int32),

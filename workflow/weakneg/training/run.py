@@ -235,8 +235,8 @@ def _write_selections(
     """Write, for each seed, epoch (E,), bags (E, k) and scores (E, k) of its E selections.
 
     Bags are row numbers of the manifest, in order of choice. Rows of selections that chose fewer
-    than k are filled with -1 and NaN. Where the state has a record of the bags that were trained on,
-    it is written in the same way as trained/epoch, bags, logits and treatment; and the rows of the
+    than k are filled with -1 and NaN. A record of the negatives that were trained on is written in
+    the same way, as epoch, bags, logits and treatment in the folder trained, and the rows of the
     hidden positives of the pool as hidden.
     """
     with (

@@ -1,9 +1,9 @@
 """AP against the share of hidden positives, what was chosen, and what was memorised.
 
 Above: test AP of the strategies with the usual loss, and of the baseline with every loss. Below:
-hidden positives among the chosen bags, as a multiple of their share of the pool; and the loss of the
-hidden positives and of the other negatives in the course of training, which shows when a model
-memorises wrong labels.
+hidden positives among the chosen bags, as a multiple of their share of the pool; and the loss of
+the hidden positives and of the other negatives during training, which shows when a model memorises
+wrong labels.
 """
 
 from collections.abc import Mapping
@@ -87,17 +87,21 @@ def _share_to_show(epochs: pd.DataFrame) -> float:
     return float(shares[len(shares) // 2])
 
 
-def _draw_shares(
-    axes: Axes, results: pd.DataFrame, key: str, looks: Mapping[str, Style]
-) -> None:
+def _draw_shares(axes: Axes, results: pd.DataFrame, key: str, looks: Mapping[str, Style]) -> None:
     for name, look in looks.items():
         rows = results[(results[key] == name) & (results["measure"] == "ap")]
         rows = rows.sort_values("hidden")
         x = 100 * rows["hidden"]
         axes.fill_between(x, rows["low"], rows["high"], color=look.colour, alpha=0.1, linewidth=0)
         axes.plot(
-            x, rows["mean"], color=look.colour, linestyle=look.line, marker=look.marker, ms=4,
-            mew=0, linewidth=1.2,
+            x,
+            rows["mean"],
+            color=look.colour,
+            linestyle=look.line,
+            marker=look.marker,
+            ms=4,
+            mew=0,
+            linewidth=1.2,
         )
     axes.set_xlabel("hidden positives (%)")
     axes.set_ylabel("test AP")
