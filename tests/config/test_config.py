@@ -9,7 +9,7 @@ import pytest
 import yaml
 from workspace import ROOT
 
-from weakneg import datasets
+from weakneg import datasets, losses, strategies
 from weakneg.config import load as config
 from weakneg.config.classes import class_slug
 from weakneg.config.files import SCHEMAS, STUDIES, WORKFLOW
@@ -30,14 +30,8 @@ from weakneg.workspace.results import Results
 
 STUDY = "title: Mine\ndataset: {name: cifar10}\nstrategies: [full, random, badge]\n"
 CIFAR10 = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"
-STRATEGIES = (
-    "badge, entropy, full, gradient_embedding, kl_embedding, kl_probability, least_confidence, "
-    "margin, random, semi_hard, svm_margin, trimmed"
-)
-SECTIONS = (
-    "extends, title, description, note, dataset, bags, audio, source, model, training, "
-    "augmentation, sampling, classes, strategies, seeds, baseline, reference"
-)
+STRATEGIES = ", ".join(strategies.names())
+SECTIONS = ", ".join(Study.model_fields)
 
 
 @pytest.fixture
@@ -92,7 +86,8 @@ def message(call, *arguments) -> str:
         ),
         (
             "training: {loss: bec}",
-            "training.loss: 'bec' is not a loss; did you mean 'bce'? Allowed: bce",
+            "training.loss: 'bec' is not a loss; did you mean 'bce'? "
+            f"Allowed: {', '.join(losses.names())}",
         ),
         ("training: 5", "training: must be a mapping of keys to values, not 5"),
         (
@@ -161,11 +156,7 @@ def message(call, *arguments) -> str:
         (
             "extends: digts",
             "extends: 'digts' is not a study; did you mean 'digits'? Allowed: "
-            "audioset, audioset_cnn, audioset_vggish, audioset_vggish_balanced, "
-            "audioset_vggish_candidates, audioset_vggish_equal_steps, "
-            "audioset_vggish_positive_weight, audioset_vggish_resample3, cifar10, cifar100, "
-            "cifar10_known_label, cifar10_ratio1, cifar10_resample3, cifar10_resnet18, "
-            "cifar10_softmax_max, cifar10_softmax_mean, digits, esc10, soundscapes, or the path of "
+            f"{', '.join(sorted(file.stem for file in STUDIES.glob('*.yaml')))}, or the path of "
             "a YAML file",
         ),
         ("extends: ./other.yaml", "extends: there is no file other.yaml"),
@@ -665,7 +656,7 @@ def test_default_said_or_left_out_is_the_same_run(study):
 def test_settings_name_no_default_loss_so_that_old_runs_stay(study):
     settings = RunSettings.of(study("training: {loss: bce}"), "badge")
     assert "loss" not in settings.model_dump()["training"]
-    assert RunSettings.model_validate_json(settings.text()).training.loss == "bce"
+    assert RunSettings.model_validate_json(settings.text()).training.loss.name == "bce"
     assert "losses.bce" in settings.plugins
 
 

@@ -30,7 +30,7 @@ class ReportSettings(Section):
     upper_bound: str | None  # the strategy without a budget
     display_names: dict[str, str]  # strategy -> its name in tables and figures
     # Where positives are hidden: strategy -> the names of its strategy and loss, and the share.
-    hidden: dict[str, tuple[str, str, float]] = Field({}, exclude_if=partial(eq, {}))
+    hidden: dict[str, list[str | float]] = Field({}, exclude_if=partial(eq, {}))
 
     @classmethod
     def of(cls, study: "Study") -> Self:
@@ -60,16 +60,16 @@ class ReportSettings(Section):
         return canonical(self.model_dump())
 
 
-def _hidden(study: "Study") -> dict[str, tuple[str, str, float]]:
+def _hidden(study: "Study") -> dict[str, list[str | float]]:
     """The place of each entry in the grid of strategies, losses and hidden shares."""
-    found = {}
+    found: dict[str, list[str | float]] = {}
     for choice in study.strategies:
         loss = (choice.loss or study.training.loss).name
-        found[choice.name] = (
+        found[choice.name] = [
             strategies.display_name(choice.strategy, choice.crossed_from, choice.options),
             losses.display_name(loss, loss),
             choice.hidden_positives,
-        )
+        ]
     return found
 
 
