@@ -802,3 +802,10 @@ def test_the_upper_bound_is_the_strategy_without_a_budget():
     digits = config.load_study("digits")
     assert ReportSettings.of(digits).upper_bound == "full"
     assert ReportSettings.of(subset(digits, None, ["badge"], None)).upper_bound is None
+
+
+def test_only_lists_of_a_users_own_leave_anything_unknown(study):
+    with pytest.raises(UserError, match=r"dataset\.unlisted: cifar10 has no unknown bags: remove"):
+        study("dataset: {name: cifar10, unlisted: unknown}", "title: T\nstrategies: [random]\n")
+    said = study("dataset: {name: cifar10, unlisted: negative}", "title: T\nstrategies: [random]\n")
+    assert "unlisted" not in FeaturesSettings.of(said).text()

@@ -1,5 +1,6 @@
 """What a study costs: the counts are those of real trainings, and the hours follow from them."""
 
+import math
 import os
 import re
 import subprocess
@@ -116,3 +117,15 @@ def test_the_command_says_counts_and_hours(capsys, monkeypatch):
     trained, scored, total, of_eight = (float(text.replace(",", "")) for text in found.groups())
     assert total == pytest.approx(cost.hours(trained, scored), rel=0.2, abs=0.06)
     assert of_eight == pytest.approx(total / 8, abs=0.06)
+
+
+def test_unknown_clips_are_chosen_from_and_not_validated():
+    settings = RunSettings.of(load_study("audioset"), "margin")
+    with_unknown, without = (model_cost(settings, 100, 1000, 50, n) for n in (500, 0))
+    choices = math.ceil(
+        (settings.training.epochs - settings.sampling.warmup_epochs)
+        / settings.sampling.resample_every
+    )
+    more = round(settings.sampling.candidate_fraction * 500) * choices
+    assert abs(with_unknown.scored - without.scored - more) <= choices
+    assert with_unknown.trained == without.trained

@@ -469,3 +469,30 @@ def test_a_job_uses_the_threads_that_it_was_given():
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(1)
+
+
+def test_unknown_bags_are_chosen_from_and_never_validated(data):
+    store = read_store(data / "train.h5")
+    bags = read_manifest(data / "train.csv", len(store.x))[0]
+    unknown = np.flatnonzero(bags.label == 0)[::2]
+    label = bags.label.copy()
+    label[unknown] = -1
+    told = BagData(store, replace(bags, label=label, negatives_observed=True), CPU)
+    assert told.label.tolist() == bags.label.tolist()  # as training assumes
+    validated = []
+    original = loop._SeedTraining._validate
+
+    def validate(self, epoch):
+        validated.append(self.validation.tolist())
+        assert set(self.validation_label) == {0, 1}
+        return original(self, epoch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop._SeedTraining, "_validate", validate)
+        state = train_seed(told, run_settings("full", epochs=1), 0, None, lambda state: None)
+    chosen = set(state["selections"][0]["bags"].tolist())
+    assert {*unknown.tolist()} < chosen
+    assert not set(validated[0]) & {*unknown.tolist()}
+    assert state["n_pool"] == len(chosen)
+    negatives = set(np.flatnonzero(label == 0).tolist())
+    assert chosen == {*unknown.tolist()} | (negatives - set(validated[0]))
