@@ -36,7 +36,7 @@ STRATEGIES = (
 )
 SECTIONS = (
     "extends, title, description, note, dataset, bags, audio, source, model, training, "
-    "augmentation, sampling, classes, strategies, seeds, baseline, reference"
+    "augmentation, sampling, classes, strategies, seeds, baseline, reference, truth"
 )
 
 
@@ -163,10 +163,10 @@ def message(call, *arguments) -> str:
             "extends: 'digts' is not a study; did you mean 'digits'? Allowed: "
             "audioset, audioset_cnn, audioset_vggish, audioset_vggish_balanced, "
             "audioset_vggish_candidates, audioset_vggish_equal_steps, "
-            "audioset_vggish_positive_weight, audioset_vggish_resample3, cifar10, cifar100, "
-            "cifar10_known_label, cifar10_ratio1, cifar10_resample3, cifar10_resnet18, "
-            "cifar10_softmax_max, cifar10_softmax_mean, digits, esc10, soundscapes, or the path of "
-            "a YAML file",
+            "audioset_vggish_positive_weight, audioset_vggish_resample3, audioset_vggish_truth, "
+            "cifar10, cifar100, cifar10_known_label, cifar10_ratio1, cifar10_resample3, "
+            "cifar10_resnet18, cifar10_softmax_max, cifar10_softmax_mean, digits, esc10, "
+            "soundscapes, or the path of a YAML file",
         ),
         ("extends: ./other.yaml", "extends: there is no file other.yaml"),
         (
