@@ -2,25 +2,22 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from weakneg.analysis.suspects import TOP, precision, suspects
 from weakneg.analysis.truth import Judged
 
 
-def test_models_count_equally_whatever_their_scale():
-    # Bag 0 is positive. The first model has large scores, and its order is not the second's.
-    scores = np.array([[9.0, 100.0, 50.0, 1.0], [9.0, -3.0, -1.0, -2.0], [9.0, -3.0, -1.0, -2.0]])
-    found = suspects(scores, np.array([1, 0, 0, 0]))
-    assert found.row.tolist() == [2, 1, 3]
-    # Share of the three negatives above: bag 2 is second, first, first.
-    assert found.place == pytest.approx([(1 + 0 + 0) / 9, (0 + 2 + 2) / 9, (2 + 1 + 1) / 9])
-    assert found.in_top.tolist() == [1, 1, 1]
-
-
-def test_the_probability_is_the_mean_of_the_models():
-    found = suspects(np.log([[1.0, 3.0], [1.0, 1.0]]), np.array([0, 0]))
-    assert found.row.tolist() == [1, 0]
+def test_negatives_are_ranked_by_the_mean_probability_of_the_models():
+    # Bag 0 is positive. Odds of 1 and 3 are probabilities of 0.5 and 0.75.
+    found = suspects(np.log([[9.0, 1.0, 3.0], [9.0, 1.0, 1.0]]), np.array([1, 0, 0]))
+    assert found.row.tolist() == [2, 1]
     assert found.probability == pytest.approx([(0.75 + 0.5) / 2, 0.5])
+    assert found.in_top.tolist() == [1, 1]
+
+
+def test_high_scores_are_told_apart():
+    assert suspects(np.array([[30.0, 31.0, 29.0]]), np.zeros(3)).row.tolist() == [1, 0, 2]
 
 
 def test_a_bag_of_unknown_label_is_a_suspect_too():
@@ -32,7 +29,7 @@ def test_a_model_says_nothing_about_bags_that_it_trained_on():
     scores = np.array([[nan, 2.0, 1.0, nan], [3.0, nan, 2.0, nan]])
     found = suspects(scores, np.zeros(4))
     assert found.row.tolist() == [0, 1, 2]  # 3 is unknown to all models
-    assert found.place == pytest.approx([0, 0, 1 / 2])
+    assert found.probability == pytest.approx(expit([3, 2, 1.5]), abs=0.02)
 
 
 def test_the_share_of_models_of_which_it_is_among_the_top():

@@ -37,13 +37,16 @@ FIGURES = Counter(
     )
 )
 OF_SOUND = Counter(["draw_class_size"])
+SUSPECTS = Counter(["list_suspects"])
 REPORT = FIGURES + Counter(["write_tables", "audit_selections"])
 
 
 def report(digits: bool = True, sound: bool = True) -> Counter:
     """What follows from new scores."""
     of_digits = REPORT + Counter(["collect_metrics"])
-    return (of_digits if digits else NOTHING) + (of_digits + OF_SOUND if sound else NOTHING)
+    return (of_digits if digits else NOTHING) + (
+        of_digits + OF_SOUND + SUSPECTS if sound else NOTHING
+    )
 
 
 def trained(digits: int, sound: int) -> Counter:
@@ -125,7 +128,10 @@ EDITS = [
      "np.minimum(corrected, 1)", "np.minimum(1, corrected)",
      Counter(write_tables=2, draw_win_count=2, draw_cost=2)),
     ("a metric", "analysis/metrics.py",
-     "ap * len(label)", "len(label) * ap", report() - SELECTIONS - SELECTIONS),
+     "ap * len(label)", "len(label) * ap",
+     report() - SELECTIONS - SELECTIONS - SUSPECTS),
+    ("how suspects are ranked", "analysis/suspects.py",
+     "argsort(-probability", "argsort(-1 * probability", SUSPECTS),
     ("a figure's colour", "report/figures/win_count.py",
      'COINS = "#ECECEC"', 'COINS = "#EEEEEE"', Counter(draw_win_count=2)),
     ("the style of all figures", "report/figures/style.py",

@@ -22,7 +22,6 @@ COLUMNS = [
     "id",
     "start",
     "link",
-    "place",
     "probability",
     "in_top",
     "other_labels",
@@ -39,9 +38,6 @@ class Suspects:
     ----------
     row : ndarray, (N,) int64
         Rows of the negatives in `ClassBags`.
-    place : ndarray, (N,) float64
-        Mean over models of the share of negatives that the model scores higher: 0 if all of them
-        score it highest.
     probability : ndarray, (N,) float64
         Mean probability over models.
     in_top : ndarray, (N,) float64
@@ -49,7 +45,6 @@ class Suspects:
     """
 
     row: np.ndarray
-    place: np.ndarray
     probability: np.ndarray
     in_top: np.ndarray
 
@@ -67,20 +62,22 @@ def suspects(scores: np.ndarray, label: np.ndarray) -> Suspects:
     Returns
     -------
     Suspects
-        Without the bags that all models trained on. Models count equally, by the order in which
-        they rank the negatives: scales differ between them, above all between strategies, since
-        training on hard negatives lowers all probabilities.
+        By the mean probability, without the bags that all models trained on.
+
+    Notes
+    -----
+    The mean probability is also the order of self-confidence, the default of cleanlab. Means of
+    ranks and of logits, and regressions on the scores of all classes, found as many missing labels,
+    and regressions on the other labels of a clip found fewer (see tests/benchmarks/README.md).
     """
     row = np.flatnonzero((label != 1) & ~np.isnan(scores).all(axis=0))
     scores = scores[:, row]
-    n = np.count_nonzero(~np.isnan(scores), axis=1, keepdims=True)
     above = rankdata(-scores, axis=1, nan_policy="omit") - 1
-    place = np.nanmean(above / n, axis=0)
     probability = np.nanmean(expit(scores), axis=0)
     scored = np.count_nonzero(~np.isnan(scores), axis=0)
     in_top = np.count_nonzero(above < TOP, axis=0) / scored
-    order = np.lexsort((-probability, place))
-    return Suspects(row[order], place[order], probability[order], in_top[order])
+    order = np.argsort(-probability, kind="stable")
+    return Suspects(row[order], probability[order], in_top[order])
 
 
 def suspect_rows(
@@ -112,8 +109,8 @@ def suspect_rows(
     """
     heard = {} if judged is None else dict(zip(judged.row, judged.heard.astype(int), strict=True))
     rows = []
-    columns = (ranked.row, ranked.place, ranked.probability, ranked.in_top)
-    for rank, (row, place, probability, in_top) in enumerate(
+    columns = (ranked.row, ranked.probability, ranked.in_top)
+    for rank, (row, probability, in_top) in enumerate(
         zip(*(column[:TOP].tolist() for column in columns), strict=True), start=1
     ):
         labels = bags.labels_of(row)
@@ -123,7 +120,6 @@ def suspect_rows(
                 "rank": rank,
                 "split": "test",
                 **identity(bags, row, link),
-                "place": place,
                 "probability": probability,
                 "in_top": in_top,
                 "other_labels": LABEL_SEPARATOR.join(labels),

@@ -99,11 +99,11 @@ def _blocks(
 ) -> list[str]:
     blocks = [
         f"# {escape(study.title)}: negatives that may be missing a label",
-        f"For each class, test clips without its label that the models of the study score high;"
-        f" suspects.csv lists {TOP}. No model trained on them. Each model, that is, each strategy"
-        " and seed, ranks the negatives; suspects have the best mean place. Listen to them: some"
-        " are missing labels, others are sounds that models confuse with the class. A label in"
-        " **bold** implies the class or is implied by it.",
+        "For each class, the test clips without its label that are most probably positive;"
+        f" suspects.csv lists {TOP}. No model trained on them; the probability is the mean over the"
+        " models of all strategies and seeds. Listen to them: some are missing labels, others are"
+        " sounds that models confuse with the class. A label in **bold** implies the class or is"
+        " implied by it.",
     ]
     if precisions:
         header = ["Class", *(f"First {n}" for n in CHECKED), "All negatives"]
