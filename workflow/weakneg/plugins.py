@@ -10,9 +10,26 @@ import difflib
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from weakneg.errors import UserError
+
+_TYPES = {kind.__name__: kind for kind in (bool, int, float, str)}
+
+
+class Option(NamedTuple):
+    """An option of a plugin.
+
+    Attributes
+    ----------
+    allowed : tuple or type
+        The allowed values, or the type where any value of it is allowed.
+    default : object
+        The value where none is given.
+    """
+
+    allowed: tuple[object, ...] | type
+    default: object
 
 
 def names(folder: Path, defined: str) -> list[str]:
@@ -87,6 +104,65 @@ def function(folder: Path, plugin: str, name: str) -> ast.FunctionDef:
     return found
 
 
+def options(folder: Path, plugin: str, name: str, what: str) -> dict[str, Option]:
+    """The options of a plugin: the keyword-only arguments of its function.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the plugins.
+    plugin, name : str
+        Name of the plugin and of the function.
+    what : str
+        Kind of plugin, for messages, such as "strategy".
+
+    Returns
+    -------
+    dict of str to Option
+        The options by name, in the order of the signature.
+
+    Raises
+    ------
+    TypeError
+        When an option has no default, or an annotation that is not supported.
+    """
+    arguments = function(folder, plugin, name).args
+    found = {}
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        option = f"option {argument.arg!r} of {what} {plugin!r}"
+        if default is None:
+            raise TypeError(f"{option} needs a default")
+        found[argument.arg] = Option(_allowed(argument, option), ast.literal_eval(default))
+    return found
+
+
+def display_name(folder: Path, plugin: str, name: str) -> str:
+    """The name of a plugin in tables and figures.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the plugins.
+    plugin : str
+        Name of the plugin's file.
+    name : str
+        Name of the plugin in the study.
+
+    Returns
+    -------
+    str
+        The `DISPLAY_NAME` of the file, such as "BADGE"; for a variant such as badge_known, "BADGE,
+        known". Any other name is returned as it is, and so is every name where the file has no
+        `DISPLAY_NAME`.
+    """
+    shown: str | None = constant(folder, plugin, "DISPLAY_NAME")
+    if shown and name == plugin:
+        return shown
+    if shown and name.startswith(f"{plugin}_"):
+        return f"{shown}, {name.removeprefix(f'{plugin}_').replace('_', ' ')}"
+    return name
+
+
 def check_name(name: str, known: Collection[str], what: str) -> None:
     """Check that a plugin exists.
 
@@ -123,3 +199,14 @@ def _defined(path: Path) -> dict[str, ast.stmt]:
             ):
                 found[name] = node
     return found
+
+
+def _allowed(argument: ast.arg, option: str) -> tuple[object, ...] | type:
+    match argument.annotation:
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple() as values):
+            return tuple(ast.literal_eval(values))
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=value):
+            return (ast.literal_eval(value),)
+        case ast.Name(id=kind) if kind in _TYPES:
+            return _TYPES[kind]
+    raise TypeError(f"{option} must be annotated with Literal[...] or one of {', '.join(_TYPES)}")

@@ -27,36 +27,20 @@ sources, and only `load` imports a strategy (and with it torch), so that checkin
 is quick.
 """
 
-import ast
 import importlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from weakneg import plugins
+from weakneg.plugins import Option as Option
 
 if TYPE_CHECKING:
     from weakneg.strategies.pool import Selection
 
 _FOLDER = Path(__file__).parent
 _PARTS_OF_A_LOOK = {"colour", "marker", "dashes"}
-_TYPES = {kind.__name__: kind for kind in (bool, int, float, str)}
-
-
-class Option(NamedTuple):
-    """An option of a strategy.
-
-    Attributes
-    ----------
-    allowed : tuple or type
-        The allowed values, or the type where any value of it is allowed.
-    default : object
-        The value where none is given.
-    """
-
-    allowed: tuple[object, ...] | type
-    default: object
 
 
 def names() -> list[str]:
@@ -113,13 +97,7 @@ def options(name: str) -> dict[str, Option]:
     Option(allowed=('hypothesised', 'known'), default='hypothesised')
     """
     _check(name)
-    arguments = plugins.function(_FOLDER, name, "select").args
-    found = {}
-    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        if default is None:
-            raise TypeError(f"option {argument.arg!r} of strategy {name!r} needs a default")
-        found[argument.arg] = Option(_allowed(argument, name), ast.literal_eval(default))
-    return found
+    return plugins.options(_FOLDER, name, "select", "strategy")
 
 
 def same_choice_as(name: str) -> str | None:
@@ -154,12 +132,7 @@ def display_name(strategy: str, name: str) -> str:
         `DISPLAY_NAME`.
     """
     _check(strategy)
-    shown: str | None = plugins.constant(_FOLDER, strategy, "DISPLAY_NAME")
-    if shown and name == strategy:
-        return shown
-    if shown and name.startswith(f"{strategy}_"):
-        return f"{shown}, {name.removeprefix(f'{strategy}_').replace('_', ' ')}"
-    return name
+    return plugins.display_name(_FOLDER, strategy, name)
 
 
 def look(strategy: str) -> dict[str, Any] | None:
@@ -192,17 +165,3 @@ def look(strategy: str) -> dict[str, Any] | None:
 @cache  # a configuration asks for the same names many times
 def _check(name: str) -> None:
     plugins.check_name(name, names(), "strategy")
-
-
-def _allowed(argument: ast.arg, name: str) -> tuple[object, ...] | type:
-    match argument.annotation:
-        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple() as values):
-            return tuple(ast.literal_eval(values))
-        case ast.Subscript(value=ast.Name(id="Literal"), slice=value):
-            return (ast.literal_eval(value),)
-        case ast.Name(id=kind) if kind in _TYPES:
-            return _TYPES[kind]
-    raise TypeError(
-        f"option {argument.arg!r} of strategy {name!r} must be annotated with Literal[...] "
-        f"or one of {', '.join(_TYPES)}"
-    )

@@ -1,0 +1,31 @@
+"""Focal loss: entries that the model already gets right count less."""
+
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from weakneg.losses.batch import Batch, Losses
+
+DISPLAY_NAME = "Focal"
+
+
+def loss(batch: Batch, *, gamma: float = 2.0) -> Losses:
+    """Cross-entropy, times |y - p|^gamma.
+
+    For labels of 0 and 1, |y - p| is the paper's 1 - p_t. For mixed bags this is the form of Li et
+    al., which is least where p = y. The paper's alpha is a weight of positives, as `training:
+    positive_weight` is: alpha / (1 - alpha).
+
+    Parameters
+    ----------
+    batch : Batch
+        The batch.
+    gamma : float
+        0, the cross-entropy, or at least 1.
+
+    References
+    ----------
+    Lin et al., "Focal Loss for Dense Object Detection" (2017), arXiv:1708.02002.
+    Li et al., "Generalized Focal Loss" (2020), arXiv:2006.04388: QFL.
+    """
+    distance = (batch.labels - batch.logits.sigmoid()).abs()
+    values = binary_cross_entropy_with_logits(batch.logits, batch.labels, reduction="none")
+    return Losses(values * distance.pow(gamma))
