@@ -2,7 +2,7 @@
 
 from torch.nn.functional import softplus
 
-from weakneg.losses.batch import Batch, Losses
+from weakneg.losses.batch import Batch, Losses, with_slopes
 
 DISPLAY_NAME = "ASL"
 
@@ -23,16 +23,26 @@ def loss(
     batch : Batch
         The batch.
     gamma_positive, gamma_negative : float
-        Focusing of positives and of negatives: 0, or at least 1. The defaults are the paper's.
+        Focusing of positives and of negatives. The defaults are the paper's.
     margin : float
         Probability up to which a negative costs nothing.
 
     References
     ----------
-    Ridnik et al., "Asymmetric Loss For Multi-Label Classification" (2021), equations 4 to 7.
+    Ridnik et al., "Asymmetric Loss For Multi-Label Classification" (2021),
+    arXiv:2009.14119.
     """
-    p = batch.logits.sigmoid()
-    q = (p - margin).clamp(min=0)
-    positive = softplus(-batch.logits) * (1 - p).pow(gamma_positive)
-    negative = -(-q).log1p() * q.pow(gamma_negative)
-    return Losses(negative.lerp(positive, batch.labels))
+    z = batch.logits.detach()
+    # 1 - p, and 1 - q, which may be too close to 0 to be a difference.
+    p, other = z.sigmoid(), (-z).sigmoid()
+    q, rest = (p - margin).clamp(min=0), (other + margin).clamp(1e-30, 1)
+    entropy, focus = softplus(-z), other.pow(gamma_positive)
+    positive = focus * entropy
+    positive_slope = -focus * (other + gamma_positive * p * entropy)
+    entropy, focus = -rest.log(), q.pow(gamma_negative)
+    negative = focus * entropy
+    by_focus = gamma_negative * negative / q.clamp(min=1e-30)
+    negative_slope = (by_focus + focus / rest) * p * other * (q > 0)
+    values = negative.lerp(positive, batch.labels)
+    slopes = negative_slope.lerp(positive_slope, batch.labels)
+    return Losses(with_slopes(values, slopes, batch.logits))

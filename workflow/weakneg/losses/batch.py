@@ -63,3 +63,23 @@ class Losses:
     values: Tensor
     treatment: Tensor | None = None
     state: State = field(default_factory=dict)
+
+
+def with_slopes(values: Tensor, slopes: Tensor, logits: Tensor) -> Tensor:
+    """Values with derivatives that were worked out by hand.
+
+    A loss of many small operations takes longer to differentiate than to compute.
+
+    Parameters
+    ----------
+    values, slopes : Tensor, the shape of the logits
+        Losses, and their derivatives with respect to the logits; both without gradient.
+    logits : Tensor, (B,) or (B, C)
+        The logits, with gradient.
+
+    Returns
+    -------
+    Tensor, same shape
+        The values, with gradient.
+    """
+    return values.addcmul(slopes, logits - logits.detach())

@@ -12,7 +12,7 @@ def loss(batch: Batch) -> Losses:
 
     References
     ----------
-    Shah et al., "Importance of Negative Sampling in Weak Label Learning", section 3.
+    Shah et al., "Importance of Negative Sampling in Weak Label Learning".
     """
     values = binary_cross_entropy_with_logits(batch.logits, batch.labels, reduction="none")
     return Losses(values)

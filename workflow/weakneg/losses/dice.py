@@ -1,6 +1,6 @@
 """Self-adjusting dice loss: close to F1, with less weight for what the model is sure about."""
 
-from weakneg.losses.batch import Batch, Losses
+from weakneg.losses.batch import Batch, Losses, with_slopes
 
 DISPLAY_NAME = "Dice"
 
@@ -23,9 +23,12 @@ def loss(batch: Batch, *, alpha: float = 1.0, smoothing: float = 1.0) -> Losses:
 
     References
     ----------
-    Li et al., "Dice Loss for Data-imbalanced NLP Tasks" (2020), equation 11.
+    Li et al., "Dice Loss for Data-imbalanced NLP Tasks" (2020), arXiv:1911.02855: DSC
+    with a weight.
     """
-    p = batch.logits.sigmoid()
-    a = p * (1 - p.detach()).pow(alpha)
-    y = batch.labels
-    return Losses(1 - (2 * a * y + smoothing) / (a + y + smoothing))
+    p, y = batch.logits.detach().sigmoid(), batch.labels
+    a = p * (1 - p).pow(alpha)
+    below = a + y + smoothing
+    values = 1 - (2 * a * y + smoothing) / below
+    slopes = (smoothing - 2 * y * (y + smoothing)) / below.square() * a * (1 - p)
+    return Losses(with_slopes(values, slopes, batch.logits))

@@ -27,34 +27,32 @@ def loss(batch: Batch, *, prior: float = 0.01) -> Losses:
 
     References
     ----------
-    Cole et al., "Multi-Label Learning from Single Positive Labels" (2021), equations 6 and 7.
+    Cole et al., "Multi-Label Learning from Single Positive Labels" (2021),
+    arXiv:2106.09708: EPR.
     """
     unobserved = ~batch.observed
-    penalty = excess(batch.logits.sigmoid(), unobserved, prior).square()
-    share = penalty * (unobserved.numel() / unobserved.sum().clamp(min=1))
+    excess = ((batch.logits.sigmoid() - prior) * weights(unobserved)).sum()
+    share = excess.square() * (unobserved.numel() / unobserved.sum().clamp(min=1))
     values = binary_cross_entropy_with_logits(batch.logits, batch.labels, reduction="none")
     return Losses(torch.where(unobserved, share, values))
 
 
-def excess(probabilities: Tensor, unobserved: Tensor, prior: float) -> Tensor:
-    """By how much the mean probability exceeds the prior.
+def weights(unobserved: Tensor) -> Tensor:
+    """The weights of the mean probability that is expected to be the prior.
+
+    With several classes, the paper's (mean over bags of the sum over classes - k) / C is the mean
+    over all entries - k / C.
 
     Parameters
     ----------
-    probabilities : Tensor, (B,) or (B, C)
-        Probabilities of the entries.
-    unobserved : Tensor, same shape, bool
+    unobserved : Tensor, (B,) or (B, C) bool
         Entries whose labels were not observed.
-    prior : float
-        As for `loss`. The paper's (mean over bags of the sum over classes - k) / C is the mean
-        over all entries - k / C.
 
     Returns
     -------
-    Tensor, ()
+    Tensor, same shape, float32
+        They add up to 1, or to 0 where one class has no unobserved bag in the batch.
     """
-    if probabilities.ndim == 2 and probabilities.shape[1] > 1:
-        return probabilities.mean() - prior
-    # Without an unobserved bag there is nothing to expect.
-    weights = unobserved / unobserved.sum().clamp(min=1)
-    return ((probabilities - prior) * weights).sum()
+    if unobserved.ndim == 2 and unobserved.shape[1] > 1:
+        return torch.full_like(unobserved, 1 / unobserved.numel(), dtype=torch.float32)
+    return unobserved / unobserved.sum().clamp(min=1)

@@ -23,8 +23,8 @@ def loss(batch: Batch, *, gamma: float = 2.0) -> Losses:
 
     References
     ----------
-    Lin et al., "Focal Loss for Dense Object Detection" (2017), equation 4.
-    Li et al., "Generalized Focal Loss" (2020), equation 4.
+    Lin et al., "Focal Loss for Dense Object Detection" (2017), arXiv:1708.02002.
+    Li et al., "Generalized Focal Loss" (2020), arXiv:2006.04388: QFL.
     """
     distance = (batch.labels - batch.logits.sigmoid()).abs()
     values = binary_cross_entropy_with_logits(batch.logits, batch.labels, reduction="none")

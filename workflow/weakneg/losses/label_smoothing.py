@@ -19,7 +19,8 @@ def loss(batch: Batch, *, smoothing: float = 0.1) -> Losses:
 
     References
     ----------
-    Cole et al., "Multi-Label Learning from Single Positive Labels" (2021): AN-LS.
+    Cole et al., "Multi-Label Learning from Single Positive Labels" (2021),
+    arXiv:2106.09708: AN-LS.
     """
     labels = batch.labels * (1 - 2 * smoothing) + smoothing
     return Losses(binary_cross_entropy_with_logits(batch.logits, labels, reduction="none"))

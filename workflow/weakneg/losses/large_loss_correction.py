@@ -2,12 +2,11 @@
 
 from typing import Literal
 
-import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from weakneg.losses.batch import CORRECTED, Batch, Losses
 from weakneg.losses.large_losses import before_epoch as before_epoch
-from weakneg.losses.large_losses import doubted, growing_share, losses_as_negatives
+from weakneg.losses.large_losses import doubted, growing_share, losses_as_negatives, treatment
 from weakneg.losses.large_losses import initial_state as initial_state
 
 DISPLAY_NAME = "LL-Ct"
@@ -39,9 +38,9 @@ def loss(
     ----------
     Kim et al., "Large Loss Matters in Weakly Supervised Multi-Label Classification" (2022): LL-Ct.
     """
-    losses = losses_as_negatives(batch, batch.observed)
+    losses = losses_as_negatives(batch)
     share = growing_share(batch.epoch, share_per_epoch, largest_share)
-    doubt = doubted(losses, batch, share, over)
+    doubt = doubted(losses, share, batch, over)
     labels = batch.labels.masked_fill(doubt, 1)
     values = binary_cross_entropy_with_logits(batch.logits, labels, reduction="none")
-    return Losses(values, doubt.to(torch.uint8) * CORRECTED, {"loss": losses})
+    return Losses(values, treatment(doubt, CORRECTED), {"loss": losses})

@@ -1,5 +1,6 @@
 """Large loss, corrected for good: a suspicious negative is a positive from then on."""
 
+import math
 from typing import Literal
 
 import torch
@@ -9,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from weakneg.losses import large_losses
 from weakneg.losses.batch import CORRECTED, Batch, Losses, State
 from weakneg.losses.large_losses import before_epoch as before_epoch
-from weakneg.losses.large_losses import doubted, growing_share, losses_as_negatives
+from weakneg.losses.large_losses import doubted, growing_share, losses_as_negatives, treatment
 
 DISPLAY_NAME = "LL-Cp"
 DOUBTS = True
@@ -30,20 +31,19 @@ def loss(
 ) -> Losses:
     """Cross-entropy, with the label 1 for all assumed negatives ever doubted.
 
-    In every epoch but the first, the assumed negatives of the largest losses are added to them.
-    In the released code a comparison always fails, so that the labels stay as they are and the
-    method is that of `large_loss_correction`; this is the method of the paper.
+    In every epoch but the first, those of the largest losses are added to them, until they are the
+    share of that epoch. In the released code a comparison always fails, so that labels stay as
+    they are and the method is that of `large_loss_correction`; this is the method of the paper.
 
     Parameters
     ----------
     batch : Batch
         The batch.
     share_per_epoch : float
-        Share of the assumed negatives to correct per epoch: the paper's delta (there 0.001 to
-        0.005).
+        By how much the share of corrected negatives grows per epoch, from 0 in the first: the
+        paper's delta (there 0.001 to 0.005).
     largest_share : float
-        No more are corrected once these shares add up to it. The paper stops after ten epochs, at
-        0.045 or less.
+        Where the share stops growing. The paper stops after ten epochs, at 0.045 or less.
     over : {"epoch", "batch"}
         Of what the share is: see `weakneg.losses.large_losses`.
 
@@ -51,12 +51,12 @@ def loss(
     ----------
     Kim et al., "Large Loss Matters in Weakly Supervised Multi-Label Classification" (2022): LL-Cp.
     """
+    # Corrected before: above every loss, so that they come first in the share.
     corrected = batch.state["corrected"][batch.bags]
-    losses = losses_as_negatives(batch, batch.observed | corrected)
+    losses = losses_as_negatives(batch).masked_fill_(corrected, math.inf)
     share = growing_share(batch.epoch, share_per_epoch, largest_share)
-    share -= growing_share(max(batch.epoch - 1, 1), share_per_epoch, largest_share)
-    corrected = corrected | doubted(losses, batch, share, over)
+    corrected = doubted(losses, share, batch, over)
     labels = batch.labels.masked_fill(corrected, 1)
     values = binary_cross_entropy_with_logits(batch.logits, labels, reduction="none")
     state = {"loss": losses, "corrected": corrected}
-    return Losses(values, corrected.to(torch.uint8) * CORRECTED, state)
+    return Losses(values, treatment(corrected, CORRECTED), state)

@@ -2,12 +2,11 @@
 
 from typing import Literal
 
-import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from weakneg.losses.batch import REJECTED, Batch, Losses
+from weakneg.losses.large_losses import NOTHING, doubted, growing_share, treatment
 from weakneg.losses.large_losses import before_epoch as before_epoch
-from weakneg.losses.large_losses import doubted, growing_share, losses_as_negatives
 from weakneg.losses.large_losses import initial_state as initial_state
 
 DISPLAY_NAME = "LL-R"
@@ -41,8 +40,8 @@ def loss(
     ----------
     Kim et al., "Large Loss Matters in Weakly Supervised Multi-Label Classification" (2022): LL-R.
     """
-    losses = losses_as_negatives(batch, batch.observed)
-    share = growing_share(batch.epoch, share_per_epoch, largest_share)
-    doubt = doubted(losses, batch, share, over)
     values = binary_cross_entropy_with_logits(batch.logits, batch.labels, reduction="none")
-    return Losses(values.masked_fill(doubt, 0), doubt.to(torch.uint8) * REJECTED, {"loss": losses})
+    losses = values.detach().masked_fill(batch.observed, NOTHING)
+    share = growing_share(batch.epoch, share_per_epoch, largest_share)
+    doubt = doubted(losses, share, batch, over)
+    return Losses(values.masked_fill(doubt, 0), treatment(doubt, REJECTED), {"loss": losses})

@@ -13,8 +13,8 @@ positives would exceed its negatives (in the released code, all positives are th
 
 References
 ----------
-Kim et al., "Large Loss Matters in Weakly Supervised Multi-Label Classification" (2022), section 4.2
-and algorithm 1.
+Kim et al., "Large Loss Matters in Weakly Supervised Multi-Label Classification" (2022),
+arXiv:2206.03740.
 """
 
 import math
@@ -25,7 +25,8 @@ from torch.nn.functional import softplus
 
 from weakneg.losses.batch import Batch, State
 
-_NOTHING = -1.0  # in place of the loss of an entry that cannot be doubted: below every loss
+NOTHING = -1.0
+"""In place of the loss of an entry that cannot be doubted: below every loss."""
 
 
 def initial_state(labels: Tensor, observed: Tensor, generator: torch.Generator) -> State:
@@ -42,7 +43,7 @@ def initial_state(labels: Tensor, observed: Tensor, generator: torch.Generator) 
         "loss", the shape of the labels: in this epoch, of entries that could be doubted. "ranked",
         (1 + n,): infinity, and the n losses of the last epoch in descending order.
     """
-    return {"loss": torch.full_like(labels, _NOTHING), "ranked": labels.new_full((1,), math.inf)}
+    return {"loss": torch.full_like(labels, NOTHING), "ranked": labels.new_full((1,), math.inf)}
 
 
 def before_epoch(state: State, labels: Tensor, observed: Tensor) -> State:
@@ -61,45 +62,43 @@ def before_epoch(state: State, labels: Tensor, observed: Tensor) -> State:
     losses = state["loss"]
     return {
         **state,
-        "loss": torch.full_like(losses, _NOTHING),
-        "ranked": _ranked(losses[losses > _NOTHING]),
+        "loss": torch.full_like(losses, NOTHING),
+        "ranked": _ranked(losses[losses > NOTHING]),
     }
 
 
 def growing_share(epoch: int, share_per_epoch: float, largest_share: float) -> float:
-    """The share of assumed negatives to doubt in an epoch: none in the first (equation 6)."""
+    """The share of assumed negatives to doubt in an epoch: none in the first."""
     return min((epoch - 1) * share_per_epoch, largest_share, 1.0)
 
 
-def losses_as_negatives(batch: Batch, certain: Tensor) -> Tensor:
-    """The cross-entropies -log(1 - p) of entries that can be doubted, and -1 for the others.
+def losses_as_negatives(batch: Batch) -> Tensor:
+    """The cross-entropies -log(1 - p) of unobserved entries, and -1 for observed ones.
 
     Parameters
     ----------
     batch : Batch
         The batch.
-    certain : Tensor, the shape of the logits, bool
-        Entries that are not to be doubted.
 
     Returns
     -------
     Tensor, the shape of the logits
         Without gradient.
     """
-    return softplus(batch.logits.detach()).masked_fill_(certain, _NOTHING)
+    return softplus(batch.logits.detach()).masked_fill_(batch.observed, NOTHING)
 
 
-def doubted(losses: Tensor, batch: Batch, share: float, over: str) -> Tensor:
-    """The entries with the largest losses, ties included (equation 7).
+def doubted(losses: Tensor, share: float, batch: Batch, over: str) -> Tensor:
+    """The entries with the largest losses, ties included.
 
     Parameters
     ----------
     losses : Tensor, (B,) or (B, C)
         Of `losses_as_negatives`.
+    share : float
+        Share of the unobserved entries to doubt.
     batch : Batch
         The batch.
-    share : float
-        Share of the entries to doubt.
     over : {"epoch", "batch"}
         Whether the share is that of the entries of the last epoch, rounded to the nearest number,
         or of this batch, rounded up.
@@ -112,8 +111,13 @@ def doubted(losses: Tensor, batch: Batch, share: float, over: str) -> Tensor:
         ranked = batch.state["ranked"]
         return losses >= ranked[round(share * (len(ranked) - 1))]
     # Like this, no number has to be fetched from a GPU.
-    k = ((losses > _NOTHING).sum() * share).ceil().long()
+    k = ((losses > NOTHING).sum() * share).ceil().long()
     return losses >= _ranked(losses)[k]
+
+
+def treatment(entries: Tensor, what: int) -> Tensor:
+    """The `treatment` (see `weakneg.losses.batch`) of these entries (bool); all others are kept."""
+    return entries.view(torch.uint8) * what
 
 
 def _ranked(losses: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from weakneg.losses.batch import Batch, Losses, State
+from weakneg.losses.batch import Batch, Losses, State, with_slopes
 
 DISPLAY_NAME = "nnPU"
 DOUBTS = True
@@ -53,8 +53,8 @@ def before_epoch(state: State, labels: Tensor, observed: Tensor) -> State:
 
     References
     ----------
-    Garg et al., "Mixture Proportion Estimation and PU Learning: A Modern Approach" (2021), equation
-    2, with the median instead of the best threshold.
+    Garg et al., "Mixture Proportion Estimation and PU Learning: A Modern Approach" (2021),
+    arXiv:2111.00980: best bin estimation, with the median instead of the best threshold.
     """
     logit = state["logit"]
     median = logit.where(observed & (labels == 1), math.nan).nanmedian(0).values
@@ -87,8 +87,8 @@ def loss(batch: Batch, *, prior: float = 0.0, beta: float = 0.0, gamma: float = 
 
     References
     ----------
-    Kiryo et al., "Positive-Unlabeled Learning with Non-Negative Risk Estimator" (2017), equation 6
-    and algorithm 1.
+    Kiryo et al., "Positive-Unlabeled Learning with Non-Negative Risk Estimator" (2017),
+    arXiv:1703.00593: algorithm 1.
     """
     state = {"logit": batch.logits.detach()}
     if not prior and batch.epoch == 1:
@@ -100,11 +100,13 @@ def loss(batch: Batch, *, prior: float = 0.0, beta: float = 0.0, gamma: float = 
     per_unobserved = bags / unobserved.sum(0).clamp(min=1)
     per_positive = share * bags / positive.sum(0).clamp(min=1)
 
-    weight = per_unobserved * unobserved - per_positive * positive
-    as_negative = softplus(batch.logits)
-    r = (weight * as_negative.detach()).mean(0)
-    up = r < -beta
+    z = batch.logits.detach()
+    p, as_negative = z.sigmoid(), softplus(z)
     # Each class goes up or down.
-    weight = weight * torch.where(up, -gamma, 1.0) + (batch.observed & (batch.labels == 0))
-    as_positive = as_negative - batch.logits
-    return Losses(weight * as_negative + per_positive * positive * ~up * as_positive, state=state)
+    down = per_unobserved * unobserved - per_positive * positive
+    up = (down * as_negative).mean(0) < -beta
+    negative = down * torch.where(up, -gamma, 1.0) + (batch.observed & (batch.labels == 0))
+    positive = per_positive * positive * ~up
+    values = negative * as_negative + positive * (as_negative - z)
+    slopes = negative * p + positive * (p - 1)
+    return Losses(with_slopes(values, slopes, batch.logits), state=state)

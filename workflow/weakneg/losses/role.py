@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from weakneg.losses.batch import Batch, Losses, State
-from weakneg.losses.expected_positives import excess
+from weakneg.losses.batch import Batch, Losses, State, with_slopes
+from weakneg.losses.expected_positives import weights
 
 DISPLAY_NAME = "ROLE"
 DOUBTS = True
@@ -64,31 +64,32 @@ def loss(batch: Batch, *, prior: float = 0.01, learning_rate: float = 0.1) -> Lo
 
     References
     ----------
-    Cole et al., "Multi-Label Learning from Single Positive Labels" (2021), section 4 and
-    equation 10.
+    Cole et al., "Multi-Label Learning from Single Positive Labels" (2021),
+    arXiv:2106.09708: ROLE.
     """
     old = {name: tensor[batch.bags] for name, tensor in batch.state.items()}
-    estimate, observed, unobserved = old["estimate"], batch.observed.float(), ~batch.observed
-    p, q = batch.logits.sigmoid(), estimate.sigmoid()
-    model_excess, own_excess = (excess(each, unobserved, prior) for each in (p, q))
+    observed = batch.observed.to(batch.logits.dtype)
+    counted = weights(~batch.observed)
 
-    # The cross-entropy is linear in the label: for an observed one, that with y and that with q
-    # are twice that with their mean.
+    # Both losses at once, (2, B) or (2, B, C): of the model and of the estimates. The cross-entropy
+    # is linear in the label: for an observed one, that with y and that with q are twice that with
+    # their mean.
+    both = torch.stack([batch.logits.detach(), old["estimate"]])
+    p = both.sigmoid()
     weight = 1 + observed
-    target, own_target = (each.detach().lerp(batch.labels, observed / 2) for each in (q, p))
-    values = binary_cross_entropy_with_logits(
-        batch.logits, target, weight=weight, reduction="none"
-    ) + binary_cross_entropy_with_logits(estimate, own_target, weight=weight, reduction="none")
-    values = (values + model_excess.square() + own_excess.square()) / 2
+    target = p.flip(0).lerp(batch.labels, observed / 2)
+    entropy = binary_cross_entropy_with_logits(both, target, weight=weight, reduction="none")
+    excess = ((p - prior) * counted).flatten(1).sum(1).view(2, *[1] * observed.ndim)
+    values = (entropy + excess.square()).sum(0) / 2
+    slopes = weight * (p - target) + 2 * observed.numel() * excess * counted * p * (1 - p)
 
-    slope = torch.ones_like(q)
-    if q.ndim == 1 or q.shape[1] == 1:
-        slope = unobserved * (unobserved.numel() / unobserved.sum().clamp(min=1))
-    gradient = weight * (q - own_target) + 2 * own_excess * q * (1 - q) * slope
+    gradient = slopes[1]
     mean = old["mean"].lerp(gradient, 1 - _BETAS[0])
     square = old["square"].lerp(gradient.square(), 1 - _BETAS[1])
     steps = old["steps"] + 1
-    scale = (square / (1 - _BETAS[1] ** steps)).sqrt() + 1e-8
-    moved = estimate - learning_rate * mean / (1 - _BETAS[0] ** steps) / scale
+    # 1 - beta ** steps; the power of a number by a tensor is slow.
+    known, known_square = (-torch.expm1(steps * math.log(beta)) for beta in _BETAS)
+    scale = (square / known_square).sqrt() + 1e-8
+    moved = old["estimate"] - learning_rate * mean / known / scale
     state = {"estimate": moved, "mean": mean, "square": square, "steps": steps}
-    return Losses(values, state=state)
+    return Losses(with_slopes(values, slopes[0] / 2, batch.logits), state=state)

@@ -22,11 +22,12 @@ def loss(batch: Batch, *, weight: float = 0.0) -> Losses:
 
     References
     ----------
-    Cole et al., "Multi-Label Learning from Single Positive Labels" (2021): WAN.
+    Cole et al., "Multi-Label Learning from Single Positive Labels" (2021),
+    arXiv:2106.09708: WAN.
     """
     classes = batch.logits.shape[1] if batch.logits.ndim == 2 else 1
     weight = weight or (1 / (classes - 1) if classes > 1 else 0.5)
-    weights = batch.observed.float().clamp_(min=weight)
+    weights = batch.observed.to(batch.logits.dtype).clamp_(min=weight)
     return Losses(
         binary_cross_entropy_with_logits(
             batch.logits, batch.labels, weight=weights, reduction="none"
