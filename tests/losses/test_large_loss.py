@@ -92,19 +92,23 @@ def test_a_share_of_more_than_all_negatives_leaves_the_positives_alone(name, ove
 
 @every_method
 def test_the_share_is_that_of_all_batches_of_the_last_epoch(name):
+    """2% of 100 negatives in batches of 20: of most batches, none."""
     n = 100
     training = Epochs(name, [0] * n, share_per_epoch=0.02, largest_share=1.0)
-    p = [0.5 - i / 1000 for i in range(n)]
-    training.step(p)
-    training.epoch += 1
-    training.state = losses.before_epoch(name, training.state, training.labels, training.observed)
-    doubted = []
-    for start in range(0, n, 20):
-        bags = torch.arange(start, start + 20)
-        given = batch(logit(p)[bags], [0] * 20, None, 2, bags, training.state)
-        found = losses.load(name)(given, share_per_epoch=0.02, largest_share=1.0)
-        doubted += bags[found.treatment > 0].tolist()
-    assert doubted == [0, 1]
+    p = torch.tensor([0.9, 0.8] + [0.3 - i / 1000 for i in range(2, n)])
+    for epoch in (1, 2):
+        training.state = dict(
+            losses.before_epoch(name, training.state, training.labels, training.observed)
+        )
+        doubted = []
+        for start in range(5):
+            bags = torch.arange(start, n, 5)
+            given = batch(logit(p[bags]), [0] * 20, None, epoch, bags, training.state)
+            found = losses.load(name)(given, **training.options)
+            doubted += bags[found.treatment > 0].tolist()
+            for key, rows in found.state.items():
+                training.state[key] = training.state[key].index_put((bags,), rows)
+        assert doubted == ([] if epoch == 1 else [0, 1])
 
 
 @every_method
@@ -130,3 +134,14 @@ def test_observed_negatives_neither_count_nor_are_doubted(name):
     training.observed = torch.tensor([True, False, False])
     training.step([0.99, 0.5, 0.1])
     assert (training.step([0.99, 0.5, 0.1]).treatment > 0).tolist() == [False, True, False]
+
+
+@every_method
+def test_losses_are_compared_with_those_of_their_batch_since_all_fall(name):
+    """Half of them all the time, though every loss is below those of the epoch before."""
+    training = Epochs(name, [0] * 4, share_per_epoch=0.5, largest_share=0.5)
+    counts = [
+        training.step([p * level for p in (0.9, 0.7, 0.2, 0.1)]).treatment.count_nonzero().item()
+        for level in (1, 0.5, 0.2, 0.1)
+    ]
+    assert counts == [0, 2, 2, 2]

@@ -18,4 +18,4 @@ def batch(logits, labels, observed=None, epoch=1, bags=None, state=None):
 
 def logit(p):
     """The logits of probabilities, in float64."""
-    return torch.tensor(p, dtype=torch.float64).logit()
+    return torch.as_tensor(p, dtype=torch.float64).logit()

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from weakneg.losses.batch import CORRECTED, Batch, Losses
 from weakneg.losses.large_losses import before_epoch as before_epoch
-from weakneg.losses.large_losses import doubted, growing_share, losses_as_negatives, treatment
+from weakneg.losses.large_losses import doubted, growing_share, relative_losses, treatment
 from weakneg.losses.large_losses import initial_state as initial_state
 
 DISPLAY_NAME = "LL-Ct"
@@ -38,7 +38,7 @@ def loss(
     ----------
     Kim et al., "Large Loss Matters in Weakly Supervised Multi-Label Classification" (2022): LL-Ct.
     """
-    losses = losses_as_negatives(batch)
+    losses = relative_losses(softplus(batch.logits.detach()), batch.observed)
     share = growing_share(batch.epoch, share_per_epoch, largest_share)
     doubt = doubted(losses, share, batch, over)
     labels = batch.labels.masked_fill(doubt, 1)

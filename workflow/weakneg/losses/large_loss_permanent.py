@@ -5,12 +5,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from weakneg.losses import large_losses
 from weakneg.losses.batch import CORRECTED, Batch, Losses, State
 from weakneg.losses.large_losses import before_epoch as before_epoch
-from weakneg.losses.large_losses import doubted, growing_share, losses_as_negatives, treatment
+from weakneg.losses.large_losses import doubted, growing_share, relative_losses, treatment
 
 DISPLAY_NAME = "LL-Cp"
 DOUBTS = True
@@ -53,7 +53,8 @@ def loss(
     """
     # Corrected before: above every loss, so that they come first in the share.
     corrected = batch.state["corrected"][batch.bags]
-    losses = losses_as_negatives(batch).masked_fill_(corrected, math.inf)
+    losses = relative_losses(softplus(batch.logits.detach()), batch.observed)
+    losses = losses.masked_fill_(corrected, math.inf)
     share = growing_share(batch.epoch, share_per_epoch, largest_share)
     corrected = doubted(losses, share, batch, over)
     labels = batch.labels.masked_fill(corrected, 1)

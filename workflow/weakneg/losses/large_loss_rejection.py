@@ -5,8 +5,8 @@ from typing import Literal
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from weakneg.losses.batch import REJECTED, Batch, Losses
-from weakneg.losses.large_losses import NOTHING, doubted, growing_share, treatment
 from weakneg.losses.large_losses import before_epoch as before_epoch
+from weakneg.losses.large_losses import doubted, growing_share, relative_losses, treatment
 from weakneg.losses.large_losses import initial_state as initial_state
 
 DISPLAY_NAME = "LL-R"
@@ -41,7 +41,7 @@ def loss(
     Kim et al., "Large Loss Matters in Weakly Supervised Multi-Label Classification" (2022): LL-R.
     """
     values = binary_cross_entropy_with_logits(batch.logits, batch.labels, reduction="none")
-    losses = values.detach().masked_fill(batch.observed, NOTHING)
+    losses = relative_losses(values.detach(), batch.observed)
     share = growing_share(batch.epoch, share_per_epoch, largest_share)
     doubt = doubted(losses, share, batch, over)
     return Losses(values.masked_fill(doubt, 0), treatment(doubt, REJECTED), {"loss": losses})

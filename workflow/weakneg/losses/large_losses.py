@@ -7,9 +7,10 @@ The paper takes the share of each batch, of all its entries: k = ceil(B C share)
 class has few entries: a share of 1% of 21 negatives would always doubt one of them, which is 5%,
 and mostly none of them is among the worst of all. By default the share is therefore that of all
 entries of the last epoch, and what is doubted is every loss that reaches the smallest of that
-share. As losses fall during training, somewhat fewer are doubted than the share says. In both cases
-the share counts unobserved entries only: in the paper's way, a large share of a batch of many
-positives would exceed its negatives (in the released code, all positives are then doubted).
+share. As all losses fall during training, they are compared as multiples of the mean of their
+batch. In both cases the share counts unobserved entries only: in the paper's way, a large share of
+a batch of many positives would exceed its negatives (in the released code, all positives are then
+doubted).
 
 References
 ----------
@@ -21,7 +22,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from weakneg.losses.batch import Batch, State
 
@@ -40,8 +40,8 @@ def initial_state(labels: Tensor, observed: Tensor, generator: torch.Generator) 
     Returns
     -------
     State
-        "loss", the shape of the labels: in this epoch, of entries that could be doubted. "ranked",
-        (1 + n,): infinity, and the n losses of the last epoch in descending order.
+        "loss", the shape of the labels: in this epoch, relative to its batch, of entries that could
+        be doubted. "ranked", (1 + n,): infinity, and the n of the last epoch in descending order.
     """
     return {"loss": torch.full_like(labels, NOTHING), "ranked": labels.new_full((1,), math.inf)}
 
@@ -63,7 +63,7 @@ def before_epoch(state: State, labels: Tensor, observed: Tensor) -> State:
     return {
         **state,
         "loss": torch.full_like(losses, NOTHING),
-        "ranked": _ranked(losses[losses > NOTHING]),
+        "ranked": _ranked(losses[losses >= 0]),
     }
 
 
@@ -72,20 +72,24 @@ def growing_share(epoch: int, share_per_epoch: float, largest_share: float) -> f
     return min((epoch - 1) * share_per_epoch, largest_share, 1.0)
 
 
-def losses_as_negatives(batch: Batch) -> Tensor:
-    """The cross-entropies -log(1 - p) of unobserved entries, and -1 for observed ones.
+def relative_losses(losses: Tensor, certain: Tensor) -> Tensor:
+    """Losses of a batch, as multiples of their mean.
 
     Parameters
     ----------
-    batch : Batch
-        The batch.
+    losses : Tensor, the shape of the logits
+        Cross-entropies -log(1 - p) with the label 0, without gradient.
+    certain : Tensor, same shape, bool
+        Entries that cannot be doubted, and do not count.
 
     Returns
     -------
-    Tensor, the shape of the logits
-        Without gradient.
+    Tensor, same shape
+        `NOTHING` for entries that cannot be doubted.
     """
-    return softplus(batch.logits.detach()).masked_fill_(batch.observed, NOTHING)
+    total = losses.masked_fill(certain, 0).sum().clamp(min=1e-30)
+    scale = (certain.numel() - certain.sum()) / total
+    return (losses * scale).masked_fill_(certain, NOTHING)
 
 
 def doubted(losses: Tensor, share: float, batch: Batch, over: str) -> Tensor:
@@ -94,7 +98,7 @@ def doubted(losses: Tensor, share: float, batch: Batch, over: str) -> Tensor:
     Parameters
     ----------
     losses : Tensor, (B,) or (B, C)
-        Of `losses_as_negatives`.
+        Of `relative_losses`.
     share : float
         Share of the unobserved entries to doubt.
     batch : Batch
@@ -111,7 +115,7 @@ def doubted(losses: Tensor, share: float, batch: Batch, over: str) -> Tensor:
         ranked = batch.state["ranked"]
         return losses >= ranked[round(share * (len(ranked) - 1))]
     # Like this, no number has to be fetched from a GPU.
-    k = ((losses > NOTHING).sum() * share).ceil().long()
+    k = ((losses >= 0).sum() * share).ceil().long()
     return losses >= _ranked(losses)[k]
 
 
