@@ -12,8 +12,8 @@ RATE = 16_000
 COMMON = """\
 training: {epochs: 2, batch_size: 8, validation_fraction: 0.3}
 sampling: {negatives_per_positive: 1.0}
-strategies: [full, random, margin]
-seeds: 2
+strategies: [random, margin]
+seeds: 1
 """
 SOUNDS = """\
 title: Mine
@@ -38,7 +38,7 @@ def write_sounds(folder):
             for case, values in {
                 # The dog barks in the first clip; nobody listened to the second.
                 "heard": ("Dog", 0.1, 0.4, ""),
-                # Neither clip holds a dog. In the other class's list, this is unknown.
+                # Neither clip holds a dog; nobody listened for a cat.
                 "silent": ("", "", "", "Dog"),
                 "cat": ("Cat", 0.0, 1.0, "Dog"),
                 "not_cat": ("", 0.0, 0.5, "Cat"),
@@ -77,7 +77,11 @@ def results(tmp_path_factory):
     (mine / "sound.yaml").write_text(SOUNDS + COMMON)
     (mine / "drugs.yaml").write_text(DRUGS + COMMON)
     workspace = Workspace(tmp_path_factory.mktemp("workspace"))
-    workspace.run("--config", f"studies=[{mine / 'sound.yaml'},{mine / 'drugs.yaml'}]")
+    tables = [f"results/{study}/tables" for study in ("sound", "drugs")]
+    names = ("table1.md", "classes.csv", "selection.md")
+    targets = [f"{folder}/{name}" for folder in tables for name in names]
+    studies = f"studies=[{mine / 'sound.yaml'},{mine / 'drugs.yaml'}]"
+    workspace.run(*targets, "--config", studies)
     return workspace.folder / "results"
 
 
@@ -93,7 +97,7 @@ def test_no_unknown_bag_is_counted_and_every_one_can_be_chosen(results, study, c
     positive, negative, unknown = CASES[study, class_name]
     folder = results / study
     metrics = pd.read_csv(folder / "metrics.csv").query("`class` == @class_name")
-    assert len(metrics) == 6
+    assert len(metrics) == 2
     assert (metrics["test_positive"] == positive).all()
     assert (metrics["test_bags"] == positive + negative).all()
     assert (metrics["test_unknown"] == unknown).all()
@@ -104,7 +108,7 @@ def test_no_unknown_bag_is_counted_and_every_one_can_be_chosen(results, study, c
         assert (metrics["n_pool"] > negative).all()
     scores = pd.read_parquet(folder / f"runs/{class_name.lower()}/margin/scores.parquet")
     counts = scores["label"].value_counts().to_dict()
-    assert counts == {1: 2 * positive, 0: 2 * negative, -1: 2 * unknown}
+    assert counts == {1: positive, 0: negative, -1: unknown}
     manifest = pd.read_csv(folder / "bags/test.csv", keep_default_na=False)
     assert manifest["negatives"].str.split(";").map(lambda names: class_name in names).sum() == (
         negative
