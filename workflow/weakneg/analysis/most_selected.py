@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from weakneg.analysis.selections import ClassBags, Selections
+from weakneg.bags.draw import UNKNOWN
 from weakneg.bags.manifest import LABEL_SEPARATOR
 
 TOP = 20  # bags listed per class and strategy
@@ -25,7 +26,7 @@ COLUMNS = [
     "other_labels",
     "related_labels",
 ]
-UNKNOWN_COLUMN = "unknown"  # a further column, where bags may be unknown
+UNKNOWN_COLUMN = "unknown"  # only in tables of studies that have unknown bags
 
 Link = Callable[[str, float], str]
 """The URL at which a clip can be played, from its id and its start in seconds."""
@@ -115,8 +116,8 @@ def most_selected(
         `selections` counts those with the bag in the pool, that is, not used for validation (with
         `candidate_fraction`: whether or not it was a candidate). `mean_place` is its mean place in
         the order of choice, from 0 (first) to 1. Bags are ranked by `times` / `selections`, then by
-        `times`, then by `mean_place`, which is comparable between epochs, unlike scores. Where bags
-        may be unknown, the column `unknown` is 1 for those, and 0 for known negatives.
+        `times`, then by `mean_place`, which is comparable between epochs, unlike scores. A further
+        column, `unknown`, is 1 for bags of which nobody knows whether they are negative, else 0.
     """
     rows = []
     for strategy, each in counts.items():
@@ -125,7 +126,6 @@ def most_selected(
         for rank, row in enumerate(each.top(TOP).tolist(), start=1):
             labels = bags.labels_of(row)
             related = [label for label in labels if label in (bags.related_classes or ())]
-            unknown = {} if bags.unknown is None else {UNKNOWN_COLUMN: int(bags.unknown[row])}
             rows.append(
                 {
                     "class": class_name,
@@ -140,7 +140,7 @@ def most_selected(
                     "mean_score": each.score[row] / each.times[row],
                     "other_labels": LABEL_SEPARATOR.join(labels),
                     "related_labels": LABEL_SEPARATOR.join(related),
-                    **unknown,
+                    UNKNOWN_COLUMN: int(bags.label[row] == UNKNOWN),
                 }
             )
     return rows

@@ -236,6 +236,7 @@ def as_metrics(table: pd.DataFrame, study: Study) -> pd.DataFrame:
         "n_positive": np.nan,
         "test_positive": table["both"] + table["only_labelled"],
         "test_bags": table["clips"],
+        "test_unknown": 0,
     }
     places = {"class": study.classes, "strategy": study.strategies}
     order = {key: {name: n for n, name in enumerate(names)} for key, names in places.items()}
