@@ -56,6 +56,7 @@ def redraw(published: Path, target: Path) -> None:
         "metrics": published / "metrics.csv",
         "overlap": published / "tables" / "selection_overlap.csv",
         "turnover": published / "tables" / "selection_turnover.csv",
+        "truth": published / "tables" / "truth.csv",
     }
     there: dict[str, Any] = {option: file for option, file in files.items() if file.exists()}
     for name in figures.for_kind(settings["kind"]):
