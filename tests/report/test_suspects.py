@@ -1,10 +1,13 @@
 """suspects.csv and suspects.md of a study of clips."""
 
+import json
+
 import pandas as pd
 import pytest
 from heard import CLASSES, Study
 
 from weakneg import datasets
+from weakneg.__main__ import main
 from weakneg.analysis.suspects import COLUMNS
 from weakneg.report.suspects import list_suspects
 
@@ -21,11 +24,11 @@ def study(tmp_path, monkeypatch):
     return Study(tmp_path)
 
 
-def listed(study, heard=(), classes={}):  # noqa: B006
+def listed(study, heard=None, classes={}):  # noqa: B006
     tables = study.tables
     list_suspects(
         *(study.runs, study.manifest, study.settings, "toy", study.folder, tables),
-        *([*heard], classes),
+        *(classes, heard),
     )
     table = pd.read_csv(tables / "suspects.csv", keep_default_na=False)
     return table, (tables / "suspects.md").read_text()
@@ -44,8 +47,24 @@ def test_every_class_has_its_suspects_with_their_identity(study):
     assert (table["heard"] == "").all()
     assert "(https://example.org/--clip_3?t=30), probability" in text
     assert ": **Bark**" in text
-    assert "Precision" not in text
-    assert "People heard" not in text
+    assert "people heard" not in text
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_the_command_line_with_and_without_a_list_of_what_was_heard(study, judged):
+    options = {
+        "--runs": [f"{strategy}={folder}" for strategy, folder in study.runs],
+        "--manifest": [str(study.manifest)],
+        "--heard": [str(study.heard)] * judged,
+        "--classes": [json.dumps(CLASSES if judged else {})],
+        "--settings": [json.dumps(study.settings)],
+        "--dataset": ["toy"],
+        "--data-folder": [str(study.folder)],
+        "--folder": [str(study.tables)],
+    }
+    main(["list_suspects", *(word for name in options for word in (name, *options[name]))])
+    text = (study.tables / "suspects.md").read_text()
+    assert ("people heard the class" in text) == judged
 
 
 def test_strategies_that_share_a_run_are_one_model(study):
@@ -56,7 +75,7 @@ def test_strategies_that_share_a_run_are_one_model(study):
 
 
 def test_where_people_listened_the_precision_is_said(study):
-    table, text = listed(study, [study.heard], CLASSES)
+    table, text = listed(study, study.heard, CLASSES)
     dogs = table[table["class"] == "Dog"].set_index("id")["heard"]
     assert dogs[["--clip_1", "--clip_4", "--clip_6"]].tolist() == ["1", "0", ""]
     assert (table.loc[table["class"] == "Cat", "heard"] == "").all()

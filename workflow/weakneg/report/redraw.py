@@ -60,6 +60,7 @@ def redraw(published: Path, target: Path) -> None:
         "turnover": published / "tables" / "selection_turnover.csv",
         "hidden": published / "tables" / "hidden.csv",
         "hidden_epochs": published / "tables" / "hidden_epochs.csv",
+        "truth": published / "tables" / "truth.csv",
     }
     there: dict[str, Any] = {option: file for option, file in files.items() if file.exists()}
     for name in figures.for_kind("hidden" if hides else settings["kind"]):

@@ -41,8 +41,8 @@ def list_suspects(
     dataset: str,
     data_folder: Path,
     folder: Path,
-    heard: list[Path],
     classes: Json[dict[str, dict[str, list[str]]]],
+    heard: Path | None = None,
 ) -> None:
     """List the test clips of each class that are probably missing its label.
 
@@ -60,10 +60,10 @@ def list_suspects(
         Folder of the files of the data set.
     folder : Path
         Folder to write to: suspects.csv and suspects.md.
-    heard : list of Path
-        The list of what people heard in test clips, if there is one.
     classes : dict
         How each class that people listened for is judged.
+    heard : Path
+        The list of what people heard in test clips, if there is one.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def list_suspects(
     folders: dict[str, dict[Path, None]] = {name: {} for name in study.classes}
     for _, run in runs:  # strategies that share a run are one model
         folders[read_run(run)["class"]].setdefault(run)
-    clips = [clip for path in heard for clip in read_heard(path)]
+    clips = [] if heard is None else read_heard(heard)
     rows, precisions = [], {}
     for name, bags in zip(study.classes, bags_of_classes([manifest], study, related), strict=True):
         scores = np.concatenate([read_scores(run, bags)[1] for run in folders[name]])
