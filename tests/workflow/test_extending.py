@@ -87,7 +87,7 @@ def test_all_examples_together_make_the_study_of_the_page(extended):
     results = extended.folder / "results/mine"
     run = json.loads((results / "runs/20_degrees/hardness_easiest/run.json").read_text())
     assert run["settings"]["options"] == {"order": "easiest"}
-    assert run["settings"]["training"]["loss"] == "focal"
+    assert run["settings"]["training"]["loss"] == {"name": "generalised", "power": 0.5}
     assert run["settings"]["model"]["name"] == "flat"
     metrics = pd.read_csv(results / "metrics.csv", index_col="strategy")
     assert metrics.loc["random", "lift"] > 2
