@@ -1,5 +1,7 @@
 """Asymmetric loss: negatives are focused more than positives, and the easiest are left out."""
 
+from typing import Annotated
+
 from torch.nn.functional import softplus
 
 from weakneg.losses.batch import Batch, Losses, with_slopes
@@ -10,9 +12,9 @@ DISPLAY_NAME = "ASL"
 def loss(
     batch: Batch,
     *,
-    gamma_positive: float = 0.0,
-    gamma_negative: float = 4.0,
-    margin: float = 0.05,
+    gamma_positive: Annotated[float, (0, None)] = 0.0,
+    gamma_negative: Annotated[float, (0, None)] = 4.0,
+    margin: Annotated[float, (0, 1)] = 0.05,
 ) -> Losses:
     """-y (1 - p)^gamma_positive log p - (1 - y) q^gamma_negative log(1 - q).
 

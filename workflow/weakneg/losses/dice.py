@@ -1,11 +1,18 @@
 """Self-adjusting dice loss: close to F1, with less weight for what the model is sure about."""
 
+from typing import Annotated
+
 from weakneg.losses.batch import Batch, Losses, with_slopes
 
 DISPLAY_NAME = "Dice"
 
 
-def loss(batch: Batch, *, alpha: float = 1.0, smoothing: float = 1.0) -> Losses:
+def loss(
+    batch: Batch,
+    *,
+    alpha: Annotated[float, (0, None)] = 1.0,
+    smoothing: Annotated[float, (0, None)] = 1.0,
+) -> Losses:
     """1 - (2 a y + smoothing) / (a + y + smoothing), where a = (1 - p)^alpha p.
 
     (1 - p)^alpha is a weight: no gradient flows through it. Otherwise a would fall again where p

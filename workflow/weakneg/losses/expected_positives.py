@@ -1,5 +1,7 @@
 """Expected positive regularisation: how many positives there are is known, not which."""
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -10,7 +12,7 @@ DISPLAY_NAME = "EPR"
 DOUBTS = True
 
 
-def loss(batch: Batch, *, prior: float = 0.01) -> Losses:
+def loss(batch: Batch, *, prior: Annotated[float, (0, 1)] = 0.01) -> Losses:
     """Cross-entropy of observed entries, and a penalty on the number of positives.
 
     The penalty is that of the whole batch. It is shared out among the unobserved entries, so that

@@ -1,5 +1,7 @@
 """Focal loss: entries that the model already gets right count less."""
 
+from typing import Annotated
+
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from weakneg.losses.batch import Batch, Losses
@@ -7,7 +9,7 @@ from weakneg.losses.batch import Batch, Losses
 DISPLAY_NAME = "Focal"
 
 
-def loss(batch: Batch, *, gamma: float = 2.0) -> Losses:
+def loss(batch: Batch, *, gamma: Annotated[float, (0, None)] = 2.0) -> Losses:
     """Cross-entropy, times |y - p|^gamma.
 
     For labels of 0 and 1, |y - p| is the paper's 1 - p_t. For mixed bags this is the form of Li et

@@ -1,5 +1,7 @@
 """Label smoothing: labels, assumed ones too, are right with less than certainty."""
 
+from typing import Annotated
+
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from weakneg.losses.batch import Batch, Losses
@@ -7,7 +9,7 @@ from weakneg.losses.batch import Batch, Losses
 DISPLAY_NAME = "LSAN"
 
 
-def loss(batch: Batch, *, smoothing: float = 0.1) -> Losses:
+def loss(batch: Batch, *, smoothing: Annotated[float, (0, 1)] = 0.1) -> Losses:
     """Cross-entropy with the labels 1 - smoothing and smoothing instead of 1 and 0.
 
     Parameters

@@ -1,7 +1,7 @@
 """Large loss, corrected for good: a suspicious negative is a positive from then on."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -25,8 +25,8 @@ def initial_state(labels: Tensor, observed: Tensor, generator: torch.Generator) 
 def loss(
     batch: Batch,
     *,
-    share_per_epoch: float = 0.01,
-    largest_share: float = 0.05,
+    share_per_epoch: Annotated[float, (0, 1)] = 0.01,
+    largest_share: Annotated[float, (0, 1)] = 0.05,
     over: Literal["epoch", "batch"] = "epoch",
 ) -> Losses:
     """Cross-entropy, with the label 1 for all assumed negatives ever doubted.

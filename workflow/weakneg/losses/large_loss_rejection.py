@@ -1,6 +1,6 @@
 """Large loss, rejected: suspicious negatives do not count."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -16,8 +16,8 @@ DOUBTS = True
 def loss(
     batch: Batch,
     *,
-    share_per_epoch: float = 0.01,
-    largest_share: float = 0.05,
+    share_per_epoch: Annotated[float, (0, 1)] = 0.01,
+    largest_share: Annotated[float, (0, 1)] = 0.05,
     over: Literal["epoch", "batch"] = "epoch",
 ) -> Losses:
     """Cross-entropy, without the assumed negatives of the largest losses.

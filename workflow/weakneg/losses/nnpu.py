@@ -1,6 +1,7 @@
 """Non-negative learning from positives and unlabelled bags, some of which are positive."""
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -64,7 +65,13 @@ def before_epoch(state: State, labels: Tensor, observed: Tensor) -> State:
     return {"logit": torch.full_like(logit, math.nan), "prior": prior}
 
 
-def loss(batch: Batch, *, prior: float = 0.0, beta: float = 0.0, gamma: float = 1.0) -> Losses:
+def loss(
+    batch: Batch,
+    *,
+    prior: Annotated[float, (0, 1)] = 0.0,
+    beta: Annotated[float, (0, None)] = 0.0,
+    gamma: Annotated[float, (0, None)] = 1.0,
+) -> Losses:
     """The risk pi R+ + max(0, R- of the unobserved - pi R- of the positives), per class.
 
     R+ and R- are means of the cross-entropy with the label 1 and 0. (The paper's sigmoid loss has

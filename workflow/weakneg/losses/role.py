@@ -1,6 +1,7 @@
 """Regularised online label estimation: the labels not observed are learned with the model."""
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -38,7 +39,12 @@ def initial_state(labels: Tensor, observed: Tensor, generator: torch.Generator) 
     }
 
 
-def loss(batch: Batch, *, prior: float = 0.01, learning_rate: float = 0.1) -> Losses:
+def loss(
+    batch: Batch,
+    *,
+    prior: Annotated[float, (0, 1)] = 0.01,
+    learning_rate: Annotated[float, (0, None)] = 0.1,
+) -> Losses:
     """The mean of two losses: of the model, given the estimates, and of these, given the model.
 
     Each is the cross-entropy with the other's probability, the cross-entropy of observed labels,

@@ -1,5 +1,7 @@
 """Weak assumed negatives: labels that were not observed count less."""
 
+from typing import Annotated
+
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from weakneg.losses.batch import Batch, Losses
@@ -8,7 +10,7 @@ DISPLAY_NAME = "WAN"
 DOUBTS = True
 
 
-def loss(batch: Batch, *, weight: float = 0.0) -> Losses:
+def loss(batch: Batch, *, weight: Annotated[float, (0, None)] = 0.0) -> Losses:
     """Cross-entropy, with a weight for assumed negatives.
 
     Parameters
