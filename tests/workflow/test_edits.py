@@ -201,7 +201,8 @@ EDITS = [
     # Packages.
     ("the version of a package that makes numbers", "envs/requirements.txt",
      "scikit-learn==", "scikit-learn==9.",
-     Counter(build_features=1, draw_bags=2) + trained(16, 0) + (report(digits=False) - SELECTIONS)),
+     Counter(build_features=1, draw_bags=2) + trained(16, 0)
+     + (report(digits=False) - SELECTIONS - SUSPECTS)),
     ("the version of another", "envs/requirements.txt",
      "\npandas==", "\npandas==9.", NOTHING),
 ]
