@@ -84,6 +84,17 @@ def test_strategies_that_choose_the_same_bags_share_the_runs_of_a_grid(study):
     assert grid.runs["margin_focal"] != grid.runs["margin"]
 
 
+def test_an_entry_is_shown_by_its_strategy_and_its_loss(study):
+    grid = study(
+        "strategies: [random, {name: random_nnpu, strategy: random, loss: nnpu},"
+        " {name: random_two, strategy: random, loss: nnpu, hidden_positives: 0.1}]\n"
+        "hidden_positives: [0]"
+    )
+    places = ReportSettings.of(grid).hidden
+    assert places["random_nnpu"] == ["Random", "nnPU", 0.0]
+    assert places["random_two"] == ["Random", "nnPU", 0.1]
+
+
 def test_a_grid_can_be_restricted_by_name(study):
     smaller = subset(study(GRID), None, ["known_hidden_12_5"], None)
     assert smaller.strategy_names == ["random", "known_hidden_12_5"]
