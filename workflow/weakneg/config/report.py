@@ -65,15 +65,11 @@ def _hidden(study: "Study") -> dict[str, list[str | float]]:
     found: dict[str, list[str | float]] = {}
     for choice in study.strategies:
         loss = (choice.loss or study.training.loss).name
-        shown = losses.display_name(loss, loss)
-        place: list[str | float] = []
-        # The name of an entry may say its loss, too; two of a strategy keep their names.
-        for name in (choice.strategy, choice.crossed_from):
-            strategy = strategies.display_name(choice.strategy, name, choice.options)
-            place = [strategy, shown, choice.hidden_positives]
-            if place not in found.values():
-                break
-        found[choice.name] = place
+        found[choice.name] = [
+            strategies.display_name(choice.strategy, choice.shown_as, choice.options),
+            losses.display_name(loss, loss),
+            choice.hidden_positives,
+        ]
     return found
 
 

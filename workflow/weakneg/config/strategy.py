@@ -92,7 +92,7 @@ class StrategyChoice(BaseModel):
         0.0, description="Share of the positive training bags that are labelled negative."
     )
 
-    _crossed_from: str = PrivateAttr("")
+    _shown_as: str = PrivateAttr("")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -103,9 +103,9 @@ class StrategyChoice(BaseModel):
         return dict(self.model_extra or {})
 
     @property
-    def crossed_from(self) -> str:
-        """Name of the entry of the study that this is another loss or hidden share of."""
-        return self._crossed_from or self.name
+    def shown_as(self) -> str:
+        """The name that says how bags are chosen, and not with which loss."""
+        return self._shown_as or self.name
 
     def crossed(self, loss: LossChoice | None, hidden_positives: float) -> "StrategyChoice":
         """The same strategy with another loss and share of hidden positives, under its own name."""
@@ -121,7 +121,8 @@ class StrategyChoice(BaseModel):
                 "hidden_positives": hidden_positives or self.hidden_positives,
             }
         )
-        other._crossed_from = self.name
+        # The name of an entry with a loss of its own is about that, too.
+        other._shown_as = self.name if self.loss is None else self.strategy
         return other
 
 
