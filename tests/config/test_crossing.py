@@ -87,12 +87,14 @@ def test_strategies_that_choose_the_same_bags_share_the_runs_of_a_grid(study):
 def test_an_entry_is_shown_by_its_strategy_and_its_loss(study):
     grid = study(
         "strategies: [random, {name: random_nnpu, strategy: random, loss: nnpu},"
-        " {name: random_two, strategy: random, loss: nnpu, hidden_positives: 0.1}]\n"
+        " {name: random_two, strategy: random, loss: nnpu, hidden_positives: 0.1},"
+        " {name: known_prior, strategy: random, loss: {name: nnpu, prior: 0.1}}]\n"
         "hidden_positives: [0]"
     )
     places = ReportSettings.of(grid).hidden
     assert places["random_nnpu"] == ["Random", "nnPU", 0.0]
     assert places["random_two"] == ["Random", "nnPU", 0.1]
+    assert places["known_prior"] == ["known_prior", "nnPU", 0.0], "no place is taken twice"
 
 
 def test_a_grid_can_be_restricted_by_name(study):
