@@ -66,7 +66,7 @@ def _hidden(study: "Study") -> dict[str, list[str | float]]:
     for choice in study.strategies:
         loss = (choice.loss or study.training.loss).name
         strategy = strategies.display_name(choice.strategy, choice.shown_as, choice.options)
-        rest = [losses.display_name(loss, loss), choice.hidden_positives]
+        rest: list[str | float] = [losses.display_name(loss, loss), choice.hidden_positives]
         # Two entries may differ in the options of a loss only.
         taken = [strategy, *rest] in found.values()
         found[choice.name] = [choice.name if taken else strategy, *rest]
