@@ -89,7 +89,7 @@ def test_an_entry_is_shown_by_its_strategy_and_its_loss(study):
         "strategies: [random, {name: random_nnpu, strategy: random, loss: nnpu},"
         " {name: random_two, strategy: random, loss: nnpu, hidden_positives: 0.1},"
         " {name: known_prior, strategy: random, loss: {name: nnpu, prior: 0.1}}]\n"
-        "hidden_positives: [0]"
+        "hidden_positives: [0, 0.4]"
     )
     places = ReportSettings.of(grid).hidden
     assert places["random_nnpu"] == ["Random", "nnPU", 0.0]
@@ -113,6 +113,7 @@ def test_a_grid_can_be_restricted_by_name(study):
         ),
         ("losses: []", "losses: must not be empty"),
         ("hidden_positives: [0.1, 0.1]", "hidden_positives[1]: 0.1 is listed twice"),
+        ("hidden_positives: [0]", "hidden_positives: hides nothing: name a share above 0"),
         ("hidden_positives: [1]", "hidden_positives[0]: must be less than 1, not 1"),
         ("hidden_positives: [0.1]", "baseline: 'random' is not among the strategies"),
         ("training: {loss: {gamma: 2}}", "training.loss: must be a loss's name or {name:"),

@@ -121,7 +121,8 @@ def measures_by_epoch(runs: Mapping[str, Mapping[str, Run]], study: Study) -> pd
 def metrics_by_share(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:
     """AP and ROC-AUC of every entry of the grid, and its difference from the baseline.
 
-    The baseline has the study's usual loss and the same share of hidden positives.
+    The baseline has the study's usual loss and the same share of hidden positives. There is no
+    difference where it was left out of the study.
 
     Parameters
     ----------
@@ -143,14 +144,14 @@ def metrics_by_share(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:
         for name, place in study.hidden.items()
         if (place.strategy, place.loss) == baseline_of(study)
     }
+    same_share = pd.MultiIndex.from_tuples(
+        [(baselines.get(study.hidden[name].share), seed) for name, seed in by_seed.index]
+    )
     for metric in ("ap", "roc_auc"):
-        of_baseline = [
-            by_seed.loc[(baselines[study.hidden[name].share], seed), metric]
-            for name, seed in by_seed.index
-        ]
+        of_baseline = by_seed[metric].reindex(same_share).to_numpy()
         by_seed[f"{metric}_difference"] = by_seed[metric] - of_baseline
     long = by_seed.rename_axis(["name", "seed"]).melt(var_name="measure", ignore_index=False)
-    values = long.set_index("measure", append=True)["value"]
+    values = long.dropna().set_index("measure", append=True)["value"]
     return _over_seeds(values, ["name", "measure"], study)
 
 

@@ -165,6 +165,8 @@ def strategies_are_crossed(study: Study) -> Completed:
     """Every strategy is run with every loss and every share of hidden positives."""
     for key in ("losses", "hidden_positives"):
         distinct(getattr(study, key) or [], key)
+    if study.hidden_positives == [0.0]:
+        raise problem("hides nothing: name a share above 0, or remove this key", "hidden_positives")
     usual = study.training.loss
     crossed = [
         choice.crossed(None if loss == usual else loss, hidden)

@@ -86,13 +86,17 @@ def hidden_text(results: pd.DataFrame, epochs: pd.DataFrame, study: Study) -> st
         "Difference in AP at the same share of hidden positives, paired by class and seed"
         f"{interval}.",
         _table(results, "ap_difference", signed_number),
-        "## What was chosen\n\nHidden positives among the bags chosen, as a multiple of their "
-        "share of the pool, mean over epochs: 1 is what random choice gives.",
-        _table(_concentration(epochs), "concentration", lambda value: f"{value:.2f}"),
     ]
+    epochs = epochs[epochs["hidden"] > 0]
+    if len(epochs):
+        parts += [
+            "## What was chosen\n\nHidden positives among the bags chosen, as a multiple of their "
+            "share of the pool, mean over epochs: 1 is what random choice gives.",
+            _table(_concentration(epochs), "concentration", lambda value: f"{value:.2f}"),
+        ]
     doubted = epochs[(epochs["measure"] == "doubted") & (epochs["mean"] > 0)]
     if len(doubted):
-        means = _over_epochs(epochs[(epochs["hidden"] > 0) & epochs["loss"].isin(doubted["loss"])])
+        means = _over_epochs(epochs[epochs["loss"].isin(doubted["loss"])])
         parts += [
             "## What was doubted\n\nShare of hidden positives among the bags whose label the loss "
             "rejected or corrected (precision), mean over epochs.",
@@ -112,7 +116,7 @@ def _over_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _concentration(epochs: pd.DataFrame) -> pd.DataFrame:
-    shares = _over_epochs(epochs[epochs["hidden"] > 0])
+    shares = _over_epochs(epochs)
     wide = shares.pivot(
         index=["strategy", "loss", "hidden"], columns="measure", values="mean"
     ).reindex(shares.set_index(["strategy", "loss", "hidden"]).index.unique())

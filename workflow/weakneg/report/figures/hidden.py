@@ -25,6 +25,7 @@ from weakneg.report.figures.style import (
     epoch_axis,
     guide_lines,
     legend_below,
+    nothing_to_compare,
     plain,
     round_ticks,
     seeds_and_intervals,
@@ -39,6 +40,8 @@ KINDS = ("hidden",)
 def draw(inputs: Inputs, study: Study) -> Figure:
     """Draw the figure."""
     results, epochs = inputs.table("hidden"), inputs.table("hidden_epochs")
+    if not (epochs["hidden"] > 0).any():
+        return nothing_to_compare(study, "No positives are hidden in the runs that are left.")
     strategy, loss = baseline_of(study)
     by_strategy = {place.strategy: look for place, look in _looks(study) if place.loss == loss}
     by_loss = {place.loss: look for place, look in _looks(study) if place.strategy == strategy}
