@@ -7,16 +7,16 @@ import pytest
 
 from weakneg.analysis.hidden import epochs_of_run, measures_by_epoch, metrics_by_share
 from weakneg.analysis.runs import Run
-from weakneg.analysis.study import Doubt, Study
+from weakneg.analysis.study import Place, Study
 from weakneg.errors import UserError
 from weakneg.report.hidden import hidden_text
 
 NAN = float("nan")
 GRID = {
-    "random": Doubt("Random", "BCE", 0.0),
-    "random_nnpu": Doubt("Random", "nnPU", 0.0),
-    "random_hidden_20": Doubt("Random", "BCE", 0.2),
-    "random_nnpu_hidden_20": Doubt("Random", "nnPU", 0.2),
+    "random": Place("Random", "BCE", 0.0),
+    "random_nnpu": Place("Random", "nnPU", 0.0),
+    "random_hidden_20": Place("Random", "BCE", 0.2),
+    "random_nnpu_hidden_20": Place("Random", "nnPU", 0.2),
 }
 STUDY = Study(
     name="mine",

@@ -87,14 +87,22 @@ def test_strategies_that_choose_the_same_bags_share_the_runs_of_a_grid(study):
 def test_an_entry_is_shown_by_its_strategy_and_its_loss(study):
     grid = study(
         "strategies: [random, {name: random_nnpu, strategy: random, loss: nnpu},"
-        " {name: random_two, strategy: random, loss: nnpu, hidden_positives: 0.1},"
-        " {name: known_prior, strategy: random, loss: {name: nnpu, prior: 0.1}}]\n"
+        " {name: known_prior, strategy: random, loss: {name: nnpu, prior: 0.1}},"
+        " {name: badge_sure, strategy: badge, loss_label: known, loss: nnpu}]\n"
         "hidden_positives: [0, 0.4]"
     )
     places = ReportSettings.of(grid).hidden
     assert places["random_nnpu"] == ["Random", "nnPU", 0.0]
-    assert places["random_two"] == ["Random", "nnPU", 0.1]
-    assert places["known_prior"] == ["known_prior", "nnPU", 0.0], "no place is taken twice"
+    assert places["random_nnpu_hidden_40"] == ["Random", "nnPU", 0.4]
+    assert places["known_prior_hidden_40"] == ["known_prior", "nnPU", 0.4], (
+        "no place is taken twice"
+    )
+    assert places["badge_sure"] == ["BADGE, sure", "nnPU", 0.0], "its options are not the defaults"
+
+
+def test_the_usual_loss_of_an_entry_is_no_other_run(study):
+    same = study("strategies: [random, {name: again, strategy: random, loss: bce}]")
+    assert same.runs == {"random": "random", "again": "random"}
 
 
 def test_a_grid_can_be_restricted_by_name(study):
@@ -105,7 +113,7 @@ def test_a_grid_can_be_restricted_by_name(study):
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ("losses: [bce, bce]", "losses[1]: LossChoice(name='bce') is listed twice"),
+        ("losses: [bce, bce]", "losses[1]: 'bce' is listed twice"),
         ("losses: [focall]", "losses[0]: 'focall' is not a loss; did you mean 'focal'?"),
         (
             "losses: [{name: focal, gama: 1}]",
@@ -114,6 +122,8 @@ def test_a_grid_can_be_restricted_by_name(study):
         ("losses: []", "losses: must not be empty"),
         ("hidden_positives: [0.1, 0.1]", "hidden_positives[1]: 0.1 is listed twice"),
         ("hidden_positives: [0]", "hidden_positives: hides nothing: name a share above 0"),
+        ("training: {loss: {name: focal, gamma: .inf}}", "loss.gamma: must be of type float"),
+        ("training: {loss: {name: focal, gamma: -1}}", "loss.gamma: must be at least 0, not -1.0"),
         ("hidden_positives: [1]", "hidden_positives[0]: must be less than 1, not 1"),
         ("hidden_positives: [0.1]", "baseline: 'random' is not among the strategies"),
         ("training: {loss: {gamma: 2}}", "training.loss: must be a loss's name or {name:"),
@@ -126,6 +136,14 @@ def test_a_mistake_is_one_line(study, lines, expected):
     assert "\n" not in str(caught.value)
 
 
+def test_one_value_is_a_list_of_one(study):
+    grid = study(
+        "strategies: [random]\nbaseline: random_hidden_10\nlosses: focal\n"
+        "training: {loss: focal}\nhidden_positives: 0.1"
+    )
+    assert grid.strategy_names == ["random_hidden_10"]
+
+
 def test_a_loss_that_doubts_refuses_mixed_bags(study, tmp_path):
     lines = "title: A\ndataset: {name: soundscapes}\nmodel: {name: cnn}\naudio: {waveform: true}\n"
     (tmp_path / "sound.yaml").write_text(
@@ -133,4 +151,8 @@ def test_a_loss_that_doubts_refuses_mixed_bags(study, tmp_path):
         "strategies: [random]\nlosses: [bce, focal, nnpu]\n"
     )
     with pytest.raises(UserError, match="nnpu doubts the labels of single bags, and mixup mixes"):
+        config.load_study("sound.yaml")
+    text = (tmp_path / "sound.yaml").read_text().replace("losses: ", "hidden_positives: 0.1\n#")
+    (tmp_path / "sound.yaml").write_text(text)
+    with pytest.raises(UserError, match="hidden_positives: hides single bags, and mixup mixes"):
         config.load_study("sound.yaml")

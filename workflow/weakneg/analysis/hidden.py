@@ -108,12 +108,13 @@ def measures_by_epoch(runs: Mapping[str, Mapping[str, Run]], study: Study) -> pd
         Columns strategy, loss, hidden, epoch, measure, mean, low, high and seeds: the mean over
         classes and its 95% interval over seeds, of the seeds that reached the epoch.
     """
-    tables = [
-        epochs_of_run(run).assign(name=name)
-        for of_class in runs.values()
-        for name, run in of_class.items()
-    ]
-    long = pd.concat(tables).melt(["name", "seed", "epoch"], MEASURES, "measure").dropna()
+    tables = []
+    for of_class in runs.values():
+        for strategy, run in of_class.items():
+            table = epochs_of_run(run)
+            tables += [table.assign(name=name) for name in study.distinct[strategy]]
+    measured = pd.concat(tables).reindex(columns=["name", "seed", "epoch", *MEASURES])
+    long = measured.melt(["name", "seed", "epoch"], MEASURES, "measure").dropna()
     by_seed = long.groupby(["name", "epoch", "measure", "seed"], sort=False)["value"].mean()
     return _over_seeds(by_seed, ["name", "epoch", "measure"], study)
 

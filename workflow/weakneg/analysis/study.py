@@ -26,7 +26,7 @@ class Reference(NamedTuple):
     values: Mapping[str, Mapping[str, Mapping[str, float | None]]]
 
 
-class Doubt(NamedTuple):
+class Place(NamedTuple):
     """A place in the grid of a study that hides positive bags.
 
     Attributes
@@ -85,13 +85,13 @@ class Study:
     note: str = ""
     display_names: Mapping[str, str] = field(default_factory=dict)
     looks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    hidden: Mapping[str, Doubt] = field(default_factory=dict)
+    hidden: Mapping[str, Place] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Study":
         """The study of a `weakneg.config.report.ReportSettings`, given as a mapping."""
         reference = settings.get("reference")
-        hidden = {name: Doubt(*values) for name, values in settings.get("hidden", {}).items()}
+        hidden = {name: Place(*values) for name, values in settings.get("hidden", {}).items()}
         return cls(
             **{**settings, "reference": reference and Reference(**reference), "hidden": hidden}
         )

@@ -31,8 +31,8 @@ class Bags:
     group : ndarray, (B,) int64, optional
         Number of the group of each bag; None where bags have no groups.
     negatives_observed : bool
-        Whether somebody made sure that bags with the label 0 are negative, since all others are
-        unknown. False: a bag is negative because it is not listed as positive.
+        Whether bags labelled 0 were verified to be negative, since all others are unknown. False: a
+        bag is negative because it is not listed as positive.
     """
 
     bag: np.ndarray

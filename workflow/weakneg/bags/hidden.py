@@ -11,8 +11,9 @@ from weakneg.bags.draw import UNKNOWN, Bags
 def hidden_bags(label: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Draw the positive bags that are labelled negative.
 
-    The bags of a smaller share are among those of a larger one with the same seed, so that shares
-    are compared on the same bags.
+    The bags of a smaller share are among those of a larger one with the same seed. Which bags are
+    for validation depends on the labels, so that it differs between shares; validation takes hidden
+    bags for negative, too, as it would if their labels were missing.
 
     Parameters
     ----------

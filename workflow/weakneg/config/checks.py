@@ -163,32 +163,52 @@ def imbalance_is_corrected_once(study: Study) -> Completed:
 
 def strategies_are_crossed(study: Study) -> Completed:
     """Every strategy is run with every loss and every share of hidden positives."""
-    for key in ("losses", "hidden_positives"):
-        distinct(getattr(study, key) or [], key)
-    if study.hidden_positives == [0.0]:
-        raise problem("hides nothing: name a share above 0, or remove this key", "hidden_positives")
+    distinct([loss.name for loss in study.losses or []], "losses")
+    hidden = distinct(study.hidden_positives or [0.0], "hidden_positives")
     usual = study.training.loss
     crossed = [
-        choice.crossed(None if loss == usual else loss, hidden)
-        for hidden in study.hidden_positives or [0.0]
+        (choice if choice.loss != usual else choice.model_copy(update={"loss": None})).crossed(
+            None if loss == usual else loss, share
+        )
+        for share in hidden
         for choice in study.strategies
         for loss in ((study.losses or [usual]) if choice.loss is None else [usual])
     ]
     return {"strategies": crossed}
 
 
+def positives_can_be_hidden(study: Study) -> Completed:
+    """Hidden positives need bags that are known and not mixed."""
+    if study.hidden_positives is None:
+        return {}
+    reasons = {
+        "hides nothing: name a share above 0, or remove this key": max(study.hidden_positives) == 0,
+        "is not possible with dataset.unlisted: unknown, since nobody knows which of those bags "
+        "are positive": study.dataset.unlisted == "unknown",
+        "is not possible together with truth: make two studies": study.truth is not None,
+        "hides single bags, and mixup mixes them: set augmentation.mixup_rate to 0": _mixes(study),
+    }
+    for text, holds in reasons.items():
+        if holds:
+            raise problem(text, "hidden_positives")
+    return {}
+
+
 def losses_know_their_bags(study: Study) -> Completed:
     """Losses that doubt labels need bags with labels of their own, not mixtures."""
-    mixes = study.augmentation is not None and study.augmentation.mixup_rate > 0
     for choice in study.strategies:
         loss = choice.loss or study.training.loss
-        if mixes and losses.doubts(loss.name):
+        if _mixes(study) and losses.doubts(loss.name):
             text = (
                 f"{loss.name} doubts the labels of single bags, and mixup mixes them: set "
                 "mixup_rate to 0, or choose another loss"
             )
             raise problem(text, "augmentation", "mixup_rate")
     return {}
+
+
+def _mixes(study: Study) -> bool:
+    return study.augmentation is not None and study.augmentation.mixup_rate > 0
 
 
 def strategies_are_distinct(study: Study) -> Completed:
@@ -253,6 +273,7 @@ CHECKS: tuple[Callable[[Study], Completed], ...] = (
     training_leaves_selections,
     imbalance_is_corrected_once,
     classes_exist,
+    positives_can_be_hidden,
     strategies_are_crossed,
     losses_know_their_bags,
     strategies_are_distinct,

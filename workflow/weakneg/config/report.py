@@ -63,13 +63,14 @@ class ReportSettings(Section):
 def _hidden(study: "Study") -> dict[str, list[str | float]]:
     """The place of each entry in the grid of strategies, losses and hidden shares."""
     found: dict[str, list[str | float]] = {}
+    entries: dict[tuple[str, str], str] = {}
     for choice in study.strategies:
         loss = (choice.loss or study.training.loss).name
         strategy = strategies.display_name(choice.strategy, choice.shown_as, choice.options)
-        rest: list[str | float] = [losses.display_name(loss, loss), choice.hidden_positives]
         # Two entries may differ in the options of a loss only.
-        taken = [strategy, *rest] in found.values()
-        found[choice.name] = [choice.name if taken else strategy, *rest]
+        if entries.setdefault((strategy, loss), choice.entry) != choice.entry:
+            strategy = choice.entry
+        found[choice.name] = [strategy, losses.display_name(loss, loss), choice.hidden_positives]
     return found
 
 

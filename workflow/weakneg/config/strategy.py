@@ -1,5 +1,6 @@
 """The strategies and losses of a study, with their options."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,11 +89,27 @@ class StrategyChoice(BaseModel):
     loss: Loss | None = Field(
         None, description="Loss of this entry; null: that of the study's training."
     )
-    hidden_positives: HiddenShare = Field(
-        0.0, description="Share of the positive training bags that are labelled negative."
-    )
+    _entry: str = PrivateAttr("")
+    _hidden_positives: float = PrivateAttr(0.0)
+    _loss_is_its_own: bool = PrivateAttr(False)
 
-    _shown_as: str = PrivateAttr("")
+    @property
+    def hidden_positives(self) -> float:
+        """Share of the positive training bags that are labelled negative."""
+        return self._hidden_positives
+
+    @property
+    def shown_as(self) -> str:
+        """The name that says how bags are chosen, and not with which loss."""
+        options = _options(_STRATEGY, self.strategy).items()
+        if self._loss_is_its_own and self.options == {key: each.default for key, each in options}:
+            return self.strategy
+        return self.entry
+
+    @property
+    def entry(self) -> str:
+        """Name of the entry of the study, without the other loss and the share hidden."""
+        return self._entry or self.name
 
     @property
     def options(self) -> dict[str, Any]:
@@ -102,31 +119,19 @@ class StrategyChoice(BaseModel):
         """
         return dict(self.model_extra or {})
 
-    @property
-    def shown_as(self) -> str:
-        """The name that says how bags are chosen, and not with which loss."""
-        return self._shown_as or self.name
-
     def crossed(self, loss: LossChoice | None, hidden_positives: float) -> "StrategyChoice":
         """The same strategy with another loss and share of hidden positives, under its own name."""
         name = self.name
         if loss is not None:
             name += f"_{loss.name}"
         if hidden_positives:
-            name += f"_hidden_{100 * hidden_positives:g}".replace(".", "_")
-        other = self.model_copy(
-            update={
-                "name": name,
-                "loss": loss or self.loss,
-                "hidden_positives": hidden_positives or self.hidden_positives,
-            }
-        )
-        # The name of an entry with a loss of its own is about that, too.
-        other._shown_as = self.name if self.loss is None else self.strategy
+            percent = f"{100 * hidden_positives:.6f}".rstrip("0").rstrip(".")
+            name += f"_hidden_{percent.replace('.', '_')}"
+        other = self.model_copy(update={"name": name, "loss": loss or self.loss})
+        other._entry = self.name
+        other._hidden_positives = hidden_positives
+        other._loss_is_its_own = self.loss is not None
         return other
-
-
-_OF_AN_ENTRY = ("loss", "hidden_positives")
 
 
 def _strategy_choice(value: object) -> object:
@@ -138,7 +143,7 @@ def _strategy_choice(value: object) -> object:
         raise problem(
             f"must be a strategy's name or {{name: ..., strategy: ..., options}}, not {value!r}"
         )
-    own = {key: setting for key, setting in entry.items() if key in _OF_AN_ENTRY}
+    own = {"loss": entry["loss"]} if "loss" in entry else {}
     given = {key: setting for key, setting in entry.items() if key not in ("name", *own)}
     checked = _checked_choice(value if isinstance(value, str) else given, _STRATEGY)
     strategy = checked["strategy"]
@@ -192,7 +197,7 @@ def _checked_option(
     kind = allowed if isinstance(allowed, type) else allowed.kind
     if kind is float and type(value) is int:
         value = float(value)
-    if type(value) is not kind:
+    if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
         raise problem(f"must be of type {kind.__name__}, not {value!r}", *at)
     if isinstance(allowed, plugins.Interval) and value not in allowed:
         raise problem(f"must be {allowed}, not {value!r}", *at)

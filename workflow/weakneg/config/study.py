@@ -20,7 +20,7 @@ from weakneg.config.source import SHARD_SIZE, DownloadSource, Source, checked_so
 from weakneg.config.strategy import HiddenShare, Loss, Strategies, StrategyChoice
 from weakneg.config.training import AugmentationSettings, SamplingSettings, TrainingSettings
 from weakneg.config.truth import TruthSettings
-from weakneg.config.values import Section, Seeds
+from weakneg.config.values import Section, Seeds, as_list
 from weakneg.datasets import DataKind, OwnDataset
 from weakneg.errors import UserError
 
@@ -72,13 +72,21 @@ class Study(Section):
         description="Ways to choose negative bags: names, or {name, strategy, options} for options "
         "that differ from their defaults."
     )
-    losses: Annotated[list[Loss], Field(min_length=1)] | None = Field(
+    losses: (
+        Annotated[list[Loss], Field(min_length=1), BeforeValidator(as_list, str | list[Loss])]
+        | None
+    ) = Field(
         None,
         description="Losses to cross the strategies with: each strategy that does not name its own "
         "is run with each of these, under its own name with the loss of `training`, and as "
         "<strategy>_<loss> with any other.",
     )
-    hidden_positives: Annotated[list[HiddenShare], Field(min_length=1)] | None = Field(
+    hidden_positives: (
+        Annotated[
+            list[HiddenShare], Field(min_length=1), BeforeValidator(as_list, float | list[float])
+        ]
+        | None
+    ) = Field(
         None,
         description="Shares of the positive training bags to hide, that is, to label negative as "
         "if their labels were missing: each strategy is run with each share, under its own name "

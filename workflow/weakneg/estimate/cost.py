@@ -64,6 +64,8 @@ def model_cost(
         The cost of one model.
     """
     training, sampling = settings.training, settings.sampling
+    n_hidden = round(settings.hidden_positives * n_positive)
+    n_positive, n_negative = n_positive - n_hidden, n_negative + n_hidden
 
     held_out = [n_validation(n, training.validation_fraction) for n in (n_positive, n_negative)]
     positives, pool = n_positive - held_out[0], n_negative - held_out[1] + n_unknown

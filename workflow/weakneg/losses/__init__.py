@@ -7,7 +7,7 @@ A loss is a module in this folder that defines
 Its name is the name of its file; a study names it, as in `training: {loss: bce}`. `loss` is a pure
 function (see `weakneg.losses.batch`): it returns a value for every entry of the batch, and training
 minimises the mean of all values. It must work for one class (B,) and for several (B, C), and must
-never write to what it is given. Options are as those of a strategy: keyword-only, annotated with
+not modify its arguments. Options are as those of a strategy: keyword-only, annotated with
 `Literal[...]`, float, int, bool or str, and with a default.
 
 An entry is a bag and a class. Labels that were not observed are taken to be negative, and some
@@ -18,13 +18,14 @@ on the device of the labels. Its file then defines
 
     def initial_state(labels: Tensor, observed: Tensor, generator: torch.Generator) -> State
 
-for the labels (N,) or (N, C) of all N training bags, with a CPU generator. `loss` reads the rows
+for the labels (N,) or (N, C) of all N bags, with a CPU generator; of those that are held out, the
+labels are not observed. `loss` reads the rows
 `batch.bags` of these tensors and returns what they become. Tensors that are not per bag, of any
 shape, are only read by `loss`, and change between the epochs, where
 
     def before_epoch(state: State, labels: Tensor, observed: Tensor) -> State
 
-makes the whole state of the next epoch out of that of the last one. It is called before every
+returns the complete state for the next epoch, given the last one. It is called before every
 epoch, also the first, and it is pure, too. The state is saved after every epoch.
 
     DOUBTS = True

@@ -21,13 +21,14 @@ def loss(batch: Batch, *, gamma: Annotated[float, (0, None)] = 2.0) -> Losses:
     batch : Batch
         The batch.
     gamma : float
-        0, the cross-entropy, or at least 1.
+        How much less such entries count; 0 is the cross-entropy.
 
     References
     ----------
     Lin et al., "Focal Loss for Dense Object Detection" (2017), arXiv:1708.02002.
     Li et al., "Generalized Focal Loss" (2020), arXiv:2006.04388: QFL.
     """
-    distance = (batch.labels - batch.logits.sigmoid()).abs()
+    # Not 0, whose powers below 1 have no slope.
+    distance = (batch.labels - batch.logits.sigmoid()).abs().clamp(min=1e-12)
     values = binary_cross_entropy_with_logits(batch.logits, batch.labels, reduction="none")
     return Losses(values * distance.pow(gamma))

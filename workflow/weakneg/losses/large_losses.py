@@ -1,4 +1,4 @@
-"""What the three large-loss methods share: which assumed negatives are too bad to be true.
+"""What the three large-loss methods share: which assumed negatives are too implausible to be true.
 
 A share of the assumed negatives, those with the largest losses, is doubted; the share grows from
 epoch to epoch, because a network learns what is right before it memorises what is wrong.

@@ -75,7 +75,7 @@ def loss(
     """The risk pi R+ + max(0, R- of the unobserved - pi R- of the positives), per class.
 
     R+ and R- are means of the cross-entropy with the label 1 and 0. (The paper's sigmoid loss has
-    no gradient left for rare positives once the model has learned that all is negative.) Where the
+    no gradient left for rare positives once the model calls everything negative.) Where the
     second term r, which stands for the risk of negatives, is below -beta, a step goes up instead,
     away from overfitting: the values are then those of -gamma r. Observed negatives count as in
     the cross-entropy, which is also the loss of the first epoch if the prior is estimated. Leave

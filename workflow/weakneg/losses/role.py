@@ -29,7 +29,7 @@ def initial_state(labels: Tensor, observed: Tensor, generator: torch.Generator) 
     -------
     State
         "estimate", the shape of the labels: the logit of the estimated probability q. "mean",
-        "square", "steps", same shape: what Adam knows about it.
+        "square", "steps", same shape: Adam's moments and step count.
     """
     drawn = torch.rand(labels.shape, generator=generator).to(labels.device)
     known = (2 * labels - 1) * _SURE
@@ -54,7 +54,7 @@ def loss(
         (q - p) + (q - y) [observed] + 2 (mean q - prior) q (1 - q) w,   q = sigmoid(e),
 
     where w is 1, or with one class B / (number of unobserved) for unobserved and 0 for others.
-    The factor is no matter to Adam. In the paper, Adam moves all estimates in every step, by what
+    Adam is invariant to this factor. In the paper, Adam moves all estimates in every step, by what
     it remembers: one gradient goes on for many steps, and moves an estimate by up to 1 / sqrt(1 -
     0.999), some thirty times, the learning rate. Here the estimates of bags that are not in the
     batch wait, and the learning rate is larger in return.

@@ -10,7 +10,7 @@ DISPLAY_NAME = "WAN"
 DOUBTS = True
 
 
-def loss(batch: Batch, *, weight: Annotated[float, (0, None)] = 0.0) -> Losses:
+def loss(batch: Batch, *, weight: Annotated[float, (0, 1)] = 0.0) -> Losses:
     """Cross-entropy, with a weight for assumed negatives.
 
     Parameters

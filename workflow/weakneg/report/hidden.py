@@ -1,5 +1,6 @@
 """What hidden positives cost, and which choices and losses find them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -124,13 +125,13 @@ def _concentration(epochs: pd.DataFrame) -> pd.DataFrame:
     return mean.rename("mean").reset_index().assign(measure="concentration")
 
 
-def _table(results: pd.DataFrame, measure: str, write: Any) -> str:
+def _table(results: pd.DataFrame, measure: str, write: Callable[[float], str]) -> str:
     """A row for each strategy and loss, a column for each share of hidden positives."""
     found = results[results["measure"] == measure]
     shares = sorted(found["hidden"].unique())
     cells = {}
     for row in found.to_dict("records"):
-        text = write(row["mean"])
+        text = DASH if pd.isna(row["mean"]) else write(row["mean"])
         if pd.notna(row.get("high")):
             text += f" ± {number(row['high'] - row['mean'])}"
         cells[row["strategy"], row["loss"], row["hidden"]] = text

@@ -51,7 +51,7 @@ def redraw(published: Path, target: Path) -> None:
     except ValueError as error:
         raise UserError(f"{published}: {error}") from error
     hides = bool(settings.get("hidden"))
-    if not hides:
+    if not hides:  # then, strategies are compared at equal shares of hidden positives only
         write_tables(published / "metrics.csv", settings, target / "tables")
 
     files = {

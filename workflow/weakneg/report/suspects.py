@@ -99,7 +99,7 @@ def _blocks(
 ) -> list[str]:
     blocks = [
         f"# {escape(study.title)}: negatives that may be missing a label",
-        "For each class, the test clips without its label that are most probably positive;"
+        "For each class, the test clips without its label that are most likely to be positive;"
         f" suspects.csv lists {TOP}. No model trained on them; the probability is the mean over the"
         " models of all strategies and seeds. Listen to them: some are missing labels, others are"
         " sounds that models confuse with the class. A label in **bold** implies the class or is"

@@ -89,7 +89,7 @@ def _text(table: pd.DataFrame, study: Study, listed: int) -> str:
         f"{table['clips'].max()} of the {listed} clips of the list are test clips. Models and"
         " labels are judged on exactly these, in two ways: by the labels of the data set, and by"
         " what people heard.",
-        "## Labels and ears",
+        "## Labels versus listening",
         "Test clips by whether the label says that they are positive, and whether people heard"
         " the class. Only heard: the label is missing.",
         _counts(table, study),
@@ -104,7 +104,7 @@ def _text(table: pd.DataFrame, study: Study, listed: int) -> str:
         ]
     blocks += ["## Differences", *_differences(table, study, n_seeds)]
     blocks += [
-        "## Negatives that are none",
+        "## False negatives",
         "Share of clips in which people heard the class among the"
         f" {' and the '.join(map(str, FIRST))} negatives that a model scores highest, mean over"
         f" {seeds_phrase(n_seeds)}; base rate: that share among all negatives.",

@@ -56,8 +56,8 @@ loss : dict of str to Tensor
     What the loss keeps about the bags of the manifest, see `weakneg.losses`.
 trained : list of dict
     Empty unless the loss may doubt labels, or positives are hidden. One dictionary per epoch, of
-    the n negative bags that it trained on, in order: epoch, bags (n,) int32, logits (n,) float32,
-    and treatment (n,) uint8, what the loss did with their labels.
+    the n bags of the pool that it trained on, in order: epoch, bags (n,) int32, logits (n,)
+    float32, and treatment (n,) uint8, what the loss did with their labels.
 n_positive, n_pool : int
     Numbers of positive training bags and of the others, which are negative or unknown, without
     those for validation.
@@ -168,6 +168,11 @@ class _SeedTraining:
             weight_decay=settings.training.weight_decay,
             betas=settings.training.betas,
         )
+        # What the loss may know: of the bags for validation, nothing.
+        held_out = torch.zeros_like(data.observed)
+        held_out[self.validation] = True
+        self.loss_labels = data.label.masked_fill(held_out, 0)
+        self.loss_observed = data.observed & ~held_out
         self.state = state or {
             "epoch": 0,
             "finished": False,
@@ -178,8 +183,8 @@ class _SeedTraining:
             "trained": [],
             "loss": losses.initial_state(
                 loss.name,
-                data.label,
-                data.observed,
+                self.loss_labels,
+                self.loss_observed,
                 random_generator(seed, "loss"),
             ),
             "n_positive": len(self.positives),
@@ -348,9 +353,9 @@ class _SeedTraining:
             self.settings.augmentation,
             random_generator(self.seed, "augmentation", epoch).initial_seed(),
         )
-        loss, data = self.settings.training.loss.name, self.data
+        loss = self.settings.training.loss.name
         self.loss_state = dict(
-            losses.before_epoch(loss, self.loss_state, data.label, data.observed)
+            losses.before_epoch(loss, self.loss_state, self.loss_labels, self.loss_observed)
         )
         trained: list[tuple[Tensor, Tensor, Tensor | None]] = []
         of_batch = rows.to(self.data.device).split(self.settings.training.batch_size)

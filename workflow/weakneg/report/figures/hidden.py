@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from weakneg.analysis.hidden import baseline_of
+from weakneg.analysis.hidden import MEASURES, baseline_of
 from weakneg.analysis.study import Study
 from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
@@ -54,12 +54,12 @@ def draw(inputs: Inputs, study: Study) -> Figure:
         f"{seeds_and_intervals(int(results['seeds'].max()))}"
         f"; below: {100 * shown:g}% of the positive training bags are hidden",
     )
-    (choosing, doubting), (chosen, memory) = figure.subplots(2, 2)
-    _draw_shares(choosing, results[results["loss"] == loss], "strategy", by_strategy)
-    _draw_shares(doubting, results[results["strategy"] == strategy], "loss", by_loss)
-    doubting.sharey(choosing)
-    choosing.set_title(f"choosing, with {loss}")
-    doubting.set_title(f"doubting, with {strategy}")
+    (by_choice, by_doubt), (chosen, memory) = figure.subplots(2, 2)
+    _draw_shares(by_choice, results[results["loss"] == loss], "strategy", by_strategy)
+    _draw_shares(by_doubt, results[results["strategy"] == strategy], "loss", by_loss)
+    by_doubt.sharey(by_choice)
+    by_choice.set_title(f"strategies, with {loss}")
+    by_doubt.set_title(f"losses, with {strategy}")
     of_share = epochs[epochs["hidden"] == shown]
     _draw_chosen(chosen, of_share[of_share["loss"] == loss], by_strategy)
     _draw_memory(memory, of_share[of_share["strategy"] == strategy], by_loss)
@@ -115,11 +115,17 @@ def _draw_shares(axes: Axes, results: pd.DataFrame, key: str, looks: Mapping[str
     axes.set_ylim(max(low, AP_LIMITS[0]), min(high, AP_LIMITS[1]))
 
 
+def _by_epoch(rows: pd.DataFrame) -> pd.DataFrame:
+    """A column for each measure, empty where there was nothing to measure."""
+    wide = rows.pivot(index="epoch", columns="measure", values="mean")
+    return wide.reindex(columns=MEASURES)
+
+
 def _draw_chosen(axes: Axes, epochs: pd.DataFrame, looks: Mapping[str, Style]) -> None:
     axes.axhline(1, color=MUTED, linewidth=0.6, linestyle=(0, (3, 2)))
     for name, look in looks.items():
         rows = epochs[epochs["strategy"] == name]
-        wide = rows.pivot(index="epoch", columns="measure", values="mean")
+        wide = _by_epoch(rows)
         draw_curve(axes, wide.index, wide["in_chosen"] / wide["in_pool"], look, len(wide))
     axes.set_title("hidden positives among the chosen, relative to the pool")
     epoch_axis(axes)
@@ -130,10 +136,10 @@ def _draw_chosen(axes: Axes, epochs: pd.DataFrame, looks: Mapping[str, Style]) -
 def _draw_memory(axes: Axes, epochs: pd.DataFrame, looks: Mapping[str, Style]) -> None:
     for name, look in looks.items():
         rows = epochs[epochs["loss"] == name]
-        wide = rows.pivot(index="epoch", columns="measure", values="mean")
+        wide = _by_epoch(rows)
         for measure, width in (("loss_hidden", 1.4), ("loss_true", 0.6)):
             axes.plot(wide.index, wide[measure], color=look.colour, linestyle=look.line, lw=width)
-    axes.set_title("loss as negatives: hidden positives (thick), others (thin)")
+    axes.set_title("loss with label 0: hidden positives (thick), others (thin)")
     epoch_axis(axes)
     axes.set_ylim(0)
     guide_lines(axes, "y")
