@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
-from weakneg import losses, strategies
+from weakneg import losses, plugins, strategies
 from weakneg.config.stages import canonical
 from weakneg.config.values import Section
 from weakneg.datasets import DataKind
@@ -66,7 +66,10 @@ def _hidden(study: "Study") -> dict[str, list[str | float]]:
     for choice in study.strategies:
         loss = (choice.loss or study.training.loss).name
         strategy = strategies.display_name(choice.strategy, choice.shown_as, choice.options)
-        rest: list[str | float] = [losses.display_name(loss, loss), choice.hidden_positives]
+        rest: list[str | float] = [
+            losses.display_name(loss, plugins.stem(loss)),
+            choice.hidden_positives,
+        ]
         # Two entries may differ in the options of a loss only.
         taken = [strategy, *rest] in found.values()
         found[choice.name] = [choice.name if taken else strategy, *rest]
@@ -86,6 +89,7 @@ class FigureSettings(ReportSettings):
             choice.name: look
             for choice in study.strategies
             # A variant must not look like the strategy itself.
-            if choice.name == choice.strategy and (look := strategies.look(choice.strategy))
+            if choice.name == plugins.stem(choice.strategy)
+            and (look := strategies.look(choice.strategy))
         }
         return super().of(study).model_copy(update={"looks": looks})

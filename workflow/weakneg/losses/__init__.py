@@ -4,7 +4,8 @@ A loss is a module in this folder that defines
 
     def loss(batch: Batch, *, <options>) -> Losses
 
-Its name is the name of its file; a study names it, as in `training: {loss: bce}`. `loss` is a pure
+Its name is the name of its file; a study names it, as in `training: {loss: bce}`. A user's own may
+also be beside a study, which then names it by its path (see `weakneg.plugins`). `loss` is a pure
 function (see `weakneg.losses.batch`): it returns a value for every entry of the batch, and training
 minimises the mean of all values. It must work for one class (B,) and for several (B, C), and must
 never write to what it is given. Options are as those of a strategy: keyword-only, annotated with
@@ -38,7 +39,6 @@ the sources, and only `load`, `initial_state` and `before_epoch` import a loss (
 
 import importlib
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -144,9 +144,8 @@ def options(name: str) -> dict[str, Option]:
     Raises
     ------
     UserError
-        When there is no loss of that name.
-    TypeError
-        When an option has no default, or an annotation that is not supported.
+        When there is no loss of that name; when an option has no default, or an annotation that is
+        not supported.
 
     Examples
     --------
@@ -170,11 +169,11 @@ def display_name(loss: str, name: str) -> str:
     return plugins.display_name(_FOLDER, loss, name)
 
 
-@cache  # a configuration asks for the same names many times
 def _check(name: str) -> None:
-    plugins.check_name(name, names(), "loss")
+    plugins.check(_FOLDER, name, "loss", "loss")
 
 
 def _module(name: str) -> ModuleType:
     _check(name)
-    return importlib.import_module(f"{__name__}.{name}")
+    own = plugins.is_own(name)
+    return plugins.load_own(name) if own else importlib.import_module(f"{__name__}.{name}")
