@@ -204,7 +204,7 @@ def options(
         try:
             found[argument.arg] = Option(_allowed(argument, option), ast.literal_eval(default))
         except (TypeError, ValueError):
-            raise UserError(f"{option} must have literals as its default and its limits") from None
+            raise UserError(f"{option} must have a literal default and literal limits") from None
     return found
 
 
@@ -267,9 +267,8 @@ def check(folder: Path, plugin: str, defined: str, what: str) -> None:
     except OSError as error:
         raise UserError(f"{plugin} cannot be read ({error.strerror})") from None
     except SyntaxError as error:
-        raise UserError(f"{plugin}, line {error.lineno}: {error.msg}") from None
-    except ValueError as error:  # such as null bytes
-        raise UserError(f"{plugin} is not Python code: {error}") from None
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise UserError(f"{plugin}{line}: {error.msg}") from None
     if not isinstance(found, ast.FunctionDef):
         raise UserError(f"{plugin} must define a function {defined!r}, as every {what} does")
     # Jobs would not find these files elsewhere, and the fingerprint does not see them.
