@@ -90,20 +90,20 @@ def stem(plugin: str) -> str:
     return Path(plugin).stem if is_own(plugin) else plugin
 
 
-def load_own(plugin: str) -> ModuleType:
-    """Load a user's own file.
+def load_own(plugin: str) -> ModuleType | None:
+    """Load a plugin that is a user's own file.
 
     Parameters
     ----------
     plugin : str
-        Its path.
+        The plugin.
 
     Returns
     -------
-    module
-        The same each time.
+    module, optional
+        The same each time; None for a plugin of the package, which its folder loads.
     """
-    return _own_module(Path(plugin).resolve())
+    return _own_module(Path(plugin).resolve()) if is_own(plugin) else None
 
 
 def constant(folder: Path, plugin: str, name: str, default: Any = None) -> Any:
@@ -187,8 +187,11 @@ def options(
     Raises
     ------
     UserError
-        When an option has no default, or an annotation or a default that is not supported.
+        When an option has no default, or an annotation or a default that is not supported; when a
+        user's own file cannot be a plugin.
     """
+    if is_own(plugin):
+        _check_own(folder, plugin, name, what)
     arguments = function(folder, plugin, name).args
     found = {}
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
@@ -236,7 +239,7 @@ def display_name(folder: Path, plugin: str, name: str) -> str:
 
 
 def check(folder: Path, plugin: str, defined: str, what: str) -> None:
-    """Check that a plugin exists and, if it is a user's own file, that it can be used.
+    """Check that a plugin of the package exists; a user's own is checked by `options`.
 
     Parameters
     ----------
@@ -252,30 +255,11 @@ def check(folder: Path, plugin: str, defined: str, what: str) -> None:
     Raises
     ------
     UserError
-        When it does not exist, or its file cannot be a plugin.
+        When there is no plugin of that name.
     """
+    # Jobs call this, and they should not run again when the words about a user's own file change.
     if not is_own(plugin):
         check_name(plugin, _names(folder, defined), what)
-        return
-    path = _file(folder, plugin)
-    if not path.is_file():
-        raise UserError(f"there is no file {plugin}")
-    if stem(plugin) in _names(folder, defined):
-        raise UserError(f"{plugin} has the name of a {what} of the library: rename the file")
-    try:
-        found = _defined(path).get(defined)
-    except OSError as error:
-        raise UserError(f"{plugin} cannot be read ({error.strerror})") from None
-    except SyntaxError as error:
-        line = f", line {error.lineno}" if error.lineno else ""
-        raise UserError(f"{plugin}{line}: {error.msg}") from None
-    if not isinstance(found, ast.FunctionDef):
-        raise UserError(f"{plugin} must define a function {defined!r}, as every {what} does")
-    # Jobs would not find these files elsewhere, and the fingerprint does not see them.
-    if neighbours := [name for name in _imported(path) if _is_beside(name, path)]:
-        raise UserError(
-            f"{plugin} imports {neighbours[0]!r} from a file beside it: a {what} must be one file"
-        )
 
 
 def check_name(name: str, known: Collection[str], what: str) -> None:
@@ -337,6 +321,29 @@ def _imported(path: Path) -> list[str]:
             case ast.ImportFrom(module=module, level=level):
                 found.append("." * level + (module or "").split(".")[0])
     return found
+
+
+def _check_own(folder: Path, plugin: str, defined: str, what: str) -> None:
+    """Raise a UserError if a user's own file cannot be a plugin; parameters as for `check`."""
+    path = _file(folder, plugin)
+    if not path.is_file():
+        raise UserError(f"there is no file {plugin}")
+    if stem(plugin) in _names(folder, defined):
+        raise UserError(f"{plugin} has the name of a {what} of the library: rename the file")
+    try:
+        found = _defined(path).get(defined)
+    except OSError as error:
+        raise UserError(f"{plugin} cannot be read ({error.strerror})") from None
+    except SyntaxError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise UserError(f"{plugin}{line}: {error.msg}") from None
+    if not isinstance(found, ast.FunctionDef):
+        raise UserError(f"{plugin} must define a function {defined!r}, as every {what} does")
+    # Jobs would not find these files elsewhere, and the fingerprint does not see them.
+    if neighbours := [name for name in _imported(path) if _is_beside(name, path)]:
+        raise UserError(
+            f"{plugin} imports {neighbours[0]!r} from a file beside it: a {what} must be one file"
+        )
 
 
 def _is_beside(name: str, path: Path) -> bool:

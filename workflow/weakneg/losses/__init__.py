@@ -175,5 +175,4 @@ def _check(name: str) -> None:
 
 def _module(name: str) -> ModuleType:
     _check(name)
-    own = plugins.is_own(name)
-    return plugins.load_own(name) if own else importlib.import_module(f"{__name__}.{name}")
+    return plugins.load_own(name) or importlib.import_module(f"{__name__}.{name}")

@@ -93,8 +93,7 @@ def load(name: str, given: Mapping[str, Any] | None = None) -> Select:
         When there is no strategy of that name.
     """
     _check(name)
-    own = plugins.is_own(name)
-    module = plugins.load_own(name) if own else importlib.import_module(f"{__name__}.{name}")
+    module = plugins.load_own(name) or importlib.import_module(f"{__name__}.{name}")
     select: Select = module.select
     values = {
         option: load(*_choice(value)) if isinstance(value, Mapping) else value
