@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weakneg import strategies
+from weakneg import plugins, strategies
 from weakneg.errors import UserError
 from weakneg.strategies.pool import Pool, Scores, Selection, top_k
 
@@ -314,7 +314,7 @@ def _strategy_file(folder, signature):
         (", *, tail: float = 0.5", (float, 0.5)),
         (", *, tail: int = -1", (int, -1)),
         (", *, tail: Literal['x'] = 'x'", (("x",), "x")),
-        (", *, tail: Annotated[int, (1, None)] = 2", (strategies.Interval(int, 1, None), 2)),
+        (", *, tail: Annotated[int, (1, None)] = 2", (plugins.Interval(int, 1, None), 2)),
         (", *, tail: Select", (strategies.Select, "random")),
     ],
 )
@@ -354,13 +354,36 @@ def test_strategies_with_equal_options_choose_the_same_bags_if_their_inner_ones_
 
 @pytest.mark.parametrize(
     "signature",
-    [", *, tail: float", ", *, tail=1", ", *, tail: list = 1", ", *, tail: Select = None"],
+    [
+        *(", *, tail: float", ", *, tail=1", ", *, tail: list = 1", ", *, tail: Select = None"),
+        *(", *, tail: float = TAIL", ", *, tail: Literal[TAIL] = 1"),
+        *(", *, tail: Annotated[float, (0, HIGH)] = 1", ", *, tail: Annotated[float, 0] = 1"),
+    ],
 )
 def test_an_option_that_nobody_could_check_is_an_error(tmp_path, monkeypatch, signature):
     monkeypatch.setattr(strategies, "_FOLDER", tmp_path)
     _strategy_file(tmp_path, signature)
-    with pytest.raises(TypeError, match="option 'tail' of strategy 'mine'"):
+    with pytest.raises(UserError, match="option 'tail' of strategy 'mine'"):
         strategies.options("mine")
+
+
+def test_a_file_beside_a_study_chooses_alone_and_for_others(tmp_path):
+    path = tmp_path / "first.py"
+    path.write_text(
+        "from weakneg.strategies.pool import top_k\n\n\n"
+        "def select(pool, k, generator, *, last: bool = False):\n"
+        "    return top_k(pool, pool.ids.double() * (1 if last else -1), k)\n"
+    )
+    data = Data(9)
+    ids = sorted(data.ids.tolist())
+    first, last = (data.select(str(path), {"last": last}, 2).ids.tolist() for last in (False, True))
+    assert (first, last) == (ids[:2], ids[:-3:-1])
+    trimmed = {"share": 0.0, "then": {"strategy": str(path)}}
+    assert data.select("trimmed", trimmed, 2).ids.tolist() == ids[:2]
+    assert (
+        strategies.load(str(path)).func
+        is strategies.load(f"{tmp_path}/../{path.parent.name}/first.py").func
+    )
 
 
 def test_a_pool_refuses_ids_that_are_not_distinct_integers():

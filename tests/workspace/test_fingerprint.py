@@ -217,6 +217,86 @@ def test_modules_that_import_each_other_are_no_endless_loop(tree):
     assert of(folder) != of(tree())
 
 
+# ----------------------------------------------------------------------------- a user's own file
+OWN = """\
+import numpy as np
+
+from weakneg.strategies.pool import top_k
+
+
+def _halved(x):
+    return x / 2
+
+
+def select(x):
+    return top_k(_halved(x))
+
+
+def unused():
+    return 1
+"""
+
+
+@pytest.fixture
+def own(tree):
+    """Fingerprint with a strategy beside the package, after an edit of it or of `tree`."""
+
+    def make(old: str = "", new: str = "", *edit: str) -> str:
+        path = tree().parent / "mine.py"
+        assert old in OWN
+        path.write_text(OWN.replace(old, new) if old else OWN)
+        source_code.module_of.cache_clear()
+        module._reach.cache_clear()
+        return of(tree(*edit), str(path))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("    return x / 2", "    return x / (2)  # half of it"),
+        ("def _halved(x):\n", 'def _halved(x: float) -> float:\n    """Half of it."""\n'),
+        ("return 1", "return 2"),
+    ],
+)
+def test_what_only_documents_a_users_own_file_leaves_the_fingerprint(own, old, new):
+    assert own(old, new) == own()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("x / 2", "x / 3"),  # what it uses
+        ("top_k(_halved(x))", "_halved(top_k(x))"),
+        ("def unused", "print()\n\n\ndef unused"),  # runs when it is loaded
+        ("def unused", "IGNORES_BUDGET = 2\n\n\ndef unused"),
+    ],
+)
+def test_what_a_users_own_file_does_changes_the_fingerprint(own, old, new):
+    expected = "IGNORES" not in new  # which nothing in the tree asks for
+    assert (own(old, new) != own()) is expected
+
+
+def test_what_a_users_own_file_imports_counts(own):
+    assert own("", "", "weakneg/strategies/pool.py", "sorted(x)", "sorted(x)[::-1]") != own()
+    assert own("", "", "requirements.txt", "numpy==2.4.0", "numpy==2.4.1") != own()
+    assert own("", "", "weakneg/strategies/margin.py", "-x", "2 * x") == own()
+
+
+def test_the_parts_name_a_users_own_file_by_its_path(tree):
+    folder = tree()
+    path = folder / "mine.py"
+    path.write_text(OWN)
+    lock = folder / "requirements.txt"
+    entry = "weakneg.training.loop"
+    parts = explain(entry, [f"strategies.{path}"], package=folder / "weakneg", lock=lock)
+    assert {f"{path}:select", f"{path}:_halved"} <= parts.keys()
+    assert f"{path}:unused" not in parts
+    with pytest.raises(UserError, match=rf"^there is no file {folder}/other.py\.$"):
+        of(folder, f"{folder}/other.py")
+
+
 # ----------------------------------------------------------------------------- definitions
 SHARED = """\
 import re

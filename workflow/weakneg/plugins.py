@@ -3,14 +3,19 @@
 Strategies, losses, data sets, models and figures are one file each, and new files are found without
 being registered. What must be known about them before they run is read from their sources, so that
 checking a configuration imports nothing heavy. The `__init__` of each folder loads its plugins.
+
+A strategy or a loss may also be a user's own file, anywhere: then its name, here and wherever a
+plugin is named, is the path of that file, relative to the working directory and with `.py`.
 """
 
 import ast
 import difflib
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from weakneg.errors import UserError
@@ -72,7 +77,33 @@ def names(folder: Path, defined: str) -> list[str]:
     list of str
         Names of the files without `.py`, in alphabetical order.
     """
-    return sorted(path.stem for path in folder.glob("[!_]*.py") if defined in _defined(path))
+    return list(_names(folder, defined))
+
+
+def is_own(plugin: object) -> bool:
+    """Whether a plugin is a user's own file, outside the package."""
+    return isinstance(plugin, str) and plugin.endswith(".py")
+
+
+def stem(plugin: str) -> str:
+    """The name of a plugin's file without folder and `.py`."""
+    return Path(plugin).stem if is_own(plugin) else plugin
+
+
+def load_own(plugin: str) -> ModuleType | None:
+    """Load a plugin that is a user's own file.
+
+    Parameters
+    ----------
+    plugin : str
+        The plugin.
+
+    Returns
+    -------
+    module, optional
+        The same each time; None for a plugin of the package, which its folder loads.
+    """
+    return _own_module(Path(plugin).resolve()) if is_own(plugin) else None
 
 
 def constant(folder: Path, plugin: str, name: str, default: Any = None) -> Any:
@@ -94,12 +125,15 @@ def constant(folder: Path, plugin: str, name: str, default: Any = None) -> Any:
 
     Raises
     ------
-    ValueError
+    UserError
         When the value is not a literal.
     """
-    match _defined(folder / f"{plugin}.py").get(name):
+    match _defined(_file(folder, plugin)).get(name):
         case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
-            return ast.literal_eval(value)
+            try:
+                return ast.literal_eval(value)
+            except ValueError:
+                raise UserError(f"{name} of {plugin!r} must be a literal") from None
     return default
 
 
@@ -123,7 +157,7 @@ def function(folder: Path, plugin: str, name: str) -> ast.FunctionDef:
     KeyError
         When the file defines no function of that name.
     """
-    found = _defined(folder / f"{plugin}.py")[name]
+    found = _defined(_file(folder, plugin))[name]
     if not isinstance(found, ast.FunctionDef):
         raise KeyError(name)
     return found
@@ -152,9 +186,12 @@ def options(
 
     Raises
     ------
-    TypeError
-        When an option has no default, or an annotation that is not supported.
+    UserError
+        When an option has no default, or an annotation or a default that is not supported; when a
+        user's own file cannot be a plugin.
     """
+    if is_own(plugin):
+        _check_own(folder, plugin, name, what)
     arguments = function(folder, plugin, name).args
     found = {}
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
@@ -162,12 +199,15 @@ def options(
         special = without_default.get(getattr(argument.annotation, "id", ""))
         if (default is None) != (special is not None):
             needs = "must have no" if default else "needs a"
-            raise TypeError(f"{option} {needs} default")
+            raise UserError(f"{option} {needs} default")
         if special:
             found[argument.arg] = special
             continue
         assert default is not None
-        found[argument.arg] = Option(_allowed(argument, option), ast.literal_eval(default))
+        try:
+            found[argument.arg] = Option(_allowed(argument, option), ast.literal_eval(default))
+        except (TypeError, ValueError):
+            raise UserError(f"{option} must have a literal default and literal limits") from None
     return found
 
 
@@ -179,7 +219,7 @@ def display_name(folder: Path, plugin: str, name: str) -> str:
     folder : Path
         Folder of the plugins.
     plugin : str
-        Name of the plugin's file.
+        The plugin.
     name : str
         Name of the plugin in the study.
 
@@ -191,11 +231,35 @@ def display_name(folder: Path, plugin: str, name: str) -> str:
         `DISPLAY_NAME`.
     """
     shown: str | None = constant(folder, plugin, "DISPLAY_NAME")
-    if shown and name == plugin:
+    if shown and name == stem(plugin):
         return shown
-    if shown and name.startswith(f"{plugin}_"):
-        return f"{shown}, {name.removeprefix(f'{plugin}_').replace('_', ' ')}"
+    if shown and name.startswith(f"{stem(plugin)}_"):
+        return f"{shown}, {name.removeprefix(f'{stem(plugin)}_').replace('_', ' ')}"
     return name
+
+
+def check(folder: Path, plugin: str, defined: str, what: str) -> None:
+    """Check that a plugin of the package exists; a user's own is checked by `options`.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the plugins of the package.
+    plugin : str
+        Name of the plugin.
+    defined : str
+        Name of the function that makes a file a plugin.
+    what : str
+        Kind of plugin, for messages, such as "strategy".
+
+    Raises
+    ------
+    UserError
+        When there is no plugin of that name.
+    """
+    # Jobs call this, and they should not run again when the words about a user's own file change.
+    if not is_own(plugin):
+        check_name(plugin, _names(folder, defined), what)
 
 
 def check_name(name: str, known: Collection[str], what: str) -> None:
@@ -221,11 +285,82 @@ def check_name(name: str, known: Collection[str], what: str) -> None:
         raise UserError(f"no {what} is called {name!r}: {hint}choose one of {', '.join(known)}.")
 
 
+def _file(folder: Path, plugin: str) -> Path:
+    return Path(plugin).resolve() if is_own(plugin) else folder / f"{plugin}.py"
+
+
+@cache  # a configuration asks for the same names many times
+def _names(folder: Path, defined: str) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in folder.glob("[!_]*.py") if defined in _defined(path)))
+
+
+@cache
+def _own_module(path: Path) -> ModuleType:
+    # Not by an importer of Python: it would leave a cache beside the study, and might load an
+    # earlier version from that, since it tells versions apart by size and time only.
+    module = ModuleType(str(path))
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    exec(compile(path.read_bytes(), path, "exec"), module.__dict__)
+    return module
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes(), filename=str(path))
+
+
+@cache
+def _imported(path: Path) -> list[str]:
+    """The top-level names of what a file imports, in order; relative ones begin with a dot."""
+    found: list[str] = []
+    for node in ast.walk(_tree(path)):
+        match node:
+            case ast.Import(names=aliases):
+                found += [alias.name.split(".")[0] for alias in aliases]
+            case ast.ImportFrom(module=module, level=level):
+                found.append("." * level + (module or "").split(".")[0])
+    return found
+
+
+def _check_own(folder: Path, plugin: str, defined: str, what: str) -> None:
+    """Raise a UserError if a user's own file cannot be a plugin; parameters as for `check`."""
+    path = _file(folder, plugin)
+    if not path.is_file():
+        raise UserError(f"there is no file {plugin}")
+    if stem(plugin) in _names(folder, defined):
+        raise UserError(f"{plugin} has the name of a {what} of the library: rename the file")
+    try:
+        found = _defined(path).get(defined)
+    except OSError as error:
+        raise UserError(f"{plugin} cannot be read ({error.strerror})") from None
+    except SyntaxError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise UserError(f"{plugin}{line}: {error.msg}") from None
+    if not isinstance(found, ast.FunctionDef):
+        raise UserError(f"{plugin} must define a function {defined!r}, as every {what} does")
+    # Jobs would not find these files elsewhere, and the fingerprint does not see them.
+    if neighbours := [name for name in _imported(path) if _is_beside(name, path)]:
+        raise UserError(
+            f"{plugin} imports {neighbours[0]!r} from a file beside it: a {what} must be one file"
+        )
+
+
+def _is_beside(name: str, path: Path) -> bool:
+    """Whether an imported name is beside a file, or in the working directory, as jobs see it."""
+    if name == __name__.split(".")[0]:
+        return False
+    return name.startswith(".") or any(
+        (folder / f"{name}.py").is_file() or any((folder / name).glob("*.py"))
+        for folder in (path.parent, Path.cwd())
+    )
+
+
 @cache
 def _defined(path: Path) -> dict[str, ast.stmt]:
     """The statements that define the functions and variables of a file, by name."""
     found: dict[str, ast.stmt] = {}
-    for node in ast.parse(path.read_text(encoding="utf-8"), filename=str(path)).body:
+    for node in _tree(path).body:
         match node:
             case (
                 ast.FunctionDef(name=name)
@@ -249,7 +384,7 @@ def _allowed(argument: ast.arg, option: str) -> tuple[object, ...] | type | Inte
             return (ast.literal_eval(value),)
         case ast.Name(id=kind) if kind in _TYPES:
             return _TYPES[kind]
-    raise TypeError(
+    raise UserError(
         f"{option} must be annotated with Literal[...], Annotated[...] or one of "
         f"{', '.join(_TYPES)}"
     )

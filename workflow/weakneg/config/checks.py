@@ -7,7 +7,7 @@ by name of the field, or raises the mistake with the keys that lead to it.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from weakneg import losses
+from weakneg import losses, strategies
 from weakneg.config.classes import (
     Top,
     check_sizes,
@@ -20,7 +20,6 @@ from weakneg.config.classes import (
 from weakneg.config.messages import no_such, problem
 from weakneg.config.sections import AudioSettings, BagSettings, DatasetSettings, models
 from weakneg.config.source import DownloadSource, FolderSource
-from weakneg.config.strategy import strategy_files
 from weakneg.config.study import Study
 from weakneg.config.truth import JudgedClass
 from weakneg.config.values import distinct
@@ -222,7 +221,7 @@ def strategies_are_distinct(study: Study) -> Completed:
 
 def reference_is_about_the_data(study: Study) -> Completed:
     """Published numbers belong to existing strategies and classes."""
-    known = [*strategy_files(), *study.strategy_names]
+    known = [*strategies.names(), *study.strategy_names]
     for strategy, values in study.reference.values.items() if study.reference else ():
         if strategy not in known:
             text = no_such(strategy, "a strategy", known)

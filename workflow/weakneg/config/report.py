@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
-from weakneg import losses, strategies
+from weakneg import losses, plugins, strategies
 from weakneg.config.stages import canonical
 from weakneg.config.values import Section
 from weakneg.datasets import DataKind
@@ -70,7 +70,8 @@ def _hidden(study: "Study") -> dict[str, list[str | float]]:
         # Two entries may differ in the options of a loss only.
         if entries.setdefault((strategy, loss), choice.entry) != choice.entry:
             strategy = choice.entry
-        found[choice.name] = [strategy, losses.display_name(loss, loss), choice.hidden_positives]
+        shown = losses.display_name(loss, plugins.stem(loss))
+        found[choice.name] = [strategy, shown, choice.hidden_positives]
     return found
 
 
@@ -87,6 +88,7 @@ class FigureSettings(ReportSettings):
             choice.name: look
             for choice in study.strategies
             # A variant must not look like the strategy itself.
-            if choice.name == choice.strategy and (look := strategies.look(choice.strategy))
+            if choice.name == plugins.stem(choice.strategy)
+            and (look := strategies.look(choice.strategy))
         }
         return super().of(study).model_copy(update={"looks": looks})

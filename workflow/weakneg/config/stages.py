@@ -233,7 +233,7 @@ class RunSettings(StageSettings):
     hidden_positives : float
         Share of the positive bags that are labelled negative.
     strategy : str
-        Name of a file in workflow/weakneg/strategies.
+        Name of a file in workflow/weakneg/strategies, or path of the user's own.
     options : dict
         Its options; one that is another strategy is a mapping with the key "strategy".
     seeds : list of int

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import (
@@ -18,18 +17,7 @@ from pydantic import (
 from weakneg import losses, plugins, strategies
 from weakneg.config.messages import no_such, problem
 from weakneg.config.values import NAME, as_list
-
-
-@lru_cache
-def strategy_files() -> list[str]:
-    """Names of all strategies, in alphabetical order."""
-    return strategies.names()
-
-
-@lru_cache
-def _options(kind: "_Kind", name: str) -> dict[str, plugins.Option]:
-    found: dict[str, plugins.Option] = kind.module.options(name)
-    return found
+from weakneg.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -55,12 +43,15 @@ _STRATEGY = _Kind("strategy", "strategy", strategies)
 _LOSS = _Kind("name", "loss", losses)
 
 
+OR_OWN = "or the path of your own .py file, relative to the study's file"
+
+
 class LossChoice(BaseModel):
     """A loss with its options."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str = Field(description="Loss: a file in workflow/weakneg/losses.")
+    name: str = Field(description=f"Loss: a file in workflow/weakneg/losses, {OR_OWN}.")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -82,9 +73,11 @@ class StrategyChoice(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    strategy: str = Field(description="Strategy: a file in workflow/weakneg/strategies.")
+    strategy: str = Field(description=f"Strategy: a file in workflow/weakneg/strategies, {OR_OWN}.")
     name: str = Field(
-        "", description="Name in results; required with options, by default that of the strategy."
+        "",
+        description="Name in results; required with options, by default that of the strategy's "
+        "file.",
     )
     loss: Loss | None = Field(
         None, description="Loss of this entry; null: that of the study's training."
@@ -101,9 +94,9 @@ class StrategyChoice(BaseModel):
     @property
     def shown_as(self) -> str:
         """The name that says how bags are chosen, and not with which loss."""
-        options = _options(_STRATEGY, self.strategy).items()
+        options = strategies.options(self.strategy).items()
         if self._loss_is_its_own and self.options == {key: each.default for key, each in options}:
-            return self.strategy
+            return plugins.stem(self.strategy)
         return self.entry
 
     @property
@@ -123,7 +116,7 @@ class StrategyChoice(BaseModel):
         """The same strategy with another loss and share of hidden positives, under its own name."""
         name = self.name
         if loss is not None:
-            name += f"_{loss.name}"
+            name += f"_{plugins.stem(loss.name)}"
         if hidden_positives:
             percent = f"{100 * hidden_positives:.6f}".rstrip("0").rstrip(".")
             name += f"_hidden_{percent.replace('.', '_')}"
@@ -146,14 +139,14 @@ def _strategy_choice(value: object) -> object:
     own = {"loss": entry["loss"]} if "loss" in entry else {}
     given = {key: setting for key, setting in entry.items() if key not in ("name", *own)}
     checked = _checked_choice(value if isinstance(value, str) else given, _STRATEGY)
-    strategy = checked["strategy"]
+    strategy = plugins.stem(checked["strategy"])
     name = entry.get("name", strategy)
     if len(given) + len(own) > 1 and "name" not in entry:
         example = "_".join(_words(given | own))
         raise problem(f"a strategy with options needs a name, such as 'name: {example}'")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise problem(f"must consist of a-z, 0-9 and _, not {name!r}", "name")
-    if name != strategy and name in strategy_files():
+    if name != strategy and name in strategies.names():
         raise problem(f"{name!r} is the name of another strategy: choose a different name", "name")
     return {**checked, **own, "name": name}
 
@@ -166,10 +159,15 @@ def _checked_choice(value: object, kind: _Kind, *at: str) -> dict[str, Any]:
             f"must be a {kind.what}'s name or {{{kind.key}: ..., options}}, not {value!r}", *at
         )
     name, known = entry[kind.key], kind.module.names()
-    if name not in known:
-        where = at if isinstance(value, str) else (*at, kind.key)
+    where = at if isinstance(value, str) else (*at, kind.key)
+    if not plugins.is_own(name) and name not in known:
         raise problem(no_such(name, f"a {kind.what}", known), *where)
-    found = _options(kind, name)
+    if not NAME.fullmatch(plugins.stem(name)):
+        raise problem(f"the name of {name} must consist of a-z, 0-9 and _", *where)
+    try:
+        found: dict[str, plugins.Option] = kind.module.options(name)
+    except UserError as error:
+        raise problem(str(error), *where) from None
     for option in entry:
         if option != kind.key and option not in found:
             what = f"an option of {name}"
@@ -208,7 +206,7 @@ def _words(entry: Mapping[str, Any]) -> list[str]:
     """Words for the name of a strategy with options: those that were given."""
     found: list[str] = []
     for setting in entry.values():
-        one = re.sub("[^a-z0-9]+", "_", str(setting).lower()).strip("_")
+        one = re.sub("[^a-z0-9]+", "_", plugins.stem(str(setting)).lower()).strip("_")
         found += _words(setting) if isinstance(setting, Mapping) else [one]
     return found
 

@@ -17,7 +17,7 @@ from weakneg.config.sections import (
     Reference,
 )
 from weakneg.config.source import SHARD_SIZE, DownloadSource, Source, checked_source
-from weakneg.config.strategy import HiddenShare, Loss, Strategies, StrategyChoice
+from weakneg.config.strategy import OR_OWN, HiddenShare, Loss, Strategies, StrategyChoice
 from weakneg.config.training import AugmentationSettings, SamplingSettings, TrainingSettings
 from weakneg.config.truth import TruthSettings
 from weakneg.config.values import Section, Seeds, as_list
@@ -69,8 +69,8 @@ class Study(Section):
         "each in turn is the positive class.",
     )
     strategies: Strategies = Field(
-        description="Ways to choose negative bags: names, or {name, strategy, options} for options "
-        "that differ from their defaults."
+        description=f"Ways to choose negative bags: names, {OR_OWN}; or "
+        "{name, strategy, options} for options that differ from their defaults."
     )
     losses: (
         Annotated[list[Loss], Field(min_length=1), BeforeValidator(as_list, str | list[Loss])]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from weakneg.config.strategy import Loss, LossChoice
+from weakneg.config.strategy import OR_OWN, Loss, LossChoice
 from weakneg.config.values import Section
 
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
@@ -61,7 +61,8 @@ class TrainingSettings(Section):
         _BCE,
         # Left out where it is the default, so that earlier runs keep their settings.
         exclude_if=partial(eq, _BCE),
-        description="Loss: the name of a file in workflow/weakneg/losses, or {name, options}.",
+        description=f"Loss: the name of a file in workflow/weakneg/losses, {OR_OWN}; or "
+        "{name, options}.",
     )
     patience: int | None = Field(
         None,

@@ -4,7 +4,8 @@ A loss is a module in this folder that defines
 
     def loss(batch: Batch, *, <options>) -> Losses
 
-Its name is the name of its file; a study names it, as in `training: {loss: bce}`. `loss` is a pure
+Its name is the name of its file; a study names it, as in `training: {loss: bce}`. A user's own may
+also be beside a study, which then names it by its path (see `weakneg.plugins`). `loss` is a pure
 function (see `weakneg.losses.batch`): it returns a value for every entry of the batch, and training
 minimises the mean of all values. It must work for one class (B,) and for several (B, C), and must
 not modify its arguments. Options are as those of a strategy: keyword-only, annotated with
@@ -39,7 +40,6 @@ the sources, and only `load`, `initial_state` and `before_epoch` import a loss (
 
 import importlib
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -145,9 +145,8 @@ def options(name: str) -> dict[str, Option]:
     Raises
     ------
     UserError
-        When there is no loss of that name.
-    TypeError
-        When an option has no default, or an annotation that is not supported.
+        When there is no loss of that name; when an option has no default, or an annotation that is
+        not supported.
 
     Examples
     --------
@@ -171,11 +170,10 @@ def display_name(loss: str, name: str) -> str:
     return plugins.display_name(_FOLDER, loss, name)
 
 
-@cache  # a configuration asks for the same names many times
 def _check(name: str) -> None:
-    plugins.check_name(name, names(), "loss")
+    plugins.check(_FOLDER, name, "loss", "loss")
 
 
 def _module(name: str) -> ModuleType:
     _check(name)
-    return importlib.import_module(f"{__name__}.{name}")
+    return plugins.load_own(name) or importlib.import_module(f"{__name__}.{name}")

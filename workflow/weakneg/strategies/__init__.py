@@ -4,7 +4,8 @@ A strategy is a module in this folder that defines
 
     def select(pool: Pool, k: int, generator: torch.Generator, *, <options>) -> Selection
 
-Its name is the name of its file. `select` is a pure function: it sees numbers (see
+Its name is the name of its file. A user's own may also be beside a study, which then names it by
+its path (see `weakneg.plugins`). `select` is a pure function: it sees numbers (see
 `weakneg.strategies.pool`), never a model or a data set. It returns min(k, len(pool)) distinct ids
 from the pool, where k is the budget; ids with equal scores are taken in ascending order. Every
 random number comes from `generator`, which is a CPU generator on every device. Options are
@@ -41,11 +42,12 @@ is quick.
 import importlib
 import re
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from weakneg import plugins
+from weakneg.errors import UserError
 from weakneg.plugins import Option
 
 if TYPE_CHECKING:
@@ -91,7 +93,8 @@ def load(name: str, given: Mapping[str, Any] | None = None) -> Select:
         When there is no strategy of that name.
     """
     _check(name)
-    select: Select = importlib.import_module(f"{__name__}.{name}").select
+    module = plugins.load_own(name) or importlib.import_module(f"{__name__}.{name}")
+    select: Select = module.select
     values = {
         option: load(*_choice(value)) if isinstance(value, Mapping) else value
         for option, value in (given or {}).items()
@@ -115,10 +118,8 @@ def options(name: str) -> dict[str, Option]:
     Raises
     ------
     UserError
-        When there is no strategy of that name.
-    TypeError
-        When an option has no default, or an annotation that is not supported; or a default although
-        it is a `Select`.
+        When there is no strategy of that name; when an option has no default, or an annotation that
+        is not supported; or a default although it is a `Select`.
 
     Examples
     --------
@@ -200,9 +201,9 @@ def display_name(strategy: str, name: str, given: Mapping[str, Any] | None = Non
     Parameters
     ----------
     strategy : str
-        Name of the strategy's file.
+        Name of the strategy.
     name : str
-        Name of the strategy in the study.
+        Its name in the study.
     given : mapping, optional
         Its options, all or some.
 
@@ -217,13 +218,15 @@ def display_name(strategy: str, name: str, given: Mapping[str, Any] | None = Non
     _check(strategy)
     shown: str | None = plugins.constant(_FOLDER, strategy, "DISPLAY_NAME")
     inner_options = re.findall(r"{(\w+)}", shown or "")
-    if not shown or not inner_options or not f"{name}_".startswith(f"{strategy}_"):
+    file = plugins.stem(strategy)
+    if not shown or not inner_options or not f"{name}_".startswith(f"{file}_"):
         return plugins.display_name(_FOLDER, strategy, name)
-    variant = name.removeprefix(strategy)
+    variant = name.removeprefix(file)
     for option in inner_options:
         inner = _choice((given or {}).get(option, {"strategy": _DEFAULT_INNER}))
-        shown = shown.replace(f"{{{option}}}", display_name(inner[0], *inner))
-        for each in composition(*inner):  # these words are said already
+        said = display_name(inner[0], plugins.stem(inner[0]), inner[1])
+        shown = shown.replace(f"{{{option}}}", said)
+        for each in map(plugins.stem, composition(*inner)):  # these words are said already
             variant = f"{variant}_".replace(f"_{each}_", "_", 1).removesuffix("_")
     return f"{shown}{variant.replace('_', ', ', 1).replace('_', ' ')}"
 
@@ -234,7 +237,7 @@ def look(strategy: str) -> dict[str, Any] | None:
     Parameters
     ----------
     strategy : str
-        Name of the strategy's file.
+        Name of the strategy.
 
     Returns
     -------
@@ -243,21 +246,20 @@ def look(strategy: str) -> dict[str, Any] | None:
 
     Raises
     ------
-    TypeError
+    UserError
         When `LOOK` has other keys.
     """
     _check(strategy)
     found: dict[str, Any] | None = plugins.constant(_FOLDER, strategy, "LOOK")
     if found is not None and not {"colour", "marker"} <= {*found} <= _PARTS_OF_A_LOOK:
-        raise TypeError(
+        raise UserError(
             f"LOOK of strategy {strategy!r} must have colour and marker; dashes are optional"
         )
     return found
 
 
-@cache  # a configuration asks for the same names many times
 def _check(name: str) -> None:
-    plugins.check_name(name, names(), "strategy")
+    plugins.check(_FOLDER, name, "select", "strategy")
 
 
 def _choice(value: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
