@@ -152,7 +152,7 @@ class _SeedTraining:
         self.select_randomly = strategies.load("random")
         self.batches = batches.load(settings.augmentation)
         loss = settings.training.loss
-        self.loss = partial(losses.load(loss.name), **loss.options)
+        self.loss = partial(losses.load(loss.name), **(loss.model_extra or {}))
         self.records = losses.doubts(loss.name) or settings.hidden_positives > 0
 
         # All strategies start with the same weights, so that comparisons are paired.
