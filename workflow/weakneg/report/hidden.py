@@ -51,8 +51,9 @@ def audit_hidden(
     study = Study.of(settings)
     results = metrics_by_share(select_study(read_metrics(metrics), study), study)
     epochs = measures_by_epoch(runs_of_classes(runs, study), study)
-    write_frame(folder / "hidden.csv", results, "%.5f")
-    write_frame(folder / "hidden_epochs.csv", epochs, "%.5f")
+    results, epochs = results.round(5), epochs.round(5)  # the text can be made from the tables
+    write_frame(folder / "hidden.csv", results)
+    write_frame(folder / "hidden_epochs.csv", epochs)
     with replace_when_whole(folder / "hidden.md") as temporary:
         text = hidden_text(results, epochs, study)
         temporary.write_text(text, encoding="utf-8", newline="\n")
@@ -78,7 +79,7 @@ def hidden_text(results: pd.DataFrame, epochs: pd.DataFrame, study: Study) -> st
     over = f"mean over {classes_phrase(len(study.classes))} and {seeds_phrase(n_seeds)}"
     interval = "; ± half of the 95% interval over seeds" if n_seeds > 1 else ""
     parts = [
-        f"# {escape(study.title)}: hidden positives",
+        f"# {escape(study.title)}",
         "A share of the positive training bags is labelled negative, as if their labels were "
         "missing. The test bags keep their labels.",
         f"## Average precision\n\nTest AP, {over}{interval}.",

@@ -5,12 +5,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from weakneg.analysis.metrics import read_metrics
+from weakneg.analysis.study import Study
 from weakneg.config.load import load_study
 from weakneg.config.report import FigureSettings
 from weakneg.config.subset import subset
 from weakneg.errors import UserError
+from weakneg.io.files import replace_when_whole
 from weakneg.report import figures
+from weakneg.report.hidden import hidden_text
 from weakneg.report.tables import write_tables
 from weakneg.stages import command
 
@@ -51,7 +56,12 @@ def redraw(published: Path, target: Path) -> None:
     except ValueError as error:
         raise UserError(f"{published}: {error}") from error
     hides = bool(settings.get("hidden"))
-    if not hides:  # then, strategies are compared at equal shares of hidden positives only
+    if hides:
+        tables = (published / "tables" / name for name in ("hidden.csv", "hidden_epochs.csv"))
+        results, epochs = map(pd.read_csv, tables)
+        with replace_when_whole(target / "tables" / "hidden.md") as path:
+            path.write_text(hidden_text(results, epochs, Study.of(settings)), encoding="utf-8")
+    else:
         write_tables(published / "metrics.csv", settings, target / "tables")
 
     files = {

@@ -49,15 +49,17 @@ def draw(inputs: Inputs, study: Study) -> Figure:
     figure = canvas(
         5.0,
         study,
-        "hidden positives",
+        "what missing labels cost, and who finds them",
         f"mean over {classes_phrase(len(study.classes))}; "
-        f"{seeds_and_intervals(int(results['seeds'].max()))}"
+        f"band: {seeds_and_intervals(int(results['seeds'].max()))}"
         f"; below: {100 * shown:g}% of the positive training bags are hidden",
     )
     (by_choice, by_doubt), (chosen, memory) = figure.subplots(2, 2)
-    _draw_shares(by_choice, results[results["loss"] == loss], "strategy", by_strategy)
-    _draw_shares(by_doubt, results[results["strategy"] == strategy], "loss", by_loss)
-    by_doubt.sharey(by_choice)
+    _draw_shares(by_choice, results[results["loss"] == loss], "strategy", by_strategy, strategy)
+    _draw_shares(by_doubt, results[results["strategy"] == strategy], "loss", by_loss, loss)
+    lows, highs = zip(by_choice.get_ylim(), by_doubt.get_ylim(), strict=True)
+    for axes in (by_choice, by_doubt):
+        axes.set_ylim(min(lows), max(highs))
     by_choice.set_title(f"strategies, with {loss}")
     by_doubt.set_title(f"losses, with {strategy}")
     of_share = epochs[epochs["hidden"] == shown]
@@ -90,12 +92,16 @@ def _share_to_show(epochs: pd.DataFrame) -> float:
     return float(shares[len(shares) // 2])
 
 
-def _draw_shares(axes: Axes, results: pd.DataFrame, key: str, looks: Mapping[str, Style]) -> None:
+def _draw_shares(
+    axes: Axes, results: pd.DataFrame, key: str, looks: Mapping[str, Style], banded: str
+) -> None:
     for name, look in looks.items():
         rows = results[(results[key] == name) & (results["measure"] == "ap")]
         rows = rows.sort_values("hidden")
         x = 100 * rows["hidden"]
-        axes.fill_between(x, rows["low"], rows["high"], color=look.colour, alpha=0.1, linewidth=0)
+        if name == banded:  # the others would hide each other
+            low, high, colour = rows["low"], rows["high"], look.colour
+            axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(
             x,
             rows["mean"],
