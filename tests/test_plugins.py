@@ -50,3 +50,22 @@ def test_an_unknown_name_is_answered_with_the_nearest():
         plugins.check_name("pi", ["bar", "pie"], "figure")
     with pytest.raises(UserError, match=r"^no figure is called 'x': choose one of bar\.$"):
         plugins.check_name("x", ["bar"], "figure")
+
+
+# ----------------------------------------------------------------------------- a user's own files
+def test_a_name_with_py_is_the_path_of_a_users_own_file():
+    assert plugins.is_own("study/mine.py")
+    assert not plugins.is_own("mine")
+    assert plugins.stem("study/mine.py") == plugins.stem("mine") == "mine"
+
+
+def test_a_users_own_file_is_loaded_once_and_may_define_a_dataclass(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n\n"
+        "@dataclass\nclass Two:\n    a: int = 2\n"
+    )
+    module = plugins.load_own(str(path))
+    assert module.Two().a == 2
+    assert plugins.load_own(str(tmp_path / "." / "mine.py")) is module
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["mine.py"]

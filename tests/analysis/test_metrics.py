@@ -223,3 +223,46 @@ class TestStudy:
         metrics = metrics_of(self.values).drop(index=5)
         with pytest.raises(UserError, match=r"lack seed 1 of class 'a' and strategy 'badge' \(1"):
             select_study(metrics, study_of(["a", "b"], ["random", "badge"]))
+
+
+# ---- what nobody knows -------------------------------------------------------------------------
+def with_unknown(table):
+    """Further bags, unknown, with the highest, the lowest and other scores."""
+    seeds = table["seed"].unique()
+    more = pd.DataFrame(
+        {"seed": np.repeat(seeds, 3), "score": np.tile([9.0, 9.0, -9.0], len(seeds))}
+    ).assign(label=-1, bag=-1)
+    return pd.concat([table, more], ignore_index=True)
+
+
+def test_unknown_bags_are_counted_and_change_no_metric(tmp_path):
+    before = run_metrics(write_run(tmp_path / "a"))
+    folder = write_run(tmp_path / "b")
+    with_unknown(pd.read_parquet(folder / "scores.parquet")).to_parquet(folder / "scores.parquet")
+    after = run_metrics(folder)
+    assert before["test_unknown"].tolist() == [0, 0]
+    assert after["test_unknown"].tolist() == [3, 3]
+    same = [column for column in COLUMNS if column != "test_unknown"]
+    pd.testing.assert_frame_equal(before[same], after[same])
+
+
+def test_the_column_of_unknown_bags_is_only_there_if_there_are_any(tmp_path):
+    runs = [("random", write_run(tmp_path / "a")), ("margin", write_run(tmp_path / "b"))]
+    collect_metrics(runs, tmp_path / "before.csv")
+    header = (tmp_path / "before.csv").read_text().splitlines()[0].split(",")
+    assert header == [column for column in COLUMNS if column != "test_unknown"]
+    assert read_metrics(tmp_path / "before.csv")["test_unknown"].tolist() == [0] * 4
+    scores = runs[1][1] / "scores.parquet"
+    with_unknown(pd.read_parquet(scores)).to_parquet(scores)
+    collect_metrics(runs, tmp_path / "after.csv")
+    after = read_metrics(tmp_path / "after.csv")
+    assert after.columns.tolist() == COLUMNS
+    assert after["test_unknown"].tolist() == [0, 0, 3, 3]
+
+
+def test_a_class_of_which_no_test_bag_is_known_to_be_negative_is_named(tmp_path):
+    folder = write_run(tmp_path)
+    edit(folder / "scores.parquet", lambda table: table.replace({"label": {0: -1}}, inplace=True))
+    words = r"have the labels \[1\] \(2 others are unknown\).*class 'cat'"
+    with pytest.raises(UserError, match=words):
+        run_metrics(folder)

@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
-from selections import LABEL, Made, choose_dogs, image_bags
+from selections import FRACTION, LABEL, Made, choose_dogs, image_bags
 
 from weakneg.analysis.most_selected import COLUMNS
 from weakneg.bags.manifest import write_manifest
+from weakneg.bags.split import split_validation
 
 
 def test_most_selected_ranks_by_share_then_times_then_place(tmp_path):
@@ -85,3 +87,34 @@ def test_clips_are_named_linked_and_labelled(clips):
         f"1. [--clip\\_6]({link.format(6, 60)}), chosen 3 of 3 times: **Dog**; **Bark**" in section
     )
     assert ", chosen 3 of 3 times: Speech; **Dog**\n" in section
+
+
+def test_chosen_bags_that_nobody_knows_are_called_so(clips):
+    seed = choose_dogs(clips)
+    before = clips.audit()
+    assert "unknown" not in before["most_selected"].columns
+    assert "nknown" not in before["markdown"]
+    # Nobody looked for animals in the clips 7 and 8; all others are known.
+    text = clips.manifests[0].read_text().splitlines()
+    with_negatives = [
+        f"{line},{'' if 'Animal' in line or row in (7, 8) else 'Animal'}"
+        f"{'' if 'Car' in line else ';Car'}"
+        for row, line in enumerate(text[1:])
+    ]
+    clips.manifests[0].write_text("\n".join([f"{text[0]},negatives", *with_negatives]) + "\n")
+    label = np.array([0] * 16)
+    label[:3], label[[7, 8]] = 1, -1
+    train, _ = split_validation(label, FRACTION, seed)
+    pool = train[label[train] != 1]
+    seven = [row for row in (3, 6, 7) if row in pool]
+    clips.choose("Animal", "badge", {seed: {1: seven}}, n_pool={str(seed): len(pool)})
+    clips.choose("Animal", "random", {seed: {1: pool[:3]}}, n_pool={str(seed): len(pool)})
+    after = clips.audit()
+    of_animal = after["most_selected"].query("`class` == 'Animal'")
+    assert 7 in seven
+    assert dict(zip(of_animal["bag"], of_animal["unknown"], strict=True)) == {
+        1000 + row: int(row == 7) for row in seven
+    }
+    section = after["markdown"].split("### Animal")[1].split("###")[0]
+    assert f"Unknown: {1 / len(seven):.1%} of the chosen bags, {2 / len(pool):.1%} of" in section
+    assert section.count("(unknown)") == 1

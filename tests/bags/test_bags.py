@@ -1,6 +1,7 @@
 """Bags: what a draw promises, what a manifest keeps, and what a validation split leaves apart."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from weakneg.bags.draw import Bags
+from weakneg.bags.draw import UNKNOWN, Bags
 from weakneg.bags.draw import draw as draw_bags
 from weakneg.bags.manifest import read_manifest, write_manifest
 from weakneg.bags.split import split_validation
@@ -194,7 +195,7 @@ def test_a_manifest_of_ones_own_may_have_bags_of_any_size_and_columns_in_any_ord
         ("0,1,1,0.5,3 3", "line 3: instance 3 occurs twice"),
         ("0,1,1,0.5,1 4", "line 3: instance 1 occurs twice"),
         ("0,0,1,0.5,3 4", "line 3: bag 0 occurs twice"),
-        ("0,1,2,0.5,3 4", "line 3: label is 2, but must be 0 or 1"),
+        ("0,1,2,0.5,3 4", "line 3: label is 2, but must be 0, 1 or unknown"),
         ("0,1,1,1.5,3 4", "line 3: density is 1.5"),
         ("0,1,1,nan,3 4", "line 3: density is nan"),
         ("0,1,1,0.5,", "line 3: bag 1 has no instances"),
@@ -416,3 +417,78 @@ def test_seeds_hold_out_different_bags():
 def test_too_few_bags_to_split_are_refused(label, name):
     with pytest.raises(UserError, match=name):
         split_validation(np.array(label), 0.2, 0)
+
+
+# ---- bags that nobody knows ----------------------------------------------------------------------
+@settings(max_examples=100, deadline=None)
+@given(draws(), st.integers(0, 99))
+def test_a_manifest_keeps_which_bags_are_unknown(tmp_path_factory, drawn, seed):
+    positive, *_, bags = drawn
+    path = tmp_path_factory.mktemp("bags") / "train.csv"
+    unknown = np.random.default_rng(seed).random(len(bags)) < 0.3
+    told = replace(
+        bags,
+        label=np.where(unknown, UNKNOWN, bags.label).astype(np.int8),
+        density=np.where(unknown, np.nan, bags.density),
+    )
+    write_manifest(path, {0: bags, 1: told})
+    read = read_manifest(path, len(positive))
+    _assert_equal(read[0], bags)
+    observed = {"negatives_observed": bool(unknown.any())}
+    np.testing.assert_equal(vars(read[1]), vars(told) | observed)
+    # One unknown bag says that the others were looked at, in all draws of the file.
+    assert read[0].negatives_observed == unknown.any()
+    assert path.read_text().count(",unknown,,") == np.count_nonzero(unknown)
+
+
+def test_a_manifest_without_unknown_bags_is_as_ever(tmp_path):
+    bags = Bags(np.arange(2), np.array([1, 0], np.int8), np.array([0.5, 0.0]), np.eye(2, dtype=int))
+    write_manifest(tmp_path / "train.csv", {0: bags})
+    assert (tmp_path / "train.csv").read_text() == (
+        "draw,bag,label,density,instances\n0,0,1,0.5,1 0\n0,1,0,0.0,0 1\n"
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    n_known=st.tuples(st.integers(2, 60), st.integers(2, 60)),
+    n_unknown=st.integers(0, 60),
+    fraction=st.floats(0.05, 0.6),
+    seed=st.integers(0, 2**32),
+)
+def test_unknown_bags_are_trained_on_and_move_no_other(n_known, n_unknown, fraction, seed):
+    parts = [1] * n_known[0] + [0] * n_known[1] + [UNKNOWN] * n_unknown
+    label = np.random.default_rng(seed).permutation(parts)
+    train, validation = split_validation(label, fraction, seed)
+    known = np.flatnonzero(label != UNKNOWN)
+    of_known = split_validation(label[known], fraction, seed)
+    assert validation.tolist() == known[of_known[1]].tolist()
+    assert train.tolist() == sorted([*known[of_known[0]], *np.flatnonzero(label == UNKNOWN)])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 6), min_size=4, max_size=40),
+    shares=st.tuples(st.floats(0.1, 0.5), st.floats(0.1, 0.5)),
+    seed=st.integers(0, 2**32),
+)
+def test_unknown_bags_of_a_group_that_is_held_out_are_for_neither(sizes, shares, seed):
+    rng = np.random.default_rng(seed)
+    group = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    label = rng.choice([1, 0, UNKNOWN], len(group), p=[*shares, 1 - sum(shares)])
+    assume(min(len(set(group[label == value])) for value in (0, 1)) >= 2)
+    train, validation = split_validation(label, 0.3, seed, group)
+    assert set(label[validation]) == {0, 1}
+    assert not set(group[train]) & set(group[validation])
+    left_out = np.setdiff1d(np.arange(len(label)), [*train, *validation])
+    assert left_out.tolist() == [
+        row
+        for row in range(len(label))
+        if label[row] == UNKNOWN and group[row] in set(group[validation])
+    ]
+
+
+def test_too_few_known_negatives_are_one_line_that_says_what_to_do():
+    words = "0 negative bags besides 3 unknown ones, .* list more bags as negative"
+    with pytest.raises(UserError, match=words):
+        split_validation(np.array([1, 1, UNKNOWN, UNKNOWN, UNKNOWN]), 0.3, 0)

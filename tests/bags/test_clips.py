@@ -52,7 +52,7 @@ def clips(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(from_files.datasets, "load", lambda name: PUBLISHED)
-        dataset = SimpleNamespace(name="made_up", list=None, test_split="test")
+        dataset = SimpleNamespace(name="made_up", list=None, test_split="test", unlisted="negative")
         settings = SimpleNamespace(dataset=dataset, audio=None)
         from_files.make(settings, None, [], *(folder / name for name in FILES))
     for split in ("train", "test"):

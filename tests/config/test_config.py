@@ -9,7 +9,7 @@ import pytest
 import yaml
 from workspace import ROOT
 
-from weakneg import datasets
+from weakneg import datasets, losses, strategies
 from weakneg.config import load as config
 from weakneg.config.classes import class_slug
 from weakneg.config.files import SCHEMAS, STUDIES, WORKFLOW
@@ -30,14 +30,8 @@ from weakneg.workspace.results import Results
 
 STUDY = "title: Mine\ndataset: {name: cifar10}\nstrategies: [full, random, badge]\n"
 CIFAR10 = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"
-STRATEGIES = (
-    "badge, entropy, full, gradient_embedding, kl_embedding, kl_probability, least_confidence, "
-    "margin, random, svm_margin"
-)
-SECTIONS = (
-    "extends, title, description, note, dataset, bags, audio, source, model, training, "
-    "augmentation, sampling, classes, strategies, seeds, baseline, reference"
-)
+STRATEGIES = ", ".join(strategies.names())
+SECTIONS = ", ".join(Study.model_fields)
 
 
 @pytest.fixture
@@ -92,7 +86,8 @@ def message(call, *arguments) -> str:
         ),
         (
             "training: {loss: bec}",
-            "training.loss: 'bec' is not a loss; did you mean 'bce'? Allowed: bce",
+            "training.loss: 'bec' is not a loss; did you mean 'bce'? "
+            f"Allowed: {', '.join(losses.names())}",
         ),
         ("training: 5", "training: must be a mapping of keys to values, not 5"),
         (
@@ -161,11 +156,7 @@ def message(call, *arguments) -> str:
         (
             "extends: digts",
             "extends: 'digts' is not a study; did you mean 'digits'? Allowed: "
-            "audioset, audioset_cnn, audioset_vggish, audioset_vggish_balanced, "
-            "audioset_vggish_candidates, audioset_vggish_equal_steps, "
-            "audioset_vggish_positive_weight, audioset_vggish_resample3, cifar10, cifar100, "
-            "cifar10_known_label, cifar10_ratio1, cifar10_resample3, cifar10_resnet18, "
-            "cifar10_softmax_max, cifar10_softmax_mean, digits, esc10, soundscapes, or the path of "
+            f"{', '.join(sorted(file.stem for file in STUDIES.glob('*.yaml')))}, or the path of "
             "a YAML file",
         ),
         ("extends: ./other.yaml", "extends: there is no file other.yaml"),
@@ -207,6 +198,39 @@ def test_mistake_in_a_study_is_one_line_with_file_key_value_and_choices(study, l
         (
             "[random, {name: margin, strategy: badge, loss_label: known}]",
             "strategies[1].name: 'margin' is the name of another strategy: choose a different name",
+        ),
+        (
+            "[random, {strategy: trimmed, share: 0.1, then: {strategy: badge, loss_label: known}}]",
+            "strategies[1]: a strategy with options needs a name, such as 'name: "
+            "trimmed_0_1_badge_known'",
+        ),
+        (
+            "[random, {name: t, strategy: trimmed, share: 2}]",
+            "strategies[1].share: must be at least 0 and at most 1, not 2.0",
+        ),
+        (
+            "[random, {name: t, strategy: trimmed, over_epochs: -1}]",
+            "strategies[1].over_epochs: must be at least 0, not -1",
+        ),
+        (
+            "[random, {name: t, strategy: trimmed, then: bagde}]",
+            "strategies[1].then: 'bagde' is not a strategy; did you mean 'badge'? "
+            f"Allowed: {STRATEGIES}",
+        ),
+        (
+            "[random, {name: t, strategy: trimmed, then: {strategy: trimmed, then: [badge]}}]",
+            "strategies[1].then.then: must be a strategy's name or {strategy: ..., options}, "
+            "not ['badge']",
+        ),
+        (
+            "[random, {name: t, strategy: trimmed, then: {strategy: badge, los_label: known}}]",
+            "strategies[1].then.los_label: 'los_label' is not an option of badge; did you mean "
+            "'loss_label'? Allowed: loss_label",
+        ),
+        (
+            "[random, {name: t, strategy: trimmed, then: {strategy: badge, loss_label: knwn}}]",
+            "strategies[1].then.loss_label: 'knwn' is not a choice; did you mean 'known'? "
+            "Allowed: hypothesised, known",
         ),
         (
             "[random, {name: a/b, strategy: badge}]",
@@ -632,7 +656,7 @@ def test_default_said_or_left_out_is_the_same_run(study):
 def test_settings_name_no_default_loss_so_that_old_runs_stay(study):
     settings = RunSettings.of(study("training: {loss: bce}"), "badge")
     assert "loss" not in settings.model_dump()["training"]
-    assert RunSettings.model_validate_json(settings.text()).training.loss == "bce"
+    assert RunSettings.model_validate_json(settings.text()).training.loss.name == "bce"
     assert "losses.bce" in settings.plugins
 
 
@@ -641,6 +665,35 @@ def test_option_reaches_its_own_run_only(study):
     mine = study("", STUDY.replace("[full, random, badge]", strategies))
     assert RunSettings.of(mine, "badge") == RunSettings.of(study(), "badge")
     assert RunSettings.of(mine, "known").options == {"loss_label": "known"}
+
+
+def test_a_strategy_in_an_option_reaches_the_run_with_its_options_and_its_file(study):
+    strategies = (
+        "[random, {name: trimmed_badge, strategy: trimmed, share: 0.1, then: badge}, "
+        "{name: known, strategy: trimmed, then: {strategy: badge, loss_label: known}}, trimmed]"
+    )
+    mine = study("", STUDY.replace("[full, random, badge]", strategies))
+    settings = RunSettings.of(mine, "trimmed_badge")
+    badge = {"strategy": "badge", "loss_label": "hypothesised"}
+    assert settings.options == {"share": 0.1, "over_epochs": 0, "then": badge}
+    assert RunSettings.of(mine, "known").options["then"] == badge | {"loss_label": "known"}
+    assert RunSettings.of(mine, "trimmed").options["then"] == {"strategy": "random"}
+    for run, inner in (("trimmed_badge", "badge"), ("known", "badge"), ("trimmed", "random")):
+        settings = RunSettings.of(mine, run)
+        assert RunSettings.model_validate_json(settings.text()) == settings
+        loaded = [plugin for plugin in settings.plugins if plugin.startswith("strategies.")]
+        assert loaded == ["strategies.trimmed", f"strategies.{inner}"]
+    assert ReportSettings.of(mine).display_names["trimmed_badge"] == "BADGE, trimmed"
+
+
+def test_strategies_share_a_run_if_those_in_their_options_choose_the_same_bags(study):
+    strategies = (
+        "[random, {name: a, strategy: trimmed, then: margin}, "
+        "{name: b, strategy: trimmed, then: entropy}, "
+        "{name: c, strategy: trimmed, then: {strategy: trimmed, then: entropy}}]"
+    )
+    mine = study("", STUDY.replace("[full, random, badge]", strategies))
+    assert mine.runs == {"random": "random", "a": "a", "b": "a", "c": "c"}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in STUDIES.glob("*.yaml")))
@@ -749,3 +802,10 @@ def test_the_upper_bound_is_the_strategy_without_a_budget():
     digits = config.load_study("digits")
     assert ReportSettings.of(digits).upper_bound == "full"
     assert ReportSettings.of(subset(digits, None, ["badge"], None)).upper_bound is None
+
+
+def test_only_lists_of_a_users_own_leave_anything_unknown(study):
+    with pytest.raises(UserError, match=r"dataset\.unlisted: cifar10 has no unknown bags: remove"):
+        study("dataset: {name: cifar10, unlisted: unknown}", "title: T\nstrategies: [random]\n")
+    said = study("dataset: {name: cifar10, unlisted: negative}", "title: T\nstrategies: [random]\n")
+    assert "unlisted" not in FeaturesSettings.of(said).text()

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from weakneg.bags.manifest import list_clips, read_bags
 from weakneg.config.load import load_study
 from weakneg.config.stages import RunSettings, ScoreSettings
-from weakneg.datasets import instances
+from weakneg.datasets import UNKNOWN, instances
 from weakneg.errors import UserError
 from weakneg.features.store import read_store
 
@@ -61,10 +61,10 @@ def write(table: pd.DataFrame, path: Path) -> str:
     return str(path)
 
 
-def build(list_file: str, folder: Path, test_split="test"):
+def build(list_file: str, folder: Path, test_split="test", unlisted="negative"):
     """The stores of both splits."""
     files = [folder / name for name in ("train.h5", "test.h5", "problems.csv")]
-    build_features("instances", None, *files, list_file, test_split)
+    build_features("instances", None, *files, list_file, test_split, unlisted)
     for split, file in zip(("train", "test"), files, strict=False):
         list_clips(file, folder / f"{split}.csv")
     return {split: read_store(folder / f"{split}.h5") for split in ("train", "test")}
@@ -364,3 +364,67 @@ def test_a_class_that_a_split_lacks_is_named(tmp_path):
     words = r"too few bags of musk \(1 for training, 0 for testing\).*drugs\.csv"
     with pytest.raises(UserError, match=words):
         study_of(tmp_path, STUDY)
+
+
+# ----------------------------------------------------------------------------- what is not listed
+def three_valued(**columns) -> pd.DataFrame:
+    """Four bags of each split: musk, known not to be, and two that nobody measured."""
+    names = [f"{split}{n}" for split in ("train", "test") for n in range(4)]
+    table = pd.DataFrame(
+        {
+            "bag": names,
+            "labels": ["musk", "", "", "sweet"] * 2,
+            "negatives": ["sweet", "musk", "", ""] * 2,
+            "split": ["train"] * 4 + ["test"] * 4,
+            "f0": np.arange(8.0),
+        }
+    )
+    return table.assign(**columns)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_bags_in_neither_column_are_unknown_if_the_study_says_so(tmp_path, kind):
+    file = write(three_valued(), tmp_path / f"drugs.{kind}")
+    stores = {
+        unlisted: build(file, tmp_path / unlisted, unlisted=unlisted)
+        for unlisted in ("negative", "unknown")
+    }
+    for split in ("train", "test"):
+        known = stores["unknown"][split].y.tolist()
+        assert known == [[1, 0], [0, UNKNOWN], [UNKNOWN, UNKNOWN], [UNKNOWN, 1]]
+        assert stores["negative"][split].y.tolist() == [[1, 0], [0, 0], [0, 0], [0, 1]]
+        manifest = tmp_path / "unknown" / f"{split}.csv"
+        bags = read_bags(manifest, stores["unknown"][split], "musk")[0]
+        assert bags.label.tolist() == [1, 0, -1, -1]
+    # Where everything else is negative, the column makes no difference to any byte.
+    without = write(three_valued().drop(columns="negatives"), tmp_path / f"plain.{kind}")
+    build(without, tmp_path / "plain")
+    for name in ("train.h5", "test.h5", "train.csv", "test.csv"):
+        assert (tmp_path / "plain" / name).read_bytes() == (
+            tmp_path / "negative" / name
+        ).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ({"negatives": ["musk", *[""] * 7]}, "in the bag 'train0': 'musk' is in labels and in neg"),
+        ({"bag": [*"aabcdefg"], "labels": ""}, "the bag 'a' is known to lack 'sweet' and 'musk'"),
+    ],
+)
+def test_negatives_that_contradict_are_named(tmp_path, rows, words):
+    file = write(three_valued(**rows), tmp_path / "drugs.csv")
+    with pytest.raises(UserError, match=words):
+        instances.load_clips(file, "test")
+
+
+def test_a_class_without_known_negatives_is_named(tmp_path):
+    text = STUDY.replace("list: drugs.csv", "list: drugs.csv, unlisted: unknown")
+    write(three_valued(negatives=["", "musk", *[""] * 6]), tmp_path / "drugs.csv")
+    words = r"bags that are known not to hold musk \(1 for training, 0 for testing\)"
+    with pytest.raises(UserError, match=words):
+        study_of(tmp_path, text)
+    write(three_valued(), tmp_path / "drugs.csv")
+    for function in (instances._bags, instances._split_bags):
+        function.cache_clear()
+    assert study_of(tmp_path, text).classes == ["musk"]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -23,7 +24,12 @@ from weakneg.bags.split import split_validation
 from weakneg.config import load as config
 from weakneg.config.classes import class_names, class_slug
 from weakneg.config.source import SHARD_SIZE
-from weakneg.config.stages import FeaturesSettings, ListSettings, ShardSettings
+from weakneg.config.stages import (
+    AcquireSettings,
+    FeaturesSettings,
+    ListSettings,
+    ShardSettings,
+)
 from weakneg.config.study import Study
 from weakneg.datasets import recordings
 from weakneg.errors import UserError
@@ -446,6 +452,7 @@ def features(mine: Study, folder: str = "sounds") -> dict:
         settings["class_names"],
         mine.audio.model_dump(),
         *outputs,
+        mine.dataset.unlisted,
     )
     return {split: read_store(f"{split}.h5") for split in shards}
 
@@ -803,3 +810,121 @@ def test_nothing_in_a_list_reaches_a_shell(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert not list(tmp_path.rglob("hacked"))
     assert (tmp_path / "results/mine/features/problems.csv").read_text().count("\n") == 1
+
+
+# ----------------------------------------------------------------------------- what is not listed
+UNLISTED = ", unlisted: unknown"
+TIMED = "file,labels,split,onset,offset,negatives"
+
+
+def test_negatives_are_those_of_a_recording_or_of_a_part_of_it(listed):
+    rows = ["a.wav,Dog,train,1,2,Cat;Rain", "a.wav,,train,3,4.5,Dog", "a.wav,,train,,,Owl"]
+    listed([*rows, "b.wav,,test,,,"], TIMED)
+    a, b = read("list.csv").values()
+    assert a["labels"] == ["Dog"]
+    assert a["events"] == [("Dog", 1.0, 2.0)]
+    span = (1.0, 2.0)
+    assert a["negatives"] == [
+        *(("Cat", *span), ("Rain", *span), ("Dog", 3.0, 4.5), ("Owl", 0.0, math.inf))
+    ]
+    assert b["negatives"] == []
+    sizes = recordings.negative_sizes("list.csv", "test")
+    assert sizes == {"train": Counter(["Cat", "Rain", "Dog", "Owl"]), "test": Counter()}
+    assert recordings.read_classes("list.csv") == ("Dog",)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (["a.wav,Dog;Cat,train,,,Cat", "b.wav,,test,,,"], "line 2: 'Cat' is in labels and in neg"),
+        (
+            ["a.wav,Dog,train,,,", "b.wav,,test,,,", "a.wav,,train,,,Dog"],
+            "line 4: in 'a.wav': 'Dog'",
+        ),
+        (
+            ["a.wav,,train,2,3,Dog", "b.wav,,test,,,", "a.wav,Dog,train,,,"],
+            "line 4: in 'a.wav': 'D",
+        ),
+        (["a.wav,Dog,train,1,2,Dog", "b.wav,,test,,,"], "line 2: 'Dog' is in labels and in negat"),
+    ],
+)
+def test_what_is_heard_and_not_heard_is_named_with_its_line(listed, rows, words):
+    listed(rows, TIMED)
+    assert words in message(read, "list.csv")
+
+
+def test_a_study_says_what_is_not_listed(listed):
+    listed(
+        [f"{n}.wav,{'Dog' * (n % 2)},{'test' if n < 4 else 'train'}" for n in range(8)],
+        "file,labels,split",
+    )
+    assert study().dataset.unlisted == "negative"
+    assert "unlisted" not in FeaturesSettings.of(study()).text()
+    words = message(study, UNLISTED)
+    assert "too few recordings that are known not to hold Dog (0 for training, 0 for test" in words
+    assert "column negatives" in words
+    assert "list.csv" in words
+
+
+def test_unlisted_changes_the_list_and_the_stores_and_no_sound(listed):
+    splits = ["train", "test"] * 4
+    rows = [f"{n}.wav,{'Dog' * (n // 4)},{s},{'Dog' * (1 - n // 4)}" for n, s in enumerate(splits)]
+    listed(rows, "file,labels,split,negatives")
+    settings = [
+        (
+            AcquireSettings.of(mine, "train", "000").text(),
+            ShardSettings.of(mine).text(),
+            ListSettings.of(mine).text(),
+            FeaturesSettings.of(mine).text(),
+        )
+        for mine in (study(), study(UNLISTED))
+    ]
+    same = [before == after for before, after in zip(*settings, strict=True)]
+    assert same == [True, True, False, False]
+
+
+def test_names_that_are_only_negatives_are_asked_about(listed, capsys):
+    rows = [f"{n}.wav,{'Dog' * (n % 2)},{'Dog' * (1 - n % 2)};Dgo,train" for n in range(4)]
+    rows += ["t.wav,Dog,,test", "u.wav,,Dog,test"]
+    listed(rows, "file,labels,negatives,split")
+    ask_about_classes(Results(study(UNLISTED)))
+    assert "is 'Dgo' the name of a class? It is in negatives" in capsys.readouterr().err
+    ask_about_classes(Results(study()))
+    assert "Dgo" not in capsys.readouterr().err
+
+
+def test_of_recordings_that_nobody_listened_to_nothing_is_known(listed, tmp_path):
+    """Through every stage up to the bags: whole recordings, parts of them, and none."""
+    header = "file,labels,split,onset,offset,negatives"
+    rows = [
+        "whole.wav,Dog,train,,,Cat",
+        "long.wav,Dog,train,0.2,0.5,",  # four clips
+        "long.wav,,train,0,3,Dog;Cat",
+        "none.wav,,train,,,",
+        *("cat.wav,Cat,train,,,Dog", "t.wav,Dog,test,,,Cat", "u.wav,Cat,test,,,Dog"),
+        "v.wav,,test,,,",
+    ]
+    listed(rows, header)
+    for number, name in enumerate(("whole", "long", "none", "cat", "t", "u", "v")):
+        sound = tone(300 + 50 * number, seconds=4 if name == "long" else 1)
+        write(tmp_path / "sounds" / f"{name}.wav", sound)
+    values = {}
+    for mine in (study(), study(UNLISTED)):
+        stores = features(mine)
+        unlisted = mine.dataset.unlisted
+        train = stores["train"]
+        values[unlisted] = {
+            name: dict(zip(train.id.tolist(), train.y[:, c].tolist(), strict=True))
+            for c, name in enumerate(train.class_names)
+        }
+        header = Path("recordings.csv").read_text().splitlines()[0].split(",")
+        assert ("negatives" in header) == (unlisted == "unknown")
+        assert ("unlisted" in train.parameters) == (unlisted == "unknown")
+    u = 255
+    assert list(values["unknown"]["Dog"].values()) == [1, 1, 0, 0, u, u, 0]
+    assert list(values["unknown"]["Cat"].values()) == [0, 0, 0, 0, u, u, 1]
+    assert list(values["negative"]["Dog"].values()) == [1, 1, 0, 0, 0, 0, 0]
+    list_clips("train.h5", "train.csv")
+    bags = read_bags("train.csv", stores["train"], "Cat")[0]
+    assert bags.label.tolist() == [0, 0, 0, 0, -1, -1, 1]
+    assert bags.negatives_observed

@@ -1,5 +1,6 @@
 """What a study costs: the counts are those of real trainings, and the hours follow from them."""
 
+import math
 import os
 import re
 import subprocess
@@ -34,17 +35,23 @@ from weakneg.training.data import BagData, score_bags
         ("margin", {}, {"negatives_per_positive": 50.0}),
         ("random", {}, {}),
         ("full", {}, {"warmup_epochs": 1}),
+        ("random", {}, {"candidate_fraction": 0.4, "negatives_per_positive": 0.7}),
+        ("trimmed then random", {}, {"candidate_fraction": 0.4, "negatives_per_positive": 0.7}),
+        ("trimmed then full", {}, {"candidate_fraction": 0.4, "warmup_epochs": 1}),
     ],
 )
 def test_a_model_costs_what_its_training_does(strategy, training, sampling, monkeypatch):
     n_positive, n_negative = 11, 41
+    strategy, _, inner = strategy.partition(" then ")
+    # The share is 0, since the cost leaves it out.
+    options = {"share": 0.0, "then": {"strategy": inner}} if inner else {}
     settings = RunSettings.model_validate(
         {
             "model": {"name": "mlp", "pooling": "attention"},
             "sampling": sampling,
             "training": {"epochs": 5, "batch_size": 8} | training,
             "strategy": strategy,
-            "options": {},
+            "options": options,
             "seeds": [0],
             "draw_per_seed": False,
         }
@@ -110,3 +117,15 @@ def test_the_command_says_counts_and_hours(capsys, monkeypatch):
     trained, scored, total, of_eight = (float(text.replace(",", "")) for text in found.groups())
     assert total == pytest.approx(cost.hours(trained, scored), rel=0.2, abs=0.06)
     assert of_eight == pytest.approx(total / 8, abs=0.06)
+
+
+def test_unknown_clips_are_chosen_from_and_not_validated():
+    settings = RunSettings.of(load_study("audioset"), "margin")
+    with_unknown, without = (model_cost(settings, 100, 1000, 50, n) for n in (500, 0))
+    choices = math.ceil(
+        (settings.training.epochs - settings.sampling.warmup_epochs)
+        / settings.sampling.resample_every
+    )
+    more = round(settings.sampling.candidate_fraction * 500) * choices
+    assert abs(with_unknown.scored - without.scored - more) <= choices
+    assert with_unknown.trained == without.trained

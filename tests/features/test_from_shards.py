@@ -16,7 +16,7 @@ from by_position import compute_shard
 from sounds import RATE, SETTINGS, noise, ok, status_table, texts, write
 
 from weakneg.audio.mel import LogMel
-from weakneg.audio.recordings import Recording
+from weakneg.audio.recordings import COLUMNS
 from weakneg.audio.status_table import StatusRow
 from weakneg.bags.manifest import list_clips, read_bags
 from weakneg.errors import UserError
@@ -65,7 +65,7 @@ def results(tmp_path_factory) -> Path:
 def write_list(path: Path, rows: list[tuple]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(Recording._fields)
+        writer.writerow(COLUMNS)
         for row in rows:
             writer.writerow([json.dumps(EVENTS) if cell == "EVENTS" else cell for cell in row])
 

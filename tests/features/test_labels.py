@@ -1,5 +1,6 @@
 """Labels of clips, from the events of their recordings."""
 
+import math
 import time
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from weakneg.audio.recordings import Recording
 from weakneg.config.sections import AudioSettings
+from weakneg.datasets import UNKNOWN
 from weakneg.features.labels import clips_with_events, events_outside, label_clips
 
 RATE = 16_000
@@ -115,3 +117,69 @@ def test_forty_thousand_events_take_no_time():
     first, after = clips_with_events(events, start, start + RATE, RATE, 0.0)
     assert time.process_time() - begun < 2
     assert {b - a for a, b in zip(first, after, strict=True)} == {1, 2}
+
+
+# ---- what nobody knows -------------------------------------------------------------------------
+def three_valued(recording: Recording, clips, rate=RATE, least=0.0, unlisted="unknown"):
+    """Values of the class x for the clips of a recording."""
+    y, _ = label_clips(
+        np.array(["r"] * len(clips)),
+        *np.array(clips, float).T,
+        {"r": recording},
+        ["other", "x"],
+        rate,
+        least,
+        unlisted,
+    )
+    if not any(label == "other" for label, *_ in recording.negatives):
+        assert (y[:, 0] == (UNKNOWN if unlisted == "unknown" else 0)).all()
+    return y[:, 1].tolist()
+
+
+@pytest.mark.parametrize("least", [0.0, 0.3])
+@pytest.mark.parametrize("seed", range(60))
+def test_a_clip_is_negative_where_all_of_it_was_listened_to(seed, least):
+    """The definition, sample by sample."""
+    rng = np.random.default_rng(seed)
+    rate, n = 10, 200
+    clips = cut(n / rate, 1.0, float(rng.choice([0.5, 1.0])))
+
+    def spans(most):
+        onsets = rng.integers(0, n, rng.integers(0, most))
+        return [("x", a / rate, (a + rng.integers(1, 40)) / rate) for a in onsets.tolist()]
+
+    recording = Recording("r", "train", "", None, None, (), tuple(spans(4)), "", tuple(spans(16)))
+    heard, looked_for = np.zeros(2 * n, bool), np.zeros(2 * n, bool)
+    for found, events in ((heard, recording.events), (looked_for, recording.negatives)):
+        for _, onset, offset in events:
+            found[round(onset * rate) : round(offset * rate)] = True
+    without = recording._replace(negatives=())
+    positive = three_valued(without, clips, rate, least, "negative")
+    expected = []
+    for (start, end), label in zip(clips, positive, strict=True):
+        clip = slice(round(start * rate), round(end * rate))
+        silent = looked_for[clip].all() and not heard[clip].any()
+        expected.append(1 if label else 0 if silent else UNKNOWN)
+    assert three_valued(recording, clips, rate, least) == expected
+    # To a study that takes everything for negative, nothing changes.
+    assert three_valued(recording, clips, rate, least, "negative") == positive
+
+
+def test_an_event_too_short_for_its_label_makes_a_clip_unknown():
+    everywhere = (("x", 0.0, math.inf),)
+    recording = Recording("r", "train", "", None, None, (), (("x", 0.5, 1.1),), "", everywhere)
+    clips = cut(4.0, 1.0, 1.0)
+    assert three_valued(recording, clips) == [1, 1, 0, 0]
+    assert three_valued(recording, clips, least=0.3) == [1, UNKNOWN, 0, 0]
+
+
+def test_spans_that_meet_are_one_and_a_gap_of_a_sample_is_a_gap():
+    listed = Recording("r", "train", "", None, None, ("other",))
+    for gap, label in ((0.0, 0), (1.1 / RATE, UNKNOWN)):
+        spans = (("x", 1.0 + gap, 3.0), ("x", 0.0, 1.0), ("x", 0.2, 0.4))
+        clips = [(0.0, 2.0), (2.0, 3.0), (2.0, 3.1)]
+        y, _ = label_clips(
+            *(np.array(["r"] * 3), *np.array(clips).T, {"r": listed._replace(negatives=spans)}),
+            *(["other", "x"], RATE, 0.0, "unknown"),
+        )
+        assert y.tolist() == [[1, label], [1, 0], [1, UNKNOWN]]

@@ -9,13 +9,18 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from by_position import build_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weakneg.datasets import digits
+from weakneg.analysis.selections import read_clips
+from weakneg.bags.manifest import list_clips, read_bags
+from weakneg.config.stages import ClassesSettings
+from weakneg.datasets import UNKNOWN, digits
 from weakneg.errors import UserError
+from weakneg.features.classes import list_classes
 from weakneg.features.from_files import channel_statistics, one_hot
 from weakneg.features.store import Store, open_store, read_store, write_store
 
@@ -176,3 +181,90 @@ def test_features_of_digits_are_its_images_with_the_statistics_of_training(tmp_p
         assert np.allclose(store.mean, train.x.mean(axis=(0, 2, 3)))
         assert np.allclose(store.std, train.x.std(axis=(0, 2, 3)))
     assert not set(train.id) & set(test.id)
+
+
+# ---- what nobody knows -------------------------------------------------------------------------
+def _clips(y: np.ndarray, **parameters: str) -> Store:
+    n, c = y.shape
+    return Store(
+        **{"x": np.zeros((n, 3, 2), np.float32), "id": np.array([f"c{i}" for i in range(n)])},
+        **{"y": y, "class_names": tuple("abcd"[:c]), "mean": np.zeros(2), "std": np.ones(2)},
+        **{"kind": "clips", "parameters": parameters, "start": np.zeros(n)},
+        length=np.full(n, 3),
+    )
+
+
+def test_only_a_store_that_says_so_has_unknown_rows(tmp_path):
+    y = np.array([[1, UNKNOWN], [0, 1], [UNKNOWN, 0]], np.uint8)
+    with pytest.raises(ValueError, match="y must be"):
+        write_store(tmp_path / "a.h5", _clips(y))
+    store = _clips(y, unlisted="unknown")
+    write_store(tmp_path / "a.h5", store)
+    read = read_store(tmp_path / "a.h5")
+    _assert_equal(read, store)
+    assert read.negatives_observed
+    assert read.positive("b").tolist() == [False, True, False]
+    assert read.negative("b").tolist() == [False, False, True]
+
+
+def test_a_manifest_of_clips_says_what_is_known_only_where_a_study_asks(tmp_path):
+    y = np.array([[1, 0], [0, 1], [0, 0]], np.uint8)
+    lists = {}
+    for unlisted in ("negative", "unknown"):
+        said = {"unlisted": unlisted} if unlisted == "unknown" else {}
+        write_store(tmp_path / f"{unlisted}.h5", _clips(y, **said))
+        list_clips(tmp_path / f"{unlisted}.h5", tmp_path / f"{unlisted}.csv")
+        lists[unlisted] = (tmp_path / f"{unlisted}.csv").read_text().splitlines()
+        bags = read_bags(tmp_path / f"{unlisted}.csv", _clips(y, **said), "a")[0]
+        assert bags.label.tolist() == [1, 0, 0]
+        assert bags.negatives_observed == (unlisted == "unknown")
+    assert lists["negative"][:2] == ["bag,id,start,instances,labels", "0,c0,0.000,3,a"]
+    assert lists["unknown"][:2] == ["bag,id,start,instances,labels,negatives", "0,c0,0.000,3,a,b"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_bags_have_the_three_values_of_their_store(tmp_path, seed):
+    y = np.random.default_rng(seed).choice(np.array([0, 1, UNKNOWN], np.uint8), (40, 4))
+    store = _clips(y, unlisted="unknown")
+    write_store(tmp_path / "a.h5", store)
+    list_clips(tmp_path / "a.h5", tmp_path / "a.csv")
+    expected = np.where(y == UNKNOWN, -1, y.astype(int))
+    clips = read_clips(tmp_path / "a.csv")
+    for c, name in enumerate("abcd"):
+        bags = read_bags(tmp_path / "a.csv", store, name)[0]
+        assert bags.label.tolist() == expected[:, c].tolist()
+        assert bags.label.dtype == np.int8
+        listed = [
+            1 if name in row.labels else 0 if name in row.negatives else -1
+            for row in clips.itertuples()
+        ]
+        assert listed == expected[:, c].tolist()
+
+
+def test_a_clip_that_is_positive_and_negative_is_named(tmp_path):
+    store = _clips(np.array([[1, 0]], np.uint8))
+    text = "bag,id,start,instances,labels,negatives\n0,c0,0.000,3,a;b,c;b\n"
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(
+        UserError, match=r"a\.csv, line 2: 'b' is in labels and in negatives: remove"
+    ):
+        read_bags(tmp_path / "a.csv", store, "b")
+
+
+def test_the_list_of_classes_counts_what_is_known(tmp_path):
+    rng = np.random.default_rng(0)
+    y = rng.choice(np.array([0, 1, UNKNOWN], np.uint8), (60, 2))
+    for split in ("train", "test"):
+        write_store(tmp_path / f"{split}.h5", _clips(y, unlisted="unknown"))
+    stores = (tmp_path / "train.h5", tmp_path / "test.h5")
+    settings = ClassesSettings(classes=["a", "b"], dataset="instances")
+    list_classes(*stores, settings, tmp_path / "classes.csv")
+    table = pd.read_csv(tmp_path / "classes.csv")
+    for split in ("training", "test"):
+        for ending, value in (("clips", 1), ("negatives", 0), ("unknown", UNKNOWN)):
+            assert table[f"{split}_{ending}"].tolist() == (y == value).sum(axis=0).tolist()
+    y[:, 1][y[:, 1] == 0] = UNKNOWN
+    write_store(tmp_path / "test.h5", _clips(y, unlisted="unknown"))
+    words = "class b: .* clips are positive and 0 are known to be negative, .* column negatives"
+    with pytest.raises(UserError, match=words):
+        list_classes(*stores, settings, tmp_path / "classes.csv")

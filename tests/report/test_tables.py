@@ -6,6 +6,7 @@ import pytest
 from synthetic import metrics_of, settings_of
 
 from weakneg.analysis.intervals import MEAN_OVER_CLASSES, mean_interval
+from weakneg.io.csv import write_frame
 from weakneg.report.formatting import DASH, MINUS
 from weakneg.report.tables import write_tables
 
@@ -236,3 +237,24 @@ class TestCost:
         device = ["gpu", *["cpu"] * 7]
         text = (write(tmp_path, VALUES, settings, device=device) / "cost.md").read_text()
         assert "on different machines, so not comparable (cpu, gpu)" in text
+
+
+@pytest.mark.parametrize(
+    ("unknown", "words"),
+    [((0, 0), None), ((12, 12), "unknown, 12 per class"), ((3, 0), "unknown, 0 to 3 per class")],
+)
+def test_the_table_says_how_many_test_bags_no_metric_counts(tmp_path, unknown, words):
+    metrics = metrics_of({("a", "random"): [0.5, 0.6], ("b", "random"): [0.4, 0.5]})
+    metrics["test_unknown"] = np.repeat(unknown, 2)
+    if not any(unknown):
+        metrics = metrics.drop(columns="test_unknown")
+    write_frame(tmp_path / "metrics.csv", metrics)
+    write_tables(tmp_path / "metrics.csv", settings_of("ab", ["random"]), tmp_path)
+    text = (tmp_path / "table1.md").read_text()
+    table = pd.read_csv(tmp_path / "table1.csv")
+    if words is None:
+        assert "nknown" not in text
+        assert "test_unknown" not in table
+    else:
+        assert f"left out of all metrics: test bags whose label is {words}" in text
+        assert sorted(set(table["test_unknown"].dropna())) == sorted({*unknown})

@@ -11,9 +11,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weakneg import strategies
+from weakneg import plugins, strategies
 from weakneg.errors import UserError
 from weakneg.strategies.pool import Pool, Scores, Selection, top_k
+
+TRIED = {
+    ("semi_hard", "quantile"): (0.0, 0.5, 1.0),
+    ("trimmed", "share"): (0.3,),
+    ("trimmed", "over_epochs"): (0, 8),
+    ("trimmed", "then"): (
+        {"strategy": "random"},
+        {"strategy": "margin"},
+        {"strategy": "full"},
+        {"strategy": "badge", "loss_label": "known"},
+        {"strategy": "semi_hard", "quantile": 0.8},
+        {"strategy": "trimmed", "share": 0.5, "then": {"strategy": "gradient_embedding"}},
+    ),
+}
 
 
 def _cases():
@@ -21,11 +35,15 @@ def _cases():
         found = strategies.options(name)
         for values in itertools.product(*(_values(name, *item) for item in found.items())):
             chosen = dict(zip(found, values, strict=True))
-            yield pytest.param(name, chosen, id="-".join([name, *map(str, values)]))
+            words = "-".join(strategies.composition(name, chosen))
+            own = (str(value) for value in values if not isinstance(value, dict))
+            yield pytest.param(name, chosen, id="-".join([words, *own]))
 
 
 def _values(name, option, found):
     """The values with which the contract is tried: all, where they can be listed."""
+    if (name, option) in TRIED:
+        return TRIED[name, option]
     if found.allowed is bool:
         return (False, True)
     if isinstance(found.allowed, tuple):
@@ -85,11 +103,16 @@ class Data:
 
     def select(self, name, options, k, order=None, seed=0) -> Selection:
         generator = torch.Generator().manual_seed(seed)
-        return strategies.load(name)(self.pool(order), k, generator, **options)
+        return strategies.load(name, options)(self.pool(order), k, generator)
 
 
-def _expected_length(name, n, k):
-    return n if strategies.ignores_budget(name) else min(n, k)
+def _expected_length(name, options, n, k):
+    if not strategies.ignores_budget(name, options):
+        return min(n, k)
+    if name == "trimmed":  # then full, in epoch 4
+        grown = 3 / options["over_epochs"] if options["over_epochs"] else 1
+        return max(n - round(grown * options["share"] * n), min(n, k))
+    return n
 
 
 @every_strategy
@@ -108,7 +131,11 @@ def test_min_of_k_and_n_distinct_ids_out_of_the_pool(
     data = Data(n, d, positives, seed, dtype)
     selection = data.select(name, options, k)
     assert selection.ids.dtype == torch.int64
-    assert len(set(selection.ids.tolist())) == len(selection.ids) == _expected_length(name, n, k)
+    assert (
+        len(set(selection.ids.tolist()))
+        == len(selection.ids)
+        == _expected_length(name, options, n, k)
+    )
     assert set(selection.ids.tolist()) <= set(data.ids.tolist())
     assert selection.scores.dtype == torch.float64
     assert selection.scores.shape == selection.ids.shape
@@ -118,13 +145,13 @@ def test_min_of_k_and_n_distinct_ids_out_of_the_pool(
 @pytest.mark.parametrize("k", [0, 1, 9, 10, 11, 1000])
 def test_the_budget_is_clamped_to_the_pool(name, options, k):
     chosen = Data(10).select(name, options, k).ids
-    assert len(chosen.unique()) == len(chosen) == _expected_length(name, 10, k)
+    assert len(chosen.unique()) == len(chosen) == _expected_length(name, options, 10, k)
 
 
 @every_strategy
 @pytest.mark.parametrize("k", [0, 1, 2])
 def test_a_pool_of_one_bag(name, options, k):
-    assert len(Data(1).select(name, options, k).ids) == _expected_length(name, 1, k)
+    assert len(Data(1).select(name, options, k).ids) == _expected_length(name, options, 1, k)
 
 
 @every_strategy
@@ -159,8 +186,8 @@ def test_identical_bags_are_taken_at_random_or_by_ascending_id(name, options, n,
     data = Data(n, d=17, dtype=dtype, spread=0.0)
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
-    ids = strategies.load(name)(data.pool(), n - 1, generator, **options).ids
-    assert len(ids.unique()) == _expected_length(name, n, n - 1)
+    ids = strategies.load(name, options)(data.pool(), n - 1, generator).ids
+    assert len(ids.unique()) == _expected_length(name, options, n, n - 1)
     if torch.equal(before, generator.get_state()):
         assert ids.tolist() == sorted(data.ids.tolist())[: len(ids)]
 
@@ -179,8 +206,9 @@ def test_inputs_are_left_as_they_were(name, options):
 def test_the_pool_is_scored_once_and_only_for_a_strategy_that_has_scores(name, options):
     data = Data(20)
     pool = data.pool()
-    selection = strategies.load(name)(pool, 8, torch.Generator(), **options)
-    assert data.calls == bool(selection.scores.isfinite().all())
+    selection = strategies.load(name, options)(pool, 8, torch.Generator())
+    leaves_bags_out = len(strategies.composition(name, options)) > 1
+    assert data.calls == (leaves_bags_out or bool(selection.scores.isfinite().all()))
     assert data.positive_calls <= data.calls
 
 
@@ -201,7 +229,7 @@ def test_scores_that_are_not_finite_are_an_error_naming_strategy_and_epoch(
     pool = data.pool(name=name, epoch=17)
     generator = torch.Generator()
     try:
-        strategies.load(name)(pool, 3, generator, **options)
+        strategies.load(name, options)(pool, 3, generator)
         complaint = None
     except UserError as error:
         complaint = str(error)
@@ -219,7 +247,18 @@ def test_scores_that_are_not_finite_are_an_error_naming_strategy_and_epoch(
 def test_the_label_of_the_gradient_is_the_one_asked_for(name, options):
     data = Data(10)
     data.select(name, options, 3)
-    assert set(data.labels) == ({options["loss_label"]} if "loss_label" in options else set())
+    *_, innermost = strategies.composition(name, options)
+    asked = {innermost: options} | {each["strategy"]: each for each in _inner(options)}
+    has_label = "loss_label" in strategies.options(innermost)
+    expected = {asked[innermost].get("loss_label", "hypothesised")} if has_label else set()
+    assert set(data.labels) == expected
+
+
+def _inner(options):
+    """The strategies in options, and those in theirs."""
+    for value in options.values():
+        if isinstance(value, dict):
+            yield from (value, *_inner(value))
 
 
 def test_the_gradient_strategies_use_the_hypothesised_label_unless_told_otherwise():
@@ -229,7 +268,7 @@ def test_the_gradient_strategies_use_the_hypothesised_label_unless_told_otherwis
         }
 
 
-def test_the_strategies_of_the_paper_are_there():
+def test_the_strategies_that_come_with_the_library():
     assert strategies.names() == [
         "badge",
         "entropy",
@@ -240,7 +279,9 @@ def test_the_strategies_of_the_paper_are_there():
         "least_confidence",
         "margin",
         "random",
+        "semi_hard",
         "svm_margin",
+        "trimmed",
     ]
 
 
@@ -273,6 +314,8 @@ def _strategy_file(folder, signature):
         (", *, tail: float = 0.5", (float, 0.5)),
         (", *, tail: int = -1", (int, -1)),
         (", *, tail: Literal['x'] = 'x'", (("x",), "x")),
+        (", *, tail: Annotated[int, (1, None)] = 2", (plugins.Interval(int, 1, None), 2)),
+        (", *, tail: Select", (strategies.Select, "random")),
     ],
 )
 def test_options_are_those_of_the_signature(tmp_path, monkeypatch, signature, option):
@@ -292,12 +335,55 @@ def test_a_strategy_says_that_it_ignores_the_budget_with_or_without_a_type(
     assert strategies.ignores_budget("mine")
 
 
-@pytest.mark.parametrize("signature", [", *, tail: float", ", *, tail=1", ", *, tail: list = 1"])
+def test_one_that_hands_a_part_of_the_pool_to_such_a_strategy_ignores_the_budget_too():
+    assert strategies.ignores_budget("trimmed", {"then": {"strategy": "full"}})
+    nested = {"strategy": "trimmed", "then": {"strategy": "full"}}
+    assert strategies.ignores_budget("trimmed", {"then": nested})
+    assert not strategies.ignores_budget("trimmed", {"then": {"strategy": "badge"}})
+
+
+def test_strategies_with_equal_options_choose_the_same_bags_if_their_inner_ones_do():
+    def key(inner, **options):
+        return strategies.chooses_as("trimmed", options | {"then": {"strategy": inner}})
+
+    assert key("margin", share=0.1) == key("entropy", share=0.1)
+    assert key("margin", share=0.1) != key("entropy", share=0.2)
+    assert key("margin", share=0.1) != key("random", share=0.1)
+    assert strategies.chooses_as("entropy", {}) == strategies.chooses_as("margin", {})
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        *(", *, tail: float", ", *, tail=1", ", *, tail: list = 1", ", *, tail: Select = None"),
+        *(", *, tail: float = TAIL", ", *, tail: Literal[TAIL] = 1"),
+        *(", *, tail: Annotated[float, (0, HIGH)] = 1", ", *, tail: Annotated[float, 0] = 1"),
+    ],
+)
 def test_an_option_that_nobody_could_check_is_an_error(tmp_path, monkeypatch, signature):
     monkeypatch.setattr(strategies, "_FOLDER", tmp_path)
     _strategy_file(tmp_path, signature)
-    with pytest.raises(TypeError, match="option 'tail' of strategy 'mine'"):
+    with pytest.raises(UserError, match="option 'tail' of strategy 'mine'"):
         strategies.options("mine")
+
+
+def test_a_file_beside_a_study_chooses_alone_and_for_others(tmp_path):
+    path = tmp_path / "first.py"
+    path.write_text(
+        "from weakneg.strategies.pool import top_k\n\n\n"
+        "def select(pool, k, generator, *, last: bool = False):\n"
+        "    return top_k(pool, pool.ids.double() * (1 if last else -1), k)\n"
+    )
+    data = Data(9)
+    ids = sorted(data.ids.tolist())
+    first, last = (data.select(str(path), {"last": last}, 2).ids.tolist() for last in (False, True))
+    assert (first, last) == (ids[:2], ids[:-3:-1])
+    trimmed = {"share": 0.0, "then": {"strategy": str(path)}}
+    assert data.select("trimmed", trimmed, 2).ids.tolist() == ids[:2]
+    assert (
+        strategies.load(str(path)).func
+        is strategies.load(f"{tmp_path}/../{path.parent.name}/first.py").func
+    )
 
 
 def test_a_pool_refuses_ids_that_are_not_distinct_integers():

@@ -3,6 +3,7 @@
 import pytest
 
 from weakneg import strategies
+from weakneg.errors import UserError
 from weakneg.workspace.fingerprint import explain
 
 
@@ -12,6 +13,20 @@ def test_variants_of_a_strategy_are_called_by_its_name():
     name = "kl_embedding_two_words"
     assert strategies.display_name("kl_embedding", name) == "KL (embedding), two words"
     assert strategies.display_name("badge", "badger") == "badger"
+
+
+def test_a_name_may_contain_that_of_the_strategy_that_chooses_from_the_rest():
+    def shown(name, strategy, **options):
+        return strategies.display_name("trimmed", name, {"then": {"strategy": strategy, **options}})
+
+    assert strategies.display_name("trimmed", "trimmed") == "Random, trimmed"
+    assert shown("trimmed_badge", "badge") == "BADGE, trimmed"
+    assert shown("trimmed_badge_known", "badge", loss_label="known") == "BADGE, trimmed, known"
+    assert shown("trimmed_half", "kl_probability") == "KL (probability), trimmed, half"
+    assert shown("trimmed_kl_probability", "kl_probability") == "KL (probability), trimmed"
+    nested = shown("trimmed_trimmed_badge", "trimmed", then={"strategy": "badge"})
+    assert nested == "BADGE, trimmed, trimmed"
+    assert shown("careful", "badge") == "careful"
 
 
 @pytest.fixture
@@ -37,10 +52,28 @@ def test_a_file_says_its_name_and_look(mine):
     assert strategies.look("mine") == look
 
 
+def test_a_file_beside_a_study_says_so_too(tmp_path):
+    path = tmp_path / "halved.py"
+    path.write_text(
+        'DISPLAY_NAME = "Half of {then}"\ndef select(pool, k, generator, *, then: Select): ...'
+    )
+    assert strategies.display_name(str(path), "halved") == "Half of Random"
+    given = {"then": {"strategy": "badge", "loss_label": "known"}}
+    assert strategies.display_name(str(path), "halved_badge_known", given) == "Half of BADGE, known"
+    inside = {"then": {"strategy": str(path)}}
+    assert strategies.display_name("trimmed", "trimmed_halved", inside) == "Half of Random, trimmed"
+
+
+def test_a_name_that_is_computed_is_refused(mine):
+    mine.write_text(f"DISPLAY_NAME = 'Mine'.upper()\n{mine.read_text()}")
+    with pytest.raises(UserError, match="DISPLAY_NAME of 'mine' must be a literal"):
+        strategies.display_name("mine", "mine")
+
+
 @pytest.mark.parametrize("look", [{"color": "red"}, {"colour": "red"}, ["red", "o"]])
 def test_a_look_that_lacks_a_part_is_refused(mine, look):
     mine.write_text(f"LOOK = {look}\n{mine.read_text()}")
-    with pytest.raises(TypeError, match="LOOK of strategy 'mine' must have"):
+    with pytest.raises(UserError, match="LOOK of strategy 'mine' must have"):
         strategies.look("mine")
 
 

@@ -39,7 +39,7 @@ def select(name, k, logits=None, embeddings=None, positives=None, seed=0, **opti
         return Scores(tensor(positive_logits), tensor(positive_embeddings), gradients)
 
     pool = Pool(torch.arange(len(logits)), score, score_positives, strategy=name, epoch=1)
-    return load(name)(pool, k, torch.Generator().manual_seed(seed), **options)
+    return load(name, options)(pool, k, torch.Generator().manual_seed(seed))
 
 
 def log_odds(probabilities):
@@ -104,6 +104,49 @@ def test_probabilities_near_one_half_are_told_apart_in_float32(name):
     assert len(entropies.unique()) < 100, "the formula in float32 cannot rank these"
     chosen = select(name, 1000, logits=logits).ids
     assert set(chosen.tolist()) == set(logits.abs().argsort()[:1000].tolist())
+
+
+def test_semi_hard_bags_by_hand():
+    # The median of the positives is 1.5: bags 3, 5 and 0 are below it, and 1 is nearer than 4.
+    logits, positives = [-2.0, 1.5, 7.0, 1.25, 3.0, -1.0], ([9.0, 1.0, 2.0, 0.0], [[1.0]] * 4)
+    selection = select("semi_hard", 6, logits=tensor(logits), positives=positives)
+    assert selection.ids.tolist() == [3, 5, 0, 1, 4, 2]
+    assert selection.scores.tolist() == [-0.25, -2.5, -3.5, -3.5, -5.0, -9.0]
+    # The highest positive is a bound that no bag reaches, and the lowest leaves two below it.
+    hardest = select("semi_hard", 3, logits=tensor(logits), positives=positives, quantile=1.0)
+    assert hardest.ids.tolist() == [2, 4, 1]
+    easier = select("semi_hard", 3, logits=tensor(logits), positives=positives, quantile=0.0)
+    assert easier.ids.tolist() == [5, 0, 3]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    logits=st.lists(
+        st.one_of(st.integers(-3, 3).map(float), st.sampled_from([1e-30, 2e-30, -1e30, 0.5])),
+        min_size=1,
+        max_size=25,
+    ),
+    positives=st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=6),
+    quarters=st.integers(0, 4),
+    k=st.integers(0, 26),
+)
+def test_semi_hard_bags_by_brute_force(logits, positives, quarters, k):
+    bound = float(np.quantile(positives, quarters / 4))
+    below = sorted((-z, bag) for bag, z in enumerate(logits) if z < bound)
+    above = sorted((z, bag) for bag, z in enumerate(logits) if z >= bound)
+    selection = select(
+        "semi_hard",
+        k,
+        logits=tensor(logits),
+        positives=(positives, [[1.0]] * len(positives)),
+        quantile=quarters / 4,
+    )
+    assert selection.ids.tolist() == [bag for _, bag in below + above][:k]
+    assert (selection.scores.diff() <= 0).all()
+    assert selection.scores.tolist() == [
+        logits[bag] - bound if logits[bag] < bound else min(logits) - logits[bag]
+        for bag in selection.ids.tolist()
+    ]
 
 
 def test_the_longest_gradients_by_hand():

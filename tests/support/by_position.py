@@ -9,8 +9,9 @@ from weakneg.features import build
 
 
 def build_features(dataset: str, folder, train_store, test_store, problems, *own_list) -> None:
-    """The stores of a data set; `own_list` is a person's own list, and its test split."""
-    names = dict(zip(("list", "test_split"), own_list, strict=False))
+    """The stores of a data set; `own_list` is a person's own list, its test split, and what is
+    not listed."""
+    names = dict(zip(("list", "test_split", "unlisted"), own_list, strict=False))
     settings = FeaturesSettings.model_validate({"dataset": {"name": dataset} | names})
     build.build_features(settings, folder, train_store, test_store, problems)
 

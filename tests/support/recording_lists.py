@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from weakneg.audio.acquire import acquire
-from weakneg.audio.recordings import Recording, read_recordings
+from weakneg.audio.recordings import COLUMNS, read_recordings
 from weakneg.errors import UserError
 
 
 def write_list(path: Path, rows: list[dict]) -> Path:
     """A list of recordings; what a row does not say is empty, its split is train."""
     with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, Recording._fields, restval="", lineterminator="\n")
+        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows({"split": "train", **row} for row in rows)
     return path

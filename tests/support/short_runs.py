@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from weakneg import strategies
 from weakneg.bags.manifest import read_manifest
 from weakneg.bags.split import split_validation
 from weakneg.config.stages import RunSettings
@@ -18,7 +19,15 @@ IDENTITY = {"study": "made_up", "class": "bright", "strategy": "mine", "fingerpr
 CPU = torch.device("cpu")
 
 
-def run_settings(strategy="random", *, seeds=(0,), options=None, draw_per_seed=False, **sections):
+def run_settings(
+    strategy="random",
+    *,
+    seeds=(0,),
+    options=None,
+    draw_per_seed=False,
+    hidden_positives=0.0,
+    **sections,
+):
     """Settings of a short run; keyword arguments are settings of training, sampling or model."""
     found = {"model": {}, "sampling": {}, "training": {"epochs": 3, "validation_fraction": 0.3}}
     for section, model in RunSettings.model_fields.items():
@@ -30,9 +39,15 @@ def run_settings(strategy="random", *, seeds=(0,), options=None, draw_per_seed=F
         {
             **found,
             "strategy": strategy,
-            "options": options or {},
+            "options": {
+                name: {"strategy": option.default}
+                for name, option in strategies.options(strategy).items()
+                if option.allowed is strategies.Select
+            }
+            | (options or {}),
             "seeds": list(seeds),
             "draw_per_seed": draw_per_seed,
+            "hidden_positives": hidden_positives,
         }
     )
 
@@ -50,7 +65,7 @@ def weights(folder: Path, seed: int = 0) -> dict[str, torch.Tensor]:
 
 def selection(folder: Path, seed: int = 0) -> dict[str, np.ndarray]:
     with h5py.File(folder / "selection.h5") as file:
-        return {name: values[...] for name, values in file[f"seed_{seed}"].items()}
+        return {name: file[f"seed_{seed}"][name][...] for name in ("epoch", "bags", "scores")}
 
 
 def assert_same_weights(a: dict, b: dict) -> None:

@@ -84,7 +84,7 @@ def test_a_step_does_not_import_the_compiler_of_pytorch():
         "assert weight[0] < 1\n"
         "print('torch._dynamo' in sys.modules, 'sklearn' in sys.modules)\n"
     )
-    workflow = f"{__file__.rsplit('/', 2)[0]}/workflow"
+    workflow = f"{__file__.rsplit('/', 3)[0]}/workflow"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={"PYTHONPATH": workflow},

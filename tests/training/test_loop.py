@@ -138,6 +138,22 @@ def test_a_strategy_that_needs_more_memory_than_there_is_is_one_sentence(train, 
 
 
 # ----------------------------------------------------------------------------- which bags
+def test_a_strategy_in_an_option_chooses_from_what_is_left(train):
+    """In the first epoch nothing is left out, so that the weights before the second are equal."""
+    known = {"loss_label": "known"}
+    inner = {"strategy": "gradient_embedding"} | known
+    options = {"share": 0.5, "over_epochs": 1, "then": inner}
+    trimmed = selection(train("trimmed", "trimmed", options=options, epochs=2))["bags"]
+    plain = selection(train("plain", "gradient_embedding", options=known, epochs=2))["bags"]
+    assert trimmed[0].tolist() == plain[0].tolist()
+    remaining = [bag for bag in plain[1] if bag in trimmed[1]]
+    assert trimmed[1].tolist()[: len(remaining)] == remaining
+    assert 0 < len(remaining) < len(plain[1])
+    rest = train("rest", "trimmed", options=options | {"then": {"strategy": "full"}})
+    first, *later = history(rest).n_negatives
+    assert later == [first - round(first / 2)] * 2
+
+
 def test_resampling_every_third_epoch(train):
     folder = train("run", "margin", resample_every=3, epochs=8)
     assert selection(folder)["epoch"].tolist() == [1, 4, 7]
@@ -453,3 +469,30 @@ def test_a_job_uses_the_threads_that_it_was_given():
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(1)
+
+
+def test_unknown_bags_are_chosen_from_and_never_validated(data):
+    store = read_store(data / "train.h5")
+    bags = read_manifest(data / "train.csv", len(store.x))[0]
+    unknown = np.flatnonzero(bags.label == 0)[::2]
+    label = bags.label.copy()
+    label[unknown] = -1
+    told = BagData(store, replace(bags, label=label, negatives_observed=True), CPU)
+    assert told.label.tolist() == bags.label.tolist()  # as training assumes
+    validated = []
+    original = loop._SeedTraining._validate
+
+    def validate(self, epoch):
+        validated.append(self.validation.tolist())
+        assert set(self.validation_label) == {0, 1}
+        return original(self, epoch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop._SeedTraining, "_validate", validate)
+        state = train_seed(told, run_settings("full", epochs=1), 0, None, lambda state: None)
+    chosen = set(state["selections"][0]["bags"].tolist())
+    assert {*unknown.tolist()} < chosen
+    assert not set(validated[0]) & {*unknown.tolist()}
+    assert state["n_pool"] == len(chosen)
+    negatives = set(np.flatnonzero(label == 0).tolist())
+    assert chosen == {*unknown.tolist()} | (negatives - set(validated[0]))

@@ -37,13 +37,16 @@ FIGURES = Counter(
     )
 )
 OF_SOUND = Counter(["draw_class_size"])
+SUSPECTS = Counter(["list_suspects"])
 REPORT = FIGURES + Counter(["write_tables", "audit_selections"])
 
 
 def report(digits: bool = True, sound: bool = True) -> Counter:
     """What follows from new scores."""
     of_digits = REPORT + Counter(["collect_metrics"])
-    return (of_digits if digits else NOTHING) + (of_digits + OF_SOUND if sound else NOTHING)
+    return (of_digits if digits else NOTHING) + (
+        of_digits + OF_SOUND + SUSPECTS if sound else NOTHING
+    )
 
 
 def trained(digits: int, sound: int) -> Counter:
@@ -88,8 +91,8 @@ EDITS = [
      "pool, -divergence", "pool, divergence", trained(2, 0)),
     ("what some strategies share", "strategies/pool.py",
      "descending=True, stable=True", "descending=True", trained(2 * 5, 2 * 2)),
-    ("what the configuration reads of strategies", "strategies/__init__.py",
-     "found[argument.arg] =", "found[f'{argument.arg}'] =", NOTHING),
+    ("what the configuration reads of strategies", "plugins.py",
+     "found[argument.arg] = Option", "found[f'{argument.arg}'] = Option", NOTHING),
     # Models and training.
     ("a model", "models/simple_cnn.py",
      "torch.maximum(a, b)", "torch.maximum(b, a)", trained(16, 0)),
@@ -100,9 +103,9 @@ EDITS = [
     ("the training loop", "training/loop.py",
      "label[train] == 1]", "label[train] > 0]", trained(16, 10)),
     ("the loss", "losses/bce.py",
-     "logits(logits, labels", "logits(1 * logits, labels", trained(16, 10)),
+     "(batch.logits, batch", "(1 * batch.logits, batch", trained(16, 10)),
     ("the loss that a history records", "training/loop.py",
-     "append(loss.detach())", "append(2 * loss.detach())", trained(16, 10)),
+     "append(mean.detach())", "append(2 * mean.detach())", trained(16, 10)),
     ("the optimiser", "training/adam.py",
      "eps=1e-8", "eps=1e-7", trained(16, 10)),
     ("scoring", "training/scoring.py",
@@ -125,7 +128,10 @@ EDITS = [
      "np.minimum(corrected, 1)", "np.minimum(1, corrected)",
      Counter(write_tables=2, draw_win_count=2, draw_cost=2)),
     ("a metric", "analysis/metrics.py",
-     "ap * len(label)", "len(label) * ap", report() - SELECTIONS - SELECTIONS),
+     "ap * len(label)", "len(label) * ap",
+     report() - SELECTIONS - SELECTIONS - SUSPECTS),
+    ("how suspects are ranked", "analysis/suspects.py",
+     "argsort(-probability", "argsort(-1 * probability", SUSPECTS),
     ("a figure's colour", "report/figures/win_count.py",
      'COINS = "#ECECEC"', 'COINS = "#EEEEEE"', Counter(draw_win_count=2)),
     ("the style of all figures", "report/figures/style.py",
@@ -195,7 +201,8 @@ EDITS = [
     # Packages.
     ("the version of a package that makes numbers", "envs/requirements.txt",
      "scikit-learn==", "scikit-learn==9.",
-     Counter(build_features=1, draw_bags=2) + trained(16, 0) + (report(digits=False) - SELECTIONS)),
+     Counter(build_features=1, draw_bags=2) + trained(16, 0)
+     + (report(digits=False) - SELECTIONS - SUSPECTS)),
     ("the version of another", "envs/requirements.txt",
      "\npandas==", "\npandas==9.", NOTHING),
 ]

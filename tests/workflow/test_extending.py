@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ def extended(tmp_path_factory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("extended"))
     for language, text, file in examples():
         path = workspace.folder / file
+        path.parent.mkdir(exist_ok=True)
         if language == "diff":
             lines = text.splitlines()
             old, new = ([line[1:] for line in lines if line[0] == sign] for sign in "-+")
@@ -43,8 +45,8 @@ def extended(tmp_path_factory) -> Workspace:
 def test_the_page_has_an_example_of_each_kind(extended):
     folders = [Path(file).parent.name for _, _, file in examples()]
     assert folders == [
-        *("", "strategies", "losses", "models", "datasets", "figures", "report"),
-        *("analysis", "rules", "workspace"),
+        *("", "strategies", "losses", "study", "study", "study", "models", "datasets"),
+        *("figures", "report", "analysis", "rules", "workspace"),
     ]
 
 
@@ -87,7 +89,7 @@ def test_all_examples_together_make_the_study_of_the_page(extended):
     results = extended.folder / "results/mine"
     run = json.loads((results / "runs/20_degrees/hardness_easiest/run.json").read_text())
     assert run["settings"]["options"] == {"order": "easiest"}
-    assert run["settings"]["training"]["loss"] == "focal"
+    assert run["settings"]["training"]["loss"] == {"name": "generalised", "power": 0.5}
     assert run["settings"]["model"]["name"] == "flat"
     metrics = pd.read_csv(results / "metrics.csv", index_col="strategy")
     assert metrics.loc["random", "lift"] > 2
@@ -97,3 +99,29 @@ def test_all_examples_together_make_the_study_of_the_page(extended):
     assert counted["strategy"].tolist() == ["random", "hardness", "hardness_easiest"]
     assert ((counted["distinct"] > 0) & (counted["distinct"] <= counted["pool"])).all()
     assert extended.planned("--config", "studies=mine.yaml", "--until", *new) == {}
+
+
+def test_files_beside_a_study_are_trained_with_and_followed(extended):
+    """Also where the path needs quotes."""
+    study = extended.folder / "my study (2)"
+    shutil.copytree(extended.folder / "study", study)
+    grid = ("--config", f"studies={study.name}/own.yaml")
+    extended.run(*grid, "--until", "train_run")
+    runs = sorted(path.name for path in (extended.folder / "results/own/runs/3").iterdir())
+    assert runs == ["middling", "random", "trimmed_middling"]
+    run = extended.folder / "results/own/runs/3/middling/run.json"
+    record = json.loads(run.read_text())
+    strategy, loss = (f"{study.name}/{name}.py" for name in ("middling", "distance"))
+    assert record["settings"]["strategy"] == strategy
+    assert record["settings"]["training"]["loss"] == {"name": loss, "power": 1.5}
+    code = extended.folder / f"results/.provenance/code/{record['fingerprint']}.json"
+    assert {f"{strategy}:select", f"{loss}:loss"} <= json.loads(code.read_text())["parts"].keys()
+    assert not list(study.glob("__pycache__"))
+
+    def trained_after(file: str, old: str, new: str) -> int:
+        extended.edit(file, old, new)
+        return extended.planned(*grid).get("train_run", 0)
+
+    assert trained_after(strategy, '"""The k bags', '"""Those') == 0
+    assert trained_after(strategy, ".median()).abs()", ".mean()).abs()") == 2
+    assert trained_after(loss, "** power", "** (power + 1)") == 3

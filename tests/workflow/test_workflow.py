@@ -38,6 +38,21 @@ def test_a_plain_run_ends_with_figures_and_tables_that_its_last_lines_name(finis
     assert all((finished.folder / path).stat().st_size > 0 for path in named)
 
 
+def test_a_study_of_clips_lists_its_suspects(finished):
+    tables = finished.folder / "results/soundscapes/tables"
+    suspects = pd.read_csv(tables / "suspects.csv", keep_default_na=False)
+    metrics = pd.read_csv(finished.folder / "results/soundscapes/metrics.csv")
+    negatives = metrics.assign(n=metrics["test_bags"] - metrics["test_positive"])
+    expected = negatives.groupby("class")["n"].first().clip(upper=100)
+    assert suspects["class"].value_counts().to_dict() == expected.to_dict()
+    assert all(
+        name not in labels.split(";")
+        for name, labels in zip(suspects["class"], suspects["other_labels"], strict=True)
+    )
+    assert not (finished.folder / "results/digits/tables/suspects.csv").exists()
+    assert not (tables / "truth.csv").exists()
+
+
 def test_strategies_that_choose_the_same_bags_have_the_same_results(finished):
     metrics = pd.read_csv(finished.folder / "results/digits/metrics.csv")
     ap = metrics.pivot(index=["class", "seed"], columns="strategy", values="ap")

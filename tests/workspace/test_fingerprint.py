@@ -217,6 +217,86 @@ def test_modules_that_import_each_other_are_no_endless_loop(tree):
     assert of(folder) != of(tree())
 
 
+# ----------------------------------------------------------------------------- a user's own file
+OWN = """\
+import numpy as np
+
+from weakneg.strategies.pool import top_k
+
+
+def _halved(x):
+    return x / 2
+
+
+def select(x):
+    return top_k(_halved(x))
+
+
+def unused():
+    return 1
+"""
+
+
+@pytest.fixture
+def own(tree):
+    """Fingerprint with a strategy beside the package, after an edit of it or of `tree`."""
+
+    def make(old: str = "", new: str = "", *edit: str) -> str:
+        path = tree().parent / "mine.py"
+        assert old in OWN
+        path.write_text(OWN.replace(old, new) if old else OWN)
+        source_code.module_of.cache_clear()
+        module._reach.cache_clear()
+        return of(tree(*edit), str(path))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("    return x / 2", "    return x / (2)  # half of it"),
+        ("def _halved(x):\n", 'def _halved(x: float) -> float:\n    """Half of it."""\n'),
+        ("return 1", "return 2"),
+    ],
+)
+def test_what_only_documents_a_users_own_file_leaves_the_fingerprint(own, old, new):
+    assert own(old, new) == own()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("x / 2", "x / 3"),  # what it uses
+        ("top_k(_halved(x))", "_halved(top_k(x))"),
+        ("def unused", "print()\n\n\ndef unused"),  # runs when it is loaded
+        ("def unused", "IGNORES_BUDGET = 2\n\n\ndef unused"),
+    ],
+)
+def test_what_a_users_own_file_does_changes_the_fingerprint(own, old, new):
+    expected = "IGNORES" not in new  # which nothing in the tree asks for
+    assert (own(old, new) != own()) is expected
+
+
+def test_what_a_users_own_file_imports_counts(own):
+    assert own("", "", "weakneg/strategies/pool.py", "sorted(x)", "sorted(x)[::-1]") != own()
+    assert own("", "", "requirements.txt", "numpy==2.4.0", "numpy==2.4.1") != own()
+    assert own("", "", "weakneg/strategies/margin.py", "-x", "2 * x") == own()
+
+
+def test_the_parts_name_a_users_own_file_by_its_path(tree):
+    folder = tree()
+    path = folder / "mine.py"
+    path.write_text(OWN)
+    lock = folder / "requirements.txt"
+    entry = "weakneg.training.loop"
+    parts = explain(entry, [f"strategies.{path}"], package=folder / "weakneg", lock=lock)
+    assert {f"{path}:select", f"{path}:_halved"} <= parts.keys()
+    assert f"{path}:unused" not in parts
+    with pytest.raises(UserError, match=rf"^there is no file {folder}/other.py\.$"):
+        of(folder, f"{folder}/other.py")
+
+
 # ----------------------------------------------------------------------------- definitions
 SHARED = """\
 import re
@@ -664,7 +744,38 @@ def test_editing_a_strategy_changes_its_runs_alone(tmp_path, lock):
 
     assert changed_by("badge.py", "_BLOCK = ", "_BLOCK = 1 + ") == ["badge"]
     assert changed_by("pool.py", "def top_k(", "def top_k(*, _=1, ") == USING_TOP_K
-    assert changed_by("__init__.py", "found[argument.arg] =", "found[name] =") == []
+    assert changed_by("__init__.py", '"Select": Option(', '"Select": 1 and Option(') == []
+
+
+def test_editing_a_strategy_changes_the_runs_that_hand_it_a_part_of_the_pool(tmp_path, lock):
+    package = tmp_path / "weakneg"
+    shutil.copytree(module.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def runs(**where: Path) -> dict[str, str]:
+        chosen = {"badge": ("badge", {}), "margin": ("margin", {})}
+        for name in ("badge", "margin", "random"):
+            chosen[f"trimmed_{name}"] = ("trimmed", {"then": {"strategy": name}})
+        nested = {"strategy": "trimmed", "then": {"strategy": "badge"}}
+        chosen["nested"] = ("trimmed", {"then": nested})
+        found = {}
+        for name, (strategy, options) in chosen.items():
+            settings = RunSettings.model_validate(
+                {
+                    **{"model": {"name": "mlp"}, "sampling": {}, "training": {}},
+                    **{"strategy": strategy, "options": options},
+                    **{"seeds": [0], "draw_per_seed": False},
+                }
+            )
+            found[name] = fingerprint(entry(settings.stage), settings.plugins, lock=lock, **where)
+        return found
+
+    path = package / "strategies/badge.py"
+    path.write_text(path.read_text().replace("_BLOCK = ", "_BLOCK = 1 + "))
+    before, after = runs(), runs(package=package)
+    assert {name for name in before if before[name] != after[name]} == {
+        *("badge", "trimmed_badge", "nested"),
+    }
+    assert len({before[name] for name in ("badge", "trimmed_badge", "trimmed_margin")}) == 3
 
 
 def test_only_a_study_with_augmentation_depends_on_it(lock):

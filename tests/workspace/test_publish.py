@@ -1,5 +1,6 @@
 """Publishing a study: what is published is complete, and its provenance is true."""
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -95,10 +96,28 @@ def test_provenance_counts_a_shared_run_once_and_leaves_out_what_is_not_in_the_t
     assert provenance["training_hours"] == 1.0
     assert provenance["machines"] == ["cpu: A"]
     assert provenance["versions"] == [{"torch": "2"}]
+    assert provenance["own_files_sha256"] == {}
     assert provenance["fingerprints"] == {"margin": [CODE], "entropy": [CODE]}
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
     assert provenance["commit"] == head.stdout.strip()
     assert Path("published/tables/table1.md").read_text() == "tables/table1.md"
+
+
+def test_provenance_has_the_hash_of_a_users_own_strategy(results):
+    path = Path("mine.py")
+    path.write_text("def select(pool, k, generator): ...\n")
+    plugins = ["models.simple_cnn", "strategies.mine.py", "losses.bce", "batches.plain"]
+    code = fingerprint("weakneg.training.run:train_run", plugins)
+    run = results / "runs/cat/margin"
+    record = (run / "run.json").read_text().replace(CODE, code)
+    (run / "run.json").write_text(
+        record.replace('"strategy": "margin", "s', '"strategy": "mine.py", "s')
+    )
+    collect_metrics([("mine", run)], results / "metrics.csv")
+    publish(Path(results), Path("published"), "snakemake toy", "1 h")
+    provenance = json.loads(Path("published/provenance.json").read_text())
+    expected = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert provenance["own_files_sha256"] == {"mine.py": expected}
 
 
 def test_the_features_are_told_apart_by_what_is_in_their_shards(results):

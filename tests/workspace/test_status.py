@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-from weakneg.workspace.status import _differences
+from weakneg.workspace.status import _code_words, _differences
+
+STATUS = "weakneg.workspace.status"
 
 STUDIES = "workflow/studies"
 
@@ -97,3 +99,11 @@ def test_a_mistake_is_one_line(finished, arguments, words):
 )
 def test_settings_that_differ_are_named_by_their_keys(old, new, words):
     assert list(_differences(old, new, "")) == words
+
+
+def test_a_users_own_file_is_named_by_its_path(monkeypatch):
+    part = "study/mine.py:select"
+    monkeypatch.setattr(f"{STATUS}.read_code", lambda fingerprint: {"parts": {part: "a"}})
+    monkeypatch.setattr(f"{STATUS}.explain", lambda entry, plugins: {part: "b"})
+    found = list(_code_words(["old"], ["new", "train_run", "strategies.study/mine.py"]))
+    assert found == [f"{part} changed"]

@@ -18,7 +18,16 @@ from weakneg.io.files import check_writable
 from weakneg.report import figures
 from weakneg.workspace import results, start
 from weakneg.workspace.provenance import keep_with_results, record_code
-from weakneg.workspace.results import AUDIT_TABLES, FORMATS, TABLES, code, code_of
+from weakneg.workspace.results import (
+    AUDIT_TABLES,
+    FORMATS,
+    HIDDEN_TABLES,
+    SUSPECT_TABLES,
+    TABLES,
+    TRUTH_TABLES,
+    code,
+    code_of,
+)
 from weakneg.workspace.start import checked
 
 CONFIG = checked(load, config)

@@ -68,6 +68,96 @@ rule audit_selections:
         " --code {params.code} 2> {log}"
 
 
+# What became of the hidden positives, of studies that hide some.
+rule audit_hidden:
+    input:
+        of_results("run_files", ["selection.h5", "run.json"]),
+        metrics="results/{study}/metrics.csv",
+    output:
+        expand("results/{{study}}/tables/{table}", table=HIDDEN_TABLES),
+    log:
+        "results/{study}/logs/audit_hidden.log",
+    localrule: True
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        runs=of_results("run_pairs"),
+        settings=of_results("report"),
+        folder=subpath(output[0], parent=True),
+        code=checked(code, "audit_hidden"),
+    shell:
+        "python -m weakneg audit_hidden --runs {params.runs} --metrics {input.metrics}"
+        " --settings {params.settings:q} --folder {params.folder} --code {params.code} 2> {log}"
+
+
+# Test clips that are probably positive, though their labels say that they are negative.
+rule list_suspects:
+    input:
+        of_results("run_files", ["scores.parquet", "run.json"]),
+        of_results("ontology_files"),
+        manifest="results/{study}/bags/test.csv",
+        heard=of_results("truth_list"),
+    output:
+        expand("results/{{study}}/tables/{table}", table=SUSPECT_TABLES),
+    log:
+        "results/{study}/logs/list_suspects.log",
+    localrule: True
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        runs=of_results("run_pairs"),
+        settings=of_results("report"),
+        classes=of_results("judged_classes"),
+        dataset=lambda wildcards: results_of(wildcards.study).study.dataset.name,
+        data_folder=of_results("data_folder"),
+        folder=subpath(output[0], parent=True),
+        code=lambda wildcards: checked(lambda: results_of(wildcards.study).suspects_code),
+    shell:
+        "python -m weakneg list_suspects --runs {params.runs} --manifest {input.manifest}"
+        " --heard {input.heard:q} --classes {params.classes:q} --settings {params.settings:q}"
+        " --dataset {params.dataset} --data-folder {params.data_folder:q} --folder {params.folder}"
+        " --code {params.code} 2> {log}"
+
+
+rule fetch_truth:
+    output:
+        "resources/truth/{list}.tsv",
+    log:
+        "resources/truth/{list}.log",
+    localrule: True
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        list=lambda wildcards: wildcards.list,
+    shell:
+        "python -m weakneg fetch_truth --name {params.list} --output {output} 2> {log}"
+
+
+# The models and the labels of a study, judged by people who listened to test clips.
+rule judge_truth:
+    input:
+        of_results("run_files", ["scores.parquet", "run.json"]),
+        manifest="results/{study}/bags/test.csv",
+        heard=of_results("truth_list"),
+    output:
+        expand("results/{{study}}/tables/{table}", table=TRUTH_TABLES),
+    log:
+        "results/{study}/logs/judge_truth.log",
+    localrule: True
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        runs=of_results("run_pairs"),
+        settings=of_results("report"),
+        classes=of_results("judged_classes"),
+        folder=subpath(output[0], parent=True),
+        code=checked(code, "judge_truth"),
+    shell:
+        "python -m weakneg judge_truth --runs {params.runs} --manifest {input.manifest}"
+        " --heard {input.heard:q} --classes {params.classes:q} --settings {params.settings:q}"
+        " --folder {params.folder} --code {params.code} 2> {log}"
+
+
 for figure in figures.names():
     wanted = figures.inputs(figure)
     files = {name: results.FIGURE_INPUTS[name] for name in wanted if name != "runs"}

@@ -49,7 +49,7 @@ rule train_run:
         " --strategy {wildcards.run} --settings {params.settings:q}"
         " --store {input.store} --manifest {input.manifest} --weights {input.weights}"
         " --run {params.run}"
-        " --threads {threads} --code {params.code} 2> {log}"
+        " --threads {threads} --code {params.code:q} 2> {log}"
 
 
 rule score_run:

@@ -169,9 +169,10 @@ def test_figures_say_what_they_are_for():
         assert {*figures.inputs(name)} <= options - {"table"}
     for_all = ["cost", "critical_difference", "differences", "learning_curves", "mean_ap"]
     for_all += ["selection", "win_count"]
+    of_clips = {"class_size", "truth", *for_all}
     assert figures.for_kind("images") == for_all
-    assert figures.for_kind("clips") == ["class_size", *for_all]
-    assert {*figures.for_kind("spectrograms")} == {"class_size", "sound", *for_all}
+    assert figures.for_kind("clips") == sorted(of_clips)
+    assert {*figures.for_kind("spectrograms")} == {"sound", *of_clips}
     assert [name for name in figures.names() if figures.has_table(name)] == ["sound"]
 
 

@@ -90,5 +90,5 @@ def test_the_figure_is_drawn_by_its_stage_with_the_same_bytes_each_time(made):
     with pytest.raises(UserError, match=r"\.gif: the format of a figure is one of"):
         draw_figure("selection", made.settings, [Path("figure.gif")], **tables)
     tables["overlap"] = Path("none.csv")
-    with pytest.raises(UserError, match=r"none\.csv does not exist; run audit_selections first"):
+    with pytest.raises(UserError, match=r"none\.csv does not exist; run the audit"):
         draw_figure("selection", made.settings, [Path("figure.png")], **tables)

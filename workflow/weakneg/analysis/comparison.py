@@ -345,11 +345,12 @@ def class_sizes(metrics: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Per class: n_positive, its number of positive training bags; test_positive and test_bags;
-        prevalence, the share of positive test bags.
+        Per class: n_positive, its number of positive training bags; test_positive, test_bags and
+        test_unknown, the test bags that no metric counts; prevalence, the share of positive ones
+        among `test_bags`.
     """
     by_class = metrics.groupby("class", sort=False)
-    sizes = by_class[["n_positive", "test_positive", "test_bags"]].mean()
+    sizes = by_class[["n_positive", "test_positive", "test_bags", "test_unknown"]].mean()
     return sizes.assign(prevalence=sizes["test_positive"] / sizes["test_bags"])
 
 

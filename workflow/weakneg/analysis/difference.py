@@ -13,7 +13,7 @@ from weakneg.stages import command
 _KEY = ["class", "strategy", "seed"]
 _COUNTS = [
     *("n_positive", "n_pool", "budget", "epochs", "best_epoch", "bags_trained"),
-    *("test_positive", "test_bags"),
+    *("test_positive", "test_bags", "test_unknown"),
 ]
 _COMPARED = [*METRICS, *MORE_METRICS, *_COUNTS]
 _MOST_SHOWN = 10

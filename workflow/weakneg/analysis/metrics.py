@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from weakneg.analysis.runs import BY_SEED, COUNTS, SECONDS, read_epochs, read_parquet, read_run
 from weakneg.analysis.study import Study
+from weakneg.bags.draw import UNKNOWN
 from weakneg.errors import UserError
 from weakneg.io.csv import write_frame
 from weakneg.stages import StrategyRun, stage
@@ -41,6 +42,7 @@ COLUMNS = [
     "seconds_to_best",
     "test_positive",
     "test_bags",
+    "test_unknown",
     "tied_highest",
     "tied_lowest",
     "device",
@@ -48,7 +50,9 @@ COLUMNS = [
 ]
 TIED = ["tied_highest", "tied_lowest"]
 HANDFUL = 5  # up to this many tied test bags are not mentioned
-NEEDED = [column for column in COLUMNS if column not in TIED]  # older results do not have these
+UNKNOWN_COLUMN = "test_unknown"  # not in files of studies without unknown bags
+# Those that every result has; older ones do not count ties.
+NEEDED = [column for column in COLUMNS if column not in (*TIED, UNKNOWN_COLUMN)]
 TEXT_COLUMNS = ["class", "strategy", "device", "fingerprint"]
 METRICS = {"ap": "AP", "roc_auc": "ROC-AUC"}  # by which strategies are compared
 MORE_METRICS = ["lift", "f1", "g_mean"]
@@ -76,9 +80,10 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
     Notes
     -----
     AP is `sklearn.metrics.average_precision_score` (no interpolation), ROC-AUC is `roc_auc_score`,
-    both over the test bags. `lift` is AP / prevalence; the prevalence is the share of positive test
-    bags, which is the AP of a random ranking. For `f1` and for `g_mean`, a threshold was chosen on
-    the validation bags; with TP, FP, TN, FN counted at that threshold,
+    both over the test bags whose label is known. So are all numbers here; the other test bags are
+    only counted, in `test_unknown`. `lift` is AP / prevalence; the prevalence is the share of
+    positive test bags, which is the AP of a random ranking. For `f1` and for `g_mean`, a threshold
+    was chosen on the validation bags; with TP, FP, TN, FN counted at that threshold,
 
         f1 = 2 TP / (2 TP + FP + FN)        g_mean = sqrt(TP / (TP + FN) * TN / (TN + FP))
 
@@ -115,11 +120,15 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
                 f" {np.count_nonzero(~np.isfinite(score))} scores that are not finite (NaN or"
                 " infinite), so its model has diverged; lower the learning rate and train again."
             )
+        known = label != UNKNOWN
+        label, score = label[known], score[known]
         if set(np.unique(label)) != {0, 1}:
+            unknown = np.count_nonzero(~known)
+            besides = f" ({unknown} others are unknown)" if unknown else ""
             raise UserError(
                 f"{folder / 'scores.parquet'}: the test bags of seed {seed} have the labels"
-                f" {np.unique(label).tolist()}, but both 0 and 1 are needed; give the class"
-                " positive and negative test bags."
+                f" {np.unique(label).tolist()}{besides}, but both 0 and 1 are needed; give the"
+                f" class {run['class']!r} positive and negative test bags."
             )
         history = epochs[epochs["seed"] == seed]
         best = history.loc[history["best"], "epoch"].tolist()
@@ -153,6 +162,7 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
                 "seconds_to_best": history.loc[history["epoch"] <= best[0], "seconds"].sum(),
                 "test_positive": np.count_nonzero(label),
                 "test_bags": len(label),
+                UNKNOWN_COLUMN: np.count_nonzero(~known),
                 **{f"tied_{end}": n for end, n in tied_at_the_ends(score).items()},
                 "device": run["made_with"][str(seed)]["device"],
                 "fingerprint": run["fingerprint"],
@@ -170,7 +180,8 @@ def collect_metrics(runs: list[StrategyRun], output: Path) -> None:
     runs : list of (str, Path)
         Strategy and folder of each run; strategies that choose the same bags share a folder.
     output : Path
-        CSV file to write, in the order of the runs, then by seed.
+        CSV file to write, in the order of the runs, then by seed, with the columns `COLUMNS`;
+        `test_unknown` only if a test bag is unknown.
 
     Raises
     ------
@@ -194,6 +205,8 @@ def collect_metrics(runs: list[StrategyRun], output: Path) -> None:
             f" model does not rank them; see the columns {' and '.join(TIED)} of {output}.",
             file=sys.stderr,
         )
+    if not metrics[UNKNOWN_COLUMN].any():
+        metrics = metrics.drop(columns=UNKNOWN_COLUMN)
     write_frame(output, metrics)
 
 
@@ -210,7 +223,8 @@ def read_metrics(path: str | Path, needed: Sequence[str] = NEEDED) -> pd.DataFra
     Returns
     -------
     DataFrame
-        One row per class, strategy and seed; `TIED` are NaN where the file does not have them.
+        One row per class, strategy and seed. Where the file does not have them, `TIED` are NaN, and
+        `test_unknown` is 0.
 
     Raises
     ------
@@ -231,7 +245,8 @@ def read_metrics(path: str | Path, needed: Sequence[str] = NEEDED) -> pd.DataFra
     missing = [column for column in needed if column not in metrics]
     if missing:
         raise UserError(f"{path} has no column {missing[0]!r}; run collect_metrics again.")
-    return metrics.assign(**{column: np.nan for column in TIED if column not in metrics})
+    absent = {UNKNOWN_COLUMN: 0, **dict.fromkeys(TIED, np.nan)}
+    return metrics.assign(**{name: value for name, value in absent.items() if name not in metrics})
 
 
 def select_study(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:

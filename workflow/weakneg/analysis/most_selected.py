@@ -1,4 +1,4 @@
-"""How often each negative bag was chosen."""
+"""How often each bag of the pool was chosen."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from weakneg.analysis.selections import ClassBags, Selections
+from weakneg.bags.draw import UNKNOWN
 from weakneg.bags.manifest import LABEL_SEPARATOR
 
-TOP = 20  # negative bags listed per class and strategy
+TOP = 20  # bags listed per class and strategy
 COLUMNS = [
     "class",
     "strategy",
@@ -25,6 +26,7 @@ COLUMNS = [
     "other_labels",
     "related_labels",
 ]
+UNKNOWN_COLUMN = "unknown"  # only in tables of studies that have unknown bags
 
 Link = Callable[[str, float], str]
 """The URL at which a clip can be played, from its id and its start in seconds."""
@@ -114,7 +116,8 @@ def most_selected(
         `selections` counts those with the bag in the pool, that is, not used for validation (with
         `candidate_fraction`: whether or not it was a candidate). `mean_place` is its mean place in
         the order of choice, from 0 (first) to 1. Bags are ranked by `times` / `selections`, then by
-        `times`, then by `mean_place`, which is comparable between epochs, unlike scores.
+        `times`, then by `mean_place`, which is comparable between epochs, unlike scores. A further
+        column, `unknown`, is 1 for bags of which nobody knows whether they are negative, else 0.
     """
     rows = []
     for strategy, each in counts.items():
@@ -137,6 +140,7 @@ def most_selected(
                     "mean_score": each.score[row] / each.times[row],
                     "other_labels": LABEL_SEPARATOR.join(labels),
                     "related_labels": LABEL_SEPARATOR.join(related),
+                    UNKNOWN_COLUMN: int(bags.label[row] == UNKNOWN),
                 }
             )
     return rows
@@ -150,13 +154,23 @@ def identity(bags: ClassBags, row: int, link: Link | None) -> dict[str, Any]:
     return {"id": name, "start": start, "link": link(name, start) if link else ""}
 
 
-def related_shares(bags: ClassBags, counts: Counts) -> tuple[float, float] | None:
-    """Share of bags with a related label among the chosen bags and in the pool.
+def shares(which: np.ndarray | None, counts: Counts) -> tuple[float, float] | None:
+    """The share of some bags among the chosen bags, and in the pool.
 
-    Returns None if the labels are not known or nothing was chosen.
+    Parameters
+    ----------
+    which : ndarray, (B,) bool, optional
+        The bags, such as those with a related label; None if that is not known.
+    counts : Counts
+        How often each bag was chosen.
+
+    Returns
+    -------
+    (float, float) or None
+        Both shares, 0 to 1; None if `which` is None or nothing was chosen.
     """
-    if bags.related is None or not counts.times.any():
+    if which is None or not counts.times.any():
         return None
-    chosen = counts.times[bags.related].sum() / counts.times.sum()
-    in_pool = counts.selections[bags.related].sum() / counts.selections.sum()
+    chosen = counts.times[which].sum() / counts.times.sum()
+    in_pool = counts.selections[which].sum() / counts.selections.sum()
     return float(chosen), float(in_pool)

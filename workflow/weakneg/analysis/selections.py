@@ -4,17 +4,19 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from weakneg.analysis.runs import Run
 from weakneg.analysis.study import Study
+from weakneg.bags.draw import UNKNOWN
 from weakneg.bags.manifest import (
     CLIP_COLUMNS,
     GROUP_COLUMN,
     LABEL_SEPARATOR,
+    NEGATIVES_COLUMN,
     manifest_lines,
     read_manifest,
 )
@@ -36,7 +38,7 @@ class ClassBags:
     draw, bag : ndarray, (B,) int64
         Draw of a bag and its number in the draw.
     label : ndarray, (B,) int8
-        0 or 1.
+        0, 1 or `weakneg.bags.draw.UNKNOWN`.
     group : ndarray, (B,) str, optional
         Names of the groups of bags that are split together; None if each bag is a group.
     clips : DataFrame, optional
@@ -56,6 +58,12 @@ class ClassBags:
     clips: pd.DataFrame | None = None
     related_classes: Set[str] | None = None
     related: np.ndarray | None = None
+
+    @property
+    def unknown(self) -> np.ndarray | None:
+        """The bags (B,) bool that are unknown; None if there are none."""
+        unknown = self.label == UNKNOWN
+        return unknown if unknown.any() else None
 
     def __len__(self) -> int:
         return len(self.bag)
@@ -168,12 +176,20 @@ def _clip_bags(
             manifest=path,
             draw=np.zeros(len(clips), dtype=np.int64),
             bag=clips["bag"].to_numpy(),
-            label=with_label({class_name}).astype(np.int8),
+            label=_labels(clips, class_name, with_label({class_name})),
             group=clips["group"].to_numpy() if "group" in clips else None,
             clips=clips,
             related_classes=related,
             related=None if related is None else with_label(related),
         )
+
+
+def _labels(clips: pd.DataFrame, class_name: str, positive: np.ndarray) -> np.ndarray:
+    """The labels of a class, for the clips of a manifest."""
+    if NEGATIVES_COLUMN not in clips:
+        return positive.astype(np.int8)
+    negative = np.array([class_name in names for names in clips[NEGATIVES_COLUMN]])
+    return np.where(positive, 1, np.where(negative, 0, UNKNOWN)).astype(np.int8)
 
 
 def read_clips(path: str | Path) -> pd.DataFrame:
@@ -187,8 +203,8 @@ def read_clips(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns bag (int), id (str), start (seconds), labels (list of class names), and group (str)
-        if the manifest has it.
+        Columns bag (int), id (str), start (seconds), labels (list of class names), and, if the
+        manifest has them, negatives (a list as well) and group (str).
 
     Raises
     ------
@@ -202,8 +218,10 @@ def read_clips(path: str | Path) -> pd.DataFrame:
             bag, start = int(values["bag"]), float(values["start"])
         except ValueError as error:
             raise UserError(f"{where}: {error}; list the clips again.") from error
-        labels = [label for label in values["labels"].split(LABEL_SEPARATOR) if label]
-        clip = {"bag": bag, "id": values["id"], "start": start, "labels": labels}
+        clip: dict[str, Any] = {"bag": bag, "id": values["id"], "start": start}
+        for column in ("labels", NEGATIVES_COLUMN):
+            if column in values:
+                clip[column] = [name for name in values[column].split(LABEL_SEPARATOR) if name]
         clips.append(clip | {name: values[name] for name in (GROUP_COLUMN,) if name in values})
     return pd.DataFrame(clips)
 
@@ -244,7 +262,7 @@ def selections_of_seeds(
         label = bags.label[rows]
         group = None if bags.group is None else bags.group[rows]
         train, _ = split_validation(label, first.validation_fraction, seed, group)
-        pool = train[label[train] == 0]
+        pool = train[label[train] != 1]
         selections = {}
         for strategy, run in of_seed.items():
             if run.n_pool.get(seed) != len(pool):

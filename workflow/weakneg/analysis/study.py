@@ -26,6 +26,22 @@ class Reference(NamedTuple):
     values: Mapping[str, Mapping[str, Mapping[str, float | None]]]
 
 
+class Place(NamedTuple):
+    """A place in the grid of a study that hides positive bags.
+
+    Attributes
+    ----------
+    strategy, loss : str
+        Names in tables and figures.
+    share : float
+        Share of the positive training bags that are labelled negative.
+    """
+
+    strategy: str
+    loss: str
+    share: float
+
+
 @dataclass(frozen=True)
 class Study:
     """A study as it is analysed and reported. All names are in the study's order.
@@ -53,6 +69,8 @@ class Study:
         Strategy -> its name in tables and figures, if that differs from the name of its file.
     looks : mapping
         Strategy -> its "colour", "marker" and "dashes" in figures, if its file defines them.
+    hidden : mapping
+        Only where positives are hidden: strategy -> its place in the grid.
     """
 
     name: str
@@ -67,12 +85,16 @@ class Study:
     note: str = ""
     display_names: Mapping[str, str] = field(default_factory=dict)
     looks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    hidden: Mapping[str, Place] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Study":
         """The study of a `weakneg.config.report.ReportSettings`, given as a mapping."""
         reference = settings.get("reference")
-        return cls(**{**settings, "reference": reference and Reference(**reference)})
+        hidden = {name: Place(*values) for name, values in settings.get("hidden", {}).items()}
+        return cls(
+            **{**settings, "reference": reference and Reference(**reference), "hidden": hidden}
+        )
 
     @property
     def of_clips(self) -> bool:

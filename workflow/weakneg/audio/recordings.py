@@ -1,8 +1,9 @@
 """The list of the recordings of an audio data set.
 
 The list is a CSV file with a row for each recording and the fields of `Recording`: labels are
-separated by semicolons, events are JSON, and what a recording lacks is empty. The shards of a split
-are consecutive rows, so that rows added at the end leave earlier shards as they are.
+separated by semicolons, events and negatives are JSON, and what a recording lacks is empty. The
+column negatives is only there where the study says that what is not listed is unknown. The shards
+of a split are consecutive rows, so that rows added at the end leave earlier shards as they are.
 """
 
 import json
@@ -45,6 +46,9 @@ class Recording(NamedTuple):
     group : str
         Shared by recordings that have more in common than their labels; empty for a recording that
         forms a group alone.
+    negatives : tuple of (str, float, float)
+        Class, onset and offset, as for `events`: where the class was looked for and not heard, but
+        for its events. The offset is infinite where that is up to the end of the recording.
     """
 
     id: str
@@ -55,10 +59,11 @@ class Recording(NamedTuple):
     labels: tuple[str, ...]
     events: tuple[tuple[str, float, float], ...] = ()
     group: str = ""
+    negatives: tuple[tuple[str, float, float], ...] = ()
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Recording":
-        """Make it from a row of a data set, which may lack start, end, events and group."""
+        """Make it from a row of a data set, which may lack all but id, split, file and labels."""
         return cls(
             row["id"],
             row["split"],
@@ -68,7 +73,12 @@ class Recording(NamedTuple):
             tuple(row["labels"]),
             _events(row.get("events", ())),
             row.get("group", ""),
+            _events(row.get("negatives", ())),
         )
+
+
+COLUMNS = Recording._fields[:-1]
+"""The columns that every list has."""
 
 
 @stage
@@ -89,7 +99,8 @@ def list_recordings(settings: ListSettings, folder: Path, output: Path) -> None:
     UserError
         When the files of the data set, or the user's list, are missing or wrong.
     """
-    write_recordings(output, recordings_of(settings.dataset, folder))
+    with_negatives = settings.dataset.unlisted == "unknown"
+    write_recordings(output, recordings_of(settings.dataset, folder), with_negatives)
 
 
 def recordings_of(dataset: DatasetSettings, folder: Path) -> Iterator[Recording]:
@@ -122,9 +133,23 @@ def recordings_of(dataset: DatasetSettings, folder: Path) -> Iterator[Recording]
     return map(Recording.of, rows)
 
 
-def write_recordings(path: str | os.PathLike[str], recordings: Iterable[Recording]) -> None:
-    """Write the list of recordings."""
-    write_table(path, Recording._fields, map(_values, recordings))
+def write_recordings(
+    path: str | os.PathLike[str], recordings: Iterable[Recording], with_negatives: bool = False
+) -> None:
+    """Write the list of recordings.
+
+    Parameters
+    ----------
+    path : path
+        The list.
+    recordings : iterable of Recording
+        Its rows.
+    with_negatives : bool
+        Whether to write the column negatives, which nobody needs where everything that is not
+        listed is negative.
+    """
+    columns = Recording._fields if with_negatives else COLUMNS
+    write_table(path, columns, (_values(row)[: len(columns)] for row in recordings))
 
 
 def read_recordings(
@@ -151,7 +176,7 @@ def read_recordings(
     """
     recordings: dict[str, Recording] = {}
     known = None if classes is None else set(classes)
-    for where, row in read_table(path, Recording._fields):
+    for where, row in read_table(path, COLUMNS):
         recording = _recording(row, where)
         if recording.id in recordings:
             raise UserError(f"{where}: the id {recording.id!r} occurs twice: make ids unique.")
@@ -167,9 +192,12 @@ def read_recordings(
 
 def _values(recording: Recording) -> tuple[object, ...]:
     """The values of the columns of the file."""
-    *others, labels, events, group = recording
+    *others, labels, events, group, negatives = recording
     text = json.dumps(events) if events else ""
-    return *others, LABEL_SEPARATOR.join(labels), text, group
+    # JSON has no infinity.
+    absent = [(name, a, None if b == math.inf else b) for name, a, b in negatives]
+    joined = LABEL_SEPARATOR.join(labels)
+    return *others, joined, text, group, json.dumps(absent) if absent else ""
 
 
 def _recording(row: Mapping[str, str], where: str) -> Recording:
@@ -178,16 +206,25 @@ def _recording(row: Mapping[str, str], where: str) -> Recording:
     start, end = (_seconds(row, column, where) for column in ("start", "end"))
     if end is not None and end <= (start or 0):
         raise UserError(f"{where}: the end, {end:g} s, is not after the start: correct it.")
-    try:
-        events = _events(json.loads(row["events"])) if row["events"] else ()
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{where}: events cannot be read ({error}): correct them.") from error
+    times = {}
+    for column in ("events", "negatives"):
+        text = row.get(column, "")
+        try:
+            times[column] = _events(json.loads(text)) if text else ()
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{where}: {column} cannot be read ({error}): correct them.") from error
     labels = tuple(label for label in row["labels"].split(LABEL_SEPARATOR) if label)
-    return Recording(row["id"], row["split"], row["file"], start, end, labels, events, row["group"])
+    return Recording(
+        *(row["id"], row["split"], row["file"], start, end, labels),
+        *(times["events"], row["group"], times["negatives"]),
+    )
 
 
 def _events(events: Iterable[Sequence[Any]]) -> tuple[tuple[str, float, float], ...]:
-    return tuple((label, float(onset), float(offset)) for label, onset, offset in events)
+    return tuple(
+        (label, float(onset), math.inf if offset is None else float(offset))
+        for label, onset, offset in events
+    )
 
 
 def _seconds(row: Mapping[str, str], column: str, where: str) -> float | None:

@@ -10,6 +10,8 @@ import numpy as np
 from weakneg.errors import UserError
 
 PADDING = -1
+UNKNOWN = -1
+"""The label of a bag of which nobody knows whether it is positive or negative."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,16 @@ class Bags:
     bag : ndarray, (B,) int64
         Distinct numbers of the bags.
     label : ndarray, (B,) int8
-        1 for positive bags, 0 for negative ones.
+        1 for positive bags, 0 for negative ones, -1 (`UNKNOWN`) where that is not known.
     density : ndarray, (B,) float64
         Share of positive instances; NaN where it is not known.
     instances : ndarray, (B, M) int64
         Row numbers of instances in the store, padded with -1.
     group : ndarray, (B,) int64, optional
         Number of the group of each bag; None where bags have no groups.
+    negatives_observed : bool
+        Whether bags labelled 0 were verified to be negative, since all others are unknown. False: a
+        bag is negative because it is not listed as positive.
     """
 
     bag: np.ndarray
@@ -35,6 +40,7 @@ class Bags:
     density: np.ndarray
     instances: np.ndarray
     group: np.ndarray | None = None
+    negatives_observed: bool = False
 
     @property
     def mask(self) -> np.ndarray:

@@ -5,11 +5,13 @@ with the columns
 
 - `draw`: the draw that the bag belongs to (0, or the seed if every seed draws its own bags);
 - `bag`: number of the bag, distinct within its draw;
-- `label`: 1 for a positive bag, 0 for a negative one;
-- `density`: share of the bag's instances that are positive ("label density");
+- `label`: 1 for a positive bag, 0 for a negative one, or `unknown`;
+- `density`: share of the bag's instances that are positive ("label density"); may be empty for an
+  unknown bag;
 - `instances`: row numbers (from 0) in the store of the same split, separated by spaces.
 
-A manifest that a user writes may have bags of different sizes.
+A manifest that a user writes may have bags of different sizes, and unknown ones; where any bag is
+unknown, the negative ones were observed.
 
 Clips have one manifest per split for all classes, since each clip is a bag. Its columns are
 
@@ -17,18 +19,21 @@ Clips have one manifest per split for all classes, since each clip is a bag. Its
 - `id`, `start`: those of the clip in the store, for readers;
 - `instances`: number of its frames;
 - `labels`: names of its classes, separated by semicolons;
+- `negatives`, only where the study says that what is not listed is unknown: names of the classes
+  that are known to be absent. The clip is unknown to all classes in neither column;
 - `group`, only where clips share one, such as a recording: the validation split never divides a
   group.
 """
 
+import math
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from weakneg.bags.draw import PADDING, Bags, draw
+from weakneg.bags.draw import PADDING, UNKNOWN, Bags, draw
 from weakneg.config.stages import ManifestSettings
 from weakneg.errors import UserError
 from weakneg.features.store import Store, open_store
@@ -37,9 +42,11 @@ from weakneg.stages import stage
 
 COLUMNS = ("draw", "bag", "label", "density", "instances")
 CLIP_COLUMNS = ("bag", "id", "start", "instances", "labels")
+NEGATIVES_COLUMN = "negatives"
 GROUP_COLUMN = "group"
 LABEL_SEPARATOR = ";"
 
+_UNKNOWN = "unknown"  # the label of a bag of images
 _AGAIN = "draw the bags again, or correct it"
 
 _Row = tuple[int, int, float, list[int]]  # bag, label, density, instances
@@ -66,7 +73,8 @@ def write_manifest(path: str | os.PathLike[str], draws: Mapping[int, Bags]) -> N
                 strict=True,
             ):
                 rows = " ".join(map(str, instances[mask].tolist()))
-                writer.writerow((draw_number, bag, label, density, rows))
+                said = (_UNKNOWN, "") if label == UNKNOWN else (label, density)
+                writer.writerow((draw_number, bag, *said, rows))
 
 
 def read_manifest(path: str | os.PathLike[str], n_instances: int) -> dict[int, Bags]:
@@ -94,16 +102,19 @@ def read_manifest(path: str | os.PathLike[str], n_instances: int) -> dict[int, B
     seen: dict[int, tuple[set[int], set[int]]] = {}
     for where, values in manifest_lines(path, COLUMNS):
         try:
-            draw_number, bag, label = (int(values[column]) for column in COLUMNS[:3])
-            density = float(values["density"])
+            draw_number, bag = (int(values[column]) for column in COLUMNS[:2])
+            unknown = values["label"] == _UNKNOWN
+            label = UNKNOWN if unknown else int(values["label"])
+            density = math.nan if unknown else float(values["density"])
             instances = [int(text) for text in values["instances"].split()]
         except ValueError as error:
             raise UserError(f"{where}: {error}.") from error
         bags_seen, instances_seen = seen.setdefault(draw_number, (set(), set()))
         row = (bag, label, density, instances)
-        _check_row(where, row, n_instances, bags_seen, instances_seen)
+        _check_row(where, row, unknown, n_instances, bags_seen, instances_seen)
         rows.setdefault(draw_number, []).append(row)
-    return {number: _bags(drawn) for number, drawn in rows.items()}
+    observed = any(label == UNKNOWN for drawn in rows.values() for _, label, _, _ in drawn)
+    return {number: _bags(drawn, observed) for number, drawn in rows.items()}
 
 
 def read_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> dict[int, Bags]:
@@ -140,8 +151,9 @@ def _clip_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> B
     n_clips, n_frames = store.x.shape[:2]
     clips: list[int] = []
     counts: list[int] = []
-    labels: list[bool] = []
+    labels: list[int] = []
     groups: list[str] = []
+    negatives_observed = False
     seen: set[int] = set()
     for where, values in manifest_lines(path, CLIP_COLUMNS):
         try:
@@ -168,7 +180,8 @@ def _clip_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> B
         seen.add(clip)
         clips.append(clip)
         counts.append(count)
-        labels.append(class_name in values["labels"].split(LABEL_SEPARATOR))
+        labels.append(clip_label(where, values, class_name))
+        negatives_observed = NEGATIVES_COLUMN in values
         if GROUP_COLUMN in values:
             groups.append(values[GROUP_COLUMN])
     instances = np.array(clips, dtype=np.int64)[:, None]
@@ -182,7 +195,42 @@ def _clip_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> B
         density=np.full(len(clips), np.nan),
         instances=instances,
         group=np.unique(groups, return_inverse=True)[1] if groups else None,
+        negatives_observed=negatives_observed,
     )
+
+
+def clip_label(where: str, values: Mapping[str, str], class_name: str) -> int:
+    """Read the label of a clip for a class from a line of a manifest.
+
+    Parameters
+    ----------
+    where : str
+        The place of the line, for messages.
+    values : mapping of str to str
+        Its values by column.
+    class_name : str
+        The class.
+
+    Returns
+    -------
+    int
+        1, 0 or `UNKNOWN`.
+
+    Raises
+    ------
+    UserError
+        When the line says that the clip is positive and negative.
+    """
+    positive = class_name in values["labels"].split(LABEL_SEPARATOR)
+    if NEGATIVES_COLUMN not in values:
+        return int(positive)
+    negative = class_name in values[NEGATIVES_COLUMN].split(LABEL_SEPARATOR)
+    if positive and negative:
+        raise UserError(
+            f"{where}: {class_name!r} is in labels and in {NEGATIVES_COLUMN}: remove it from one "
+            "of them."
+        )
+    return 1 if positive else 0 if negative else UNKNOWN
 
 
 def manifest_lines(
@@ -214,14 +262,19 @@ def manifest_lines(
 
 
 def _check_row(
-    where: str, row: _Row, n_instances: int, bags_seen: set[int], instances_seen: set[int]
+    where: str,
+    row: _Row,
+    unknown: bool,
+    n_instances: int,
+    bags_seen: set[int],
+    instances_seen: set[int],
 ) -> None:
     bag, label, density, instances = row
     if bag in bags_seen:
         raise UserError(f"{where}: bag {bag} occurs twice in its draw: renumber one of them.")
-    if label not in (0, 1):
-        raise UserError(f"{where}: label is {label}, but must be 0 or 1.")
-    if not 0 <= density <= 1:
+    if not unknown and label not in (0, 1):
+        raise UserError(f"{where}: label is {label}, but must be 0, 1 or {_UNKNOWN}.")
+    if not unknown and not 0 <= density <= 1:
         raise UserError(f"{where}: density is {density}, but must be from 0 to 1.")
     if not instances:
         raise UserError(f"{where}: bag {bag} has no instances: remove it.")
@@ -239,7 +292,7 @@ def _check_row(
     bags_seen.add(bag)
 
 
-def _bags(rows: list[_Row]) -> Bags:
+def _bags(rows: list[_Row], negatives_observed: bool) -> Bags:
     bag, label, density, instances = zip(*rows, strict=True)
     padded = np.full((len(rows), max(map(len, instances))), PADDING, dtype=np.int64)
     for row, members in zip(padded, instances, strict=True):
@@ -249,6 +302,7 @@ def _bags(rows: list[_Row]) -> Bags:
         label=np.array(label, dtype=np.int8),
         density=np.array(density, dtype=np.float64),
         instances=padded,
+        negatives_observed=negatives_observed,
     )
 
 
@@ -315,20 +369,17 @@ def list_clips(store: Path, manifest: Path) -> None:
     with open_store(store) as clips:
         assert clips.start is not None
         assert clips.length is not None
-        rows = [
-            (
-                number,
-                clip_id,
-                f"{start:.3f}",
-                length,
-                LABEL_SEPARATOR.join(clips.class_names[c] for c in np.flatnonzero(labels)),
-            )
-            for number, (clip_id, start, length, labels) in enumerate(
-                zip(clips.id, clips.start, clips.length, clips.y, strict=True)
-            )
-        ]
-        if clips.group is None:
-            write_table(manifest, CLIP_COLUMNS, rows)
-        else:
-            grouped = [(*row, group) for row, group in zip(rows, clips.group, strict=True)]
-            write_table(manifest, (*CLIP_COLUMNS, GROUP_COLUMN), grouped)
+        starts = [f"{start:.3f}" for start in clips.start]
+        values = (range(len(starts)), clips.id, starts, clips.length, _names(clips, 1))
+        columns: dict[str, Iterable[object]] = dict(zip(CLIP_COLUMNS, values, strict=True))
+        if clips.negatives_observed:
+            columns[NEGATIVES_COLUMN] = _names(clips, 0)
+        if clips.group is not None:
+            columns[GROUP_COLUMN] = clips.group
+        write_table(manifest, tuple(columns), zip(*columns.values(), strict=True))
+
+
+def _names(clips: Store, value: int) -> Iterator[str]:
+    """For each clip, the classes for which it has this value in `y`."""
+    for labels in clips.y:
+        yield LABEL_SEPARATOR.join(clips.class_names[c] for c in np.flatnonzero(labels == value))

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 
+from weakneg.bags.draw import UNKNOWN
 from weakneg.errors import UserError
 
 
@@ -35,7 +36,7 @@ def n_chosen(negatives_per_positive: float, n_positive: int, n_pool: int) -> int
     negatives_per_positive : float
         Negative bags per positive bag.
     n_positive, n_pool : int
-        Number of positive bags, and of negative bags to choose from, at least 1.
+        Number of positive bags, and of negative and unknown bags to choose from, at least 1.
 
     Returns
     -------
@@ -70,6 +71,10 @@ def split_validation(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split bags into training and validation, stratified by label.
 
+    Only bags whose label is known are held out, since the others could not be counted as right or
+    wrong. Unknown bags are for training, but for those of a group that is held out, which are for
+    neither.
+
     Groups are visited in random order, and a group is held out if that brings the share closer to
     `fraction`; if no group does, the smallest is held out. The label with fewer groups goes first,
     and groups with both labels follow its choice, even if the share of the other label becomes
@@ -78,7 +83,7 @@ def split_validation(
     Parameters
     ----------
     label : ndarray, (B,) int
-        0 or 1.
+        0, 1 or `UNKNOWN`.
     fraction : float
         Share of each label's bags that go to validation, in (0, 1), rounded to whole bags: at least
         one, and not all.
@@ -95,7 +100,7 @@ def split_validation(
     Raises
     ------
     UserError
-        When a label has fewer than two bags, or its groups cannot be divided.
+        When a label has fewer than two known bags, or its groups cannot be divided.
     """
     label = np.asarray(label)
     group = np.arange(len(label)) if group is None else np.asarray(group)
@@ -105,9 +110,12 @@ def split_validation(
     for value, name in ((0, "negative"), (1, "positive")):
         orders.append(rng.permutation(np.flatnonzero(label == value)))
         if len(orders[-1]) < 2:
+            unknown = np.count_nonzero(label == UNKNOWN)
+            besides = f" besides {unknown} unknown ones" if unknown else ""
+            what = f"list more bags as {name}" if unknown else "add data, decrease bag_size"
             raise UserError(
-                f"there are {len(orders[-1])} {name} bags, but training and validation need one "
-                "each: add data, decrease bag_size, or leave the class out."
+                f"there are {len(orders[-1])} {name} bags{besides}, but training and validation "
+                f"need one each: {what}, or leave the class out."
             )
     held_out: dict[int, bool] = {}  # group -> whether it is for validation
     # The label with the fewest groups has the least choice: groups with both labels follow it.
@@ -134,5 +142,6 @@ def split_validation(
                 f"the groups of the {len(rows)} {name} bags ({len(sizes)}) cannot be divided "
                 "between training and validation: add recordings from more sources."
             )
-    validation = np.array([held_out[number] for number in group.tolist()])
-    return np.flatnonzero(~validation), np.flatnonzero(validation)
+    # A group of which no bag is known was not asked about.
+    held_bags = np.array([held_out.get(number, False) for number in group.tolist()])
+    return np.flatnonzero(~held_bags), np.flatnonzero(held_bags & (label != UNKNOWN))

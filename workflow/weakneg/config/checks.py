@@ -7,6 +7,7 @@ by name of the field, or raises the mistake with the keys that lead to it.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from weakneg import losses, strategies
 from weakneg.config.classes import (
     Top,
     check_sizes,
@@ -19,8 +20,8 @@ from weakneg.config.classes import (
 from weakneg.config.messages import no_such, problem
 from weakneg.config.sections import AudioSettings, BagSettings, DatasetSettings, models
 from weakneg.config.source import DownloadSource, FolderSource
-from weakneg.config.strategy import strategy_files
 from weakneg.config.study import Study
+from weakneg.config.truth import JudgedClass
 from weakneg.config.values import distinct
 from weakneg.datasets import Dataset
 
@@ -159,6 +160,56 @@ def imbalance_is_corrected_once(study: Study) -> Completed:
     return {}
 
 
+def strategies_are_crossed(study: Study) -> Completed:
+    """Every strategy is run with every loss and every share of hidden positives."""
+    distinct([loss.name for loss in study.losses or []], "losses")
+    hidden = distinct(study.hidden_positives or [0.0], "hidden_positives")
+    usual = study.training.loss
+    crossed = [
+        (choice if choice.loss != usual else choice.model_copy(update={"loss": None})).crossed(
+            None if loss == usual else loss, share
+        )
+        for share in hidden
+        for choice in study.strategies
+        for loss in ((study.losses or [usual]) if choice.loss is None else [usual])
+    ]
+    return {"strategies": crossed}
+
+
+def positives_can_be_hidden(study: Study) -> Completed:
+    """Hidden positives need bags that are known and not mixed."""
+    if study.hidden_positives is None:
+        return {}
+    reasons = {
+        "hides nothing: name a share above 0, or remove this key": max(study.hidden_positives) == 0,
+        "is not possible with dataset.unlisted: unknown, since nobody knows which of those bags "
+        "are positive": study.dataset.unlisted == "unknown",
+        "is not possible together with truth: make two studies": study.truth is not None,
+        "hides single bags, and mixup mixes them: set augmentation.mixup_rate to 0": _mixes(study),
+    }
+    for text, holds in reasons.items():
+        if holds:
+            raise problem(text, "hidden_positives")
+    return {}
+
+
+def losses_know_their_bags(study: Study) -> Completed:
+    """Losses that doubt labels need bags with labels of their own, not mixtures."""
+    for choice in study.strategies:
+        loss = choice.loss or study.training.loss
+        if _mixes(study) and losses.doubts(loss.name):
+            text = (
+                f"{loss.name} doubts the labels of single bags, and mixup mixes them: set "
+                "mixup_rate to 0, or choose another loss"
+            )
+            raise problem(text, "augmentation", "mixup_rate")
+    return {}
+
+
+def _mixes(study: Study) -> bool:
+    return study.augmentation is not None and study.augmentation.mixup_rate > 0
+
+
 def strategies_are_distinct(study: Study) -> Completed:
     """Strategies have distinct names, and the baseline is one of them."""
     distinct(study.strategy_names, "strategies")
@@ -170,7 +221,7 @@ def strategies_are_distinct(study: Study) -> Completed:
 
 def reference_is_about_the_data(study: Study) -> Completed:
     """Published numbers belong to existing strategies and classes."""
-    known = [*strategy_files(), *study.strategy_names]
+    known = [*strategies.names(), *study.strategy_names]
     for strategy, values in study.reference.values.items() if study.reference else ():
         if strategy not in known:
             text = no_such(strategy, "a strategy", known)
@@ -183,6 +234,35 @@ def reference_is_about_the_data(study: Study) -> Completed:
     return {}
 
 
+def truth_is_about_clips(study: Study) -> Completed:
+    """People listen to clips; the classes that they judge exist. Returns the names of these."""
+    truth = study.truth
+    if truth is None:
+        return {}
+    if study.kind == "images":
+        text = f"{study.dataset.name} has no clips to listen to: remove this key"
+        raise problem(text, "truth")
+    judged: dict[str, JudgedClass] = {}
+    for key, each in truth.classes.items():
+        at = ("truth", "classes", key)
+        name = _class_of(key, study, *at)
+        if name in judged:
+            raise problem(f"{name!r} is listed twice", *at)
+        labelled = [_class_of(label, study, *at, "labelled") for label in each.labelled]
+        judged[name] = each.model_copy(update={"labelled": labelled})
+    if not judged.keys() & set(study.classes):
+        raise problem(f"none of {', '.join(judged)} is a class of the study", "truth", "classes")
+    return {"truth": truth.model_copy(update={"classes": judged})}
+
+
+def _class_of(value: str, study: Study, *at: str | int) -> str:
+    """The class of a name in the study; raises the mistake, at the keys, if there is none."""
+    try:
+        return class_name(value, study.dataset)
+    except ValueError as error:
+        raise problem(str(error), *at) from None
+
+
 CHECKS: tuple[Callable[[Study], Completed], ...] = (
     bags_are_of_images,
     spectrograms_are_of_sound,
@@ -192,8 +272,12 @@ CHECKS: tuple[Callable[[Study], Completed], ...] = (
     training_leaves_selections,
     imbalance_is_corrected_once,
     classes_exist,
+    positives_can_be_hidden,
+    strategies_are_crossed,
+    losses_know_their_bags,
     strategies_are_distinct,
     reference_is_about_the_data,
+    truth_is_about_clips,
 )
 
 

@@ -102,31 +102,56 @@ def most_frequent(classes: Iterable[str], n: int, dataset: DatasetSettings) -> l
 
 
 def learnable(dataset: DatasetSettings) -> list[str]:
-    """The classes that occur in both splits; others cannot be trained, or not tested."""
+    """The classes with positives and known negatives in both splits.
+
+    Others cannot be trained, or not tested.
+    """
     data = dataset.definition
     if not isinstance(data, OwnDataset):
         return list(class_names(dataset))
-    sizes = data.class_sizes(*dataset.own_list)
-    return [name for name in class_names(dataset) if sizes["train"][name] and sizes["test"][name]]
+    needed = [data.class_sizes(*dataset.own_list)]
+    if dataset.negative_counts is not None:
+        needed.append(dataset.negative_counts)
+    return [
+        name
+        for name in class_names(dataset)
+        if all(sizes[split][name] for sizes in needed for split in ("train", "test"))
+    ]
 
 
 def check_sizes(classes: Iterable[str], dataset: DatasetSettings) -> None:
     """Refuse classes of a user's list that are not `learnable`."""
     data = dataset.definition
     assert isinstance(data, OwnDataset)
-    sizes = data.class_sizes(*dataset.own_list)
-    wanted = learnable(dataset)
+    what = "recordings" if data.kind == "spectrograms" else "bags"
+    _refuse_lacking(
+        classes,
+        data.class_sizes(*dataset.own_list),
+        f"too few {what} of",
+        f"change the split of some {what} in {dataset.list}",
+    )
+    if dataset.negative_counts is not None:
+        _refuse_lacking(
+            classes,
+            dataset.negative_counts,
+            f"too few {what} that are known not to hold",
+            f"name the class in the column negatives of more {what} in {dataset.list}",
+        )
+
+
+def _refuse_lacking(
+    classes: Iterable[str], sizes: Mapping[str, Mapping[str, int]], lack: str, remedy: str
+) -> None:
     lacking = [
         f"{name} ({sizes['train'][name]} for training, {sizes['test'][name]} for testing)"
         for name in classes
-        if name not in wanted
+        if not (sizes["train"][name] and sizes["test"][name])
     ]
     if lacking:
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
-        what = "recordings" if data.kind == "spectrograms" else "bags"
         raise problem(
-            f"too few {what} of {', '.join(lacking[:5])}{more}: name only the other classes, use "
-            f"{{top: n}}, or change the split of some {what} in {dataset.list}",
+            f"{lack} {', '.join(lacking[:5])}{more}: name only the other classes, use {{top: n}}, "
+            f"or {remedy}",
             "classes",
         )
 
@@ -257,6 +282,12 @@ def questions(dataset: DatasetSettings) -> Iterator[str]:
                 f"{dataset.list}: is {name!r} the name of one class? Several are separated by "
                 "semicolons."
             )
+    absent = dataset.negative_counts or {}
+    for name in sorted({name for of_split in absent.values() for name in of_split} - {*names}):
+        yield (
+            f"{dataset.list}: is {name!r} the name of a class? It is in negatives, but never in "
+            "labels, so that nothing learns it."
+        )
     for same in of_slug.values():
         if len(same) > 1:
             yield (

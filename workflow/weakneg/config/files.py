@@ -13,6 +13,7 @@ from weakneg.config.messages import Location, no_such, one_mistake, shown, user_
 from weakneg.config.study import Study
 from weakneg.config.values import NAME
 from weakneg.errors import UserError
+from weakneg.plugins import is_own
 
 WORKFLOW = Path(__file__).resolve().parent.parent.parent
 STUDIES = WORKFLOW / "studies"
@@ -149,16 +150,34 @@ def read_study(path: Path, folder: Path) -> Study:
     return study
 
 
-def _relative_to_study(path: Path, content: Mapping[str, Any]) -> None:
-    """Make the paths of a list and a folder next to the study relative to the working directory."""
-    dataset = content.get("dataset")
-    if not isinstance(dataset, dict):
-        return
-    for key in ("list", "folder"):
-        value = dataset.get(key)
-        if isinstance(value, str) and (path.parent / value).exists():
-            # The parameters of jobs do not depend on how the path of the study was typed.
-            dataset[key] = shown((path.parent / value).resolve())
+def _relative_to_study(path: Path, content: dict[str, Any]) -> None:
+    """Make the paths that a study gives, relative to its file, relative to the working directory.
+
+    These are the paths of lists, of a folder, and of the user's own strategies and losses.
+    """
+    for section in (content.get("dataset"), content.get("truth")):
+        if not isinstance(section, dict):
+            continue
+        for key in ("list", "folder"):
+            value = section.get(key)
+            if isinstance(value, str) and (path.parent / value).exists():
+                # The parameters of jobs do not depend on how the path of the study was typed.
+                section[key] = shown((path.parent / value).resolve())
+    for key in ("strategies", "losses", "training"):
+        if key in content:
+            content[key] = _own_files_relative(path.parent, content[key])
+
+
+def _own_files_relative(folder: Path, value: Any) -> Any:
+    """The same with each path of a user's own file, wherever it is in the value."""
+    match value:
+        case str() if is_own(value):
+            return shown((folder / value).resolve())
+        case list():
+            return [_own_files_relative(folder, each) for each in value]
+        case dict():
+            return {key: _own_files_relative(folder, each) for key, each in value.items()}
+    return value
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

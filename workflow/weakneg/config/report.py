@@ -1,10 +1,12 @@
 """What the stages of the report read of a study."""
 
+from functools import partial
+from operator import eq
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
-from weakneg import strategies
+from weakneg import losses, plugins, strategies
 from weakneg.config.stages import canonical
 from weakneg.config.values import Section
 from weakneg.datasets import DataKind
@@ -27,10 +29,13 @@ class ReportSettings(Section):
     note: str
     upper_bound: str | None  # the strategy without a budget
     display_names: dict[str, str]  # strategy -> its name in tables and figures
+    # Where positives are hidden: strategy -> the names of its strategy and loss, and the share.
+    hidden: dict[str, list[str | float]] = Field({}, exclude_if=partial(eq, {}))
 
     @classmethod
     def of(cls, study: "Study") -> Self:
         """Take the settings from a study."""
+        # One that leaves bags out before it takes all others competes.
         unbounded = [c.name for c in study.strategies if strategies.ignores_budget(c.strategy)]
         return cls(
             name=study.name,
@@ -44,14 +49,30 @@ class ReportSettings(Section):
             note=study.note,
             upper_bound=next(iter(unbounded), None),
             display_names={
-                choice.name: strategies.display_name(choice.strategy, choice.name)
+                choice.name: strategies.display_name(choice.strategy, choice.name, choice.options)
                 for choice in study.strategies
             },
+            hidden={} if study.hidden_positives is None else _hidden(study),
         )
 
     def text(self) -> str:
         """The settings as JSON, for the command line."""
         return canonical(self.model_dump())
+
+
+def _hidden(study: "Study") -> dict[str, list[str | float]]:
+    """The place of each entry in the grid of strategies, losses and hidden shares."""
+    found: dict[str, list[str | float]] = {}
+    entries: dict[tuple[str, str], str] = {}
+    for choice in study.strategies:
+        loss = (choice.loss or study.training.loss).name
+        strategy = strategies.display_name(choice.strategy, choice.shown_as, choice.options)
+        # Two entries may differ in the options of a loss only.
+        if entries.setdefault((strategy, loss), choice.entry) != choice.entry:
+            strategy = choice.entry
+        shown = losses.display_name(loss, plugins.stem(loss))
+        found[choice.name] = [strategy, shown, choice.hidden_positives]
+    return found
 
 
 class FigureSettings(ReportSettings):
@@ -67,6 +88,7 @@ class FigureSettings(ReportSettings):
             choice.name: look
             for choice in study.strategies
             # A variant must not look like the strategy itself.
-            if choice.name == choice.strategy and (look := strategies.look(choice.strategy))
+            if choice.name == plugins.stem(choice.strategy)
+            and (look := strategies.look(choice.strategy))
         }
         return super().of(study).model_copy(update={"looks": looks})

@@ -16,7 +16,7 @@ from pydantic import (
 from weakneg import datasets, plugins
 from weakneg.config.messages import no_such, problem
 from weakneg.config.values import Section, number_as_text
-from weakneg.datasets import Dataset, OwnDataset
+from weakneg.datasets import Dataset, OwnDataset, Unlisted
 
 _MODELS = Path(__file__).parent.parent / "models"
 
@@ -55,9 +55,9 @@ class DatasetSettings(Section):
         None,
         validate_default=True,
         description="For the data set `recordings`: the CSV file of their labels, with the columns "
-        "file, labels and, optionally, split, onset and offset. For the data set `instances`: the "
-        "CSV, Parquet or HDF5 file of their features. The path is relative to the folder of this "
-        "file, or else to the working directory.",
+        "file, labels and, optionally, split, onset, offset and negatives. For the data set "
+        "`instances`: the CSV, Parquet or HDF5 file of their features. The path is relative to the "
+        "folder of this file, or else to the working directory.",
     )
     folder: str | None = Field(
         None,
@@ -72,6 +72,14 @@ class DatasetSettings(Section):
         exclude_if=partial(eq, "test"),
         description="For your own data: the split of the list to test on. If it is not 'test', "
         "the splits are folds, and all others are for training.",
+    )
+
+    unlisted: Unlisted = Field(
+        "negative",
+        exclude_if=partial(eq, "negative"),
+        description="For your own data: what a class is that the list does not name for a bag or "
+        "recording. negative: it is absent. unknown: only classes in the column negatives are "
+        "known to be absent; the others may be chosen for training, and no metric counts them.",
     )
 
     @field_validator("name")
@@ -98,6 +106,15 @@ class DatasetSettings(Section):
             raise problem(f"{info.data['name']} does not use it: remove this key")
         return split
 
+    @field_validator("unlisted")
+    @classmethod
+    def _of_a_list_with_negatives(cls, unlisted: Unlisted, info: ValidationInfo) -> Unlisted:
+        if "name" in info.data and unlisted == "unknown":
+            data = datasets.load(info.data["name"])
+            if not isinstance(data, OwnDataset) or data.negative_sizes is None:
+                raise problem(f"{info.data['name']} has no unknown bags: remove this key")
+        return unlisted
+
     @property
     def definition(self) -> Dataset | OwnDataset:
         """The data set, as its file defines it."""
@@ -108,6 +125,18 @@ class DatasetSettings(Section):
         """A user's own list and its test split, the arguments of the functions of `OwnDataset`."""
         assert self.list is not None
         return self.list, self.test_split
+
+    @property
+    def negative_counts(self) -> Mapping[str, Mapping[str, int]] | None:
+        """For each split, in how many bags or recordings a class is known to be absent.
+
+        None if that is so wherever the list does not name it.
+        """
+        data = self.definition
+        if self.unlisted == "negative" or not isinstance(data, OwnDataset):
+            return None
+        assert data.negative_sizes is not None
+        return data.negative_sizes(*self.own_list)
 
     @property
     def training_counts(self) -> Mapping[str, int] | None:

@@ -16,9 +16,11 @@ from pydantic import Field
 from weakneg.config.classes import class_names
 from weakneg.config.sections import AudioSettings, BagSettings, DatasetSettings, ModelSettings
 from weakneg.config.source import POLITENESS, SHARD_SIZE
+from weakneg.config.strategy import HiddenShare
 from weakneg.config.training import AugmentationSettings, SamplingSettings, TrainingSettings
 from weakneg.config.values import Section
 from weakneg.datasets import OwnDataset
+from weakneg.strategies import composition
 
 if TYPE_CHECKING:
     from weakneg.config.study import Study
@@ -83,7 +85,8 @@ class AcquireSettings(StageSettings):
         """Take the settings of a shard from a study."""
         assert study.source is not None
         return cls(
-            dataset=study.dataset,
+            # What is not listed makes no difference to the sound.
+            dataset=study.dataset.model_copy(update={"unlisted": "negative"}),
             source=study.source.model_dump(exclude=set(POLITENESS)),
             shard_size=SHARD_SIZE,
             listed=listed(study, split, shard),
@@ -226,11 +229,13 @@ class RunSettings(StageSettings):
     Attributes
     ----------
     model, sampling, training, augmentation
-        Sections of the study.
+        Sections of the study; training has the loss of this run.
+    hidden_positives : float
+        Share of the positive bags that are labelled negative.
     strategy : str
-        Name of a file in workflow/weakneg/strategies.
+        Name of a file in workflow/weakneg/strategies, or path of the user's own.
     options : dict
-        Keyword arguments of its function `select`.
+        Its options; one that is another strategy is a mapping with the key "strategy".
     seeds : list of int
         The seeds.
     draw_per_seed : bool
@@ -243,8 +248,9 @@ class RunSettings(StageSettings):
     sampling: SamplingSettings
     training: TrainingSettings
     augmentation: AugmentationSettings | None = None
+    hidden_positives: HiddenShare = Field(0.0, exclude_if=partial(eq, 0.0))
     strategy: str
-    options: dict[str, bool | int | float | str | None]
+    options: dict[str, bool | int | float | str | dict[str, Any] | None]
     seeds: list[int]
     draw_per_seed: bool
 
@@ -255,8 +261,9 @@ class RunSettings(StageSettings):
         return cls(
             model=study.model,
             sampling=study.sampling,
-            training=study.training,
+            training=study.training.model_copy(update={"loss": choice.loss or study.training.loss}),
             augmentation=study.augmentation,
+            hidden_positives=choice.hidden_positives,
             strategy=choice.strategy,
             options=choice.options,
             seeds=study.seeds,
@@ -268,8 +275,8 @@ class RunSettings(StageSettings):
         """The files that the stage loads by name."""
         found = [
             f"models.{self.model.name}",
-            f"strategies.{self.strategy}",
-            f"losses.{self.training.loss}",
+            *(f"strategies.{name}" for name in composition(self.strategy, self.options)),
+            f"losses.{self.training.loss.name}",
             f"batches.{'augmented' if self.augmentation else 'plain'}",
         ]
         return [*found, "strategies.random"] if self.sampling.warmup_epochs else found

@@ -1,7 +1,9 @@
-"""The strategies of a study, with their options."""
+"""The strategies and losses of a study, with their options."""
 
+import math
+import re
 from collections.abc import Mapping
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import (
@@ -9,22 +11,61 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
 )
 
-from weakneg import strategies
+from weakneg import losses, plugins, strategies
 from weakneg.config.messages import no_such, problem
 from weakneg.config.values import NAME, as_list
+from weakneg.errors import UserError
 
 
-@lru_cache
-def strategy_files() -> list[str]:
-    """Names of all strategies, in alphabetical order."""
-    return strategies.names()
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of plugin that a study chooses, with options.
+
+    Attributes
+    ----------
+    key : str
+        The key that names the plugin where options are given.
+    what : str
+        What it is, for messages.
+    module : module
+        Its package, with `names` and `options`.
+    """
+
+    key: str
+    what: str
+    module: Any
 
 
-@lru_cache
-def _options(strategy: str) -> dict[str, strategies.Option]:
-    return strategies.options(strategy)
+_STRATEGY = _Kind("strategy", "strategy", strategies)
+_LOSS = _Kind("name", "loss", losses)
+
+
+OR_OWN = "or the path of your own .py file, relative to the study's file"
+
+
+class LossChoice(BaseModel):
+    """A loss with its options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(description=f"Loss: a file in workflow/weakneg/losses, {OR_OWN}.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All options of the loss, given or default."""
+        return dict(self.model_extra or {})
+
+
+def _loss_choice(value: object) -> object:
+    """Validator: a name, or a name with options, becomes the fields of a `LossChoice`."""
+    return value if isinstance(value, LossChoice) else _checked_choice(value, _LOSS)
+
+
+Loss = Annotated[LossChoice, BeforeValidator(_loss_choice, str | LossChoice)]
+HiddenShare = Annotated[float, Field(ge=0, lt=1)]
 
 
 class StrategyChoice(BaseModel):
@@ -32,15 +73,58 @@ class StrategyChoice(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    strategy: str = Field(description="Strategy: a file in workflow/weakneg/strategies.")
+    strategy: str = Field(description=f"Strategy: a file in workflow/weakneg/strategies, {OR_OWN}.")
     name: str = Field(
-        "", description="Name in results; required with options, by default that of the strategy."
+        "",
+        description="Name in results; required with options, by default that of the strategy's "
+        "file.",
     )
+    loss: Loss | None = Field(
+        None, description="Loss of this entry; null: that of the study's training."
+    )
+    _entry: str = PrivateAttr("")
+    _hidden_positives: float = PrivateAttr(0.0)
+    _loss_is_its_own: bool = PrivateAttr(False)
+
+    @property
+    def hidden_positives(self) -> float:
+        """Share of the positive training bags that are labelled negative."""
+        return self._hidden_positives
+
+    @property
+    def shown_as(self) -> str:
+        """The name that says how bags are chosen, and not with which loss."""
+        options = strategies.options(self.strategy).items()
+        if self._loss_is_its_own and self.options == {key: each.default for key, each in options}:
+            return plugins.stem(self.strategy)
+        return self.entry
+
+    @property
+    def entry(self) -> str:
+        """Name of the entry of the study, without the other loss and the share hidden."""
+        return self._entry or self.name
 
     @property
     def options(self) -> dict[str, Any]:
-        """All options of the strategy, given or default."""
+        """All options of the strategy, given or default.
+
+        One that is another strategy is a mapping: the key "strategy", and all of its options.
+        """
         return dict(self.model_extra or {})
+
+    def crossed(self, loss: LossChoice | None, hidden_positives: float) -> "StrategyChoice":
+        """The same strategy with another loss and share of hidden positives, under its own name."""
+        name = self.name
+        if loss is not None:
+            name += f"_{plugins.stem(loss.name)}"
+        if hidden_positives:
+            percent = f"{100 * hidden_positives:.6f}".rstrip("0").rstrip(".")
+            name += f"_hidden_{percent.replace('.', '_')}"
+        other = self.model_copy(update={"name": name, "loss": loss or self.loss})
+        other._entry = self.name
+        other._hidden_positives = hidden_positives
+        other._loss_is_its_own = self.loss is not None
+        return other
 
 
 def _strategy_choice(value: object) -> object:
@@ -52,42 +136,79 @@ def _strategy_choice(value: object) -> object:
         raise problem(
             f"must be a strategy's name or {{name: ..., strategy: ..., options}}, not {value!r}"
         )
-    strategy, given = (
-        entry["strategy"],
-        {k: v for k, v in entry.items() if k not in ("strategy", "name")},
-    )
-    if strategy not in strategy_files():
-        at = () if isinstance(value, str) else ("strategy",)
-        raise problem(no_such(strategy, "a strategy", strategy_files()), *at)
-    options = {option: default for option, (_, default) in _options(strategy).items()}
-    for option, setting in given.items():
-        if option not in options:
-            what = f"an option of {strategy}"
-            if not options:
-                raise problem(f"{option!r} is not {what}: it has none", option)
-            raise problem(no_such(option, what, options), option)
-        options[option] = _checked_option(setting, _options(strategy)[option][0], option)
+    own = {"loss": entry["loss"]} if "loss" in entry else {}
+    given = {key: setting for key, setting in entry.items() if key not in ("name", *own)}
+    checked = _checked_choice(value if isinstance(value, str) else given, _STRATEGY)
+    strategy = plugins.stem(checked["strategy"])
     name = entry.get("name", strategy)
-    if given and "name" not in entry:
-        example = "_".join([strategy, *(str(setting) for setting in given.values())])
+    if len(given) + len(own) > 1 and "name" not in entry:
+        example = "_".join(_words(given | own))
         raise problem(f"a strategy with options needs a name, such as 'name: {example}'")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise problem(f"must consist of a-z, 0-9 and _, not {name!r}", "name")
-    if name != strategy and name in strategy_files():
+    if name != strategy and name in strategies.names():
         raise problem(f"{name!r} is the name of another strategy: choose a different name", "name")
-    return {"strategy": strategy, "name": name, **options}
+    return {**checked, **own, "name": name}
 
 
-def _checked_option(value: object, allowed: tuple[object, ...] | type, option: str) -> object:
-    if not isinstance(allowed, type):
+def _checked_choice(value: object, kind: _Kind, *at: str) -> dict[str, Any]:
+    """Check a plugin, by its name or a mapping with options, and fill in those not given."""
+    entry = {kind.key: value} if isinstance(value, str) else value
+    if not isinstance(entry, Mapping) or kind.key not in entry:
+        raise problem(
+            f"must be a {kind.what}'s name or {{{kind.key}: ..., options}}, not {value!r}", *at
+        )
+    name, known = entry[kind.key], kind.module.names()
+    where = at if isinstance(value, str) else (*at, kind.key)
+    if not plugins.is_own(name) and name not in known:
+        raise problem(no_such(name, f"a {kind.what}", known), *where)
+    if not NAME.fullmatch(plugins.stem(name)):
+        raise problem(f"the name of {name} must consist of a-z, 0-9 and _", *where)
+    try:
+        found: dict[str, plugins.Option] = kind.module.options(name)
+    except UserError as error:
+        raise problem(str(error), *where) from None
+    for option in entry:
+        if option != kind.key and option not in found:
+            what = f"an option of {name}"
+            if not found:
+                raise problem(f"{option!r} is not {what}: it has none", *at, option)
+            raise problem(no_such(option, what, found), *at, option)
+    return {
+        kind.key: name,
+        **{
+            option: _checked_option(entry.get(option, default), allowed, *at, option)
+            for option, (allowed, default) in found.items()
+        },
+    }
+
+
+def _checked_option(
+    value: object, allowed: tuple[object, ...] | type | plugins.Interval, *at: str
+) -> object:
+    if allowed is strategies.Select:
+        return _checked_choice(value, _STRATEGY, *at)
+    if isinstance(allowed, tuple):
         if type(value) not in {type(item) for item in allowed} or value not in allowed:
-            raise problem(no_such(value, "a choice", allowed), option)
+            raise problem(no_such(value, "a choice", allowed), *at)
         return value
-    if allowed is float and type(value) is int:
-        return float(value)
-    if type(value) is not allowed:
-        raise problem(f"must be of type {allowed.__name__}, not {value!r}", option)
+    kind = allowed if isinstance(allowed, type) else allowed.kind
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
+        raise problem(f"must be of type {kind.__name__}, not {value!r}", *at)
+    if isinstance(allowed, plugins.Interval) and value not in allowed:
+        raise problem(f"must be {allowed}, not {value!r}", *at)
     return value
+
+
+def _words(entry: Mapping[str, Any]) -> list[str]:
+    """Words for the name of a strategy with options: those that were given."""
+    found: list[str] = []
+    for setting in entry.values():
+        one = re.sub("[^a-z0-9]+", "_", plugins.stem(str(setting)).lower()).strip("_")
+        found += _words(setting) if isinstance(setting, Mapping) else [one]
+    return found
 
 
 Strategies = Annotated[

@@ -17,9 +17,10 @@ from weakneg.config.sections import (
     Reference,
 )
 from weakneg.config.source import SHARD_SIZE, DownloadSource, Source, checked_source
-from weakneg.config.strategy import Strategies, StrategyChoice
+from weakneg.config.strategy import OR_OWN, HiddenShare, Loss, Strategies, StrategyChoice
 from weakneg.config.training import AugmentationSettings, SamplingSettings, TrainingSettings
-from weakneg.config.values import Section, Seeds
+from weakneg.config.truth import TruthSettings
+from weakneg.config.values import Section, Seeds, as_list
 from weakneg.datasets import DataKind, OwnDataset
 from weakneg.errors import UserError
 
@@ -68,8 +69,29 @@ class Study(Section):
         "each in turn is the positive class.",
     )
     strategies: Strategies = Field(
-        description="Ways to choose negative bags: names, or {name, strategy, options} for options "
-        "that differ from their defaults."
+        description=f"Ways to choose negative bags: names, {OR_OWN}; or "
+        "{name, strategy, options} for options that differ from their defaults."
+    )
+    losses: (
+        Annotated[list[Loss], Field(min_length=1), BeforeValidator(as_list, str | list[Loss])]
+        | None
+    ) = Field(
+        None,
+        description="Losses to cross the strategies with: each strategy that does not name its own "
+        "is run with each of these, under its own name with the loss of `training`, and as "
+        "<strategy>_<loss> with any other.",
+    )
+    hidden_positives: (
+        Annotated[
+            list[HiddenShare], Field(min_length=1), BeforeValidator(as_list, float | list[float])
+        ]
+        | None
+    ) = Field(
+        None,
+        description="Shares of the positive training bags to hide, that is, to label negative as "
+        "if their labels were missing: each strategy is run with each share, under its own name "
+        "with 0, and as <strategy>_hidden_<percent> with any other. The seed draws the bags, those "
+        "of a smaller share from those of a larger one. The test bags keep their labels.",
     )
     seeds: Seeds = Field(
         5,
@@ -82,6 +104,11 @@ class Study(Section):
     )
     reference: Reference | None = Field(
         None, description="Published numbers to show next to those of the study."
+    )
+    truth: TruthSettings | None = Field(
+        None,
+        description="What people heard in test clips, to judge models and labels by; only where "
+        "each bag is a clip.",
     )
 
     _name: str = PrivateAttr("")
@@ -125,15 +152,20 @@ class Study(Section):
     def runs(self) -> dict[str, str]:
         """Name of the run of each strategy, in the order of the study.
 
-        Strategies that always choose the same bags share a run. These are the strategies that say
-        so (see `strategies.same_choice_as`), and one strategy under two names with equal options.
+        Strategies that always choose the same bags share a run: see `strategies.chooses_as`.
         """
         first: dict[tuple[object, ...], str] = {}
         found: dict[str, str] = {}
         for choice in self.strategies:
             same = strategies.same_choice_as(choice.strategy)
-            chooses_by = (same or choice.strategy, *sorted(choice.options.items()))
-            found[choice.name] = first.setdefault(chooses_by, same or choice.name)
+            plain = choice.loss is None and not choice.hidden_positives
+            chooses_by = (
+                strategies.chooses_as(choice.strategy, choice.options),
+                choice.loss and choice.loss.model_dump_json(),
+                choice.hidden_positives,
+            )
+            shared = same if same and plain else choice.name
+            found[choice.name] = first.setdefault(chooses_by, shared)
         return found
 
     @property
@@ -156,6 +188,11 @@ class Study(Section):
     def draw_per_seed(self) -> bool:
         """Whether each seed draws its own bags."""
         return self.bags is not None and self.bags.draw_per_seed
+
+    @property
+    def hides(self) -> bool:
+        """Whether positive training bags are hidden, so that the study is about them."""
+        return self.hidden_positives is not None
 
     @property
     def downloads(self) -> bool:

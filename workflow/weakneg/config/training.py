@@ -4,13 +4,14 @@ from functools import partial
 from operator import eq
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from weakneg import losses
-from weakneg.config.messages import no_such, problem
+from weakneg.config.strategy import OR_OWN, Loss, LossChoice
 from weakneg.config.values import Section
 
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+
+_BCE = LossChoice(name="bce")
 
 
 class TrainingSettings(Section):
@@ -56,11 +57,12 @@ class TrainingSettings(Section):
         description="Weight of positive bags in the training loss, where negative bags have 1; "
         "balanced: the number of negative bags of the epoch per positive bag.",
     )
-    loss: str = Field(
-        "bce",
+    loss: Loss = Field(
+        _BCE,
         # Left out where it is the default, so that earlier runs keep their settings.
-        exclude_if=partial(eq, "bce"),
-        description="Loss: a file in workflow/weakneg/losses.",
+        exclude_if=partial(eq, _BCE),
+        description=f"Loss: the name of a file in workflow/weakneg/losses, {OR_OWN}; or "
+        "{name, options}.",
     )
     patience: int | None = Field(
         None,
@@ -87,13 +89,6 @@ class TrainingSettings(Section):
     score_batch_size: int = Field(
         512, ge=1, description="Bags per batch when pool, validation and test bags are scored."
     )
-
-    @field_validator("loss")
-    @classmethod
-    def _exists(cls, loss: str) -> str:
-        if loss not in losses.names():
-            raise problem(no_such(loss, "a loss", losses.names()))
-        return loss
 
 
 class SamplingSettings(Section):

@@ -26,7 +26,9 @@ def number_as_text(value: object) -> object:
 
 def as_list(value: object) -> object:
     """Validator: one value, as in `--config classes=airplane`, becomes a list."""
-    return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
+    return (
+        [value] if isinstance(value, str | int | float) and not isinstance(value, bool) else value
+    )
 
 
 def distinct(values: list[_Value], *key: str) -> list[_Value]:

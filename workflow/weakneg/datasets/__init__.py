@@ -27,6 +27,12 @@ are the instances, or a model makes the instances from its spectrogram.
 
 Folder = str | os.PathLike[str]
 
+Unlisted = Literal["negative", "unknown"]
+"""What a class that a user's list does not name for a bag is: absent, or not known."""
+
+UNKNOWN = 255
+"""In `y` of clips and of feature stores: whether the clip belongs to the class is not known."""
+
 
 @dataclass(frozen=True)
 class Images:
@@ -62,7 +68,8 @@ class Clips:
     start : (N,) float64
         Where the clip starts in its recording, in seconds.
     y : (N, C) uint8
-        1 where the clip carries the label.
+        1 where the clip carries the label, else 0; for a user's own data `UNKNOWN` where the list
+        names the class neither as a label nor as a negative.
     """
 
     x: np.ndarray
@@ -163,6 +170,10 @@ class OwnDataset:
     class_sizes : callable
         `class_sizes(list_file, test_split)` returns, for each split, the number of bags or
         recordings of each class name.
+    negative_sizes : callable, optional
+        `negative_sizes(list_file, test_split)` returns the same for those in which the list says
+        that a class was looked for and not found, also for names that are never a label; None if
+        the list cannot say it.
     load_clips : callable, optional
         Clips only: `load_clips(list_file, test_split)` returns what that of a `Dataset` does.
     recordings, split_sizes : callable, optional
@@ -174,6 +185,7 @@ class OwnDataset:
     study_keys: tuple[str, ...]
     read_classes: Callable[[str], tuple[str, ...]]
     class_sizes: Callable[[str, str], Mapping[str, Mapping[str, int]]]
+    negative_sizes: Callable[[str, str], Mapping[str, Mapping[str, int]]] | None = None
     load_clips: Callable[[str, str], tuple[dict[str, Clips], list[Problem]]] | None = None
     recordings: Callable[[str, str], Sequence[dict[str, Any]]] | None = None
     split_sizes: Callable[[str, str], Mapping[str, int]] | None = None

@@ -7,7 +7,9 @@ One file with a row per instance: CSV (.csv), Parquet (.parquet) or HDF5 (.h5, .
   same in all rows of a bag;
 - `split` (optional): "train" or "test", or the name of a fold; the study's test_split then names
   the fold to test on. Without this column, a quarter of the bags is the test split, chosen by a
-  hash of their names.
+  hash of their names;
+- `negatives` (optional): names of the classes that are known not to be in the bag, separated by
+  semicolons. The same in all rows of a bag. It matters to studies that say `unlisted: unknown`.
 
 All other columns are numbers, the features. An HDF5 file has these columns as arrays, and the
 features as one array `x` of shape (instances, features).
@@ -27,15 +29,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from weakneg.datasets import Clips, OwnDataset, Problem
-from weakneg.datasets.own_lists import SPLITS, count_labels, label_names, name_splits
+from weakneg.datasets import UNKNOWN, Clips, OwnDataset, Problem
+from weakneg.datasets.own_lists import (
+    SPLITS,
+    count_labels,
+    label_names,
+    name_splits,
+    refuse_both,
+)
 from weakneg.errors import UserError
 from weakneg.io.csv import read_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS = ("bag", "labels", "split")
+COLUMNS = ("bag", "labels", "split", "negatives")
 
 _PIECE = 1 << 22  # features that are read at a time
 _BLOCK_BYTES = 1 << 24  # of a CSV file
@@ -51,12 +59,15 @@ class Bag(NamedTuple):
         "train" or "test"; as read from the file also the name of a fold, or "".
     labels : tuple of str
         Names of its classes.
+    negatives : tuple of str
+        Names of the classes that are known to be absent.
     size : int
         Number of its instances.
     """
 
     split: str
     labels: tuple[str, ...]
+    negatives: tuple[str, ...]
     size: int
 
 
@@ -87,6 +98,12 @@ def class_sizes(list_file: str, test_split: str) -> dict[str, Counter[str]]:
     """
     bags = _split_bags(list_file, test_split).values()
     return count_labels((bag.split, bag.labels) for bag in bags)
+
+
+def negative_sizes(list_file: str, test_split: str) -> dict[str, Counter[str]]:
+    """Count the bags that are known not to hold each class; otherwise as `class_sizes`."""
+    bags = _split_bags(list_file, test_split).values()
+    return count_labels((bag.split, set(bag.negatives)) for bag in bags)
 
 
 def load_clips(list_file: str, test_split: str) -> tuple[dict[str, Clips], list[Problem]]:
@@ -167,8 +184,9 @@ def _place_among_equals(values: np.ndarray) -> np.ndarray:
 
 
 def _clips(bags: dict[str, Bag], x: np.ndarray, numbers: dict[str, int]) -> Clips:
-    y = np.zeros((len(bags), len(numbers)), np.uint8)
+    y = np.full((len(bags), len(numbers)), UNKNOWN, np.uint8)
     for labels, bag in zip(y, bags.values(), strict=True):
+        labels[[numbers[name] for name in bag.negatives if name in numbers]] = 0
         labels[[numbers[name] for name in bag.labels]] = 1
     return Clips(
         x=x,
@@ -196,12 +214,17 @@ def _bags(list_file: str) -> dict[str, Bag]:
     for columns, _ in _read(list_file, with_features=False):
         grouped = columns.group_by(list(COLUMNS), use_threads=False).aggregate([([], "count_all")])
         for group in grouped.to_pylist():
-            found = Bag(group["split"], tuple(label_names(group["labels"])), group["count_all"])
+            labels, negatives = (
+                tuple(label_names(group[column])) for column in ("labels", "negatives")
+            )
+            refuse_both(f"{list_file}: in the bag {group['bag']!r}", labels, negatives)
+            found = Bag(group["split"], labels, negatives, group["count_all"])
             before = bags.get(group["bag"], found._replace(size=0))
             # Labels may come in any order.
             for name, compared, values in (
                 ("in the splits", str, (before.split, found.split)),
                 ("labelled", set, (before.labels, found.labels)),
+                ("known to lack", set, (before.negatives, found.negatives)),
             ):
                 if compared(values[0]) != compared(values[1]):
                     both = " and ".join(
@@ -210,7 +233,7 @@ def _bags(list_file: str) -> dict[str, Bag]:
                     )
                     raise UserError(
                         f"{list_file}: the bag {group['bag']!r} is {name} {both}: give all rows of "
-                        "a bag the same split and the same labels."
+                        "a bag the same split, labels and negatives."
                     )
             bags[group["bag"]] = before._replace(size=before.size + found.size)
     if not bags:
@@ -365,8 +388,8 @@ def _feature_names(list_file: str, names: Sequence[str]) -> list[str]:
         if name not in names:
             found = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
             raise UserError(
-                f"{list_file} has no column {name}; it needs bag and labels, may have split, and "
-                f"all others are features (found: {found or 'none'})."
+                f"{list_file} has no column {name}; it needs bag and labels, may have split and "
+                f"negatives, and all others are features (found: {found or 'none'})."
             )
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
@@ -415,5 +438,6 @@ DATASET = OwnDataset(
     study_keys=("list",),
     read_classes=read_classes,
     class_sizes=class_sizes,
+    negative_sizes=negative_sizes,
     load_clips=load_clips,
 )

@@ -15,6 +15,15 @@ def label_names(text: str) -> list[str]:
     return [name for part in text.split(LABEL_SEPARATOR) if (name := part.strip())]
 
 
+def refuse_both(where: str, labels: Iterable[str], negatives: Iterable[str]) -> None:
+    """Raise UserError where a class is among the labels and among the negatives."""
+    both = set(labels) & set(negatives)
+    if both:
+        raise UserError(
+            f"{where}: {min(both)!r} is in labels and in negatives: remove it from one of them."
+        )
+
+
 def name_splits(
     named: Mapping[str, str],
     test_split: str,

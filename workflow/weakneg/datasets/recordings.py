@@ -11,7 +11,11 @@ The list is a CSV file with a header and one or more rows per recording:
   never on both sides of the split, nor is a recording that is cut into clips;
 - `onset`, `offset` (optional, seconds): where in the recording the labels of the row are heard. A
   clip cut from the recording carries the labels that it overlaps with. Without these columns the
-  labels apply to the whole recording.
+  labels apply to the whole recording;
+- `negatives` (optional): names of classes, separated by semicolons, that were looked for and not
+  heard: from `onset` to `offset`, or, without these, in all of the recording. It matters to studies
+  that say `unlisted: unknown`. Events of the same recording are exceptions, so that "looked for
+  Dog in all of it, heard it here and there" is one row with negatives and one for each event.
 
 Other columns are not read. The id of a recording is its `file`.
 """
@@ -24,11 +28,17 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from weakneg.datasets import OwnDataset
-from weakneg.datasets.own_lists import SPLITS, count_labels, label_names, name_splits
+from weakneg.datasets.own_lists import (
+    SPLITS,
+    count_labels,
+    label_names,
+    name_splits,
+    refuse_both,
+)
 from weakneg.errors import UserError
 from weakneg.io.csv import read_lines
 
-COLUMNS = ("file", "labels", "split", "group", "onset", "offset")
+COLUMNS = ("file", "labels", "split", "group", "onset", "offset", "negatives")
 
 
 def read_classes(list_file: str) -> tuple[str, ...]:
@@ -48,6 +58,15 @@ def class_sizes(list_file: str, test_split: str) -> dict[str, Counter[str]]:
     return count_labels((recording["split"], recording["labels"]) for recording in rows)
 
 
+def negative_sizes(list_file: str, test_split: str) -> dict[str, Counter[str]]:
+    """Count, for each split, the recordings in which each class was looked for and not heard.
+
+    Those count in which that is so for a part of the recording; parameters as `recordings`.
+    """
+    rows = recordings(list_file, test_split)
+    return count_labels((row["split"], {name for name, _, _ in row["negatives"]}) for row in rows)
+
+
 @lru_cache
 def recordings(list_file: str, test_split: str) -> tuple[dict[str, Any], ...]:
     """Read the list.
@@ -63,8 +82,9 @@ def recordings(list_file: str, test_split: str) -> tuple[dict[str, Any], ...]:
     -------
     tuple of dict
         One per recording, in the order of the list: id, split, file, labels (of the whole recording
-        or of its events), events (label, onset and offset in seconds, for labels with times) and
-        group.
+        or of its events), events (label, onset and offset in seconds, for labels with times),
+        negatives (the same for classes that were not heard; from 0 to infinity for all of the
+        recording) and group.
 
     Raises
     ------
@@ -74,7 +94,7 @@ def recordings(list_file: str, test_split: str) -> tuple[dict[str, Any], ...]:
     found: dict[str, dict[str, Any]] = {}
     for row in _rows(list_file):
         first = {name: row[name] for name in ("file", "split", "group")}
-        first |= {"id": row["file"], "labels": [], "events": [], "timed": None}
+        first |= {"id": row["file"], "labels": [], "events": [], "negatives": [], "timed": None}
         recording = found.setdefault(row["file"], first)
         _add(recording, row)
     for recording in found.values():
@@ -107,6 +127,15 @@ def _add(recording: dict[str, Any], row: dict[str, Any]) -> None:
     recording["labels"] += row["labels"]
     if timed:
         recording["events"] += [(label, *row["times"]) for label in row["labels"]]
+    span = row["times"] or (0.0, math.inf)
+    recording["negatives"] += [(name, *span) for name in row["negatives"]]
+    if recording["timed"] is False:
+        # Events are exceptions from negatives, but labels of the whole recording contradict them.
+        refuse_both(
+            f"{row['where']}: in {row['file']!r}",
+            recording["labels"],
+            (name for name, _, _ in recording["negatives"]),
+        )
 
 
 @lru_cache
@@ -149,8 +178,8 @@ def _header(list_file: str, names: list[str]) -> list[str]:
             found = ", ".join(filter(None, header)) or "none"
             raise UserError(
                 f"{list_file} has no column {column}; its columns, separated by commas, must "
-                "include file and labels, and may include split, group, and onset with offset "
-                f"(found: {found})."
+                "include file and labels, and may include split, group, negatives, and onset with "
+                f"offset (found: {found})."
             )
     return header
 
@@ -167,10 +196,13 @@ def _row(where: str, header: list[str], line: list[str]) -> dict[str, Any]:
         raise UserError(
             f"{where}: file is {values['file']!r}, but must be a path inside the folder."
         )
+    labels, negatives = label_names(values["labels"]), label_names(values.get("negatives", ""))
+    refuse_both(where, labels, negatives)
     return {
         "where": where,
         "file": str(path),  # without a leading ./ so that a file is one recording
-        "labels": label_names(values["labels"]),
+        "labels": labels,
+        "negatives": negatives,
         "split": values.get("split", "").strip(),
         "group": values.get("group", "").strip(),
         "times": _times(where, values),
@@ -198,6 +230,7 @@ DATASET = OwnDataset(
     study_keys=("list", "folder"),
     read_classes=read_classes,
     class_sizes=class_sizes,
+    negative_sizes=negative_sizes,
     recordings=recordings,
     split_sizes=split_sizes,
 )

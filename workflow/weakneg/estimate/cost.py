@@ -41,7 +41,9 @@ class Cost(NamedTuple):
         return (self.trained / trained_per_second + self.scored / scored_per_second) / 3600
 
 
-def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: int) -> Cost:
+def model_cost(
+    settings: RunSettings, n_positive: int, n_negative: int, n_test: int, n_unknown: int = 0
+) -> Cost:
     """The cost of one seed of a run.
 
     Parameters
@@ -52,6 +54,9 @@ def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: 
         Clips of each label in the training split, those for validation included.
     n_test : int
         Clips in the test split.
+    n_unknown : int
+        Clips of the training split that are unknown: they belong to the pool and never to
+        validation.
 
     Returns
     -------
@@ -59,11 +64,14 @@ def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: 
         The cost of one model.
     """
     training, sampling = settings.training, settings.sampling
+    n_hidden = round(settings.hidden_positives * n_positive)
+    n_positive, n_negative = n_positive - n_hidden, n_negative + n_hidden
 
     held_out = [n_validation(n, training.validation_fraction) for n in (n_positive, n_negative)]
-    positives, pool = n_positive - held_out[0], n_negative - held_out[1]
+    positives, pool = n_positive - held_out[0], n_negative - held_out[1] + n_unknown
     budget = n_chosen(sampling.negatives_per_positive, positives, pool)
-    takes_all = strategies.ignores_budget(settings.strategy)
+    takes_all = strategies.ignores_budget(settings.strategy, settings.options)
+    composed = len(strategies.composition(settings.strategy, settings.options)) > 1
 
     chosen = [budget] * sampling.warmup_epochs
     chosen += [pool if takes_all else budget] * (training.epochs - sampling.warmup_epochs)
@@ -71,9 +79,12 @@ def model_cost(settings: RunSettings, n_positive: int, n_negative: int, n_test: 
         chosen = [budget] * training.epochs
     trained = [positives + negatives for negatives in chosen]
     scored = n_test + sum(held_out) * training.epochs
-    if not takes_all and settings.strategy != "random":
+    # A strategy that leaves bags out looks at scores, even if another takes all the others. Then it
+    # is counted as training on the whole pool, which is slightly too much.
+    if composed or not (takes_all or settings.strategy == "random"):
+        candidates = pool if takes_all else n_candidates(sampling.candidate_fraction, budget, pool)
         choices = math.ceil((training.epochs - sampling.warmup_epochs) / sampling.resample_every)
-        scored += n_candidates(sampling.candidate_fraction, budget, pool) * choices
+        scored += candidates * choices
     steps = sum(math.ceil(n / training.batch_size) for n in trained)
     return Cost(1, steps, sum(trained), scored)
 
@@ -103,11 +114,16 @@ def study_cost(study: Study) -> Cost:
             "data set, or the sizes of its classes are unknown; choose another study."
         )
     n_train, n_test = study.split_sizes["train"], study.split_sizes["test"]
+    negatives = {name: n_train - counts[name] for name in study.classes}
+    if study.dataset.negative_counts is not None:
+        # Events may be exceptions from negatives: a recording with both counts as positive.
+        known = study.dataset.negative_counts["train"]
+        negatives = {name: min(known[name], n) for name, n in negatives.items()}
     runs = [RunSettings.of(study, run) for run in set(study.runs.values())]
     costs = [
-        model_cost(settings, counts[name], n_train - counts[name], n_test)
+        model_cost(settings, counts[name], n, n_test, n_train - counts[name] - n)
         for settings in runs
-        for name in study.classes
+        for name, n in negatives.items()
     ]
     return Cost(*(len(study.seeds) * sum(column) for column in zip(*costs, strict=True)))
 

@@ -13,6 +13,8 @@ from weakneg.io.csv import write_table
 from weakneg.stages import stage
 
 COLUMNS = ("class", "number", "published_training_clips", "training_clips", "test_clips")
+OTHER_COLUMNS = ("training_negatives", "training_unknown", "test_negatives", "test_unknown")
+"""Further columns, where clips may be unknown."""
 
 
 @stage
@@ -31,7 +33,8 @@ def list_classes(
         The CSV file to write, with one row per class in the order of the study: its `number` in the
         data set, `published_training_clips` (in the published list of the data set, by which
         {top: n} chooses classes; empty where there is no such list), and `training_clips` and
-        `test_clips` (those with features).
+        `test_clips` (those with features). Where the study says that what is not listed is unknown,
+        the numbers of negative and of unknown clips in both splits follow.
 
     Raises
     ------
@@ -39,17 +42,25 @@ def list_classes(
         Naming class and split, when too few clips are positive or too few are negative.
     """
     classes, dataset = settings.classes, settings.dataset
-    counts = {}
+    counts: dict[tuple[str, str], tuple[int, ...]] = {}
+    observed = False
     # Training needs two of each, since some training clips are used for validation.
     for split, path, least in (("training", train_store, 2), ("test", test_store, 1)):
         with open_store(path) as store:
+            observed = store.negatives_observed
             for name in classes:
-                counts[name, split] = np.count_nonzero(store.positive(name))
-                if not least <= counts[name, split] <= len(store.id) - least:
+                positive = int(np.count_nonzero(store.positive(name)))
+                negative = int(np.count_nonzero(store.negative(name)))
+                counts[name, split] = positive, negative, len(store.id) - positive - negative
+                if min(positive, negative) < least:
+                    said, advice = "are positive", "leave the class out of the study"
+                    if observed:
+                        said = f"are positive and {negative} are known to be negative"
+                        advice = f"name it in the list's column negatives more often, or {advice}"
                     raise UserError(
-                        f"class {name}: {counts[name, split]} of the {len(store.id)} {split} clips "
-                        f"are positive, but at least {least} positive and {least} negative are "
-                        "needed: leave the class out of the study."
+                        f"class {name}: {positive} of the {len(store.id)} {split} clips "
+                        f"{said}, but at least {least} positive and {least} negative are "
+                        f"needed: {advice}."
                     )
             numbers = {name: number for number, name in enumerate(store.class_names)}
     data = datasets.load(dataset)
@@ -58,5 +69,7 @@ def list_classes(
     for name in classes:
         number = numbers[name]
         count = None if published is None else published[number]
-        rows.append((name, number, count, counts[name, "training"], counts[name, "test"]))
-    write_table(output, COLUMNS, rows)
+        training, test = counts[name, "training"], counts[name, "test"]
+        row = (name, number, count, training[0], test[0])
+        rows.append((*row, *training[1:], *test[1:]) if observed else row)
+    write_table(output, (*COLUMNS, *OTHER_COLUMNS) if observed else COLUMNS, rows)

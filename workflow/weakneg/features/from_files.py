@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weakneg import datasets
-from weakneg.datasets import Clips, Images, OwnDataset, Problem
+from weakneg.datasets import UNKNOWN, Clips, Images, OwnDataset, Problem, Unlisted
 from weakneg.features.store import Store, write_store
 from weakneg.io.csv import write_table
 
@@ -46,6 +46,8 @@ def make(
         else:
             assert data.load_images is not None
             splits = {split: data.load_images(split, folder) for split in ("train", "test")}
+    unlisted = settings.dataset.unlisted
+    said = {"unlisted": unlisted} if unlisted == "unknown" else {}
     mean, std = _statistics(splits["train"])
     for split, path in (("train", train_store), ("test", test_store)):
         rows = splits[split]
@@ -55,16 +57,25 @@ def make(
             Store(
                 x=rows.x,
                 id=rows.id,
-                y=rows.y if isinstance(rows, Clips) else one_hot(rows.y, len(classes)),
+                y=_labels(rows, len(classes), unlisted),
                 class_names=classes,
                 mean=mean,
                 std=std,
                 kind=data.kind,
-                parameters={"dataset": dataset, "split": split},
+                parameters={"dataset": dataset, "split": split, **said},
                 **of_clips,
             ),
         )
     write_table(problems, Problem._fields, found)
+
+
+def _labels(rows: Images | Clips, n_classes: int, unlisted: Unlisted) -> np.ndarray:
+    """The labels of a store; the study says what is not listed."""
+    if isinstance(rows, Images):
+        return one_hot(rows.y, n_classes)
+    if unlisted == "unknown":
+        return rows.y
+    return np.where(rows.y == UNKNOWN, np.uint8(0), rows.y)
 
 
 def one_hot(y: Sequence[int] | np.ndarray, n_classes: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from weakneg.audio.mel import LogMel
 from weakneg.audio.recordings import SPLITS, Recording, read_recordings
 from weakneg.config.sections import AudioSettings
 from weakneg.config.stages import OF_STORES
-from weakneg.datasets import Problem
+from weakneg.datasets import Problem, Unlisted
 from weakneg.errors import UserError
 from weakneg.features import store
 from weakneg.features.doubts import (
@@ -72,6 +72,7 @@ def make(
         train_store,
         test_store,
         problems,
+        settings.dataset.unlisted,
     )
 
 
@@ -83,6 +84,7 @@ def join(
     train_store: str | os.PathLike,
     test_store: str | os.PathLike,
     problems: str | os.PathLike,
+    unlisted: Unlisted = "negative",
 ) -> None:
     """Write the stores of both splits over their shards, and the list of all problems.
 
@@ -105,6 +107,8 @@ def join(
         The stores to write.
     problems : path
         The CSV file to write.
+    unlisted : {"negative", "unknown"}
+        See `DatasetSettings`.
 
     Raises
     ------
@@ -123,13 +127,14 @@ def join(
     outside = outside_events(listed, heard, audio.sample_rate)
     check_outside(outside, listed, heard, audio.max_outside)
     for of_split in joined.values():
-        of_split.label(listed, classes, audio)
+        of_split.label(listed, classes, audio, unlisted)
     if settings["statistics"] == "psla":
         mean, std = PSLA_MEAN, PSLA_STD
     else:
         mean, std = joined["train"].statistics()
+    parameters = {**settings, "unlisted": unlisted} if unlisted == "unknown" else settings
     for split, path in zip(SPLITS, (train_store, test_store), strict=True):
-        joined[split].write(path, listed, classes, settings, mean, std)
+        joined[split].write(path, listed, classes, parameters, mean, std)
     lost = [pair for of_split in joined.values() for pair in of_split.lost]
     same = same_sound(listed, heard)
     rows = [(split, *problem) for split in SPLITS for problem in joined[split].problems]
@@ -234,6 +239,7 @@ class _Joined:
         listed: Mapping[str, Recording],
         classes: Sequence[str],
         audio: AudioSettings,
+        unlisted: Unlisted,
     ) -> None:
         """Add the column `y`; the events that label no clip are in `lost`."""
         self.columns["y"], self.lost = label_clips(
@@ -244,6 +250,7 @@ class _Joined:
             classes,
             audio.sample_rate,
             audio.min_overlap,
+            unlisted,
         )
 
     def statistics(self) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from weakneg.audio.recordings import Recording
 from weakneg.config.sections import OverlapShare
+from weakneg.datasets import UNKNOWN, Unlisted
 
 Event = tuple[str, float, float]
 """Label, onset and offset, in seconds from the start of the recording."""
@@ -24,7 +25,7 @@ class Labels(NamedTuple):
     Attributes
     ----------
     y : ndarray, (N, C) uint8
-        1 where the clip has the label.
+        1 where the clip has the label, 0 where it does not, `UNKNOWN` where that is not known.
     lost : list of (str, (str, float, float))
         The recording and the event, for the events of recordings with clips that label none of
         these.
@@ -42,11 +43,17 @@ def label_clips(
     classes: Sequence[str],
     sample_rate: int,
     min_overlap: float | OverlapShare,
+    unlisted: Unlisted = "negative",
 ) -> Labels:
     """Label the clips of a split.
 
     A clip has the labels of the events that overlap it as much as `min_overlap` says, or
     those of its recording where the recording has no events.
+
+    If what is not listed is unknown, a clip without a label is negative only where the class was
+    looked for and not heard from its start to its end: it lies in the negatives of its recording,
+    and no event of the class shares a sample with it. A clip that holds less of an event than
+    `min_overlap` is neither clearly positive nor clearly negative, so that it is unknown.
 
     Parameters
     ----------
@@ -62,6 +69,8 @@ def label_clips(
         Hz; times that round to the same sample are equal.
     min_overlap : float or OverlapShare
         See `AudioSettings`.
+    unlisted : {"negative", "unknown"}
+        See `DatasetSettings`.
 
     Returns
     -------
@@ -70,17 +79,23 @@ def label_clips(
     """
     column = {name: c for c, name in enumerate(classes)}
     start, end = _samples(start, sample_rate), _samples(end, sample_rate)
-    y = np.zeros((len(recording), len(classes)), np.uint8)
+    rest = 0 if unlisted == "negative" else UNKNOWN
+    y = np.full((len(recording), len(classes)), rest, np.uint8)
     lost: list[tuple[str, Event]] = []
     names, number = np.unique(recording, return_inverse=True)
     order = np.lexsort((end, start, number))
     bounds = np.searchsorted(number[order], np.arange(len(names) + 1))
     for name, low, high in zip(names.tolist(), bounds[:-1], bounds[1:], strict=True):
         clips, events = order[low:high], listed[name].events
+        of_recording = y[clips]
+        if unlisted == "unknown":
+            for label in {label for label, _, _ in listed[name].negatives} & column.keys():
+                negative = _negative(listed[name], label, start[clips], end[clips], sample_rate)
+                of_recording[negative, column[label]] = 0
         if not events:
-            y[clips[:, None], [column[label] for label in listed[name].labels]] = 1
+            of_recording[:, [column[label] for label in listed[name].labels]] = 1
+            y[clips] = of_recording
             continue
-        of_recording = np.zeros((len(clips), len(classes)), np.uint8)
         ranges = clips_with_events(events, start[clips], end[clips], sample_rate, min_overlap)
         for event, first, after in zip(events, *ranges, strict=True):
             of_recording[first:after, column[event[0]]] = 1
@@ -88,6 +103,25 @@ def label_clips(
                 lost.append((name, event))
         y[clips] = of_recording
     return Labels(y, lost)
+
+
+def _negative(
+    recording: Recording, label: str, start: np.ndarray, end: np.ndarray, sample_rate: int
+) -> np.ndarray:
+    """Which clips of a recording, in ascending order, are known not to hold a class: (n,) bool."""
+    onset, offset = _bounds((each for each in recording.negatives if each[0] == label), sample_rate)
+    order = np.argsort(onset)
+    onset, reached = onset[order], np.maximum.accumulate(offset[order])
+    # Spans that touch or overlap are one; the next begins after a gap.
+    begins = np.flatnonzero(np.append(True, onset[1:] > reached[:-1]))
+    onset, reached = onset[begins], reached[np.append(begins[1:], len(reached)) - 1]
+    span = np.searchsorted(onset, start, "right") - 1
+    negative: np.ndarray = (span >= 0) & (end <= reached[span])
+    events = [each for each in recording.events if each[0] == label]
+    touched = clips_with_events(events, start, end, sample_rate, min_overlap=0.0)
+    for first, after in zip(*touched, strict=True):
+        negative[first:after] = False
+    return negative
 
 
 def clips_with_events(

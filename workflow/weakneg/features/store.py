@@ -10,7 +10,8 @@ The file holds these arrays for N rows (images or clips) and C classes:
   CIFAR-10 take 0.32 s to read instead of 0.03 s, and 0.6 s to write instead of 0.1 s.) For
   spectrograms it is a virtual data set over the shards of features.
 - `id` (N,): int64 or text, distinct; the origin of each row.
-- `y` (N, C): uint8, 1 where the row belongs to the class, else 0.
+- `y` (N, C): uint8, 1 where the row belongs to the class, else 0; 255 (`UNKNOWN`) where that is
+  not known, which only occurs where `parameters` says "unlisted": "unknown".
 - `length` (N,): int64, only of clips; number of valid frames, the rest is zero padding.
 - `start` (N,): float64, only of clips; start of the clip in its recording, in seconds.
 - `waveform` (N, S): int16, only of spectrograms whose settings keep waveforms; samples of the clip,
@@ -37,6 +38,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from weakneg.datasets import UNKNOWN
 from weakneg.errors import UserError
 from weakneg.io.files import replace_when_whole, unreadable
 from weakneg.io.hdf5 import Digest, Rows, SourceRows, open_file
@@ -67,6 +69,11 @@ class Store:
     waveform: Rows | None = None
     group: np.ndarray | None = None
 
+    @property
+    def negatives_observed(self) -> bool:
+        """Whether a 0 in `y` was observed, since what is not listed is unknown."""
+        return self.parameters.get("unlisted") == "unknown"
+
     def positive(self, class_name: str) -> np.ndarray:
         """Which rows belong to a class.
 
@@ -85,12 +92,22 @@ class Store:
         UserError
             When the store does not have the class.
         """
+        return self._labels(class_name) == 1
+
+    def negative(self, class_name: str) -> np.ndarray:
+        """Which rows are known not to belong to a class: (N,) bool, as for `positive`.
+
+        Rows that are in neither are unknown.
+        """
+        return self._labels(class_name) == 0
+
+    def _labels(self, class_name: str) -> np.ndarray:
         if class_name not in self.class_names:
             raise UserError(
                 f"class {class_name} is not in the feature store, whose classes are "
                 f"{', '.join(self.class_names)}."
             )
-        return self.y[:, self.class_names.index(class_name)].astype(bool)
+        return self.y[:, self.class_names.index(class_name)]
 
 
 def write_store(path: str | os.PathLike, store: Store) -> None:
@@ -106,11 +123,13 @@ def write_store(path: str | os.PathLike, store: Store) -> None:
     Raises
     ------
     ValueError
-        When lengths disagree, an id occurs twice, or `y` is not (N, C) of 0 and 1.
+        When lengths disagree, an id occurs twice, or `y` is not (N, C) of 0 and 1, and of 255 where
+        the parameters allow it.
     """
     n, c = len(store.x), len(store.class_names)
-    if store.y.shape != (n, c) or not np.isin(store.y, (0, 1)).all():
-        raise ValueError(f"y must be ({n}, {c}) of 0 and 1, not of shape {store.y.shape}")
+    values = (0, 1, UNKNOWN) if store.negatives_observed else (0, 1)
+    if store.y.shape != (n, c) or not np.isin(store.y, values).all():
+        raise ValueError(f"y must be ({n}, {c}) of {values}, not of shape {store.y.shape}")
     if store.id.shape != (n,) or len(np.unique(store.id)) != n:
         raise ValueError(f"id must be {n} distinct values")
     with replace_when_whole(path) as temporary, h5py.File(temporary, "w", locking=False) as file:

@@ -74,6 +74,7 @@ def audit_selections(
     since choosing bags at random, or all of them, says nothing about a bag.
     """
     study = Study.of(settings)
+    any_unknown = False
     data = datasets.load(dataset)
     link = data.link if isinstance(data, Dataset) else None
     find_related = data.related_classes if isinstance(data, Dataset) else None
@@ -94,19 +95,21 @@ def audit_selections(
                 for strategy, chosen in selections.items():
                     counts[strategy].add(chosen)
             rows += most_selected.most_selected(class_name, bags, counts, link)
+            any_unknown |= bags.unknown is not None
             scored = pooled(counts.values(), len(bags))
             sections.append(class_section(class_name, bags, scored, link))
             progress.add()
 
     by_pair = by_training(pairs, OVERLAP_COLUMNS, study)
     by_strategy = by_training(selected, TURNOVER_COLUMNS, study)
+    columns = [*most_selected.COLUMNS, *[most_selected.UNKNOWN_COLUMN] * any_unknown]
     tables = {
         "selection_overlap": over_trainings(by_pair, OVERLAP_COLUMNS),
         "selection_turnover": over_trainings(by_strategy, TURNOVER_COLUMNS),
-        "most_selected": pd.DataFrame(rows, columns=most_selected.COLUMNS),
+        "most_selected": pd.DataFrame(rows, columns=columns),
     }
     for name, table in tables.items():
         write_frame(folder / f"{name}.csv", table)
     with replace_when_whole(folder / "selection.md") as temporary:
-        text = audit_text(by_pair, by_strategy, sections, study)
+        text = audit_text(by_pair, by_strategy, sections, study, any_unknown)
         temporary.write_text(text, encoding="utf-8", newline="\n")

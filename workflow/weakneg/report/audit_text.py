@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from weakneg.analysis.most_selected import Counts, Link, identity, related_shares
+from weakneg.analysis.most_selected import Counts, Link, identity, shares
 from weakneg.analysis.selection_measures import enrichment, over_epochs_and_at_the_end
 from weakneg.analysis.selections import ClassBags
 from weakneg.analysis.study import Study
@@ -17,7 +17,11 @@ TOP_SHOWN = 5  # negative bags per class
 
 
 def audit_text(
-    by_pair: pd.DataFrame, by_strategy: pd.DataFrame, sections: Sequence[str], study: Study
+    by_pair: pd.DataFrame,
+    by_strategy: pd.DataFrame,
+    sections: Sequence[str],
+    study: Study,
+    any_unknown: bool = False,
 ) -> str:
     """The whole text.
 
@@ -30,6 +34,8 @@ def audit_text(
         The sections of the classes: see `class_section`.
     study : Study
         The study.
+    any_unknown : bool
+        Whether the label of any bag is unknown.
 
     Returns
     -------
@@ -48,7 +54,8 @@ def audit_text(
     parts += ["## Overlap", *_overlap_part(by_pair, study)]
     parts += ["## Turnover", *_turnover_part(by_strategy, study)]
     knows_relations = by_strategy["related"].notna().any()
-    parts += ["## Most often chosen negatives", _explanation(knows_relations), *sections]
+    parts += ["## Most often chosen negatives", _explanation(knows_relations, any_unknown)]
+    parts += sections
     return "\n\n".join(parts) + "\n"
 
 
@@ -126,7 +133,7 @@ def _enrichment(of_strategy: pd.DataFrame) -> str:
     return f"{mean:.2f}" if math.isnan(half_width) else f"{mean:.2f} ± {half_width:.2f}"
 
 
-def _explanation(knows_relations: bool) -> str:
+def _explanation(knows_relations: bool, any_unknown: bool) -> str:
     text = (
         f"The {TOP_SHOWN} negative bags of each class that were chosen most often, counted over"
         " seeds, epochs and the strategies that score bags; most_selected.csv lists more."
@@ -135,6 +142,11 @@ def _explanation(knows_relations: bool) -> str:
         text += (
             " They are candidates for missing labels, above all those with a label in **bold**,"
             " which implies the class or is implied by it."
+        )
+    if any_unknown:
+        text += (
+            " A bag that is called unknown may be positive: the list does not say what it is, and"
+            " training took it for a negative."
         )
     return text
 
@@ -159,14 +171,14 @@ def class_section(class_name: str, bags: ClassBags, pooled: Counts, link: Link |
         Markdown.
     """
     lines = [f"### {escape(class_name)}", ""]
-    if shares := related_shares(bags, pooled):
-        chosen, in_pool = shares
-        lines += [
-            f"Related labels: {chosen:.1%} of the chosen bags, {in_pool:.1%} of the pool.",
-            "",
-        ]
+    for what, which in (("Related labels", bags.related), ("Unknown", bags.unknown)):
+        if found := shares(which, pooled):
+            chosen, in_pool = found
+            lines += [f"{what}: {chosen:.1%} of the chosen bags, {in_pool:.1%} of the pool.", ""]
     for place, row in enumerate(pooled.top(TOP_SHOWN).tolist(), start=1):
         text = f"{place}. {_bag_link(bags, row, link)}"
+        if bags.unknown is not None and bags.unknown[row]:
+            text += " (unknown)"
         text += f", chosen {pooled.times[row]} of {pooled.selections[row]} times"
         related = bags.related_classes or ()
         shown = [

@@ -5,12 +5,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from weakneg.analysis.metrics import read_metrics
+from weakneg.analysis.study import Study
 from weakneg.config.load import load_study
 from weakneg.config.report import FigureSettings
 from weakneg.config.subset import subset
 from weakneg.errors import UserError
+from weakneg.io.files import replace_when_whole
 from weakneg.report import figures
+from weakneg.report.hidden import hidden_text
 from weakneg.report.tables import write_tables
 from weakneg.stages import command
 
@@ -23,9 +28,9 @@ def redraw(published: Path, target: Path) -> None:
 
     The study is the one named in provenance.json, as defined in workflow/studies now, with the
     classes and strategies of metrics.csv. The figure of the selections also needs the tables
-    selection_overlap.csv and selection_turnover.csv, and is left out without them. What is made
-    from runs or data (learning curves, the figure of the audio, the tables of selections) is not
-    drawn.
+    selection_overlap.csv and selection_turnover.csv, that of hidden positives hidden.csv and
+    hidden_epochs.csv; they are left out without them. What is made from runs or data (learning
+    curves, the figure of the audio, the tables of selections) is not drawn.
 
     Parameters
     ----------
@@ -50,15 +55,25 @@ def redraw(published: Path, target: Path) -> None:
         settings = FigureSettings.of(subset(study, classes, strategies, None)).model_dump()
     except ValueError as error:
         raise UserError(f"{published}: {error}") from error
-    write_tables(published / "metrics.csv", settings, target / "tables")
+    hides = bool(settings.get("hidden"))
+    if hides:
+        tables = (published / "tables" / name for name in ("hidden.csv", "hidden_epochs.csv"))
+        results, epochs = map(pd.read_csv, tables)
+        with replace_when_whole(target / "tables" / "hidden.md") as path:
+            path.write_text(hidden_text(results, epochs, Study.of(settings)), encoding="utf-8")
+    else:
+        write_tables(published / "metrics.csv", settings, target / "tables")
 
     files = {
         "metrics": published / "metrics.csv",
         "overlap": published / "tables" / "selection_overlap.csv",
         "turnover": published / "tables" / "selection_turnover.csv",
+        "hidden": published / "tables" / "hidden.csv",
+        "hidden_epochs": published / "tables" / "hidden_epochs.csv",
+        "truth": published / "tables" / "truth.csv",
     }
     there: dict[str, Any] = {option: file for option, file in files.items() if file.exists()}
-    for name in figures.for_kind(settings["kind"]):
+    for name in figures.for_kind("hidden" if hides else settings["kind"]):
         needed = figures.inputs(name)
         if there.keys() >= set(needed):
             outputs = [target / "figures" / f"{name}.{ending}" for ending in _FORMATS]

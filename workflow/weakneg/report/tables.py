@@ -83,6 +83,7 @@ def write_tables(metrics: Path, settings: Json[dict[str, Any]], folder: Path) ->
         for _, row in cells.iterrows()
     ]
     sizes = class_sizes(runs)
+    unknown = ["test_unknown"] if sizes["test_unknown"].any() else []
     comparisons, ranks, differences, trends = (
         pd.concat([function(runs, study, metric) for metric in METRICS], ignore_index=True)
         for function in (compare, average_ranks, paired_differences, size_trend)
@@ -90,7 +91,7 @@ def write_tables(metrics: Path, settings: Json[dict[str, Any]], folder: Path) ->
     cost = costs(runs, study)
 
     tables = {
-        "table1": cells.join(sizes[["n_positive", "prevalence"]], on="class"),
+        "table1": cells.join(sizes[["n_positive", "prevalence", *unknown]], on="class"),
         "win_counts": comparisons,
         "ranks": ranks,
         "differences": differences,
@@ -146,6 +147,7 @@ def _table1(cells: pd.DataFrame, sizes: pd.DataFrame, study: Study, n_seeds: int
         caption += f" apart from {study.display_name(study.upper_bound)}, the upper bound"
     if study.reference and cells["reference"].notna().any():
         caption += f"; paper: {study.reference.source}"
+    caption += _left_out(sizes)
     if not many:
         return [f"{caption}.", *_blocks_of_classes(cell, study)]
     caption += (
@@ -153,6 +155,18 @@ def _table1(cells: pd.DataFrame, sizes: pd.DataFrame, study: Study, n_seeds: int
         " lift, F1 and g-mean are in table1.csv"
     )
     return [f"{caption}.", _rows_of_classes(cell, sizes, study)]
+
+
+def _left_out(sizes: pd.DataFrame) -> str:
+    """How many test bags no metric counts, since they are unknown; empty if there are none."""
+    fewest, most = sizes["test_unknown"].min(), sizes["test_unknown"].max()
+    if not most:
+        return ""
+    counts = f"{most:,.0f}" if fewest == most else f"{fewest:,.0f} to {most:,.0f}"
+    return (
+        f"; left out of all metrics: test bags whose label is unknown, {counts} per class"
+        " (test_unknown in table1.csv)"
+    )
 
 
 def _blocks_of_classes(cell: Callable[[str, str, str], str], study: Study) -> list[str]:

@@ -4,11 +4,22 @@ A strategy is a module in this folder that defines
 
     def select(pool: Pool, k: int, generator: torch.Generator, *, <options>) -> Selection
 
-Its name is the name of its file. `select` is a pure function: it sees numbers (see
+Its name is the name of its file. A user's own may also be beside a study, which then names it by
+its path (see `weakneg.plugins`). `select` is a pure function: it sees numbers (see
 `weakneg.strategies.pool`), never a model or a data set. It returns min(k, len(pool)) distinct ids
 from the pool, where k is the budget; ids with equal scores are taken in ascending order. Every
 random number comes from `generator`, which is a CPU generator on every device. Options are
-keyword-only, annotated with `Literal[...]`, float, int, bool or str, and have a default.
+keyword-only, annotated with `Literal[...]`, float, int, bool or str, and have a default. A number
+may be limited: `Annotated[float, (0, 1)]` goes from 0 to 1, both included, and None is no limit.
+
+A strategy may hand a part of the pool to another one. It then has an option without a default,
+
+    def select(pool: Pool, k: int, generator: torch.Generator, *, then: Select) -> Selection
+
+and calls `then(pool.part(rows), k, generator)`. A study says which strategy that is, with options
+if need be: `then: badge`, or `then: {strategy: badge, loss_label: known}`; by default it is
+`random`. Here and in the settings of a run such a strategy is a mapping: the key "strategy", and
+its options.
 
 A strategy that ignores the budget sets `IGNORES_BUDGET = True`. One that always chooses the same
 bags as another sets `SAME_CHOICE_AS = "<the other>"`, and a study then trains one run for both.
@@ -18,45 +29,42 @@ A strategy's file may also say what tables and figures call it and how figures d
     DISPLAY_NAME = "BADGE"
     LOOK = {"colour": "#0072B2", "marker": "P", "dashes": [4, 1.5]}
 
-The marker and the dashes (lengths of dashes and gaps; without them the line is solid) are those of
-matplotlib. By default a strategy is shown under the name of its file and gets an unused look.
-Training depends on neither.
+A name may contain that of the strategy in an option, as in "{then}, trimmed". The marker and the
+dashes (lengths of dashes and gaps; without them the line is solid) are those of matplotlib. By
+default a strategy is shown under the name of its file and gets an unused look. Training depends on
+neither.
 
 A new file is found by the configuration and by the contract tests. The functions here read the
 sources, and only `load` imports a strategy (and with it torch), so that checking a configuration
 is quick.
 """
 
-import ast
 import importlib
-from collections.abc import Callable
-from functools import cache
+import re
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Protocol
 
 from weakneg import plugins
+from weakneg.errors import UserError
+from weakneg.plugins import Option
 
 if TYPE_CHECKING:
-    from weakneg.strategies.pool import Selection
+    import torch
+
+    from weakneg.strategies.pool import Pool, Selection
 
 _FOLDER = Path(__file__).parent
 _PARTS_OF_A_LOOK = {"colour", "marker", "dashes"}
-_TYPES = {kind.__name__: kind for kind in (bool, int, float, str)}
+_DEFAULT_INNER = "random"
 
 
-class Option(NamedTuple):
-    """An option of a strategy.
+class Select(Protocol):
+    """The function `select` of a strategy whose options are given."""
 
-    Attributes
-    ----------
-    allowed : tuple or type
-        The allowed values, or the type where any value of it is allowed.
-    default : object
-        The value where none is given.
-    """
-
-    allowed: tuple[object, ...] | type
-    default: object
+    def __call__(self, pool: "Pool", k: int, generator: "torch.Generator", /) -> "Selection":
+        """Choose bags from the pool."""
 
 
 def names() -> list[str]:
@@ -64,18 +72,20 @@ def names() -> list[str]:
     return plugins.names(_FOLDER, "select")
 
 
-def load(name: str) -> "Callable[..., Selection]":
-    """Import a strategy.
+def load(name: str, given: Mapping[str, Any] | None = None) -> Select:
+    """Import a strategy, and those that it hands a part of the pool to.
 
     Parameters
     ----------
     name : str
         Name of the strategy.
+    given : mapping, optional
+        Options. Those that are not given have their defaults, or are left to the caller.
 
     Returns
     -------
-    callable
-        Its function `select`.
+    Select
+        Its function `select` with the options given.
 
     Raises
     ------
@@ -83,8 +93,13 @@ def load(name: str) -> "Callable[..., Selection]":
         When there is no strategy of that name.
     """
     _check(name)
-    select: Callable[..., Selection] = importlib.import_module(f"{__name__}.{name}").select
-    return select
+    module = plugins.load_own(name) or importlib.import_module(f"{__name__}.{name}")
+    select: Select = module.select
+    values = {
+        option: load(*_choice(value)) if isinstance(value, Mapping) else value
+        for option, value in (given or {}).items()
+    }
+    return partial(select, **values)
 
 
 def options(name: str) -> dict[str, Option]:
@@ -103,9 +118,8 @@ def options(name: str) -> dict[str, Option]:
     Raises
     ------
     UserError
-        When there is no strategy of that name.
-    TypeError
-        When an option has no default, or an annotation that is not supported.
+        When there is no strategy of that name; when an option has no default, or an annotation that
+        is not supported; or a default although it is a `Select`.
 
     Examples
     --------
@@ -113,13 +127,32 @@ def options(name: str) -> dict[str, Option]:
     Option(allowed=('hypothesised', 'known'), default='hypothesised')
     """
     _check(name)
-    arguments = plugins.function(_FOLDER, name, "select").args
-    found = {}
-    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        if default is None:
-            raise TypeError(f"option {argument.arg!r} of strategy {name!r} needs a default")
-        found[argument.arg] = Option(_allowed(argument, name), ast.literal_eval(default))
-    return found
+    inner = {"Select": Option(Select, _DEFAULT_INNER)}
+    return plugins.options(_FOLDER, name, "select", "strategy", inner)
+
+
+def composition(name: str, given: Mapping[str, Any]) -> list[str]:
+    """The strategies that take part in a choice.
+
+    Parameters
+    ----------
+    name : str
+        Name of the strategy.
+    given : mapping
+        Its options.
+
+    Returns
+    -------
+    list of str
+        The strategy, and those in its options and in theirs.
+
+    Examples
+    --------
+    >>> composition("trimmed", {"share": 0.02, "then": {"strategy": "badge"}})
+    ['trimmed', 'badge']
+    """
+    inner = [_choice(value) for value in given.values() if isinstance(value, Mapping)]
+    return [name, *(each for choice in inner for each in composition(*choice))]
 
 
 def same_choice_as(name: str) -> str | None:
@@ -129,37 +162,73 @@ def same_choice_as(name: str) -> str | None:
     return other
 
 
-def ignores_budget(name: str) -> bool:
-    """Whether the strategy takes the whole pool; then it is an upper bound, not a competitor."""
-    _check(name)
-    ignores: bool = plugins.constant(_FOLDER, name, "IGNORES_BUDGET", False)
-    return ignores
+def chooses_as(name: str, given: Mapping[str, Any]) -> tuple[object, ...]:
+    """A key that strategies share which always choose the same bags.
+
+    These are the strategies that say so (`same_choice_as`), alone or in an option of another, and
+    any strategy with equal options.
+
+    Parameters
+    ----------
+    name : str
+        Name of the strategy.
+    given : mapping
+        All of its options.
+
+    Returns
+    -------
+    tuple
+        The key.
+    """
+    own = {
+        option: chooses_as(*_choice(value)) if isinstance(value, Mapping) else value
+        for option, value in given.items()
+    }
+    return (same_choice_as(name) or name, *sorted(own.items()))
 
 
-def display_name(strategy: str, name: str) -> str:
+def ignores_budget(name: str, given: Mapping[str, Any] | None = None) -> bool:
+    """Whether a strategy, or one in its options, takes the whole pool whatever the budget."""
+    taking_part = composition(name, given or {})
+    for each in taking_part:
+        _check(each)
+    return any(plugins.constant(_FOLDER, each, "IGNORES_BUDGET", False) for each in taking_part)
+
+
+def display_name(strategy: str, name: str, given: Mapping[str, Any] | None = None) -> str:
     """The name of a strategy in tables and figures.
 
     Parameters
     ----------
     strategy : str
-        Name of the strategy's file.
+        Name of the strategy.
     name : str
-        Name of the strategy in the study.
+        Its name in the study.
+    given : mapping, optional
+        Its options, all or some.
 
     Returns
     -------
     str
         The `DISPLAY_NAME` of the file, such as "BADGE"; for a variant such as badge_known, "BADGE,
-        known". Any other name is returned as it is, and so is every name where the file has no
-        `DISPLAY_NAME`.
+        known". Where the name of the file contains that of another strategy, as in "{then},
+        trimmed", trimmed_badge_known is "BADGE, trimmed, known". Any other name is returned as it
+        is, and so is every name where the file has no `DISPLAY_NAME`.
     """
     _check(strategy)
     shown: str | None = plugins.constant(_FOLDER, strategy, "DISPLAY_NAME")
-    if shown and name == strategy:
-        return shown
-    if shown and name.startswith(f"{strategy}_"):
-        return f"{shown}, {name.removeprefix(f'{strategy}_').replace('_', ' ')}"
-    return name
+    inner_options = re.findall(r"{(\w+)}", shown or "")
+    file = plugins.stem(strategy)
+    if not shown or not inner_options or not f"{name}_".startswith(f"{file}_"):
+        return plugins.display_name(_FOLDER, strategy, name)
+    variant = name.removeprefix(file)
+    for option in inner_options:
+        inner = _choice((given or {}).get(option, {"strategy": _DEFAULT_INNER}))
+        said = display_name(inner[0], plugins.stem(inner[0]), inner[1])
+        shown = shown.replace(f"{{{option}}}", said)
+        for each in map(plugins.stem, composition(*inner)):  # these words are said already
+            variant = f"{variant}_".replace(f"_{each}_", "_", 1).removesuffix("_")
+    return f"{shown}{variant.replace('_', ', ', 1).replace('_', ' ')}"
 
 
 def look(strategy: str) -> dict[str, Any] | None:
@@ -168,7 +237,7 @@ def look(strategy: str) -> dict[str, Any] | None:
     Parameters
     ----------
     strategy : str
-        Name of the strategy's file.
+        Name of the strategy.
 
     Returns
     -------
@@ -177,32 +246,22 @@ def look(strategy: str) -> dict[str, Any] | None:
 
     Raises
     ------
-    TypeError
+    UserError
         When `LOOK` has other keys.
     """
     _check(strategy)
     found: dict[str, Any] | None = plugins.constant(_FOLDER, strategy, "LOOK")
     if found is not None and not {"colour", "marker"} <= {*found} <= _PARTS_OF_A_LOOK:
-        raise TypeError(
+        raise UserError(
             f"LOOK of strategy {strategy!r} must have colour and marker; dashes are optional"
         )
     return found
 
 
-@cache  # a configuration asks for the same names many times
 def _check(name: str) -> None:
-    plugins.check_name(name, names(), "strategy")
+    plugins.check(_FOLDER, name, "select", "strategy")
 
 
-def _allowed(argument: ast.arg, name: str) -> tuple[object, ...] | type:
-    match argument.annotation:
-        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple() as values):
-            return tuple(ast.literal_eval(values))
-        case ast.Subscript(value=ast.Name(id="Literal"), slice=value):
-            return (ast.literal_eval(value),)
-        case ast.Name(id=kind) if kind in _TYPES:
-            return _TYPES[kind]
-    raise TypeError(
-        f"option {argument.arg!r} of strategy {name!r} must be annotated with Literal[...] "
-        f"or one of {', '.join(_TYPES)}"
-    )
+def _choice(value: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and options of a strategy that is the value of an option."""
+    return value["strategy"], {key: each for key, each in value.items() if key != "strategy"}

@@ -73,7 +73,7 @@ class Pool:
     strategy : str
         Name of the strategy, for error messages.
     epoch : int
-        Number of the epoch, for error messages.
+        Number of the epoch, from 1.
 
     Raises
     ------
@@ -153,6 +153,50 @@ class Pool:
             raise ValueError(f"{len(self)} ids, but gradients of shape {tuple(gradients.shape)}")
         self.require_finite("gradients", gradients)
         return self._by_id(gradients)
+
+    def score_once(self) -> None:
+        """Score the bags with their gradients, for whoever will ask for them.
+
+        A strategy that looks at the scores and then hands a `part` of the pool to another calls
+        this first. Otherwise the bags are scored again if the other one asks for gradients.
+        """
+        self._scores(gradients=True)
+
+    def part(self, rows: Tensor) -> "Pool":
+        """Some bags of the pool, as if there were no others.
+
+        The scores are those of this pool, and are only computed when they are asked for.
+
+        Parameters
+        ----------
+        rows : Tensor, (n,) int64
+            Which bags: distinct positions in `ids`, in any order.
+
+        Returns
+        -------
+        Pool
+            Their pool, in ascending order of id.
+        """
+        rows = rows.cpu().sort().values
+
+        def of_part(values: Tensor) -> Tensor:
+            return values[rows.to(values.device)]
+
+        def score(gradients: bool) -> Scores:
+            whole = self._scores(gradients)
+            return Scores(
+                of_part(whole.logits),
+                of_part(whole.embeddings),
+                lambda loss_label: of_part(self.gradients(loss_label)),
+            )
+
+        return Pool(
+            self.ids[rows],
+            score,
+            lambda: self.positives,
+            strategy=self.strategy,
+            epoch=self.epoch,
+        )
 
     def clamp(self, k: int) -> int:
         """The number of bags to choose: k, or the size of the pool if that is smaller."""

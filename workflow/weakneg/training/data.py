@@ -1,5 +1,6 @@
 """Bags on a device, ready for a model."""
 
+import copy
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from weakneg.bags.draw import Bags
+from weakneg.bags.draw import UNKNOWN, Bags
 from weakneg.errors import UserError
 from weakneg.features.store import Store
 from weakneg.io.hdf5 import Rows
@@ -46,8 +47,12 @@ class BagData:
 
     Attributes
     ----------
+    bags : Bags
+        The bags, with labels that may be unknown.
     label : (B,) float32
-        0 or 1.
+        What training assumes: 1 for positive bags, else 0, for unknown bags as well.
+    observed : (B,) bool
+        Whether somebody gave the bag its label. The others are only assumed to be negative.
     mask : (B, M) bool or None
         True where there is an instance; None if there is one everywhere. For spectrograms whose
         padding is masked, (B, T): true for rows that hold sound.
@@ -66,9 +71,9 @@ class BagData:
     def __init__(
         self, store: Store, bags: Bags, device: torch.device, resident_bytes: int | None = None
     ) -> None:
-        self._store, self._bags, self._resident_bytes = store, bags, resident_bytes
+        self._store, self._resident_bytes = store, resident_bytes
         self.device = device
-        self.label = torch.from_numpy(bags.label).to(device, torch.float32)
+        self._label(bags)
         self.mask = None if bags.mask.all() else torch.from_numpy(bags.mask).to(device)
         self.audio = store.parameters if store.kind == "spectrograms" else None
         self.instance_shape = tuple(store.x.shape[2 if store.kind == "clips" else 1 :])
@@ -94,6 +99,19 @@ class BagData:
             x, self._normalised = self.normalise(x), True
         self._bag_bytes = bags.instances.shape[1] * x[0].nbytes
         self._x = ResidentRows(x, torch.from_numpy(places).to(device))
+
+    def relabelled(self, bags: Bags) -> "BagData":
+        """The data of bags that differ in their labels only; both share memory."""
+        other = copy.copy(self)
+        other._label(bags)
+        return other
+
+    def _label(self, bags: Bags) -> None:
+        positive = bags.label == 1
+        observed = bags.label != UNKNOWN if bags.negatives_observed else positive
+        self.bags = bags
+        self.label = torch.from_numpy(positive).to(self.device, torch.float32)
+        self.observed = torch.from_numpy(observed).to(self.device)
 
     def inputs(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield the inputs of a model for each batch, not yet normalised.
@@ -162,7 +180,7 @@ class BagData:
         """Raise BatchTooLarge where a batch does not fit in memory; on a GPU, PyTorch does that."""
         n_bytes = batch_size * self._bag_bytes
         if self.device.type == "cpu" and n_bytes > psutil.virtual_memory().available:
-            sizes = self._bags.mask.sum(1)
+            sizes = self.bags.mask.sum(1)
             raise BatchTooLarge(
                 f"{batch_size} bags at a time take {n_bytes / 1e9:.1f} GB, since each is padded to "
                 f"the size of the largest, {sizes.max()} instances (the median is "
@@ -176,7 +194,7 @@ class BagData:
         return self._load(self._store.waveform)
 
     def _load(self, data: Rows) -> ResidentRows | StreamedRows:
-        clips = self._bags.instances[:, 0]
+        clips = self.bags.instances[:, 0]
         return load_rows(data, clips, self.device, self._resident_bytes)
 
 

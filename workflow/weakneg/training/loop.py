@@ -10,16 +10,19 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from weakneg import losses, strategies
 from weakneg.bags.split import n_candidates, n_chosen, split_validation
 from weakneg.errors import UserError
 from weakneg.jobs.device import peak_memory_bytes, synchronise
+from weakneg.losses.batch import Batch
 from weakneg.models import bag_classifier
 from weakneg.strategies.pool import Pool, Scores, Selection
 from weakneg.training import batches
@@ -49,10 +52,17 @@ history, timing : list of dict
 selections : list of dict
     One dictionary per selection: epoch, bags (k,) int32 (rows of the manifest), scores (k,)
     float32.
+loss : dict of str to Tensor
+    What the loss keeps about the bags of the manifest, see `weakneg.losses`.
+trained : list of dict
+    Empty unless the loss may doubt labels, or positives are hidden. One dictionary per epoch, of
+    the n bags of the pool that it trained on, in order: epoch, bags (n,) int32, logits (n,)
+    float32, and treatment (n,) uint8, what the loss did with their labels.
 n_positive, n_pool : int
-    Numbers of positive and negative training bags, without those for validation.
+    Numbers of positive training bags and of the others, which are negative or unknown, without
+    those for validation.
 
-A finished state has no `model`, `optimizer` and `chosen`.
+A finished state has no `model`, `optimizer`, `loss` and `chosen`.
 """
 
 
@@ -129,19 +139,21 @@ class _SeedTraining:
         imagenet: dict[str, Tensor] | None,
     ) -> None:
         self.data, self.settings, self.seed = data, settings, seed
-        label = data.label.cpu().numpy()
+        label = data.bags.label
         fraction = settings.training.validation_fraction
         train, validation = split_validation(label, fraction, seed, data.group)
         self.positives = torch.from_numpy(train[label[train] == 1])
-        self.pool = torch.from_numpy(train[label[train] == 0])
+        self.pool = torch.from_numpy(train[label[train] != 1])  # negative and unknown bags
         self.validation = data.rows(validation)
         self.validation_label = label[validation].astype(np.int64)
         ratio = settings.sampling.negatives_per_positive
         self.budget = n_chosen(ratio, len(self.positives), len(self.pool))
-        self.select = strategies.load(settings.strategy)
+        self.select = strategies.load(settings.strategy, settings.options)
         self.select_randomly = strategies.load("random")
         self.batches = batches.load(settings.augmentation)
-        self.loss = losses.load(settings.training.loss)
+        loss = settings.training.loss
+        self.loss = partial(losses.load(loss.name), **(loss.model_extra or {}))
+        self.records = losses.doubts(loss.name) or settings.hidden_positives > 0
 
         # All strategies start with the same weights, so that comparisons are paired.
         torch.manual_seed(random_generator(seed, "weights").initial_seed())
@@ -156,6 +168,11 @@ class _SeedTraining:
             weight_decay=settings.training.weight_decay,
             betas=settings.training.betas,
         )
+        # What the loss may know: of the bags for validation, nothing.
+        held_out = torch.zeros_like(data.observed)
+        held_out[self.validation] = True
+        self.loss_labels = data.label.masked_fill(held_out, 0)
+        self.loss_observed = data.observed & ~held_out
         self.state = state or {
             "epoch": 0,
             "finished": False,
@@ -163,12 +180,22 @@ class _SeedTraining:
             "history": [],
             "timing": [],
             "selections": [],
+            "trained": [],
+            "loss": losses.initial_state(
+                loss.name,
+                self.loss_labels,
+                self.loss_observed,
+                random_generator(seed, "loss"),
+            ),
             "n_positive": len(self.positives),
             "n_pool": len(self.pool),
         }
         if state is not None and not state["finished"]:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
+        self.loss_state = {
+            name: values.to(data.device) for name, values in self.state.get("loss", {}).items()
+        }
 
     def run(self, after_epoch: Callable[[State], None]) -> State:
         while not self.state["finished"]:
@@ -230,11 +257,12 @@ class _SeedTraining:
         out_of_patience = training.patience is not None and waited >= training.patience
         state["finished"] = epoch == training.epochs or out_of_patience
         if state["finished"]:
-            for key in ("model", "optimizer", "chosen"):
+            for key in ("model", "optimizer", "loss", "chosen"):
                 state.pop(key, None)
         else:
             state["model"] = self.model.state_dict()
             state["optimizer"] = self.optimizer.state_dict()
+            state["loss"] = self.loss_state
 
     def _learning_rate(self, epoch: int, progress: float) -> float:
         """Compute the rate of a step; `progress` (0..1] is the share of the epoch done after it."""
@@ -276,24 +304,25 @@ class _SeedTraining:
                 )
             return Scores(scores.logits, scores.embeddings, scores.gradients)
 
-        takes_all = strategies.ignores_budget(self.settings.strategy) and not warmup
+        strategy, options = self.settings.strategy, self.settings.options
+        takes_all = strategies.ignores_budget(strategy, options) and not warmup
         ids = self.pool if takes_all else self._candidates(epoch)
         pool = Pool(
             ids,
             lambda gradients: score(ids, gradients),
             lambda: score(self.positives, gradients=False),
-            strategy=self.settings.strategy,
+            strategy=strategy,
             epoch=epoch,
         )
         generator = random_generator(self.seed, "selection", epoch)
         if warmup:
             return self.select_randomly(pool, self.budget, generator)
         try:
-            return self.select(pool, self.budget, generator, **self.settings.options)
+            return self.select(pool, self.budget, generator)
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"seed {self.seed}, epoch {epoch}: not enough memory on {self.data.device} for "
-                f"{self.settings.strategy} to choose from {len(ids)} bags: lower sampling: "
+                f"{strategy} to choose from {len(ids)} bags: lower sampling: "
                 "candidate_fraction, or run fewer jobs on it."
             ) from error
 
@@ -324,12 +353,26 @@ class _SeedTraining:
             self.settings.augmentation,
             random_generator(self.seed, "augmentation", epoch).initial_seed(),
         )
-        for number, (inputs, label) in enumerate(made, start=1):
+        loss = self.settings.training.loss.name
+        self.loss_state = dict(
+            losses.before_epoch(loss, self.loss_state, self.loss_labels, self.loss_observed)
+        )
+        trained: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        of_batch = rows.to(self.data.device).split(self.settings.training.batch_size)
+        for number, (bags, (inputs, label)) in enumerate(zip(of_batch, made, strict=True), start=1):
             self.optimizer.learning_rate = self._learning_rate(epoch, number / n_batches)
-            loss = self.loss(self.model(*inputs), label, weight)
-            self.optimizer.step(loss)
-            batch_losses.append(loss.detach())
+            logits = self.model(*inputs)
+            observed = self.data.observed[bags]
+            found = self.loss(Batch(logits, label, observed, epoch, bags, self.loss_state))
+            values = found.values if weight == 1 else found.values * (1 + (weight - 1) * label)
+            mean = values.mean()
+            self.optimizer.step(mean)
+            for name, of_bags in found.state.items():
+                self.loss_state[name][bags] = of_bags
+            batch_losses.append(mean.detach())
             sizes.append(len(label))
+            if self.records:
+                trained.append((bags, logits.detach(), found.treatment))
         means = torch.stack(batch_losses).double().cpu()  # waits for a GPU only once
         for number, value in enumerate(means.tolist(), start=1):
             if not math.isfinite(value):
@@ -339,7 +382,25 @@ class _SeedTraining:
                     f"rate {rate:g}: the loss is {value}, so the training has diverged; lower "
                     "training: learning_rate."
                 )
+        if self.records:
+            self.state["trained"].append({"epoch": epoch} | self._record(trained))
         return (means @ torch.tensor(sizes, dtype=torch.float64)).item() / len(rows)
+
+    def _record(self, trained: list[tuple[Tensor, Tensor, Tensor | None]]) -> dict[str, Tensor]:
+        """Of the negative bags of an epoch: their logits, and what the loss did with them."""
+        bags, logits, treatment = (
+            torch.cat(each)
+            for each in zip(
+                *((b, x, t if t is not None else torch.zeros_like(b)) for b, x, t in trained),
+                strict=True,
+            )
+        )
+        negative = self.data.label[bags] == 0
+        return {
+            "bags": bags[negative].to("cpu", torch.int32),
+            "logits": logits[negative].to("cpu", torch.float32),
+            "treatment": treatment[negative].to("cpu", torch.uint8),
+        }
 
     def _in_order(self, epoch: int, rows: Tensor) -> Tensor:
         """Return the bags of an epoch in the order of training, on the CPU."""
@@ -357,7 +418,8 @@ class _SeedTraining:
         """Compute the loss and the logits of the validation bags."""
         batch_size = self.settings.training.score_batch_size
         logits = score_bags(self.model, self.data, self.validation, batch_size).logits
-        loss = self.loss(logits, self.data.label[self.validation]).item()
+        # The cross-entropy, whatever training minimises: runs with other losses are comparable.
+        loss = binary_cross_entropy_with_logits(logits, self.data.label[self.validation]).item()
         if not math.isfinite(loss):
             raise UserError(
                 f"seed {self.seed}, epoch {epoch}: the validation loss is {loss}, so the training "

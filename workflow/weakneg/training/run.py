@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from weakneg.bags.draw import Bags
+from weakneg.bags.hidden import hidden_bags, without_labels
 from weakneg.bags.manifest import read_bags
+from weakneg.bags.split import split_validation
 from weakneg.config.stages import RunSettings
 from weakneg.features.store import Store, open_store
 from weakneg.io.files import replace_when_whole
@@ -82,6 +84,7 @@ def train_run(
     on_device = prepare(device, threads)
     imagenet = None if weights is None else torch.load(weights, weights_only=True)
     states: dict[int, State] = {}
+    hidden: dict[int, np.ndarray] = {}
     with open_store(store) as features:
         draws = read_bags(manifest, features, class_name)
         inputs = _digest_of(features)
@@ -91,11 +94,20 @@ def train_run(
             bags = draw_of(draws, seed, settings.draw_per_seed, manifest)
             if data is None or bags is not drawn:
                 data, drawn = BagData(features, bags, on_device), bags
+            of_seed = data
+            if settings.hidden_positives:
+                # From here on, nothing knows what was hidden: only the record names it.
+                rows = hidden_bags(bags.label, settings.hidden_positives, seed)
+                bags = without_labels(bags, rows)
+                of_seed = data.relabelled(bags)
+                fraction = settings.training.validation_fraction
+                train, _ = split_validation(bags.label, fraction, seed, bags.group)
+                hidden[seed] = np.intersect1d(rows, train)
             key = _key(settings, seed, fingerprint, inputs, bags)
             path = run / "seeds" / f"{seed}.pt"
-            states[seed] = _train_seed(path, key, data, settings, seed, imagenet)
+            states[seed] = _train_seed(path, key, of_seed, settings, seed, imagenet)
         assert data is not None  # a study has at least one seed
-        _write_run(run, states, settings, identity, features, data.instance_shape)
+        _write_run(run, states, settings, identity, features, data.instance_shape, hidden)
 
 
 def _train_seed(
@@ -152,7 +164,9 @@ def _saved_state(path: Path, key: str) -> State | None:
 def _key(settings: RunSettings, seed: int, fingerprint: str, inputs: str, bags: Bags) -> str:
     """Hash everything that determines the result of training a seed."""
     decisive = settings.model_dump(exclude={"seeds", "draw_per_seed"})
-    text = json.dumps([decisive, seed, fingerprint, inputs], sort_keys=True)
+    # Only where it holds, so that states of other bags stay valid.
+    observed = ["negatives observed"] if bags.negatives_observed else []
+    text = json.dumps([decisive, seed, fingerprint, inputs, *observed], sort_keys=True)
     arrays = [bags.label, bags.instances, *([] if bags.group is None else [bags.group])]
     return _digest(np.frombuffer(text.encode(), dtype=np.uint8), *arrays)
 
@@ -178,6 +192,7 @@ def _write_run(
     identity: Mapping[str, str],
     features: Store,
     instance_shape: Sequence[int],
+    hidden: Mapping[int, np.ndarray],
 ) -> None:
     weights = {
         seed: {name: value.cpu() for name, value in state["best_model"].items()}
@@ -198,7 +213,7 @@ def _write_run(
     for name in ("history", "timing"):
         rows = [{"seed": seed} | row for seed, state in states.items() for row in state[name]]
         write_table(folder / f"{name}.parquet", pa.Table.from_pylist(rows))
-    _write_selections(folder / "selection.h5", states)
+    _write_selections(folder / "selection.h5", states, hidden)
     record = {
         **identity,
         "settings": settings.model_dump(),
@@ -214,29 +229,42 @@ def _write_run(
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def _write_selections(path: Path, states: Mapping[int, State]) -> None:
+def _write_selections(
+    path: Path, states: Mapping[int, State], hidden: Mapping[int, np.ndarray]
+) -> None:
     """Write, for each seed, epoch (E,), bags (E, k) and scores (E, k) of its E selections.
 
     Bags are row numbers of the manifest, in order of choice. Rows of selections that chose fewer
-    than k are filled with -1 and NaN.
+    than k are filled with -1 and NaN. A record of the negatives that were trained on is written in
+    the same way, as epoch, bags, logits and treatment in the folder trained, and the rows of the
+    hidden positives of the pool as hidden.
     """
     with (
         replace_when_whole(path) as temporary,
         h5py.File(temporary, "w", locking=False) as file,
     ):
         for seed, state in states.items():
-            selections = state["selections"]
-            shape = (len(selections), max(len(selection["bags"]) for selection in selections))
-            bags = np.full(shape, -1, dtype=np.int32)
-            scores = np.full(shape, np.nan, dtype=np.float32)
-            for row, selection in enumerate(selections):
-                bags[row, : len(selection["bags"])] = selection["bags"].numpy(force=True)
-                scores[row, : len(selection["bags"])] = selection["scores"].numpy(force=True)
-            epochs = np.array([selection["epoch"] for selection in selections])
-            for name, values in (("epoch", epochs), ("bags", bags), ("scores", scores)):
-                file.create_dataset(
-                    f"seed_{seed}/{name}", data=values, compression="gzip", track_times=False
-                )
+            fill = {"bags": -1, "scores": np.nan, "logits": np.nan, "treatment": 0}
+            tables = {"": state["selections"], "trained/": state["trained"]}
+            for folder, rows in tables.items():
+                if not rows:
+                    continue
+                width = max(len(row["bags"]) for row in rows)
+                arrays = {"epoch": np.array([row["epoch"] for row in rows])}
+                for name in [key for key in rows[0] if key != "epoch"]:
+                    dtype = rows[0][name].numpy(force=True).dtype
+                    arrays[name] = np.full((len(rows), width), fill[name], dtype)
+                    for values, row in zip(arrays[name], rows, strict=True):
+                        values[: len(row[name])] = row[name].numpy(force=True)
+                for name, values in arrays.items():
+                    file.create_dataset(
+                        f"seed_{seed}/{folder}{name}",
+                        data=values,
+                        compression="gzip",
+                        track_times=False,
+                    )
+            if seed in hidden:
+                file.create_dataset(f"seed_{seed}/hidden", data=hidden[seed], track_times=False)
 
 
 def _save(path: Path, content: Mapping[str, Any]) -> None:

@@ -31,6 +31,7 @@ from functools import cache
 from pathlib import Path
 
 from weakneg.errors import UserError
+from weakneg.plugins import is_own
 from weakneg.workspace.source_code import (
     BODY,
     Definition,
@@ -69,7 +70,8 @@ def fingerprint(
     entry : str
         The stage's function, such as "weakneg.bags.draw:draw_bags", or a whole module.
     plugins : iterable of str
-        Modules that it loads by name, as folder and file: "strategies.badge".
+        Modules that it loads by name, as folder and file: "strategies.badge", or, for a user's own,
+        folder and path: "strategies.study/mine.py".
     package, lock : Path
         Folder of the package, and lock file in pip's format.
 
@@ -171,6 +173,8 @@ def _folders(package: Path) -> dict[str, str]:
 def plugin_module(plugin: str, package: Path = PACKAGE) -> Module:
     """The module of a plugin such as "strategies.badge". Raises UserError if there is none."""
     folder, _, name = plugin.partition(".")
+    if is_own(name):
+        return module_of(package, name)
     return module_of(package, f"{_folders(package).get(folder, folder)}.{name}")
 
 

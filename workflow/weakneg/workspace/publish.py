@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from weakneg.analysis.runs import read_run
 from weakneg.config.stages import RunSettings
 from weakneg.errors import UserError
 from weakneg.io.files import replace_when_whole
+from weakneg.plugins import is_own
 from weakneg.stages import command
 from weakneg.workspace.results import code_of
 
@@ -27,8 +28,9 @@ def publish(results: Path, target: Path, command: str, wall_time: str) -> None:
 
     The record, provenance.json, contains the command, the wall time, the commit of the repository
     in the working directory (whose code must be that of the runs), the versions, machines and code
-    fingerprints of the runs, their total training time, and the SHA-256 of the feature stores (for
-    audio, including their shards), whose bytes depend only on the data.
+    fingerprints of the runs, their total training time, the SHA-256 of the user's own strategies
+    and losses (which need not be in the repository), and that of the feature stores (for audio,
+    including their shards), whose bytes depend only on the data.
 
     Parameters
     ----------
@@ -53,6 +55,7 @@ def publish(results: Path, target: Path, command: str, wall_time: str) -> None:
             raise UserError(f"{results / part} does not exist: finish the study first.")
     metrics = read_metrics(results / "metrics.csv")
     # Strategies that choose the same bags share a run; it is counted once.
+    runs = _runs(results, set(metrics["fingerprint"]))
     trained = metrics.drop_duplicates(["class", "seed", "fingerprint", "ap", "seconds"])
     provenance = {
         "study": results.name,
@@ -63,8 +66,9 @@ def publish(results: Path, target: Path, command: str, wall_time: str) -> None:
         "trained_models": len(trained),
         "training_hours": round(trained["seconds"].sum() / 3600, 2),
         "machines": sorted(metrics["device"].unique()),
-        "versions": _versions(results, set(metrics["fingerprint"])),
+        "versions": _versions(runs),
         "fingerprints": metrics.groupby("strategy")["fingerprint"].unique().map(list).to_dict(),
+        "own_files_sha256": _own_files(runs),
         "features_sha256": {
             split: _digest(results / "features" / f"{split}.h5") for split in ("train", "test")
         },
@@ -93,9 +97,9 @@ def _digest(store: Path) -> str:
     return digest.hexdigest()
 
 
-def _versions(results: Path, fingerprints: set[str]) -> list[dict[str, str]]:
-    """The versions that made the runs. Raises UserError for runs made by other code."""
-    versions = set()
+def _runs(results: Path, fingerprints: set[str]) -> list[dict[str, Any]]:
+    """The records of the runs. Raises UserError for runs made by other code."""
+    found = []
     for path in sorted(results.glob("runs/*/*/run.json")):
         run = read_run(path.parent)
         if run["fingerprint"] not in fingerprints:
@@ -104,9 +108,25 @@ def _versions(results: Path, fingerprints: set[str]) -> list[dict[str, str]]:
             raise UserError(
                 f"{path} was made by other code than that of this commit: run the study again."
             )
-        for made_with in run["made_with"].values():
-            versions.add(json.dumps({k: v for k, v in made_with.items() if k != "device"}))
+        found.append(run)
+    return found
+
+
+def _versions(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The versions that made the runs."""
+    versions = {
+        json.dumps({k: v for k, v in made_with.items() if k != "device"})
+        for run in runs
+        for made_with in run["made_with"].values()
+    }
     return [json.loads(text) for text in sorted(versions)]
+
+
+def _own_files(runs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """SHA-256 of the user's own plugins that made the runs, by path."""
+    plugins = {each for run in runs for each in RunSettings.model_validate(run["settings"]).plugins}
+    paths = sorted(plugin.partition(".")[2] for plugin in plugins if is_own(plugin))
+    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths}
 
 
 def _current_fingerprint(settings: Mapping[str, Any]) -> str | None:

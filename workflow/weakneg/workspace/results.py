@@ -16,6 +16,7 @@ from weakneg.config.source import POLITENESS, SHARD_SIZE
 from weakneg.config.stages import StageSettings, canonical
 from weakneg.config.study import Study
 from weakneg.datasets import Dataset
+from weakneg.datasets.listened import PUBLISHED
 from weakneg.report import figures
 from weakneg.stages import entry
 from weakneg.workspace.fingerprint import fingerprint
@@ -27,6 +28,9 @@ TABLES = [
 AUDIT_TABLES = [
     *("selection_overlap.csv", "selection_turnover.csv", "most_selected.csv", "selection.md"),
 ]
+HIDDEN_TABLES = ["hidden.csv", "hidden_epochs.csv", "hidden.md"]
+SUSPECT_TABLES = ["suspects.csv", "suspects.md"]
+TRUTH_TABLES = ["truth.csv", "truth.md"]
 FORMATS = ["pdf", "png", "svg"]
 
 # Option of a figure -> its file; the folders of runs are another option.
@@ -34,10 +38,13 @@ FIGURE_INPUTS = {
     "metrics": "results/{study}/metrics.csv",
     "overlap": "results/{study}/tables/selection_overlap.csv",
     "turnover": "results/{study}/tables/selection_turnover.csv",
+    "hidden": "results/{study}/tables/hidden.csv",
+    "hidden_epochs": "results/{study}/tables/hidden_epochs.csv",
     "recordings": "results/{study}/audio/recordings.csv",
     "train_store": "results/{study}/features/train.h5",
     "test_store": "results/{study}/features/test.h5",
     "problems": "results/{study}/features/problems.csv",
+    "truth": "results/{study}/tables/truth.csv",
 }
 
 
@@ -232,6 +239,31 @@ class Results:
         return FigureSettings.of(self.study).text()
 
     @property
+    def truth_list(self) -> list[str]:
+        """The list of what people heard in test clips, if the study has one."""
+        truth = self.study.truth
+        if truth is None:
+            return []
+        return [f"resources/truth/{truth.list}.tsv" if truth.list in PUBLISHED else truth.list]
+
+    @property
+    def judged_classes(self) -> str:
+        """How the classes that people listened for are judged, as JSON; {} without truth."""
+        truth = self.study.truth
+        judged = truth.of(self.study.classes) if truth else {}
+        return canonical({name: each.model_dump() for name, each in judged.items()})
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether people listened for a class of the study, as it was restricted."""
+        return self.study.truth is not None and bool(self.study.truth.of(self.study.classes))
+
+    @property
+    def suspects_code(self) -> list[str]:
+        """The parameter `code` of the rule list_suspects."""
+        return code("list_suspects", [f"datasets.{self.study.dataset.name}"])
+
+    @property
     def audit_code(self) -> list[str]:
         """The parameter `code` of the rule audit_selections."""
         return code("audit_selections", [f"datasets.{self.study.dataset.name}"])
@@ -239,8 +271,10 @@ class Results:
     @property
     def tables(self) -> list[str]:
         """The tables."""
-        names = [*TABLES, *AUDIT_TABLES]
+        names = [*(HIDDEN_TABLES if self.study.hides else TABLES + AUDIT_TABLES)]
         names += ["classes.csv"] if self.bags_are_clips else []
+        names += SUSPECT_TABLES if self.bags_are_clips and not self.study.hides else []
+        names += TRUTH_TABLES if self.is_judged else []
         names += ["acquired.csv", "acquired.md"] if self.is_sound else []
         names += [f"{figure}.csv" for figure in self._figures if figures.has_table(figure)]
         return [f"{self.folder}/tables/{name}" for name in names]
@@ -252,7 +286,8 @@ class Results:
 
     @property
     def _figures(self) -> list[str]:
-        return figures.for_kind(self.study.kind)
+        of_kind = figures.for_kind("hidden" if self.study.hides else self.study.kind)
+        return [name for name in of_kind if self.is_judged or "truth" not in figures.inputs(name)]
 
     @property
     def all(self) -> list[str]:

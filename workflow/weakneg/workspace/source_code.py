@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple, Union
 
 from weakneg.errors import UserError
+from weakneg.plugins import is_own
 
 BODY = "<module>"
 DIGITS = 16
@@ -70,7 +71,8 @@ class Module:
     package : Path
         Folder of the package.
     name : str
-        Name of the module, such as "weakneg.bags.draw".
+        Name of the module, such as "weakneg.bags.draw", or the path of a plugin of the user's own,
+        whose code is read like that of the package.
 
     Attributes
     ----------
@@ -92,7 +94,8 @@ class Module:
     def __init__(self, package: Path, name: str):
         path = source(package, name)
         if path is None:
-            raise UserError(f"there is no module {name} in {package.name}.")
+            what = f"file {name}" if is_own(name) else f"module {name} in {package.name}"
+            raise UserError(f"there is no {what}.")
         self.path, self.name, self.package = path, name, package
         self.is_package = path.name == "__init__.py"
         try:
@@ -448,7 +451,9 @@ def module_of(package: Path, name: str) -> Module:
 
 @cache
 def source(package: Path, name: str) -> Path | None:
-    """The file of a module of the package, or None if there is no such module."""
+    """The file of a module of the package or of the user's own, or None if there is none."""
+    if is_own(name):
+        return Path(name) if Path(name).is_file() else None
     top, *inside = name.split(".")
     path = package.joinpath(*inside)
     for file in (path / "__init__.py", path.with_suffix(".py")):
@@ -459,6 +464,8 @@ def source(package: Path, name: str) -> Path | None:
 
 def parents(name: str) -> list[str]:
     """The parent packages of a module; importing it runs their `__init__`."""
+    if is_own(name):
+        return []
     parts = name.split(".")
     return [".".join(parts[:n]) for n in range(1, len(parts))]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from weakneg.errors import UserError
+from weakneg.plugins import is_own
 from weakneg.stages import command, entry
 from weakneg.workspace.fingerprint import explain
 from weakneg.workspace.provenance import read_code
@@ -294,7 +295,8 @@ def _code_words(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
             if not name:  # a package and its pinned version
                 words.append(f"{old.get(part, 'nothing')} -> {new.get(part, 'nothing')}")
                 continue
-            file = f"{module.removeprefix('weakneg.').replace('.', '/')}.py"
+            inside = f"{module.removeprefix('weakneg.').replace('.', '/')}.py"
+            file = module if is_own(module) else inside
             words.append(file if name == "<module>" else f"{file}:{name}")
     # A definition that was added or removed comes with a change in one that uses it.
     changed = [f"{word} changed" if "->" not in word else word for word in words]

@@ -8,8 +8,9 @@ Each figure is a module of this folder that defines
     def draw(inputs: Inputs, study: Study) -> Figure
 
 `INPUTS` are the options of `draw_figure` that it reads: some of metrics, runs, overlap, turnover,
-recordings, train_store, test_store and problems. `KINDS` are the kinds of data that it is for, by
-default all. A figure may also have a table, for numbers that are in no other table:
+hidden, hidden_epochs, recordings, train_store, test_store, problems and truth. `KINDS` are the
+kinds of data that it is for, by default all; studies that hide positives have the figures of the
+kind "hidden". A figure may also have a table, for numbers that are in no other table:
 
     def table(inputs: Inputs, study: Study) -> pd.DataFrame
 
@@ -38,7 +39,7 @@ def names() -> list[str]:
 
 
 def for_kind(kind: str) -> list[str]:
-    """The names of the figures for a kind of data: "images", "clips" or "spectrograms"."""
+    """The names of the figures for a kind: "images", "clips", "spectrograms" or "hidden"."""
     return [name for name in names() if kind in plugins.constant(_FOLDER, name, "KINDS", _KINDS)]
 
 
@@ -63,10 +64,13 @@ def draw_figure(
     runs: list[StrategyRun] | None = None,
     overlap: Path | None = None,
     turnover: Path | None = None,
+    hidden: Path | None = None,
+    hidden_epochs: Path | None = None,
     recordings: Path | None = None,
     train_store: Path | None = None,
     test_store: Path | None = None,
     problems: Path | None = None,
+    truth: Path | None = None,
     table: Path | None = None,
 ) -> None:
     """Draw a figure of a study, in one or several formats.
@@ -87,12 +91,16 @@ def draw_figure(
         Strategy and folder of each run, for all classes.
     overlap, turnover : Path
         The tables selection_overlap.csv and selection_turnover.csv of the audit.
+    hidden, hidden_epochs : Path
+        The tables of the same names, of a study that hides positives.
     recordings : Path
         The list of recordings.
     train_store, test_store : Path
         The feature stores.
     problems : Path
         The list of problems next to them.
+    truth : Path
+        The table truth.csv.
     table : Path
         CSV file to write, if the figure has a table; numbers have three decimals.
 
@@ -121,10 +129,13 @@ def draw_figure(
         "metrics": metrics,
         "overlap": overlap,
         "turnover": turnover,
+        "hidden": hidden,
+        "hidden_epochs": hidden_epochs,
         "recordings": recordings,
         "train_store": train_store,
         "test_store": test_store,
         "problems": problems,
+        "truth": truth,
     }
     given = Inputs(study, runs or [], files)
     if table is not None:

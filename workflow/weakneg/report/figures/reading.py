@@ -35,15 +35,13 @@ class Inputs:
         """The rows of the study, in its order."""
         return select_study(read_metrics(self.file("metrics")), self.study)
 
-    @cached_property
-    def overlap(self) -> pd.DataFrame:
-        """The table selection_overlap of the audit."""
-        return self._table_of_audit("overlap")
-
-    @cached_property
-    def turnover(self) -> pd.DataFrame:
-        """The table selection_turnover of the audit."""
-        return self._table_of_audit("turnover")
+    def table(self, option: str) -> pd.DataFrame:
+        """A table of an audit, by the option that names it: "overlap", "turnover", ..."""
+        path = self.file(option)
+        try:
+            return pd.read_csv(path)
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist; run the audit that writes it first.") from None
 
     def file(self, option: str) -> Path:
         """The file that an option names. Raises UserError when it is not given."""
@@ -51,10 +49,3 @@ class Inputs:
         if path is None:
             raise UserError(f"this figure needs the option --{option.replace('_', '-')}: add it.")
         return path
-
-    def _table_of_audit(self, option: str) -> pd.DataFrame:
-        path = self.file(option)
-        try:
-            return pd.read_csv(path)
-        except FileNotFoundError:
-            raise UserError(f"{path} does not exist; run audit_selections first.") from None

@@ -44,7 +44,7 @@ def draw(inputs: Inputs, study: Study) -> Figure:
     """Draw the figure."""
     strategies = study.competitors
     headline = "which negatives the strategies choose"
-    overlap, turnover = inputs.overlap, inputs.turnover
+    overlap, turnover = inputs.table("overlap"), inputs.table("turnover")
     turnover = turnover[turnover["strategy"].isin(strategies)]
     if turnover.empty:
         return canvas(0.7, study, headline, "No strategy chose bags, so there is nothing to show.")

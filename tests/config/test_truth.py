@@ -1,0 +1,100 @@
+"""The section `truth`: what it means, and what it refuses."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+from weakneg.config.load import load_study
+from weakneg.errors import UserError
+from weakneg.workspace.results import Results
+
+START = "title: Mine\ndataset: {name: audioset_vggish}\nmodel: {name: mlp}\nstrategies: [random]\n"
+DATA = Path(os.environ.get("WEAKNEG_DATA", os.devnull)) / "audioset"
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """Makes a study with a section `truth`."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(truth: str, start: str = START, classes: str = "[Dog, Cat, Music]"):
+        (tmp_path / "mine.yaml").write_text(f"{start}classes: {classes}\ntruth: {truth}\n")
+        return load_study("mine.yaml")
+
+    return make
+
+
+def test_a_label_is_short_for_what_was_heard(study):
+    truth = study("{list: heard.csv, classes: {Cat: [cat, kitten], /m/0bt9lr: dog}}").truth
+    assert {name: each.heard for name, each in truth.classes.items()} == {
+        "Cat": ["cat", "kitten"],
+        "Dog": ["dog"],
+    }
+    assert all(each.labelled == [] for each in truth.classes.values())
+    assert list(truth.of(["Dog", "Music", "Cat"])) == ["Dog", "Cat"]  # in the study's order
+
+
+@pytest.mark.parametrize(
+    ("truth", "said"),
+    [
+        ("{list: desed, classes: {Dog: Dog}}", "truth.list: 'desed' is not a published list"),
+        ("{list: h.csv, classes: {Dgo: Dog}}", "truth.classes.Dgo: 'Dgo' is not a class of"),
+        (
+            "{list: h.csv, classes: {Dog: {heard: Dog, labelled: [Brk]}}}",
+            "truth.classes.Dog.labelled: 'Brk' is not a class of",
+        ),
+        ("{list: h.csv, classes: {Siren: x}}", "truth.classes: none of Siren is a class of the"),
+        ("{list: h.csv, classes: {Dog: a, /m/0bt9lr: b}}", "'Dog' is listed twice"),
+        ("{list: h.csv, classes: {}}", "truth.classes: must not be empty"),
+        ("{list: h.csv, classes: {Dog: {labelled: [Bark]}}}", "truth.classes.Dog.heard: is miss"),
+        ("{classes: {Dog: Dog}}", "truth.list: is missing"),
+    ],
+)
+def test_a_mistake_is_one_line(study, truth, said):
+    with pytest.raises(UserError) as caught:
+        study(truth)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_images_cannot_be_listened_to(study):
+    start = "title: Mine\ndataset: {name: cifar10}\nstrategies: [random]\n"
+    with pytest.raises(UserError, match="truth: cifar10 has no clips to listen to"):
+        study("{list: h.csv, classes: {dog: dog}}", start, "[dog]")
+
+
+def test_only_a_study_with_truth_is_judged(study, tmp_path):
+    of = Results(study("{list: heard.csv, classes: {Dog: dog}}"))
+    judged = {f"results/mine/tables/truth.{end}" for end in ("csv", "md")}
+    assert judged < {*of.all}
+    assert "results/mine/figures/truth.png" in of.all
+    assert of.truth_list == ["heard.csv"]
+    published = Results(study("{list: desed_validation, classes: {Dog: Dog}}"))
+    assert published.truth_list == ["resources/truth/desed_validation.tsv"]
+    (tmp_path / "other.yaml").write_text(START)
+    other = Results(load_study("other.yaml"))
+    assert not any("truth" in file for file in other.all)
+    assert (other.truth_list, other.judged_classes) == ([], "{}")
+    assert "results/other/tables/suspects.csv" in other.all
+    assert not any("suspects" in file for file in Results(load_study("digits")).all)
+
+
+def test_a_list_next_to_the_study_is_found(study, tmp_path, monkeypatch):
+    (tmp_path / "heard.csv").write_text("id,labels\n")
+    study("{list: heard.csv, classes: {Dog: dog}}")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert load_study("../mine.yaml").truth.list == str(tmp_path / "heard.csv")
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs the folder audioset in WEAKNEG_DATA")
+def test_the_classes_of_desed_are_those_of_its_table():
+    groups: dict[str, set[str]] = {}
+    with open(DATA / "desed_classes.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            groups.setdefault(row["event_label"], set()).add(row["display_name"])
+    truth = load_study("audioset_vggish_truth").truth
+    found = {each.heard[0]: {name, *each.labelled} for name, each in truth.classes.items()}
+    assert found == groups

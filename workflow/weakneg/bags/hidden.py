@@ -1,0 +1,56 @@
+"""Hiding positive bags: labels that are missing on purpose, so that the truth is known."""
+
+import zlib
+from dataclasses import replace
+
+import numpy as np
+
+from weakneg.bags.draw import UNKNOWN, Bags
+
+
+def hidden_bags(label: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Draw the positive bags that are labelled negative.
+
+    The bags of a smaller share are among those of a larger one with the same seed. Which bags are
+    for validation depends on the labels, so that it differs between shares; validation takes hidden
+    bags for negative, too, as it would if their labels were missing.
+
+    Parameters
+    ----------
+    label : ndarray, (B,) int
+        1 for positive bags.
+    share : float
+        Share of the positive bags to hide, in [0, 1), rounded to whole bags.
+    seed : int
+        At least 0.
+
+    Returns
+    -------
+    ndarray, int64
+        Row numbers of the hidden bags, sorted.
+    """
+    # The second word separates this stream from those that draw bags or divide them.
+    rng = np.random.default_rng(np.random.SeedSequence((seed, zlib.crc32(b"hidden"))))
+    order = rng.permutation(np.flatnonzero(label == 1))
+    hidden: np.ndarray = np.sort(order[: round(share * len(order))])
+    return hidden
+
+
+def without_labels(bags: Bags, rows: np.ndarray) -> Bags:
+    """Take their labels from some of the bags, as if they had never been listed.
+
+    Parameters
+    ----------
+    bags : Bags
+        The bags.
+    rows : ndarray, int
+        Row numbers of the bags to hide.
+
+    Returns
+    -------
+    Bags
+        In which these are negative, or unknown if somebody made sure of the negatives.
+    """
+    label = bags.label.copy()
+    label[rows] = UNKNOWN if bags.negatives_observed else 0
+    return replace(bags, label=label)
