@@ -368,7 +368,7 @@ class _SeedTraining:
             mean = values.mean()
             self.optimizer.step(mean)
             for name, of_bags in found.state.items():
-                self.loss_state[name][bags] = of_bags
+                self.loss_state[name].index_copy_(0, bags, of_bags)
             batch_losses.append(mean.detach())
             sizes.append(len(label))
             if self.records:
