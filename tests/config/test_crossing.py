@@ -47,7 +47,7 @@ def test_a_grid_has_a_run_for_each_combination_under_a_name_of_its_own(study):
     run = RunSettings.of(grid, "known_large_loss_rejection_hidden_12_5")
     assert (run.strategy, run.options["loss_label"]) == ("badge", "known")
     assert run.training.loss.name == "large_loss_rejection"
-    assert run.training.loss.options["share_per_epoch"] == 0.02
+    assert run.training.loss.model_extra["share_per_epoch"] == 0.02
     assert run.hidden_positives == 0.125
     assert "losses.large_loss_rejection" in run.plugins
     places = ReportSettings.of(grid).hidden

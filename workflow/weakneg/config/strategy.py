@@ -47,16 +47,11 @@ OR_OWN = "or the path of your own .py file, relative to the study's file"
 
 
 class LossChoice(BaseModel):
-    """A loss with its options."""
+    """A loss; `model_extra` holds all of its options, given or default."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str = Field(description=f"Loss: a file in workflow/weakneg/losses, {OR_OWN}.")
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """All options of the loss, given or default."""
-        return dict(self.model_extra or {})
 
 
 def _loss_choice(value: object) -> object:

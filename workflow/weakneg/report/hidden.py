@@ -54,7 +54,14 @@ def audit_hidden(
     results, epochs = results.round(5), epochs.round(5)  # the text can be made from the tables
     write_frame(folder / "hidden.csv", results)
     write_frame(folder / "hidden_epochs.csv", epochs)
-    with replace_when_whole(folder / "hidden.md") as temporary:
+    write_hidden_text(folder / "hidden.md", results, epochs, study)
+
+
+def write_hidden_text(
+    path: Path, results: pd.DataFrame, epochs: pd.DataFrame, study: Study
+) -> None:
+    """Write the summary to a file; parameters as for `hidden_text`."""
+    with replace_when_whole(path) as temporary:
         text = hidden_text(results, epochs, study)
         temporary.write_text(text, encoding="utf-8", newline="\n")
 

@@ -13,9 +13,8 @@ from weakneg.config.load import load_study
 from weakneg.config.report import FigureSettings
 from weakneg.config.subset import subset
 from weakneg.errors import UserError
-from weakneg.io.files import replace_when_whole
 from weakneg.report import figures
-from weakneg.report.hidden import hidden_text
+from weakneg.report.hidden import write_hidden_text
 from weakneg.report.tables import write_tables
 from weakneg.stages import command
 
@@ -55,15 +54,6 @@ def redraw(published: Path, target: Path) -> None:
         settings = FigureSettings.of(subset(study, classes, strategies, None)).model_dump()
     except ValueError as error:
         raise UserError(f"{published}: {error}") from error
-    hides = bool(settings.get("hidden"))
-    if hides:
-        tables = (published / "tables" / name for name in ("hidden.csv", "hidden_epochs.csv"))
-        results, epochs = map(pd.read_csv, tables)
-        with replace_when_whole(target / "tables" / "hidden.md") as path:
-            path.write_text(hidden_text(results, epochs, Study.of(settings)), encoding="utf-8")
-    else:
-        write_tables(published / "metrics.csv", settings, target / "tables")
-
     files = {
         "metrics": published / "metrics.csv",
         "overlap": published / "tables" / "selection_overlap.csv",
@@ -73,6 +63,13 @@ def redraw(published: Path, target: Path) -> None:
         "truth": published / "tables" / "truth.csv",
     }
     there: dict[str, Any] = {option: file for option, file in files.items() if file.exists()}
+    hides = bool(settings.get("hidden"))
+    if not hides:  # otherwise strategies are compared at equal shares of hidden positives only
+        write_tables(files["metrics"], settings, target / "tables")
+    elif there.keys() >= {"hidden", "hidden_epochs"}:
+        results, epochs = pd.read_csv(there["hidden"]), pd.read_csv(there["hidden_epochs"])
+        path = target / "tables" / "hidden.md"
+        write_hidden_text(path, results, epochs, Study.of(settings))
     for name in figures.for_kind("hidden" if hides else settings["kind"]):
         needed = figures.inputs(name)
         if there.keys() >= set(needed):

@@ -243,8 +243,8 @@ def _write_selections(
         replace_when_whole(path) as temporary,
         h5py.File(temporary, "w", locking=False) as file,
     ):
+        fill = {"bags": -1, "scores": np.nan, "logits": np.nan, "treatment": 0}
         for seed, state in states.items():
-            fill = {"bags": -1, "scores": np.nan, "logits": np.nan, "treatment": 0}
             tables = {"": state["selections"], "trained/": state["trained"]}
             for folder, rows in tables.items():
                 if not rows:
