@@ -59,6 +59,8 @@ onstart:
         },
     )
     record_code(job.params.get("code", []) for job in workflow.dag.needrun_jobs())
+    if workflow.local_exec:
+        warm.start()
 
 
 onsuccess:

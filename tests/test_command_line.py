@@ -7,7 +7,7 @@ import re
 import pytest
 from workspace import ROOT
 
-from weakneg.__main__ import main, parser_of
+from weakneg.command_line import main, parser_of
 from weakneg.stages import entries, entry
 from weakneg.workspace.fingerprint import fingerprint
 

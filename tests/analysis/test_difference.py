@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from workspace import ROOT
 
-from weakneg.__main__ import main
+from weakneg.command_line import main
 
 PUBLISHED = ROOT / "results/published/esc10"
 

@@ -744,7 +744,7 @@ def test_the_folder_may_be_in_that_of_the_environment_variable(listed, tmp_path,
 
 SMALL_DISK = """
 import resource, signal, sys
-from weakneg.__main__ import main
+from weakneg.command_line import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 sys.exit(main())

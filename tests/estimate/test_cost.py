@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import weakneg
-from weakneg.__main__ import main
 from weakneg.bags.draw import Bags
+from weakneg.command_line import main
 from weakneg.config.load import load_study
 from weakneg.config.stages import RunSettings
 from weakneg.config.subset import subset

@@ -14,10 +14,10 @@ import torch
 from by_position import compute_shard, score_run, train_run
 from scipy.special import expit
 
-from weakneg.__main__ import main
 from weakneg.audio.decode import open_audio
 from weakneg.audio.recordings import Recording, write_recordings
 from weakneg.bags.manifest import list_clips
+from weakneg.command_line import main
 from weakneg.config.sections import AudioSettings
 from weakneg.config.stages import OF_STORES, RunSettings, ScoreSettings
 from weakneg.features.from_shards import join as join_features

@@ -9,9 +9,9 @@ from selections import LABEL, Made, choose_dogs
 from synthetic import settings_of
 
 from weakneg import datasets
-from weakneg.__main__ import main
 from weakneg.bags.draw import draw as draw_bags
 from weakneg.bags.manifest import write_manifest
+from weakneg.command_line import main
 
 BOTH = ("selection_overlap", "selection_turnover")
 

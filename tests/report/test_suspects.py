@@ -7,8 +7,8 @@ import pytest
 from heard import CLASSES, Study
 
 from weakneg import datasets
-from weakneg.__main__ import main
 from weakneg.analysis.suspects import COLUMNS
+from weakneg.command_line import main
 from weakneg.report.suspects import list_suspects
 
 

@@ -21,6 +21,7 @@ OUTPUT, _, MODULE, *ARGUMENTS = sys.argv[1:]
 def main() -> None:
     code = ARGUMENTS[ARGUMENTS.index("--code") + 1 :] if "--code" in ARGUMENTS else []
     sys.argv = [MODULE, *ARGUMENTS]
+    os.environ.pop("WEAKNEG_WARM", None)  # a fork would not be traced
     if not code:
         runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
         return

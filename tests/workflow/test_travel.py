@@ -7,7 +7,7 @@ import sys
 import pytest
 from workspace import ROOT, Workspace
 
-from weakneg.__main__ import main
+from weakneg.command_line import main
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ STUDIES = "workflow/studies"
 
 
 def status(workspace, *arguments) -> subprocess.CompletedProcess:
-    code = "import sys; from weakneg.__main__ import main; s = main(sys.argv[1:]);"
+    code = "import sys; from weakneg.command_line import main; s = main(sys.argv[1:]);"
     code += "assert 'torch' not in sys.modules; sys.exit(s)"
     return subprocess.run(
         [sys.executable, "-c", code, "status", *arguments],

@@ -7,9 +7,9 @@ import pytest
 from drawn import fits, texts
 from selections import LABEL, Made
 
-from weakneg.__main__ import main
 from weakneg.analysis.selection_measures import expected_jaccard
 from weakneg.analysis.study import Study
+from weakneg.command_line import main
 from weakneg.errors import UserError
 from weakneg.report.figures import draw_figure, selection
 from weakneg.report.figures.reading import Inputs

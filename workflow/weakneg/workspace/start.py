@@ -15,6 +15,7 @@ from weakneg.datasets.local_copy import DATA_VARIABLE, check_named
 from weakneg.errors import UserError
 from weakneg.estimate.cost import cost_text
 from weakneg.io.files import check_room
+from weakneg.jobs import warm
 from weakneg.jobs.slurm import check_cluster, choose_status_query, missing_python, refusals
 from weakneg.workspace import lock
 from weakneg.workspace.results import Results, is_made_here
@@ -58,9 +59,9 @@ def enter(config: Config) -> None:
 def prefix(config: Config, workflow_folder: Path, gpus: object) -> str:
     """Shell commands that run before those of every job, with Snakemake's braces escaped.
 
-    They tell jobs where the library is (also in a conda environment or on another machine), and
-    which data and device to use. None of this affects what jobs compute, so it is not among their
-    parameters.
+    They tell jobs where the library is (also in a conda environment or on another machine), which
+    data and device to use, and where the server of `weakneg.jobs.warm` is. None of this affects
+    what jobs compute, so it is not among their parameters.
 
     Parameters
     ----------
@@ -82,6 +83,7 @@ def prefix(config: Config, workflow_folder: Path, gpus: object) -> str:
         "WEAKNEG_LOCAL_COPIES": json.dumps(config.data),
         "WEAKNEG_DEVICE": config.device,
         "WEAKNEG_GPUS": str(gpus or ""),
+        warm.VARIABLE: warm.address(),
     }
     exports = (f"export {name}={shlex.quote(value)}; " for name, value in environment.items())
     return "".join(exports).replace("{", "{{").replace("}", "}}")
