@@ -4,7 +4,8 @@ import shlex
 import sys
 
 import pytest
-from workspace import ROOT, Workspace
+from traced_jobs import traced_jobs
+from workspace import Workspace
 from xdist.scheduler import LoadFileScheduling
 
 # The files of tests that use the finished workspace, which takes minutes to make.
@@ -46,11 +47,12 @@ def finished(tmp_path_factory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("finished"))
     binaries = tmp_path_factory.mktemp("binaries")
     workspace.traces = binaries / "traces.jsonl"
-    traced = map(str, (sys.executable, ROOT / "tests/support/traced_python.py", workspace.traces))
-    (binaries / "python").write_text(f'#!/bin/sh\nexec {shlex.join(traced)} "$@"\n')
-    (binaries / "python").chmod(0o755)
-    workspace.before_path = (str(binaries),)
-    workspace.output = workspace.run()
+    with traced_jobs(workspace.folder / "workflow", workspace.traces) as server:
+        python = shlex.quote(sys.executable)
+        (binaries / "python").write_text(f'#!/bin/sh\nWEAKNEG_WARM={server} exec {python} "$@"\n')
+        (binaries / "python").chmod(0o755)
+        workspace.before_path = (str(binaries),)
+        workspace.output = workspace.run()
     workspace.before_path = ()
     return workspace
 

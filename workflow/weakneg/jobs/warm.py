@@ -298,20 +298,38 @@ def _fixed(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if _FIXED.match(name)}
 
 
-def _serve(listener: int) -> int:
+def serve(listener: int, do: Callable[[list[str]], int]) -> int:
+    """Be the server until the process that started it ends; in a fork, do a job.
+
+    Parameters
+    ----------
+    listener : int
+        File descriptor of a listening socket.
+    do : callable
+        Does a job, given its command line, and returns its exit status.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
     server = Server(socket.socket(fileno=listener))
     client = server.run()
     if client is None:
         return 0
     arguments = become(client)
     before = set(sys.modules)
-    from weakneg.command_line import main
-
-    status = main(arguments)
+    status = do(arguments)
     if status == 0:
         new = [name for name in sys.modules if name not in before]
         server.report([name for name in new if _is_library(name)])
     return status
+
+
+def _do(arguments: list[str]) -> int:
+    from weakneg.command_line import main
+
+    return main(arguments)
 
 
 def _is_library(module: str) -> bool:
@@ -319,4 +337,4 @@ def _is_library(module: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(_serve(int(sys.argv[1])))
+    sys.exit(serve(int(sys.argv[1]), _do))
