@@ -68,7 +68,8 @@ def test_the_weights_kept_are_those_of_the_best_epoch(train, data):
         rows = split_rows(data, seed)[2]
         logits = score_bags(model, bags, bags.rows(rows), 7).logits.double().numpy()
         kept = json.loads((folder / "run.json").read_text())["thresholds"][str(seed)]
-        assert kept == best_thresholds(label[rows], logits)
+        # The logits of batches of other sizes may differ in the last bit.
+        assert kept == pytest.approx(best_thresholds(label[rows], logits), rel=1e-5)
         ap = average_precision_score(label[rows], logits)
         roc_auc = roc_auc_score(label[rows], logits)
         loss = np.mean(np.logaddexp(0, np.where(label[rows] == 1, -logits, logits)))

@@ -44,13 +44,13 @@ def test_what_would_run_and_why(edited):
         planned = edited.planned()
     finally:
         away.rename(removed)
-    digits, soundscapes = text.split("\n\n")
+    digits, hidden, soundscapes = text.split("\n\n")
     assert "train_run 2 (badge): strategies/badge.py:_BLOCK changed, about " in digits
     assert "write_tables: results/digits/tables/table1.md missing, about " in digits
     assert "score_run 2 (badge)" in digits
     assert "  14 runs trained with torch" in digits
     assert "compute_shard 3: mel_bins 64 -> 40, about " in soundscapes
-    numbers = [int(part.split(": ")[1].split(" of ")[0]) for part in (digits, soundscapes)]
+    numbers = [int(part.split(": ")[1].split(" of ")[0]) for part in (digits, hidden, soundscapes)]
     assert sum(numbers) == sum(planned.values())
 
 
