@@ -217,9 +217,7 @@ def test_weights_that_cannot_be_used_are_refused():
     ids, scores = torch.tensor([3, 5]), torch.zeros(2).double()
     Selection(ids, scores, torch.tensor([0.5, 1.5]).double())
     for weights in (torch.ones(3).double(), torch.ones(2)):
-        with pytest.raises(
-            ValueError, match=r"weights must be float64 of shape \(2,\), as"
-        ):
+        with pytest.raises(ValueError, match=r"weights must be float64 of shape \(2,\), as"):
             Selection(ids, scores, weights)
     for bad in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="weights must be finite and above 0"):

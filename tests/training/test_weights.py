@@ -28,7 +28,7 @@ def own(tmp_path):
     """own(weights) -> a strategy that takes the first bags, or all, and weights them so."""
 
     def own(weights, ignores=False) -> str:
-        path = tmp_path / f"own_{abs(hash((weights, ignores)))}.py"
+        path = tmp_path / f"own_{len(list(tmp_path.glob('own_*')))}.py"
         shown = "" if ignores else "[:k]"
         path.write_text(OWN.format(weights=weights, ignores=ignores, shown=shown))
         return str(path)
@@ -99,8 +99,15 @@ def test_weights_that_cannot_be_used_stop_the_training(train, own):
         train("run", own("torch.zeros(len(ids)).double()"))
 
 
-def test_a_choice_without_weights_after_one_with_them_has_weights_of_1(train, own):
-    some = train("some", own("torch.ones(len(ids)).double() if pool.epoch == 1 else None"))
-    assert (selection(some)["weights"] == 1).all()
+def test_weights_of_one_choice_do_not_outlive_it(train, own, monkeypatch):
+    given = []
+    of_batches = loop._SeedTraining._weights
+    monkeypatch.setattr(
+        loop._SeedTraining,
+        "_weights",
+        lambda self, *arguments: given.append(of_batches(self, *arguments)) or given[-1],
+    )
     half = own("torch.full((len(ids),), 0.5).double() if pool.epoch == 1 else None")
-    assert selection(train("half", half, epochs=2))["weights"].tolist() == [[0.5] * 28, [1.0] * 28]
+    folder = train("run", half, epochs=2)
+    assert [weights is None for weights in given] == [False, True]
+    assert selection(folder)["weights"].tolist() == [[0.5] * 28, [1.0] * 28]

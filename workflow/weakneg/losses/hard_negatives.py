@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import torch
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from weakneg.losses.batch import Batch, Losses
@@ -19,31 +20,29 @@ def loss(
 ) -> Losses:
     """Cross-entropy, with weights ~ exp(beta * logit) for the negatives of the batch, per class.
 
-    The weights of n negatives add up to n, and no gradient flows through them. With E_u, the mean
-    over the unobserved ones that these weights give, and E_p, the mean over the positives that
-    their weights exp(beta * logit) give, both of the loss l with the label 0, the unobserved have
-    the risk of
+    The weights of n negatives add up to n, and no gradient flows through them. Some unobserved
+    negatives are positive. Let l be the loss with the label 0, E_u[l] its mean over the unobserved,
+    with the weights above, and E_p[l] its mean over the positives, with weights ~ exp(beta *
+    logit). Then E_u[l] is replaced by
 
         max(0, E_u[l] - prior E_p[l]) / (1 - prior)
 
-    instead of E_u[l], and no gradient where it is 0. What is subtracted is shared out among the
-    unobserved, so that a weight of positive bags does not touch it. In a batch without positives,
-    nothing is.
+    which has no gradient where it is 0. What is subtracted is shared out among the unobserved, so
+    that a weight of positive bags does not touch it. In a batch without positives, E_u[l] stays.
 
-    Both papers write this for the sum of exp(similarity to an anchor) inside the logarithm of a
-    contrastive loss. With one class there is no anchor: the logit takes the place of the
-    similarity. A sum over bags is what the cross-entropy is, and so the expectation over hard
-    negatives is taken of its terms, as with other decomposable losses. For beta = 0 this is the
-    negative risk of nnPU, with the stop of the debiased loss instead of a step back. With beta > 0,
-    positives have a larger share among the hard ones than the prior; like HCL, this uses the prior
-    all the same.
+    The papers take these means of exp(similarity to an anchor), inside the logarithm of a
+    contrastive loss. With one class there is no anchor, and the logit takes the place of the
+    similarity; the cross-entropy has no logarithm of a sum, and the means are those of its terms.
+    For beta = 0 this is the negative risk of nnPU, over 1 - prior, and set to 0 where it is
+    negative instead of reversed. For beta > 0, the share of positives among hard bags is above the
+    prior; like HCL, this uses the prior nevertheless.
 
     Parameters
     ----------
     batch : Batch
         The batch.
     beta : float
-        How much hard negatives are preferred, the concentration; 0 weights all alike. The default
+        How much hard negatives count more, the concentration; 0: no more than others. The default
         is that of the authors' code.
     prior : float
         Share of positives among the unobserved, tau+. 0 trusts the labels.
@@ -57,7 +56,7 @@ def loss(
     unobserved = negative & ~batch.observed
     hardness = beta * batch.logits.detach()
 
-    def weights(entries: torch.Tensor) -> torch.Tensor:
+    def weights(entries: Tensor) -> Tensor:
         return hardness.masked_fill(~entries, -torch.inf).softmax(0).nan_to_num()
 
     hard = weights(negative)

@@ -20,28 +20,29 @@ def select(
 ) -> Selection:
     """A random draw with p_i ~ |g_i|, and weights 1 / (N p_i); score: |g_i|.
 
-    g_i is the gradient of the last layer at the label 0: where the model averages the logits of
-    instances, |g_i| = p |h|, with the embedding h and p = sigmoid(logit). Among all p that sum to
-    1, this one has the least variance of the estimated mean gradient of that layer. The paper
-    bounds the gradient of all layers by a constant times the gradient with respect to the inputs of
-    the last activation, which for a logit is p, without |h|; for the last layer |g_i| is exact.
+    g_i is the gradient of the last layer at the label 0. Where the model averages the logits of
+    instances, |g_i| = s |h|, with the embedding h and s = sigmoid(logit). Of all draws of single
+    bags, the one in proportion to the length of a gradient has the least variance of its estimated
+    mean. The paper bounds the gradient of all layers by a constant times that with respect to the
+    pre-activations of the last layer, here s; |g_i| is exact for the last layer.
 
     The paper draws with replacement. Here k distinct bags are drawn, with inclusion probabilities
-    k p_i: the weights are the same, and the estimate is as unbiased (see
-    `weakneg.strategies.sampling`). Bags with k p_i >= 1 are certain, and have the weight k / N.
+    k p_i: the weights are the same, and the estimate is unbiased, too (see
+    `weakneg.strategies.sampling`). A bag with k p_i >= 1 is certain and has the weight k / N; the
+    rest of k is drawn from the rest of the bags.
 
     A correction of logits by -log(k p_i), as in sampled softmax, would be wrong here: there it
     stands for a weight 1 / (k p_i) of exp(logit) inside the logarithm of a sum. The loss of a
-    binary classifier is itself the sum over bags, so that the weight belongs to the loss.
+    binary classifier is itself a sum over bags, so that the weight belongs to its terms.
 
     Parameters
     ----------
     uniform : float
         Share of uniform draws: p_i = (1 - uniform) |g_i| / (sum of |g_j|) + uniform / N, so that no
-        weight is above 1 / uniform. The paper has none, but weighs the bags of a step by the model
-        before that step; here weights stay for an epoch or longer, during which the gradient of a
-        bag that was drawn against all odds may grow. With 0, bags without a gradient are
-        only drawn where there are too few others; with 1, all weights are 1.
+        weight is above 1 / uniform. The paper has none, but draws for every step; here weights stay
+        for an epoch or longer, during which the gradient of a bag with a large weight may grow.
+        With 0, bags without a gradient are only drawn where there are too few others; with 1, all
+        weights are 1.
 
     References
     ----------

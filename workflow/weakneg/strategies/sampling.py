@@ -86,7 +86,7 @@ def inclusion_probabilities(sizes: Tensor, k: int) -> Tensor:
     certain = int(((ranked > 0) & (left * ranked >= rest)).sum())
     tail = ranked[certain:]
     shares = tail / tail.sum() if tail[0] > 0 else torch.full_like(tail, 1 / len(tail))
-    ranked[:certain], ranked[certain:] = 1, (k - certain) * shares
+    ranked[:certain], ranked[certain:] = 1, ((k - certain) * shares).clamp(max=1)
     return torch.empty_like(sizes).index_copy_(0, order, ranked)
 
 

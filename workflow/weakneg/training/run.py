@@ -236,9 +236,9 @@ def _write_selections(
 
     Bags are row numbers of the manifest, in order of choice. Rows of selections that chose fewer
     than k are filled with -1 and NaN. Where the strategy gives weights, they are written as weights
-    (E, k). A record of the negatives that were trained on is written in
-    the same way, as epoch, bags, logits and treatment in the folder trained, and the rows of the
-    hidden positives of the pool as hidden.
+    (E, k). A record of the negatives that were trained on is written in the same way, as epoch,
+    bags, logits and treatment in the folder trained, and the rows of the hidden positives of the
+    pool as hidden.
     """
     with (
         replace_when_whole(path) as temporary,

@@ -23,9 +23,8 @@ may be anything from 0 to 1. It also defines
 values : (N,) float32
     A number for each bag, on the CPU.
 
-and returns those of the bags, (n,), in the same order: where bags are mixed, so are their numbers.
-They are separate files so that a study is trained again only when the
-one it uses changes.
+and returns the numbers (n,) of the bags of an epoch, mixed where the bags are mixed. They are
+separate files so that a study is trained again only when the one it uses changes.
 """
 
 import importlib
@@ -52,7 +51,7 @@ def load(
 def mix(
     values: Tensor, rows: Tensor, augmentation: "AugmentationSettings | None", seed: int
 ) -> Tensor:
-    """Return what `mix` returns in the file that a study needs."""
+    """Return a number for each bag of an epoch, as `mix` in the file that a study needs does."""
     mixed: Tensor = _module(augmentation).mix(values, rows, augmentation, seed)
     return mixed
 
