@@ -34,6 +34,24 @@ def test_padding_is_no_bag(tmp_path):
     assert tables["most_selected"]["times"].tolist() == [2, 1]
 
 
+def test_the_effective_number_of_bags_is_shown_where_there_are_weights(tmp_path):
+    """Weights of 3 and 1 are worth 16 / 10 bags of two; padding is no bag."""
+    made = Made(tmp_path, ["random", "badge"], {"a": LABEL})
+    pool = made.pool("a", 0)
+    for strategy in ("random", "badge"):
+        made.choose("a", strategy, {0: {1: pool[:2], 2: pool[:1]}})
+    plain = made.audit()
+    assert "effective" not in plain["selection_turnover"]
+    assert "Effective" not in plain["markdown"]
+    path = made.folder_of("a", "badge") / "selection.h5"
+    with h5py.File(path, "a") as file:
+        file["seed_0/weights"] = np.array([[3, 1], [2, np.nan]], dtype=np.float32)
+    tables = made.audit()
+    assert tables["selection_turnover"]["effective"].tolist() == pytest.approx([1, 1, 0.8, 1])
+    rows = [line for line in tables["markdown"].splitlines() if line.startswith("| BADGE")]
+    assert "| 90.0% " in rows[-1]
+
+
 def test_clips_keep_ids_that_look_like_something_else(tmp_path):
     ids = ["NA", "007", "1e5", " x ", "nan", "--", "=1+1"]
     write_clips(tmp_path / "train.csv", [["Car"]] * len(ids), ids)
@@ -71,6 +89,13 @@ def test_arrays_that_do_not_fit_are_refused(made):
         epoch = file["seed_1/epoch"][:1]
         del file["seed_1/epoch"]
         file["seed_1/epoch"] = epoch
+    one_line(made, rf"^{path} is damaged or lacks seed 1:")
+
+
+def test_weights_that_do_not_fit_are_refused(made):
+    path = made.folder_of("a", "badge") / "selection.h5"
+    with h5py.File(path, "a") as file:
+        file["seed_1/weights"] = file["seed_1/scores"][:, 1:]
     one_line(made, rf"^{path} is damaged or lacks seed 1:")
 
 

@@ -216,6 +216,7 @@ def test_the_losses_are_there():
         "dice",
         "expected_positives",
         "focal",
+        "hard_negatives",
         "label_smoothing",
         "large_loss_correction",
         "large_loss_permanent",

@@ -16,6 +16,9 @@ from weakneg.errors import UserError
 from weakneg.strategies.pool import Pool, Scores, Selection, top_k
 
 TRIED = {
+    ("importance_sampling", "uniform"): (0.0, 0.1, 1.0),
+    ("info_batch", "pruned"): (0.0, 0.5, 0.9),
+    ("selective_backprop", "beta"): (0.0, 1.0, 4.0),
     ("semi_hard", "quantile"): (0.0, 0.5, 1.0),
     ("trimmed", "share"): (0.3,),
     ("trimmed", "over_epochs"): (0, 8),
@@ -24,6 +27,7 @@ TRIED = {
         {"strategy": "margin"},
         {"strategy": "full"},
         {"strategy": "badge", "loss_label": "known"},
+        {"strategy": "importance_sampling", "uniform": 0.1},
         {"strategy": "semi_hard", "quantile": 0.8},
         {"strategy": "trimmed", "share": 0.5, "then": {"strategy": "gradient_embedding"}},
     ),
@@ -139,6 +143,10 @@ def test_min_of_k_and_n_distinct_ids_out_of_the_pool(
     assert set(selection.ids.tolist()) <= set(data.ids.tolist())
     assert selection.scores.dtype == torch.float64
     assert selection.scores.shape == selection.ids.shape
+    if selection.weights is not None:
+        assert selection.weights.dtype == torch.float64
+        assert selection.weights.shape == selection.ids.shape
+        assert (selection.weights.isfinite() & (selection.weights > 0)).all()
 
 
 @every_strategy
@@ -157,8 +165,14 @@ def test_a_pool_of_one_bag(name, options, k):
 @every_strategy
 def test_the_same_generator_state_gives_the_same_selection(name, options):
     first, second = (Data(30).select(name, options, 12, seed=5) for _ in range(2))
-    assert torch.equal(first.ids, second.ids)
-    assert torch.equal(first.scores.nan_to_num(), second.scores.nan_to_num())
+    _assert_same(first, second)
+
+
+def _assert_same(a: Selection, b: Selection) -> None:
+    assert a.ids.tolist() == b.ids.tolist()
+    assert torch.equal(a.scores.nan_to_num(), b.scores.nan_to_num())
+    assert (a.weights is None) == (b.weights is None)
+    assert a.weights is None or torch.equal(a.weights, b.weights)
 
 
 @every_strategy
@@ -175,8 +189,7 @@ def test_the_order_in_which_the_pool_is_given_does_not_matter(name, options, n, 
     data = Data(n, seed=seed, spread=spread)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     given, shuffled = data.select(name, options, 7), data.select(name, options, 7, order)
-    assert given.ids.tolist() == shuffled.ids.tolist()
-    assert torch.equal(given.scores.nan_to_num(), shuffled.scores.nan_to_num())
+    _assert_same(given, shuffled)
 
 
 @every_strategy
@@ -251,6 +264,8 @@ def test_the_label_of_the_gradient_is_the_one_asked_for(name, options):
     asked = {innermost: options} | {each["strategy"]: each for each in _inner(options)}
     has_label = "loss_label" in strategies.options(innermost)
     expected = {asked[innermost].get("loss_label", "hypothesised")} if has_label else set()
+    if innermost == "importance_sampling":  # of the loss that training minimises
+        expected = {"known"}
     assert set(data.labels) == expected
 
 
@@ -274,11 +289,14 @@ def test_the_strategies_that_come_with_the_library():
         "entropy",
         "full",
         "gradient_embedding",
+        "importance_sampling",
+        "info_batch",
         "kl_embedding",
         "kl_probability",
         "least_confidence",
         "margin",
         "random",
+        "selective_backprop",
         "semi_hard",
         "svm_margin",
         "trimmed",

@@ -65,7 +65,8 @@ def weights(folder: Path, seed: int = 0) -> dict[str, torch.Tensor]:
 
 def selection(folder: Path, seed: int = 0) -> dict[str, np.ndarray]:
     with h5py.File(folder / "selection.h5") as file:
-        return {name: file[f"seed_{seed}"][name][...] for name in ("epoch", "bags", "scores")}
+        found, names = file[f"seed_{seed}"], ("epoch", "bags", "scores", "weights")
+        return {name: found[name][...] for name in names if name in found}
 
 
 def assert_same_weights(a: dict, b: dict) -> None:

@@ -292,15 +292,16 @@ def test_with_equal_steps_the_whole_pool_trains_on_as_many_bags_as_the_others(tr
 
 
 # ----------------------------------------------------------------------------- the optimisation
+@pytest.mark.parametrize("strategy", ["random", "importance_sampling"])
 @pytest.mark.parametrize(("weight", "factor"), [(1.0, 1.0), (3.5, 3.5), ("balanced", 2.0)])
 def test_an_epoch_is_adam_on_the_cross_entropy_of_the_bags_in_random_order(
-    train, data, monkeypatch, weight, factor
+    train, data, monkeypatch, strategy, weight, factor
 ):
     """Against a plain loop, with nothing of the training core but the order of the bags."""
     _pretend(monkeypatch, [0.1, 0.2, 0.1])  # the last epoch is the one whose weights are kept
     options = {"schedule": "cosine", "weight_decay": 0.01, "batch_size": 8, "epochs": 2}
     options |= {"betas": [0.8, 0.95], "positive_weight": weight}
-    folder = train("run", "random", learning_rate=3e-3, **options)
+    folder = train("run", strategy, learning_rate=3e-3, **options)
     model = bag_classifier.load(run_settings().model, (1, 8, 8))
     model.load_state_dict(weights(train("start", epochs=1, learning_rate=1e-30)))
 
@@ -311,15 +312,19 @@ def test_an_epoch_is_adam_on_the_cross_entropy_of_the_bags_in_random_order(
     adam = torch.optim.Adam(model.parameters(), weight_decay=0.01, betas=options["betas"])
     positives = split_rows(data)[0]
     losses = []
-    for epoch, chosen in enumerate(selection(folder)["bags"], start=1):
+    selections = selection(folder)
+    for epoch, chosen in enumerate(selections["bags"], start=1):
         rows = np.concatenate([positives, chosen])
+        of_bags = torch.ones(len(label))
+        if strategy == "importance_sampling":
+            of_bags[chosen] = torch.from_numpy(selections["weights"][epoch - 1])
         order = torch.randperm(len(rows), generator=random_generator(0, "order", epoch))
         for group in adam.param_groups:
             group["lr"] = 3e-3 * (1 + math.cos(math.pi * (epoch - 1) / 2)) / 2
         total = 0.0
         for batch in np.array_split(rows[order], range(8, len(rows), 8)):
             d = instance_logits(model, images[manifest.instances[batch]])
-            weights_of_bags = 1 + (factor - 1) * label[batch]
+            weights_of_bags = (1 + (factor - 1) * label[batch]) * of_bags[batch]
             loss = binary_cross_entropy_with_logits(d.mean(1), label[batch], weights_of_bags)
             adam.zero_grad()
             loss.backward()

@@ -10,6 +10,7 @@ from torchaudio.functional import mask_along_axis
 from weakneg.audio.mel import LogMel
 from weakneg.config.training import AugmentationSettings
 from weakneg.errors import UserError
+from weakneg.training.batches import mix
 from weakneg.training.batches.augmented import FULL_SCALE, Draws, batches, draw, hide, mix_waveforms
 
 T, F, RATE = 60, 32, 16000
@@ -126,6 +127,15 @@ def test_clips_and_labels_are_mixed_by_the_same_weight(domain):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-3)
         mixed_label = weight * clips.label[own] + (1 - weight) * clips.label[partner]
         torch.testing.assert_close(y, mixed_label)
+
+
+def test_other_values_of_bags_are_mixed_as_their_labels_are():
+    clips = Clips()
+    for rate in (0.0, 0.6):
+        settings = NEITHER | {"mixup_rate": rate, "mixup_domain": "spectrogram"}
+        _, label = epoch(clips, ROWS, 3, **settings)
+        assert torch.equal(mix(clips.label, ROWS, AugmentationSettings(**settings), 3), label)
+    assert torch.equal(mix(clips.label, ROWS, None, 3), clips.label[ROWS])
 
 
 def test_a_negative_that_meets_a_positive_becomes_partly_positive_and_no_other_does():

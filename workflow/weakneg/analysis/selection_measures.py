@@ -10,6 +10,11 @@ same sizes from the same pool or candidates:
 - related: share of a selection's bags with a label related to the class, one that implies it or is
   implied by it. A clip labelled "Dog" but not "Animal" lacks the label "Animal".
 
+Where a strategy weights bags, there is also
+
+- effective: Kish's effective number of bags, per bag chosen, as in `Selections`. It is 1 for any
+  choice without weights.
+
 In shapes, N is the number of bags in the pool and E that of selections, one per epoch.
 """
 
@@ -34,6 +39,7 @@ TURNOVER_COLUMNS = [
     *(f"{prefix}{measure}" for measure in MEASURES for prefix in ("", "expected_")),
     "n",
 ]
+EFFECTIVE_COLUMN = "effective"
 
 
 # ----------------------------------------------------------------------------- one run
@@ -172,7 +178,8 @@ def turnovers(selections: Mapping[str, Selections], bags: ClassBags) -> Iterator
     for strategy, each in selections.items():
         related = None if bags.related is None else bags.related[each.pool]
         measures = turnover(each.chosen, related)
-        yield {"strategy": strategy, "epoch": each.epoch, **measures}
+        effective = 1.0 if each.effective is None else each.effective
+        yield {"strategy": strategy, "epoch": each.epoch, **measures, EFFECTIVE_COLUMN: effective}
 
 
 def by_training(

@@ -92,6 +92,9 @@ class Selections(NamedTuple):
     candidates : int
         Number of bags that a selection is from: N, or a share of them that is drawn for each epoch
         and is the same for all strategies. A strategy may choose more bags than that.
+    effective : ndarray, (E,) float64, optional
+        Kish's effective number of the k bags chosen, per bag: (sum of w)^2 / (k sum of w^2) for
+        their weights w. None if the strategy gives no weights.
     """
 
     pool: np.ndarray
@@ -100,6 +103,7 @@ class Selections(NamedTuple):
     place: np.ndarray
     score: np.ndarray
     candidates: int
+    effective: np.ndarray | None = None
 
 
 def bags_of_classes(
@@ -309,13 +313,15 @@ def read_selections(run: Run, seed: int, n_bags: int, pool: np.ndarray) -> Selec
             epoch, bags, scores = (
                 file[f"seed_{seed}/{name}"][...] for name in ("epoch", "bags", "scores")
             )
-        if bags.shape != scores.shape or bags.shape[:-1] != epoch.shape:
+            given = file.get(f"seed_{seed}/weights")
+            weights = np.ones(bags.shape) if given is None else given[...]
+        if not bags.shape == scores.shape == weights.shape or bags.shape[:-1] != epoch.shape:
             raise ValueError("the shapes of the arrays do not match")
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{path} is damaged or lacks seed {seed}: {again}.") from error
     # An empty selection, from a budget near 0, has nothing to measure.
     kept = (epoch > run.warmup_epochs) & (bags != _PADDING).any(axis=1)
-    epoch, bags, scores = epoch[kept], bags[kept], scores[kept]
+    epoch, bags, scores, weights = epoch[kept], bags[kept], scores[kept], weights[kept]
     again = "it was trained with another manifest: train this run again."
     if bags.size and not (bags.min() >= _PADDING and bags.max() < n_bags):
         row = bags.max() if bags.max() >= n_bags else bags.min()
@@ -337,4 +343,11 @@ def read_selections(run: Run, seed: int, n_bags: int, pool: np.ndarray) -> Selec
             f"{path}, seed {seed}: row {outside} of the manifest is not in the pool, so {again}"
         )
     candidates = round(run.candidate_fraction * len(pool))
-    return Selections(pool, epoch, from_pool, place[pool], score[pool], candidates)
+    effective = None if given is None else _effective(weights.astype(np.float64))
+    return Selections(pool, epoch, from_pool, place[pool], score[pool], candidates, effective)
+
+
+def _effective(weights: np.ndarray) -> np.ndarray:
+    """Of weights (E, k), padded with NaN: see `Selections`."""
+    share: np.ndarray = np.nanmean(weights, axis=1) ** 2 / np.nanmean(weights**2, axis=1)
+    return share

@@ -7,7 +7,9 @@ A loss is a module in this folder that defines
 Its name is the name of its file; a study names it, as in `training: {loss: bce}`. A user's own may
 also be beside a study, which then names it by its path (see `weakneg.plugins`). `loss` is a pure
 function (see `weakneg.losses.batch`): it returns a value for every entry of the batch, and training
-minimises the mean of all values. It must work for one class (B,) and for several (B, C), and must
+minimises the mean of all values, each times the weight of its bag: that of positives, or that which
+a strategy gives a negative. A loss does not see these weights; what it compares within a batch, it
+compares without them. It must work for one class (B,) and for several (B, C), and must
 not modify its arguments. Options are as those of a strategy: keyword-only, annotated with
 `Literal[...]`, float, int, bool or str, and with a default.
 

@@ -16,6 +16,7 @@ from weakneg.analysis import most_selected
 from weakneg.analysis.most_selected import Counts, pooled
 from weakneg.analysis.runs import runs_of_classes
 from weakneg.analysis.selection_measures import (
+    EFFECTIVE_COLUMN,
     OVERLAP_COLUMNS,
     TURNOVER_COLUMNS,
     by_training,
@@ -74,7 +75,7 @@ def audit_selections(
     since choosing bags at random, or all of them, says nothing about a bag.
     """
     study = Study.of(settings)
-    any_unknown = False
+    any_unknown = any_weights = False
     data = datasets.load(dataset)
     link = data.link if isinstance(data, Dataset) else None
     find_related = data.related_classes if isinstance(data, Dataset) else None
@@ -94,6 +95,7 @@ def audit_selections(
                 selected += [training | frame for frame in turnovers(selections, bags)]
                 for strategy, chosen in selections.items():
                     counts[strategy].add(chosen)
+                    any_weights |= chosen.effective is not None
             rows += most_selected.most_selected(class_name, bags, counts, link)
             any_unknown |= bags.unknown is not None
             scored = pooled(counts.values(), len(bags))
@@ -101,11 +103,12 @@ def audit_selections(
             progress.add()
 
     by_pair = by_training(pairs, OVERLAP_COLUMNS, study)
-    by_strategy = by_training(selected, TURNOVER_COLUMNS, study)
+    turnover_columns = [*TURNOVER_COLUMNS, *[EFFECTIVE_COLUMN] * any_weights]
+    by_strategy = by_training(selected, turnover_columns, study)
     columns = [*most_selected.COLUMNS, *[most_selected.UNKNOWN_COLUMN] * any_unknown]
     tables = {
         "selection_overlap": over_trainings(by_pair, OVERLAP_COLUMNS),
-        "selection_turnover": over_trainings(by_strategy, TURNOVER_COLUMNS),
+        "selection_turnover": over_trainings(by_strategy, turnover_columns),
         "most_selected": pd.DataFrame(rows, columns=columns),
     }
     for name, table in tables.items():

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from weakneg.analysis.most_selected import Counts, Link, identity, shares
-from weakneg.analysis.selection_measures import enrichment, over_epochs_and_at_the_end
+from weakneg.analysis.selection_measures import (
+    EFFECTIVE_COLUMN,
+    enrichment,
+    over_epochs_and_at_the_end,
+)
 from weakneg.analysis.selections import ClassBags
 from weakneg.analysis.study import Study
 from weakneg.report.formatting import DASH, classes_phrase, number, percentage, seeds_phrase
@@ -97,6 +101,8 @@ def _turnover_part(table: pd.DataFrame, study: Study) -> list[str]:
     def cell(strategy: str, means: pd.DataFrame, measure: str) -> str:
         if strategy not in means.index:
             return DASH
+        if measure == EFFECTIVE_COLUMN:  # random choices have no weights
+            return percentage(means.loc[strategy, measure])
         values = means.loc[strategy, [measure, f"expected_{measure}"]]
         if measure == "returns":  # the only measure that is not a share
             return "{:.1f} ({:.1f})".format(*values)
@@ -107,6 +113,12 @@ def _turnover_part(table: pd.DataFrame, study: Study) -> list[str]:
         " used: chosen at least once by the end of training. Chosen before: how often the bags of"
         " the last selection had been chosen before."
     )
+    if EFFECTIVE_COLUMN in table:
+        columns["Effective"] = (over_epochs, EFFECTIVE_COLUMN)
+        text += (
+            " Effective: Kish's effective number of bags, (sum of w)² / sum of w², per bag chosen,"
+            " where w are the weights that a strategy gives; 100% without weights."
+        )
     header = ["Strategy", *columns]
     rows = [
         [study.joint_name(strategy), *(cell(strategy, *column) for column in columns.values())]

@@ -12,6 +12,11 @@ random number comes from `generator`, which is a CPU generator on every device. 
 keyword-only, annotated with `Literal[...]`, float, int, bool or str, and have a default. A number
 may be limited: `Annotated[float, (0, 1)]` goes from 0 to 1, both included, and None is no limit.
 
+A selection may give its bags weights, by which training multiplies their losses (see
+`weakneg.strategies.pool.Selection`, and `weakneg.strategies.sampling` for draws with unequal
+probabilities). They hold until the next choice. Positive bags keep the weight that the study gives
+them, and a mixture of two bags has the mixture of their weights.
+
 A strategy may hand a part of the pool to another one. It then has an option without a default,
 
     def select(pool: Pool, k: int, generator: torch.Generator, *, then: Select) -> Selection

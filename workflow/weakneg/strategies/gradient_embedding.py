@@ -36,7 +36,4 @@ def select(
     ----------
     Shah et al., "Importance of Negative Sampling in Weak Label Learning", equations 4 and 5.
     """
-    # In float32 the square of a small gradient is 0; in blocks, since the copy in float64 is large.
-    blocks = torch.split(pool.gradients(loss_label), 256)
-    norms = [torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64) for rows in blocks]
-    return top_k(pool, torch.cat(norms), k)
+    return top_k(pool, pool.gradient_norms(loss_label), k)

@@ -48,10 +48,32 @@ class Selection:
     scores : Tensor, (k,) float64
         Their scores, on the CPU. Each strategy defines its score; where bags are ranked by it,
         higher scores are chosen first. NaN where the strategy has no score.
+    weights : Tensor, (k,) float64, optional
+        How much each counts in training, on the CPU: finite and above 0. The weights add up to k,
+        at least in expectation, so that negatives count against positives as they do without
+        weights. None: all count 1.
+
+    Raises
+    ------
+    ValueError
+        When the weights are not as described.
     """
 
     ids: Tensor
     scores: Tensor
+    weights: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.weights is None:
+            return
+        found = self.weights
+        if found.shape != self.ids.shape or found.dtype != torch.float64:
+            raise ValueError(
+                f"weights must be float64 of shape {tuple(self.ids.shape)}, as the ids, not "
+                f"{found.dtype} of {tuple(found.shape)}"
+            )
+        if not (found.isfinite() & (found > 0)).all():
+            raise ValueError("weights must be finite and above 0")
 
 
 class Pool:
@@ -153,6 +175,12 @@ class Pool:
             raise ValueError(f"{len(self)} ids, but gradients of shape {tuple(gradients.shape)}")
         self.require_finite("gradients", gradients)
         return self._by_id(gradients)
+
+    def gradient_norms(self, loss_label: str) -> Tensor:
+        """Lengths of the `gradients`, (N,) float64."""
+        # In float32 the square of a small gradient is 0; in blocks, as a copy in float64 is large.
+        blocks = torch.split(self.gradients(loss_label), 256)
+        return torch.cat([torch.linalg.vector_norm(g, dim=1, dtype=torch.float64) for g in blocks])
 
     def score_once(self) -> None:
         """Score the bags with their gradients, for whoever will ask for them.

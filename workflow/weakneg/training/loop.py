@@ -8,7 +8,7 @@ epoch are kept.
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -47,11 +47,13 @@ thresholds, tied : dict
     Those of the best epoch, see `best_thresholds` and `tied_at_the_ends`.
 chosen : (k,) int64
     Rows of the negative bags in use.
+weights : (k,) float64
+    Their weights. Missing if all are 1.
 history, timing : list of dict
     One dictionary per epoch.
 selections : list of dict
     One dictionary per selection: epoch, bags (k,) int32 (rows of the manifest), scores (k,)
-    float32.
+    float32, and, if they are not all 1, weights (k,) float32.
 loss : dict of str to Tensor
     What the loss keeps about the bags of the manifest, see `weakneg.losses`.
 trained : list of dict
@@ -62,7 +64,7 @@ n_positive, n_pool : int
     Numbers of positive training bags and of the others, which are negative or unknown, without
     those for validation.
 
-A finished state has no `model`, `optimizer`, `loss` and `chosen`.
+A finished state has no `model`, `optimizer`, `loss`, `chosen` and `weights`.
 """
 
 
@@ -257,7 +259,7 @@ class _SeedTraining:
         out_of_patience = training.patience is not None and waited >= training.patience
         state["finished"] = epoch == training.epochs or out_of_patience
         if state["finished"]:
-            for key in ("model", "optimizer", "loss", "chosen"):
+            for key in ("model", "optimizer", "loss", "chosen", "weights"):
                 state.pop(key, None)
         else:
             state["model"] = self.model.state_dict()
@@ -290,6 +292,10 @@ class _SeedTraining:
                 "scores": selection.scores.to(torch.float32),
             }
         )
+        self.state.pop("weights", None)
+        if selection.weights is not None:
+            self.state["weights"] = selection.weights
+            self.state["selections"][-1]["weights"] = selection.weights.to(torch.float32)
         return True
 
     def _selection(self, epoch: int, warmup: bool) -> Selection:
@@ -346,13 +352,15 @@ class _SeedTraining:
         self.model.train()
         batch_losses, sizes = [], []
         n_batches = math.ceil(len(rows) / self.settings.training.batch_size)
+        augmentation_seed = random_generator(self.seed, "augmentation", epoch).initial_seed()
         made = self.batches(
             self.data,
             rows,
             self.settings.training.batch_size,
             self.settings.augmentation,
-            random_generator(self.seed, "augmentation", epoch).initial_seed(),
+            augmentation_seed,
         )
+        weights = self._weights(rows, augmentation_seed)
         loss = self.settings.training.loss.name
         self.loss_state = dict(
             losses.before_epoch(loss, self.loss_state, self.loss_labels, self.loss_observed)
@@ -365,6 +373,8 @@ class _SeedTraining:
             observed = self.data.observed[bags]
             found = self.loss(Batch(logits, label, observed, epoch, bags, self.loss_state))
             values = found.values if weight == 1 else found.values * (1 + (weight - 1) * label)
+            if weights is not None:
+                values = values * weights[number - 1]
             mean = values.mean()
             self.optimizer.step(mean)
             for name, of_bags in found.state.items():
@@ -385,6 +395,18 @@ class _SeedTraining:
         if self.records:
             self.state["trained"].append({"epoch": epoch} | self._record(trained))
         return (means @ torch.tensor(sizes, dtype=torch.float64)).item() / len(rows)
+
+    def _weights(self, rows: Tensor, augmentation_seed: int) -> Sequence[Tensor] | None:
+        """Return the weights of the bags of each batch, in the order of `rows`; None if all are 1.
+
+        Positive bags have the weight 1, before `positive_weight`.
+        """
+        if "weights" not in self.state:
+            return None
+        of_bags = torch.ones(len(self.data.label))
+        of_bags[self.state["chosen"]] = self.state["weights"].float()
+        mixed = batches.mix(of_bags, rows, self.settings.augmentation, augmentation_seed)
+        return mixed.to(self.data.device).split(self.settings.training.batch_size)
 
     def _record(self, trained: list[tuple[Tensor, Tensor, Tensor | None]]) -> dict[str, Tensor]:
         """Of the negative bags of an epoch: their logits, and what the loss did with them."""

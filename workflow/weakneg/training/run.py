@@ -235,15 +235,16 @@ def _write_selections(
     """Write, for each seed, epoch (E,), bags (E, k) and scores (E, k) of its E selections.
 
     Bags are row numbers of the manifest, in order of choice. Rows of selections that chose fewer
-    than k are filled with -1 and NaN. A record of the negatives that were trained on is written in
-    the same way, as epoch, bags, logits and treatment in the folder trained, and the rows of the
-    hidden positives of the pool as hidden.
+    than k are filled with -1 and NaN. Where the strategy gives weights, they are written as weights
+    (E, k). A record of the negatives that were trained on is written in the same way, as epoch,
+    bags, logits and treatment in the folder trained, and the rows of the hidden positives of the
+    pool as hidden.
     """
     with (
         replace_when_whole(path) as temporary,
         h5py.File(temporary, "w", locking=False) as file,
     ):
-        fill = {"bags": -1, "scores": np.nan, "logits": np.nan, "treatment": 0}
+        fill = {"bags": -1, "scores": np.nan, "weights": np.nan, "logits": np.nan, "treatment": 0}
         for seed, state in states.items():
             tables = {"": state["selections"], "trained/": state["trained"]}
             for folder, rows in tables.items():
@@ -251,11 +252,17 @@ def _write_selections(
                     continue
                 width = max(len(row["bags"]) for row in rows)
                 arrays = {"epoch": np.array([row["epoch"] for row in rows])}
-                for name in [key for key in rows[0] if key != "epoch"]:
-                    dtype = rows[0][name].numpy(force=True).dtype
-                    arrays[name] = np.full((len(rows), width), fill[name], dtype)
-                    for values, row in zip(arrays[name], rows, strict=True):
-                        values[: len(row[name])] = row[name].numpy(force=True)
+                for name in dict.fromkeys(key for row in rows for key in row if key != "epoch"):
+                    # A choice without weights, such as that of the warm-up, has weights of 1.
+                    found = [
+                        row[name].numpy(force=True)
+                        if name in row
+                        else np.ones(len(row["bags"]), np.float32)
+                        for row in rows
+                    ]
+                    arrays[name] = np.full((len(rows), width), fill[name], found[0].dtype)
+                    for values, of_row in zip(arrays[name], found, strict=True):
+                        values[: len(of_row)] = of_row
                 for name, values in arrays.items():
                     file.create_dataset(
                         f"seed_{seed}/{folder}{name}",

@@ -16,12 +16,20 @@ seed : int
     Seed of everything that is random.
 
 and yields, for each batch, the inputs of the model (bags and their mask) and the labels (b,), which
-may be anything from 0 to 1. They are separate files so that a study is trained again only when the
-one it uses changes.
+may be anything from 0 to 1. It also defines
+
+    def mix(values, rows, augmentation, seed) -> Tensor
+
+values : (N,) float32
+    A number for each bag, on the CPU.
+
+and returns the numbers (n,) of the bags of an epoch, mixed where the bags are mixed. They are
+separate files so that a study is trained again only when the one it uses changes.
 """
 
 import importlib
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -36,8 +44,18 @@ def load(
     augmentation: "AugmentationSettings | None",
 ) -> Callable[..., Iterator[tuple[Inputs, Tensor]]]:
     """Return the function `batches` that a study needs."""
+    made: Callable[..., Iterator[tuple[Inputs, Tensor]]] = _module(augmentation).batches
+    return made
+
+
+def mix(
+    values: Tensor, rows: Tensor, augmentation: "AugmentationSettings | None", seed: int
+) -> Tensor:
+    """Return a number for each bag of an epoch, as `mix` in the file that a study needs does."""
+    mixed: Tensor = _module(augmentation).mix(values, rows, augmentation, seed)
+    return mixed
+
+
+def _module(augmentation: "AugmentationSettings | None") -> ModuleType:
     name = "plain" if augmentation is None else "augmented"
-    batches: Callable[..., Iterator[tuple[Inputs, Tensor]]] = importlib.import_module(
-        f"{__name__}.{name}"
-    ).batches
-    return batches
+    return importlib.import_module(f"{__name__}.{name}")

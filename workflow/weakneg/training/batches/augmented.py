@@ -134,6 +134,12 @@ def batches(
         yield (data.normalise(x), sound), label
 
 
+def mix(values: Tensor, rows: Tensor, augmentation: "AugmentationSettings", seed: int) -> Tensor:
+    """Mix values of bags as their labels are mixed, see `weakneg.training.batches`."""
+    draws = draw(rows, augmentation, seed)
+    return torch.lerp(values[draws.partner], values[rows], draws.weight)
+
+
 def mix_waveforms(
     first: Tensor, second: Tensor, weight: Tensor, frames: Tensor, n_frames: int, log_mel: LogMel
 ) -> Tensor:

@@ -17,3 +17,8 @@ def batches(
     split = rows.to(data.device).split(batch_size)
     for batch, (x, mask) in zip(split, data.inputs(split), strict=True):
         yield (data.normalise(x), mask), data.label[batch]
+
+
+def mix(values: Tensor, rows: Tensor, augmentation: None, seed: int) -> Tensor:
+    """Return the values of the bags of an epoch, see `weakneg.training.batches`."""
+    return values[rows]
