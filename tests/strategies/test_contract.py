@@ -198,14 +198,12 @@ def test_the_order_in_which_the_pool_is_given_does_not_matter(name, options, n, 
     assert torch.equal(given.scores.nan_to_num(), shuffled.scores.nan_to_num())
 
 
-@every_strategy
+@pytest.mark.parametrize(
+    ("name", "options"), [case for case in _cases() if strategies.ranks(case.values[0])]
+)
 @quick
 @given(n=st.integers(1, 40), k=st.integers(0, 40), seed=st.integers(0, 99))
-def test_a_strategy_that_ranks_bags_only_ends_earlier_with_a_smaller_budget(
-    name, options, n, k, seed
-):
-    if not strategies.ranks(name):
-        return
+def test_a_smaller_budget_only_ends_a_ranking_earlier(name, options, n, k, seed):
     data = Data(n, seed=seed)
     whole, part = data.select(name, options, n), data.select(name, options, k)
     assert torch.equal(part.ids, whole.ids[:k])
