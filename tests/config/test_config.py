@@ -31,6 +31,10 @@ from weakneg.workspace.results import Results
 STUDY = "title: Mine\ndataset: {name: cifar10}\nstrategies: [full, random, badge]\n"
 CIFAR10 = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"
 STRATEGIES = ", ".join(strategies.names())
+RANKINGS = (
+    "entropy, gradient_embedding, hardest, kl_embedding, kl_probability, least_confidence, "
+    "mahalanobis, margin, semi_hard, svm_margin"
+)
 SECTIONS = ", ".join(Study.model_fields)
 
 
@@ -231,6 +235,14 @@ def test_mistake_in_a_study_is_one_line_with_file_key_value_and_choices(study, l
             "[random, {name: t, strategy: trimmed, then: {strategy: badge, loss_label: knwn}}]",
             "strategies[1].then.loss_label: 'knwn' is not a choice; did you mean 'known'? "
             "Allowed: hypothesised, known",
+        ),
+        (
+            "[random, {name: p, strategy: power, of: badge}]",
+            f"strategies[1].of: badge does not rank bags by a score: choose one of {RANKINGS}",
+        ),
+        (
+            "[random, {name: g, strategy: gibbs, of: {strategy: trimmed, then: margin}}]",
+            f"strategies[1].of: trimmed does not rank bags by a score: choose one of {RANKINGS}",
         ),
         (
             "[random, {name: a/b, strategy: badge}]",
@@ -684,6 +696,17 @@ def test_a_strategy_in_an_option_reaches_the_run_with_its_options_and_its_file(s
         loaded = [plugin for plugin in settings.plugins if plugin.startswith("strategies.")]
         assert loaded == ["strategies.trimmed", f"strategies.{inner}"]
     assert ReportSettings.of(mine).display_names["trimmed_badge"] == "BADGE, trimmed"
+
+
+def test_a_draw_by_scores_uses_those_of_the_hardest_unless_told_otherwise(study):
+    strategies = "[random, power, {name: gibbs_margin, strategy: gibbs, beta: 2, of: margin}]"
+    mine = study("", STUDY.replace("[full, random, badge]", strategies))
+    assert RunSettings.of(mine, "power").options == {"beta": 1.0, "of": {"strategy": "hardest"}}
+    settings = RunSettings.of(mine, "gibbs_margin")
+    assert settings.options == {"beta": 2.0, "of": {"strategy": "margin"}}
+    assert "strategies.margin" in settings.plugins
+    shown = ReportSettings.of(mine).display_names
+    assert (shown["power"], shown["gibbs_margin"]) == ("Hardest, power", "Margin, Gibbs")
 
 
 def test_strategies_share_a_run_if_those_in_their_options_choose_the_same_bags(study):

@@ -16,10 +16,29 @@ from weakneg.errors import UserError
 from weakneg.strategies.pool import Pool, Scores, Selection, top_k
 
 TRIED = {
+    ("cluster_aware", "clusters"): (3, 128),
+    ("cluster_aware", "positive_share"): (0.0, 0.5),
+    ("dns", "candidates"): (1, 4),
+    ("false_negative_elimination", "share"): (0.3,),
+    ("gibbs", "beta"): (2.0,),
+    ("gibbs", "of"): (
+        {"strategy": "margin"},
+        {"strategy": "gradient_embedding", "loss_label": "known"},
+        {"strategy": "semi_hard", "quantile": 0.8},
+    ),
     ("importance_sampling", "uniform"): (0.0, 0.1, 1.0),
     ("info_batch", "pruned"): (0.0, 0.5, 0.9),
+    ("positive_cutoff", "share"): (0.0, 0.95),
+    ("power", "beta"): (2.0,),
+    ("power", "of"): (
+        {"strategy": "hardest"},
+        {"strategy": "gradient_embedding", "loss_label": "hypothesised"},
+    ),
     ("selective_backprop", "beta"): (0.0, 1.0, 4.0),
     ("semi_hard", "quantile"): (0.0, 0.5, 1.0),
+    ("simans", "a"): (0.5,),
+    ("simans", "b"): (-1.0,),
+    ("star", "share"): (0.0, 0.5),
     ("trimmed", "share"): (0.3,),
     ("trimmed", "over_epochs"): (0, 8),
     ("trimmed", "then"): (
@@ -192,6 +211,19 @@ def test_the_order_in_which_the_pool_is_given_does_not_matter(name, options, n, 
     _assert_same(given, shuffled)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"), [case for case in _cases() if strategies.ranks(case.values[0])]
+)
+@quick
+@given(n=st.integers(1, 40), k=st.integers(0, 40), seed=st.integers(0, 99))
+def test_a_smaller_budget_only_ends_a_ranking_earlier(name, options, n, k, seed):
+    data = Data(n, seed=seed)
+    whole, part = data.select(name, options, n), data.select(name, options, k)
+    assert torch.equal(part.ids, whole.ids[:k])
+    assert torch.equal(part.scores, whole.scores[:k])
+    assert (whole.scores.diff() <= 0).all()
+
+
 @every_strategy
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("n", [2, 7, 67])
@@ -286,18 +318,29 @@ def test_the_gradient_strategies_use_the_hypothesised_label_unless_told_otherwis
 def test_the_strategies_that_come_with_the_library():
     assert strategies.names() == [
         "badge",
+        "cluster_aware",
+        "coreset",
+        "dns",
         "entropy",
+        "false_negative_elimination",
         "full",
+        "gibbs",
         "gradient_embedding",
+        "hardest",
         "importance_sampling",
         "info_batch",
         "kl_embedding",
         "kl_probability",
         "least_confidence",
+        "mahalanobis",
         "margin",
+        "positive_cutoff",
+        "power",
         "random",
         "selective_backprop",
         "semi_hard",
+        "simans",
+        "star",
         "svm_margin",
         "trimmed",
     ]
@@ -307,7 +350,7 @@ def test_the_strategies_that_come_with_the_library():
 def test_an_unknown_name_is_answered_with_the_nearest_one(ask):
     with pytest.raises(UserError, match="no strategy is called 'bagde': did you mean 'badge'"):
         ask("bagde")
-    with pytest.raises(UserError, match="choose one of badge, entropy, full, "):
+    with pytest.raises(UserError, match="choose one of badge, cluster_aware, coreset, "):
         ask("pool")
 
 
@@ -334,6 +377,7 @@ def _strategy_file(folder, signature):
         (", *, tail: Literal['x'] = 'x'", (("x",), "x")),
         (", *, tail: Annotated[int, (1, None)] = 2", (plugins.Interval(int, 1, None), 2)),
         (", *, tail: Select", (strategies.Select, "random")),
+        (", *, tail: Ranking", (strategies.Ranking, "hardest")),
     ],
 )
 def test_options_are_those_of_the_signature(tmp_path, monkeypatch, signature, option):

@@ -10,40 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.svm import LinearSVC
+from small_pools import log_odds, select, tensor
 
-from weakneg.strategies import badge, load
-from weakneg.strategies.pool import Pool, Scores
+from weakneg.strategies import badge
 from weakneg.strategies.svm_margin import fit_machine
 
 UNCERTAINTY = ("margin", "entropy", "least_confidence")
-
-
-def tensor(values):
-    return torch.as_tensor(values, dtype=torch.float64)
-
-
-def select(name, k, logits=None, embeddings=None, positives=None, seed=0, **options):
-    """Ids are positions. `positives`: logits, embeddings. Gradients: (p - y) h."""
-    logits = torch.zeros(len(embeddings)).double() if logits is None else torch.as_tensor(logits)
-    embeddings = torch.ones(len(logits), 1) if embeddings is None else torch.as_tensor(embeddings)
-    positive_logits, positive_embeddings = positives or ([0.0], [[1.0] * embeddings.shape[1]])
-
-    def gradients(label):
-        y = {"known": torch.zeros_like(logits), "hypothesised": (logits > 0).to(logits)}[label]
-        return (logits.sigmoid() - y)[:, None] * embeddings
-
-    def score(with_gradients):
-        return Scores(logits, embeddings, gradients)
-
-    def score_positives():
-        return Scores(tensor(positive_logits), tensor(positive_embeddings), gradients)
-
-    pool = Pool(torch.arange(len(logits)), score, score_positives, strategy=name, epoch=1)
-    return load(name, options)(pool, k, torch.Generator().manual_seed(seed))
-
-
-def log_odds(probabilities):
-    return tensor(probabilities).logit()
 
 
 def test_full_takes_everything_and_random_takes_k():

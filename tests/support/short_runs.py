@@ -42,7 +42,7 @@ def run_settings(
             "options": {
                 name: {"strategy": option.default}
                 for name, option in strategies.options(strategy).items()
-                if option.allowed is strategies.Select
+                if option.allowed in (strategies.Select, strategies.Ranking)
             }
             | (options or {}),
             "seeds": list(seeds),

@@ -386,8 +386,8 @@ def table() -> str:
         "",
         "Each line is a test (`tests/workflow/test_edits.py`, which writes this page): the edit is"
         " made in a finished workspace of",
-        "the embedded studies, and a dry run of `digits`, which has 16 runs, and `soundscapes`, which"
-        " has 10, must plan these",
+        "the embedded studies, and a dry run of `digits`, which has 16 runs, and `soundscapes`,"
+        " which has 10, must plan these",
         "jobs and no other.",
         "",
         "| edit | in | jobs |",

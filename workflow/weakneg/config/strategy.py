@@ -181,8 +181,13 @@ def _checked_choice(value: object, kind: _Kind, *at: str) -> dict[str, Any]:
 def _checked_option(
     value: object, allowed: tuple[object, ...] | type | plugins.Interval, *at: str
 ) -> object:
-    if allowed is strategies.Select:
-        return _checked_choice(value, _STRATEGY, *at)
+    if allowed in (strategies.Select, strategies.Ranking):
+        chosen = _checked_choice(value, _STRATEGY, *at)
+        if allowed is strategies.Ranking and not strategies.ranks(chosen["strategy"]):
+            ranking = ", ".join(filter(strategies.ranks, strategies.names()))
+            name = chosen["strategy"]
+            raise problem(f"{name} does not rank bags by a score: choose one of {ranking}", *at)
+        return chosen
     if isinstance(allowed, tuple):
         if type(value) not in {type(item) for item in allowed} or value not in allowed:
             raise problem(no_such(value, "a choice", allowed), *at)

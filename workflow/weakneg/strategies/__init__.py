@@ -24,10 +24,13 @@ A strategy may hand a part of the pool to another one. It then has an option wit
 and calls `then(pool.part(rows), k, generator)`. A study says which strategy that is, with options
 if need be: `then: badge`, or `then: {strategy: badge, loss_label: known}`; by default it is
 `random`. Here and in the settings of a run such a strategy is a mapping: the key "strategy", and
-its options.
+its options. An option of type `Ranking` is a strategy that ranks all bags by its score, and is
+called with the size of the pool for k; by default it is `hardest`.
 
-A strategy that ignores the budget sets `IGNORES_BUDGET = True`. One that always chooses the same
-bags as another sets `SAME_CHOICE_AS = "<the other>"`, and a study then trains one run for both.
+A strategy that ranks bags by its score, so that a smaller budget only ends the choice earlier, sets
+`RANKS = True`. One that ignores the budget sets `IGNORES_BUDGET = True`. One that always chooses
+the same bags as another sets `SAME_CHOICE_AS = "<the other>"`, and a study then trains one run for
+both.
 
 A strategy's file may also say what tables and figures call it and how figures draw it:
 
@@ -62,7 +65,6 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parent
 _PARTS_OF_A_LOOK = {"colour", "marker", "dashes"}
-_DEFAULT_INNER = "random"
 
 
 class Select(Protocol):
@@ -70,6 +72,13 @@ class Select(Protocol):
 
     def __call__(self, pool: "Pool", k: int, generator: "torch.Generator", /) -> "Selection":
         """Choose bags from the pool."""
+
+
+class Ranking(Select, Protocol):
+    """The function `select` of a strategy that ranks bags by its score."""
+
+
+_INNER = {"Select": Option(Select, "random"), "Ranking": Option(Ranking, "hardest")}
 
 
 def names() -> list[str]:
@@ -132,8 +141,7 @@ def options(name: str) -> dict[str, Option]:
     Option(allowed=('hypothesised', 'known'), default='hypothesised')
     """
     _check(name)
-    inner = {"Select": Option(Select, _DEFAULT_INNER)}
-    return plugins.options(_FOLDER, name, "select", "strategy", inner)
+    return plugins.options(_FOLDER, name, "select", "strategy", _INNER)
 
 
 def composition(name: str, given: Mapping[str, Any]) -> list[str]:
@@ -200,6 +208,13 @@ def ignores_budget(name: str, given: Mapping[str, Any] | None = None) -> bool:
     return any(plugins.constant(_FOLDER, each, "IGNORES_BUDGET", False) for each in taking_part)
 
 
+def ranks(name: str) -> bool:
+    """Whether a strategy ranks bags by its score, as its file says."""
+    _check(name)
+    found: bool = plugins.constant(_FOLDER, name, "RANKS", False)
+    return found
+
+
 def display_name(strategy: str, name: str, given: Mapping[str, Any] | None = None) -> str:
     """The name of a strategy in tables and figures.
 
@@ -228,7 +243,8 @@ def display_name(strategy: str, name: str, given: Mapping[str, Any] | None = Non
         return plugins.display_name(_FOLDER, strategy, name)
     variant = name.removeprefix(file)
     for option in inner_options:
-        inner = _choice((given or {}).get(option, {"strategy": _DEFAULT_INNER}))
+        default = {"strategy": options(strategy)[option].default}
+        inner = _choice((given or {}).get(option, default))
         said = display_name(inner[0], plugins.stem(inner[0]), inner[1])
         shown = shown.replace(f"{{{option}}}", said)
         for each in map(plugins.stem, composition(*inner)):  # these words are said already

@@ -8,6 +8,7 @@ from weakneg.strategies.pool import Pool, Selection, top_k
 
 DISPLAY_NAME = "Gradient embedding"
 LOOK = {"colour": "#D55E00", "marker": "s"}
+RANKS = True
 
 
 def select(

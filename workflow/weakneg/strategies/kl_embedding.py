@@ -6,6 +6,7 @@ from weakneg.strategies.pool import Pool, Selection, top_k
 
 DISPLAY_NAME = "KL (embedding)"
 LOOK = {"colour": "#009E73", "marker": "X", "dashes": [5, 1, 1, 1]}
+RANKS = True
 
 
 def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:

@@ -9,6 +9,7 @@ from weakneg.strategies.pool import Pool, Selection, top_k
 
 DISPLAY_NAME = "KL (probability)"
 LOOK = {"colour": "#E69F00", "marker": "p", "dashes": [3, 1, 1, 1, 1, 1]}
+RANKS = True
 
 
 def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:

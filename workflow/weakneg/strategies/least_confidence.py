@@ -6,6 +6,7 @@ from weakneg.strategies.pool import Pool, Selection, most_uncertain
 
 DISPLAY_NAME = "Least confidence"
 LOOK = {"colour": "#56B4E9", "marker": "v", "dashes": [1, 1]}
+RANKS = True
 SAME_CHOICE_AS = "margin"
 
 

@@ -7,6 +7,7 @@ from weakneg.strategies.pool import Pool, Selection, most_uncertain
 DISPLAY_NAME = "Margin"
 # Least confidence, margin and entropy share a colour, since they choose the same bags.
 LOOK = {"colour": "#56B4E9", "marker": "^", "dashes": [1, 1]}
+RANKS = True
 
 
 def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:

@@ -8,6 +8,7 @@ from weakneg.strategies.pool import Pool, Selection
 
 DISPLAY_NAME = "Semi-hard"
 LOOK = {"colour": "#88CCEE", "marker": "h", "dashes": [7, 1, 1, 1]}
+RANKS = True
 
 
 def select(

@@ -7,6 +7,7 @@ from weakneg.strategies.pool import Pool, Selection, top_k
 
 DISPLAY_NAME = "SVM margin"
 LOOK = {"colour": "#CC79A7", "marker": "d", "dashes": [6, 1.5]}
+RANKS = True
 
 _PENALTY = 1.0  # C
 _TOLERANCE = 1e-10  # of the gradient's norm, relative to the norm at the start

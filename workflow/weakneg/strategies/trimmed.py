@@ -45,6 +45,11 @@ def select(
     there leaves the labels with the largest losses of each batch out of the loss, none in the first
     epoch and a share that grows by the same step with each further one. Leaving bags out of the
     pool before a strategy chooses from it is this project's reading.
+
+    Fonseca et al., "Addressing Missing Labels in Large-Scale Sound Event Recognition Using a
+    Teacher-Student Framework With Loss Masking" (2020, arXiv:2005.00878): the negative labels that
+    a teacher, trained before, scores highest are left out of the loss of a new model. With
+    `over_epochs` 0 that is this strategy, except that the model itself is its teacher.
     """
     grown = min(1, (pool.epoch - 1) / over_epochs) if over_epochs else 1
     n = min(round(grown * share * len(pool)), len(pool) - pool.clamp(k))
