@@ -25,7 +25,7 @@ from mil_tests import draw, roc_aucs
 from short_runs import run_settings
 
 from weakneg.config.sections import ModelSettings
-from weakneg.report.markdown import markdown_table
+from weakneg.report.markdown import NAME, NUMBER, markdown_table
 
 STRATEGIES = ("full", "random", "margin", "badge")
 POOLINGS = get_args(ModelSettings.model_fields["pooling"].annotation)
@@ -67,7 +67,8 @@ def main() -> None:
             row.append("{:.2f} / {:.2f}".format(*np.mean(found, 0)))
         rows.append(row)
         print(*row, sep=" | ", file=sys.stderr, flush=True)
-    print(markdown_table(["Training bags, test bags", "pooling", *STRATEGIES], rows))
+    header = ["Training / test bags", "pooling", *STRATEGIES]
+    print(markdown_table(header, rows, NAME, NAME, *[NUMBER] * len(STRATEGIES)))
 
 
 if __name__ == "__main__":
