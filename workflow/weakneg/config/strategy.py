@@ -79,12 +79,38 @@ class StrategyChoice(BaseModel):
     )
     _entry: str = PrivateAttr("")
     _hidden_positives: float = PrivateAttr(0.0)
+    _budget: float | None = PrivateAttr(None)
     _loss_is_its_own: bool = PrivateAttr(False)
 
     @property
     def hidden_positives(self) -> float:
         """Share of the positive training bags that are labelled negative."""
         return self._hidden_positives
+
+    @property
+    def curve(self) -> str:
+        """The name, without the budget in a study of budgets, where each strategy is a curve."""
+        return self.name if self.budget is None else self.entry
+
+    @property
+    def ignores_budget(self) -> bool:
+        """Whether it trains on the whole pool, or, together with another, on most of it."""
+        return strategies.ignores_budget(self.strategy, self.options)
+
+    @property
+    def is_full_set(self) -> bool:
+        """Whether it trains on the whole pool."""
+        return self.ignores_budget and len(strategies.composition(self.strategy, self.options)) == 1
+
+    @property
+    def training(self) -> str | None:
+        """What this entry changes in the training, as text; None: nothing."""
+        return None if self.loss is None else self.loss.model_dump_json()
+
+    @property
+    def budget(self) -> float | None:
+        """Negatives per positive, in a study of budgets; None: those of the study."""
+        return self._budget
 
     @property
     def shown_as(self) -> str:
@@ -96,7 +122,7 @@ class StrategyChoice(BaseModel):
 
     @property
     def entry(self) -> str:
-        """Name of the entry of the study, without the other loss and the share hidden."""
+        """Name of the entry of the study, without other loss, share hidden and budget."""
         return self._entry or self.name
 
     @property
@@ -107,19 +133,28 @@ class StrategyChoice(BaseModel):
         """
         return dict(self.model_extra or {})
 
-    def crossed(self, loss: LossChoice | None, hidden_positives: float) -> "StrategyChoice":
-        """The same strategy with another loss and share of hidden positives, under its own name."""
+    def crossed(
+        self, loss: LossChoice | None, hidden_positives: float, budget: float | None
+    ) -> "StrategyChoice":
+        """The same with another loss, share of hidden positives and budget, under its own name."""
         name = self.name
         if loss is not None:
             name += f"_{plugins.stem(loss.name)}"
         if hidden_positives:
-            percent = f"{100 * hidden_positives:.6f}".rstrip("0").rstrip(".")
-            name += f"_hidden_{percent.replace('.', '_')}"
+            name += f"_hidden_{_in_name(100 * hidden_positives)}"
+        if budget is not None:
+            name += f"_budget_{_in_name(budget)}"
         other = self.model_copy(update={"name": name, "loss": loss or self.loss})
         other._entry = self.name
         other._hidden_positives = hidden_positives
+        other._budget = budget
         other._loss_is_its_own = self.loss is not None
         return other
+
+
+def _in_name(number: float) -> str:
+    """A number as a part of a name: 12_5 for 12.5."""
+    return f"{number:.6f}".rstrip("0").rstrip(".").replace(".", "_")
 
 
 def _strategy_choice(value: object) -> object:

@@ -119,11 +119,10 @@ def study_cost(study: Study) -> Cost:
         # Events may be exceptions from negatives: a recording with both counts as positive.
         known = study.dataset.negative_counts["train"]
         negatives = {name: min(known[name], n) for name, n in negatives.items()}
-    runs = [RunSettings.of(study, run) for run in set(study.runs.values())]
     costs = [
-        model_cost(settings, counts[name], n, n_test, n_train - counts[name] - n)
-        for settings in runs
+        model_cost(RunSettings.of(study, run), counts[name], n, n_test, n_train - counts[name] - n)
         for name, n in negatives.items()
+        for run in set(study.runs_of(name).values())
     ]
     return Cost(*(len(study.seeds) * sum(column) for column in zip(*costs, strict=True)))
 
