@@ -34,6 +34,7 @@ from weakneg.training.data import BagData, score_bags
         ("margin", {}, {"candidate_fraction": 0.4, "negatives_per_positive": 0.7}),
         ("margin", {}, {"negatives_per_positive": 50.0}),
         ("random", {}, {}),
+        ("margin", {"positives": {"method": "smote", "share": 0.7}}, {}),
         ("full", {}, {"warmup_epochs": 1}),
         ("random", {}, {"candidate_fraction": 0.4, "negatives_per_positive": 0.7}),
         ("trimmed then random", {}, {"candidate_fraction": 0.4, "negatives_per_positive": 0.7}),

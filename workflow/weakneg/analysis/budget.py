@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from weakneg.analysis.comparison import compare
-from weakneg.analysis.intervals import intervals
+from weakneg.analysis.intervals import MEAN_OVER_CLASSES, intervals
 from weakneg.analysis.metrics import METRICS
 from weakneg.analysis.runs import read_epochs, read_run
 from weakneg.analysis.study import Study
@@ -103,8 +103,13 @@ DIFFERENCES = ("difference", "from_full")
 
 def _of_metric(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFrame:
     """The columns that differ between metrics, and the name in results."""
-    found = intervals(metrics, metric).query("`class` == @MEAN_OVER_CLASSES")
-    found = found.set_index("strategy").loc[list(study.distinct)].drop(columns="class")
+    found = intervals(metrics, metric)
+    found = (
+        found[found["class"] == MEAN_OVER_CLASSES]
+        .set_index("strategy")
+        .loc[list(study.distinct)]
+        .drop(columns="class")
+    )
     found = found.assign(classes=len(study.classes))
     at_same = [
         _differences(metrics, study, names, baseline, metric)

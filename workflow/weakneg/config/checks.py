@@ -162,21 +162,52 @@ def imbalance_is_corrected_once(study: Study) -> Completed:
     return {}
 
 
+def positives_can_be_made(study: Study) -> Completed:
+    """Synthetic positives fit the data, the loss, and what else makes up for the imbalance."""
+    training = study.training
+    corrections = {
+        "positive_weight: balanced": training.positive_weight == "balanced",
+        "batch_sampling: weighted": training.batch_sampling == "weighted",
+    }
+    corrected = next((name for name, given in corrections.items() if given), None)
+    for index, choice in enumerate(study.strategies):
+        made = choice.positives or training.positives
+        if made is None:
+            continue
+        loss = (choice.loss or training.loss).name
+        at = ("strategies", index, "positives") if choice.positives else ("training", "positives")
+        if made.method == "smote" and study.kind != "clips":
+            text = f"smote needs bags of feature vectors, and {study.dataset.name} has {study.kind}"
+            raise problem(f"{text}: use mixup", *at)
+        if corrected:
+            text = f"they make up for the imbalance, and so does {corrected}: choose one of them"
+            raise problem(text, *at)
+        if losses.doubts(loss):
+            text = f"{loss} doubts the labels of single bags, and {made.method} mixes them: "
+            raise problem(f"{text}remove this key, or choose another loss", *at)
+    return {}
+
+
 def strategies_are_crossed(study: Study) -> Completed:
     """Every strategy is run with every loss, share of hidden positives and budget."""
     distinct([loss.name for loss in study.losses or []], "losses")
     hidden = distinct(study.hidden_positives or [0.0], "hidden_positives")
     usual = study.training.loss
     crossed = [
-        (choice if choice.loss != usual else choice.model_copy(update={"loss": None})).crossed(
-            None if loss == usual else loss, share, budget
-        )
+        _without_defaults(choice, study).crossed(None if loss == usual else loss, share, budget)
         for share in hidden
         for choice in _with_full_set(study)
         for loss in ((study.losses or [usual]) if choice.loss is None else [usual])
         for budget in _budgets(choice, study)
     ]
     return {"strategies": crossed}
+
+
+def _without_defaults(choice: StrategyChoice, study: Study) -> StrategyChoice:
+    """An entry of a study, without a loss or synthetic positives that are those of its training."""
+    keys = ("loss", "positives")
+    same = [key for key in keys if getattr(choice, key) == getattr(study.training, key)]
+    return choice.model_copy(update=dict.fromkeys(same))
 
 
 def _with_full_set(study: Study) -> list[StrategyChoice]:
@@ -324,6 +355,7 @@ CHECKS: tuple[Callable[[Study], Completed], ...] = (
     imbalance_is_corrected_once,
     classes_exist,
     positives_can_be_hidden,
+    positives_can_be_made,
     budgets_are_one_question,
     strategies_are_crossed,
     losses_know_their_bags,

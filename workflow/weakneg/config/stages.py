@@ -229,7 +229,8 @@ class RunSettings(StageSettings):
     Attributes
     ----------
     model, sampling, training, augmentation
-        Sections of the study; training has the loss of this run, and sampling its budget.
+        Sections of the study; training has the loss and the synthetic positives of this run, and
+        sampling its budget.
     hidden_positives : float
         Share of the positive bags that are labelled negative.
     strategy : str
@@ -261,7 +262,12 @@ class RunSettings(StageSettings):
         return cls(
             model=study.model,
             sampling=_sampling(study, choice.budget),
-            training=study.training.model_copy(update={"loss": choice.loss or study.training.loss}),
+            training=study.training.model_copy(
+                update={
+                    "loss": choice.loss or study.training.loss,
+                    "positives": choice.positives or study.training.positives,
+                }
+            ),
             augmentation=study.augmentation,
             hidden_positives=choice.hidden_positives,
             strategy=choice.strategy,
@@ -279,6 +285,7 @@ class RunSettings(StageSettings):
             f"losses.{self.training.loss.name}",
             f"batches.{'augmented' if self.augmentation else 'plain'}",
         ]
+        found += ["batches.synthetic"] if self.training.positives else []
         return [*found, "strategies.random"] if self.sampling.warmup_epochs else found
 
 

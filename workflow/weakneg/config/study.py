@@ -163,7 +163,7 @@ class Study(Section):
         found: dict[str, str] = {}
         for choice in self.strategies:
             same = strategies.same_choice_as(choice.strategy)
-            plain = choice.name == choice.entry and choice.loss is None
+            plain = choice.name == choice.entry and choice.training is None
             chooses_by = (
                 strategies.chooses_as(choice.strategy, choice.options),
                 choice.training,

@@ -2,13 +2,13 @@
 
 import math
 from functools import partial
-from operator import eq
+from operator import eq, is_
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from weakneg.config.messages import problem
-from weakneg.config.strategy import OR_OWN, Loss, LossChoice
+from weakneg.config.strategy import OR_OWN, Loss, LossChoice, SyntheticPositives
 from weakneg.config.values import Section, distinct
 
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
@@ -70,6 +70,12 @@ class TrainingSettings(Section):
         exclude_if=partial(eq, _BCE),
         description=f"Loss: the name of a file in workflow/weakneg/losses, {OR_OWN}; or "
         "{name, options}.",
+    )
+    positives: SyntheticPositives | None = Field(
+        None,
+        exclude_if=partial(is_, None),
+        description="Synthetic positive bags, which are mixtures of positive bags: mixup or smote, "
+        "or {method, options}; null: none.",
     )
     patience: int | None = Field(
         None,

@@ -77,7 +77,8 @@ def model_cost(
     chosen += [pool if takes_all else budget] * (training.epochs - sampling.warmup_epochs)
     if training.equal == "steps":
         chosen = [budget] * training.epochs
-    trained = [positives + negatives for negatives in chosen]
+    synthetic = round(training.positives.share * positives) if training.positives else 0
+    trained = [positives + synthetic + negatives for negatives in chosen]
     scored = n_test + sum(held_out) * training.epochs
     # A strategy that leaves bags out looks at scores, even if another takes all the others. Then it
     # is counted as training on the whole pool, which is slightly too much.

@@ -16,28 +16,34 @@ seed : int
     Seed of everything that is random.
 
 and yields, for each batch, the inputs of the model (bags and their mask) and the labels (b,), which
-may be anything from 0 to 1. They are separate files so that a study is trained again only when the
-one it uses changes.
+may be anything from 0 to 1. `synthetic` makes such a function of another one. They are separate
+files so that a study is trained again only when the one it uses changes.
 """
 
 import importlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from weakneg.config.strategy import Mixup, Smote
     from weakneg.config.training import AugmentationSettings
 
 Inputs = tuple[Tensor, Tensor | None]
 
 
 def load(
-    augmentation: "AugmentationSettings | None",
+    augmentation: "AugmentationSettings | None", positives: "Mixup | Smote | None" = None
 ) -> Callable[..., Iterator[tuple[Inputs, Tensor]]]:
-    """Return the function `batches` that a study needs."""
-    name = "plain" if augmentation is None else "augmented"
-    batches: Callable[..., Iterator[tuple[Inputs, Tensor]]] = importlib.import_module(
-        f"{__name__}.{name}"
-    ).batches
-    return batches
+    """Return the function `batches` that a run needs."""
+    batches: Callable[..., Iterator[tuple[Inputs, Tensor]]]
+    batches = _file("plain" if augmentation is None else "augmented").batches
+    if positives is None:
+        return batches
+    return partial(_file("synthetic").with_synthetic, batches, positives)
+
+
+def _file(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name}")
