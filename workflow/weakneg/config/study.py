@@ -180,17 +180,12 @@ class Study(Section):
         These are its `runs`, but where a budget is known to be the whole pool of the class, that of
         the full set.
         """
-        full = {
-            choice.training: self.runs[choice.name]
-            for choice in self.strategies
-            if choice.is_full_set
-        }
-        return {
-            choice.name: full[choice.training]
-            if choice.training in full and self._takes_pool(choice, class_name)
-            else self.runs[choice.name]
-            for choice in self.strategies
-        }
+        found = self.runs
+        full = {each.training: found[each.name] for each in self.strategies if each.is_full_set}
+        for choice in self.strategies:
+            if choice.training in full and self._takes_pool(choice, class_name):
+                found[choice.name] = full[choice.training]
+        return found
 
     def _takes_pool(self, choice: StrategyChoice, class_name: str) -> bool:
         """Whether the budget of a strategy is known to be the whole pool of a class."""
