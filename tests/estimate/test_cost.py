@@ -34,6 +34,7 @@ from weakneg.training.data import BagData, score_bags
         ("margin", {}, {"candidate_fraction": 0.4, "negatives_per_positive": 0.7}),
         ("margin", {}, {"negatives_per_positive": 50.0}),
         ("random", {}, {}),
+        ("margin", {"positives": {"method": "smote", "share": 0.7}}, {}),
         ("full", {}, {"warmup_epochs": 1}),
         ("random", {}, {"candidate_fraction": 0.4, "negatives_per_positive": 0.7}),
         ("trimmed then random", {}, {"candidate_fraction": 0.4, "negatives_per_positive": 0.7}),
@@ -129,3 +130,20 @@ def test_unknown_clips_are_chosen_from_and_not_validated():
     more = round(settings.sampling.candidate_fraction * 500) * choices
     assert abs(with_unknown.scored - without.scored - more) <= choices
     assert with_unknown.trained == without.trained
+
+
+def test_a_grid_of_budgets_costs_what_its_studies_of_one_budget_cost(tmp_path):
+    path = tmp_path / "mine.yaml"
+
+    def cost(strategies: str, ratios: str) -> tuple[int, ...]:
+        path.write_text(
+            f"title: Mine\nextends: audioset\nclasses: [Music, Pizzicato]\nseeds: 2\n"
+            f"strategies: {strategies}\nsampling: {{negatives_per_positive: {ratios}}}\n"
+        )
+        return study_cost(load_study(path))
+
+    parts = [cost("[random, margin, entropy]", ratio) for ratio in ("0.5", "50")]
+    parts.append(cost("[full, random]", "50"))
+    parts.append(tuple(-number for number in cost("random", "50")))
+    total = tuple(map(sum, zip(*parts, strict=True)))
+    assert cost("[random, margin, entropy]", "[0.5, 50, all]") == total

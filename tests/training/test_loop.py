@@ -281,7 +281,7 @@ def test_with_equal_steps_the_whole_pool_trains_on_as_many_bags_as_the_others(tr
         trained.append(rows.tolist())
         return plain(data, rows, *arguments)
 
-    monkeypatch.setattr(loop.batches, "load", lambda augmentation: recorded)
+    monkeypatch.setattr(loop.batches, "load", lambda *settings: recorded)
     other = history(train("random", "random", epochs=3, equal="steps"))
     trained.clear()
     folder = train("full", "full", epochs=3, equal="steps")

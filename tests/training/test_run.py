@@ -34,9 +34,13 @@ from weakneg.training.loop import train_seed
 from weakneg.training.run import _key
 
 
-@pytest.mark.parametrize("strategy", ["random", "badge", "svm_margin"])
-def test_a_seed_does_not_depend_on_the_seeds_beside_it(train, strategy):
-    many, alone = train("many", strategy, seeds=(0, 1, 2)), train("alone", strategy, seeds=(1,))
+@pytest.mark.parametrize(
+    ("strategy", "positives"),
+    [("random", None), ("badge", None), ("svm_margin", None), ("random", {"method": "mixup"})],
+)
+def test_a_seed_does_not_depend_on_the_seeds_beside_it(train, strategy, positives):
+    many = train("many", strategy, seeds=(0, 1, 2), positives=positives)
+    alone = train("alone", strategy, seeds=(1,), positives=positives)
     assert_same_weights(weights(many, 1), weights(alone, 1))
     assert history(many, 1).equals(history(alone, 1))
     a, b = selection(many, 1), selection(alone, 1)
@@ -93,7 +97,7 @@ def test_seeds_and_epochs_draw_anew(train, monkeypatch):
         seeds.extend([seed, torch.initial_seed()])
         return make(data, rows, batch_size, augmentation, seed)
 
-    monkeypatch.setattr(loop.batches, "load", lambda augmentation: spy)
+    monkeypatch.setattr(loop.batches, "load", lambda *settings: spy)
     train("run", "random", seeds=(0, 1), epochs=3)
     assert len(set(seeds)) == len(seeds) == 12
 
@@ -123,6 +127,7 @@ CASES = {
         "warmup_epochs": 3,
         "epochs": 5,
     },
+    "synthetic positives": {"positives": {"method": "mixup", "share": 0.5}, "epochs": 4},
     "patience": {"strategy": "margin", "patience": 2, "epochs": 30, "learning_rate": 0.01},
 }
 
@@ -229,6 +234,7 @@ def _changed(data: Path, folder: Path, change: str) -> Path:
         {"epochs": 4},
         {"negatives_per_positive": 1.0},
         {"resample_every": 2},
+        {"positives": {"method": "mixup"}},
         {"pooling": "softmax_mean"},
         {"strategy": "gradient_embedding", "options": {"loss_label": "known"}},
         {"strategy": "margin"},

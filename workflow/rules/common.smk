@@ -21,6 +21,7 @@ from weakneg.workspace import results, start
 from weakneg.workspace.provenance import keep_with_results, record_code
 from weakneg.workspace.results import (
     AUDIT_TABLES,
+    BUDGET_TABLES,
     FORMATS,
     HIDDEN_TABLES,
     SUSPECT_TABLES,

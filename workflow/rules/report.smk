@@ -90,6 +90,28 @@ rule audit_hidden:
         " --settings {params.settings:q} --folder {params.folder} --code {params.code} 2> {log}"
 
 
+# What each budget costs and brings, in studies of budgets.
+rule compare_budgets:
+    input:
+        of_results("run_files", ["history.parquet", "timing.parquet", "run.json"]),
+        metrics="results/{study}/metrics.csv",
+    output:
+        expand("results/{{study}}/tables/{table}", table=BUDGET_TABLES),
+    log:
+        "results/{study}/logs/compare_budgets.log",
+    localrule: True
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        runs=of_results("run_pairs"),
+        settings=of_results("report"),
+        folder=subpath(output[0], parent=True),
+        code=checked(code, "compare_budgets"),
+    shell:
+        "python -m weakneg compare_budgets --runs {params.runs} --metrics {input.metrics}"
+        " --settings {params.settings:q} --folder {params.folder} --code {params.code} 2> {log}"
+
+
 # Test clips that are probably positive, though their labels say that they are negative.
 rule list_suspects:
     input:

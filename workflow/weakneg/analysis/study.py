@@ -71,6 +71,9 @@ class Study:
         Strategy -> its "colour", "marker" and "dashes" in figures, if its file defines them.
     hidden : mapping
         Only where positives are hidden: strategy -> its place in the grid.
+    budgets : mapping
+        Only in a study of budgets: strategy -> its negatives per positive, or None for the whole
+        pool. Its name in tables and figures is the same for all budgets.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Study:
     display_names: Mapping[str, str] = field(default_factory=dict)
     looks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     hidden: Mapping[str, Place] = field(default_factory=dict)
+    budgets: Mapping[str, float | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Study":

@@ -20,7 +20,9 @@ from weakneg.config.classes import (
 from weakneg.config.messages import no_such, problem
 from weakneg.config.sections import AudioSettings, BagSettings, DatasetSettings, models
 from weakneg.config.source import DownloadSource, FolderSource
+from weakneg.config.strategy import StrategyChoice
 from weakneg.config.study import Study
+from weakneg.config.training import ALL
 from weakneg.config.truth import JudgedClass
 from weakneg.config.values import distinct
 from weakneg.datasets import Dataset
@@ -160,20 +162,95 @@ def imbalance_is_corrected_once(study: Study) -> Completed:
     return {}
 
 
+def positives_can_be_made(study: Study) -> Completed:
+    """Synthetic positives fit the data, the loss, and what else makes up for the imbalance."""
+    training = study.training
+    corrections = {
+        "positive_weight: balanced": training.positive_weight == "balanced",
+        "batch_sampling: weighted": training.batch_sampling == "weighted",
+    }
+    corrected = next((name for name, given in corrections.items() if given), None)
+    for index, choice in enumerate(study.strategies):
+        made = choice.positives or training.positives
+        if made is None:
+            continue
+        loss = (choice.loss or training.loss).name
+        at = ("strategies", index, "positives") if choice.positives else ("training", "positives")
+        if made.method == "smote" and study.kind != "clips":
+            text = f"smote needs bags of feature vectors, and {study.dataset.name} has {study.kind}"
+            raise problem(f"{text}: use mixup", *at)
+        if corrected:
+            text = f"they make up for the imbalance, and so does {corrected}: choose one of them"
+            raise problem(text, *at)
+        if losses.doubts(loss):
+            text = f"{loss} doubts the labels of single bags, and {made.method} mixes them: "
+            raise problem(f"{text}remove this key, or choose another loss", *at)
+    return {}
+
+
 def strategies_are_crossed(study: Study) -> Completed:
-    """Every strategy is run with every loss and every share of hidden positives."""
+    """Every strategy is run with every loss, share of hidden positives and budget."""
     distinct([loss.name for loss in study.losses or []], "losses")
     hidden = distinct(study.hidden_positives or [0.0], "hidden_positives")
     usual = study.training.loss
     crossed = [
-        (choice if choice.loss != usual else choice.model_copy(update={"loss": None})).crossed(
-            None if loss == usual else loss, share
-        )
+        _without_defaults(choice, study).crossed(None if loss == usual else loss, share, budget)
         for share in hidden
-        for choice in study.strategies
+        for choice in _with_full_set(study)
         for loss in ((study.losses or [usual]) if choice.loss is None else [usual])
+        for budget in _budgets(choice, study)
     ]
     return {"strategies": crossed}
+
+
+def _without_defaults(choice: StrategyChoice, study: Study) -> StrategyChoice:
+    """An entry of a study, without a loss or synthetic positives that are those of its training."""
+    keys = ("loss", "positives")
+    same = [key for key in keys if getattr(choice, key) == getattr(study.training, key)]
+    return choice.model_copy(update=dict.fromkeys(same))
+
+
+def _with_full_set(study: Study) -> list[StrategyChoice]:
+    """The strategies of the study; if its budgets say 'all', one of them trains on the whole pool.
+
+    In a study of one number, they are those that it names.
+    """
+    ratios = study.sampling.negatives_per_positive
+    asked = isinstance(ratios, list) and ALL in ratios
+    if asked and not any(choice.ignores_budget for choice in study.strategies):
+        return [StrategyChoice(strategy="full", name="full"), *study.strategies]
+    return study.strategies
+
+
+def _budgets(choice: StrategyChoice, study: Study) -> Sequence[float | None]:
+    """The budgets that a strategy is run with; None is that of the study, or the whole pool."""
+    return [None] if choice.ignores_budget else study.sampling.budgets or [None]
+
+
+def budgets_are_one_question(study: Study) -> Completed:
+    """A study of budgets compares strategies at each of them, and with the full set once."""
+    if study.sampling.budgets is None:
+        return {}
+    others = {
+        "hidden_positives": study.hidden_positives is not None,
+        "losses": study.losses is not None,
+        "truth": study.truth is not None,
+    }
+    at = ("sampling", "negatives_per_positive")
+    for key, given in others.items():
+        if given:
+            raise problem(f"a list is not possible together with {key}: make two studies", *at)
+    if study.training.equal == "steps":
+        text = (
+            "with a list of budgets, the full set has no number of steps to share: use 'epochs', "
+            "or one number in sampling.negatives_per_positive"
+        )
+        raise problem(text, "training", "equal")
+    entries = [choice.name for choice in study.strategies if not choice.ignores_budget]
+    if study.baseline not in entries:
+        what = "a strategy of the study that has a budget"
+        raise problem(no_such(study.baseline, what, entries), "baseline")
+    return {}
 
 
 def positives_can_be_hidden(study: Study) -> Completed:
@@ -211,8 +288,13 @@ def _mixes(study: Study) -> bool:
 
 
 def strategies_are_distinct(study: Study) -> Completed:
-    """Strategies have distinct names, and the baseline is one of them."""
+    """Strategies have distinct names, and the baseline is one of them.
+
+    In a study of budgets, that is the first of the strategy that it names.
+    """
     distinct(study.strategy_names, "strategies")
+    if study.sampling.budgets:
+        return {"baseline": study.entry(study.baseline)[0]}
     if study.baseline not in study.strategy_names:
         what = "among the strategies of the study"
         raise problem(no_such(study.baseline, what, study.strategy_names), "baseline")
@@ -273,6 +355,8 @@ CHECKS: tuple[Callable[[Study], Completed], ...] = (
     imbalance_is_corrected_once,
     classes_exist,
     positives_can_be_hidden,
+    positives_can_be_made,
+    budgets_are_one_question,
     strategies_are_crossed,
     losses_know_their_bags,
     strategies_are_distinct,

@@ -31,6 +31,8 @@ class ReportSettings(Section):
     display_names: dict[str, str]  # strategy -> its name in tables and figures
     # Where positives are hidden: strategy -> the names of its strategy and loss, and the share.
     hidden: dict[str, list[str | float]] = Field({}, exclude_if=partial(eq, {}))
+    # In a study of budgets: strategy -> its negatives per positive; None: the whole pool.
+    budgets: dict[str, float | None] = Field({}, exclude_if=partial(eq, {}))
 
     @classmethod
     def of(cls, study: "Study") -> Self:
@@ -49,10 +51,13 @@ class ReportSettings(Section):
             note=study.note,
             upper_bound=next(iter(unbounded), None),
             display_names={
-                choice.name: strategies.display_name(choice.strategy, choice.name, choice.options)
+                choice.name: strategies.display_name(choice.strategy, choice.curve, choice.options)
                 for choice in study.strategies
             },
-            hidden={} if study.hidden_positives is None else _hidden(study),
+            hidden=_hidden(study) if study.subject == "hidden" else {},
+            budgets={choice.name: choice.budget for choice in study.strategies}
+            if study.subject == "budget"
+            else {},
         )
 
     def text(self) -> str:
@@ -88,7 +93,7 @@ class FigureSettings(ReportSettings):
             choice.name: look
             for choice in study.strategies
             # A variant must not look like the strategy itself.
-            if choice.name == plugins.stem(choice.strategy)
+            if choice.curve == plugins.stem(choice.strategy)
             and (look := strategies.look(choice.strategy))
         }
         return super().of(study).model_copy(update={"looks": looks})

@@ -17,7 +17,7 @@ from weakneg.config.classes import class_names
 from weakneg.config.sections import AudioSettings, BagSettings, DatasetSettings, ModelSettings
 from weakneg.config.source import POLITENESS, SHARD_SIZE
 from weakneg.config.strategy import HiddenShare
-from weakneg.config.training import AugmentationSettings, SamplingSettings, TrainingSettings
+from weakneg.config.training import AugmentationSettings, RunSampling, TrainingSettings
 from weakneg.config.values import Section
 from weakneg.datasets import OwnDataset
 from weakneg.strategies import composition
@@ -229,7 +229,8 @@ class RunSettings(StageSettings):
     Attributes
     ----------
     model, sampling, training, augmentation
-        Sections of the study; training has the loss of this run.
+        Sections of the study; training has the loss and the synthetic positives of this run, and
+        sampling its budget.
     hidden_positives : float
         Share of the positive bags that are labelled negative.
     strategy : str
@@ -245,7 +246,7 @@ class RunSettings(StageSettings):
     stage = "train_run"
 
     model: ModelSettings
-    sampling: SamplingSettings
+    sampling: RunSampling
     training: TrainingSettings
     augmentation: AugmentationSettings | None = None
     hidden_positives: HiddenShare = Field(0.0, exclude_if=partial(eq, 0.0))
@@ -260,8 +261,13 @@ class RunSettings(StageSettings):
         choice = study.strategy(run)
         return cls(
             model=study.model,
-            sampling=study.sampling,
-            training=study.training.model_copy(update={"loss": choice.loss or study.training.loss}),
+            sampling=_sampling(study, choice.budget),
+            training=study.training.model_copy(
+                update={
+                    "loss": choice.loss or study.training.loss,
+                    "positives": choice.positives or study.training.positives,
+                }
+            ),
             augmentation=study.augmentation,
             hidden_positives=choice.hidden_positives,
             strategy=choice.strategy,
@@ -279,7 +285,17 @@ class RunSettings(StageSettings):
             f"losses.{self.training.loss.name}",
             f"batches.{'augmented' if self.augmentation else 'plain'}",
         ]
+        found += ["batches.synthetic"] if self.training.positives else []
         return [*found, "strategies.random"] if self.sampling.warmup_epochs else found
+
+
+def _sampling(study: "Study", budget: float | None) -> RunSampling:
+    """The section `sampling` of a run."""
+    given = study.sampling.model_dump()
+    if study.sampling.budgets:
+        # The full set has no budget: only its warm-up trains on so many bags.
+        given["negatives_per_positive"] = budget or max(study.sampling.budgets)
+    return RunSampling(**given)
 
 
 class ScoreSettings(StageSettings):

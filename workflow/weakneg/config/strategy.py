@@ -1,10 +1,11 @@
-"""The strategies and losses of a study, with their options."""
+"""The strategies, losses and synthetic positives of a study, with their options."""
 
+import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -12,11 +13,12 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    ValidationError,
 )
 
 from weakneg import losses, plugins, strategies
-from weakneg.config.messages import no_such, problem
-from weakneg.config.values import NAME, as_list
+from weakneg.config.messages import no_such, problem, said
+from weakneg.config.values import NAME, Section, as_list
 from weakneg.errors import UserError
 
 
@@ -63,6 +65,64 @@ Loss = Annotated[LossChoice, BeforeValidator(_loss_choice, str | LossChoice)]
 HiddenShare = Annotated[float, Field(ge=0, lt=1)]
 
 
+class _SyntheticBags(Section):
+    share: float = Field(
+        1.0,
+        gt=0,
+        description="Synthetic positive bags of an epoch, per positive bag. They are made anew in "
+        "every epoch, and trained on besides the others.",
+    )
+
+
+class Mixup(_SyntheticBags):
+    """A positive bag mixed with another positive bag."""
+
+    method: Literal["mixup"] = "mixup"
+    alpha: float = Field(
+        1.0,
+        gt=0,
+        description="The share of a bag in the mixture is drawn from Beta(alpha, alpha); large "
+        "values keep it close to one half.",
+    )
+
+
+class Smote(_SyntheticBags):
+    """A point between a positive bag of feature vectors and one of its nearest neighbours."""
+
+    method: Literal["smote"] = "smote"
+    neighbours: int = Field(
+        5, ge=1, description="Nearest positive bags of which one is drawn, or all that there are."
+    )
+
+
+_SYNTHETIC: dict[object, type[Mixup | Smote]] = {"mixup": Mixup, "smote": Smote}
+
+
+def _synthetic(value: object) -> object:
+    """Validator: a method, or a mapping with its options, becomes their settings."""
+    if value is None or isinstance(value, Mixup | Smote):
+        return value
+    given = {"method": value} if isinstance(value, str) else value
+    if not isinstance(given, Mapping) or "method" not in given:
+        raise problem(f"must be a method's name or {{method: ..., options}}, not {value!r}")
+    at = () if isinstance(value, str) else ("method",)
+    method = given["method"]
+    if not isinstance(method, str) or method not in _SYNTHETIC:
+        raise problem(no_such(method, "a method", _SYNTHETIC), *at)
+    for key in given:
+        if key not in _SYNTHETIC[method].model_fields:
+            options = _SYNTHETIC[method].model_fields.keys() - {"method"}
+            raise problem(no_such(key, f"an option of {method}", sorted(options)), key)
+    try:
+        return _SYNTHETIC[method].model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise problem(said(first), *first["loc"]) from None
+
+
+SyntheticPositives = Annotated[Mixup | Smote, BeforeValidator(_synthetic, str | Mixup | Smote)]
+
+
 class StrategyChoice(BaseModel):
     """A strategy with its options, under its name in results."""
 
@@ -77,14 +137,45 @@ class StrategyChoice(BaseModel):
     loss: Loss | None = Field(
         None, description="Loss of this entry; null: that of the study's training."
     )
+    positives: SyntheticPositives | None = Field(
+        None,
+        description="Synthetic positive bags of this entry; null: those of the study's training.",
+    )
     _entry: str = PrivateAttr("")
     _hidden_positives: float = PrivateAttr(0.0)
+    _budget: float | None = PrivateAttr(None)
     _loss_is_its_own: bool = PrivateAttr(False)
 
     @property
     def hidden_positives(self) -> float:
         """Share of the positive training bags that are labelled negative."""
         return self._hidden_positives
+
+    @property
+    def curve(self) -> str:
+        """The name, without the budget in a study of budgets, where each strategy is a curve."""
+        return self.name if self.budget is None else self.entry
+
+    @property
+    def ignores_budget(self) -> bool:
+        """Whether it trains on the whole pool, or, together with another, on most of it."""
+        return strategies.ignores_budget(self.strategy, self.options)
+
+    @property
+    def is_full_set(self) -> bool:
+        """Whether it trains on the whole pool."""
+        return self.ignores_budget and len(strategies.composition(self.strategy, self.options)) == 1
+
+    @property
+    def training(self) -> str | None:
+        """What this entry changes in the training, as text; None: nothing."""
+        changed = [each.model_dump() for each in (self.loss, self.positives) if each is not None]
+        return json.dumps(changed) if changed else None
+
+    @property
+    def budget(self) -> float | None:
+        """Negatives per positive, in a study of budgets; None: those of the study."""
+        return self._budget
 
     @property
     def shown_as(self) -> str:
@@ -96,7 +187,7 @@ class StrategyChoice(BaseModel):
 
     @property
     def entry(self) -> str:
-        """Name of the entry of the study, without the other loss and the share hidden."""
+        """Name of the entry of the study, without other loss, share hidden and budget."""
         return self._entry or self.name
 
     @property
@@ -107,19 +198,28 @@ class StrategyChoice(BaseModel):
         """
         return dict(self.model_extra or {})
 
-    def crossed(self, loss: LossChoice | None, hidden_positives: float) -> "StrategyChoice":
-        """The same strategy with another loss and share of hidden positives, under its own name."""
+    def crossed(
+        self, loss: LossChoice | None, hidden_positives: float, budget: float | None
+    ) -> "StrategyChoice":
+        """The same with another loss, share of hidden positives and budget, under its own name."""
         name = self.name
         if loss is not None:
             name += f"_{plugins.stem(loss.name)}"
         if hidden_positives:
-            percent = f"{100 * hidden_positives:.6f}".rstrip("0").rstrip(".")
-            name += f"_hidden_{percent.replace('.', '_')}"
+            name += f"_hidden_{_in_name(100 * hidden_positives)}"
+        if budget is not None:
+            name += f"_budget_{_in_name(budget)}"
         other = self.model_copy(update={"name": name, "loss": loss or self.loss})
         other._entry = self.name
         other._hidden_positives = hidden_positives
+        other._budget = budget
         other._loss_is_its_own = self.loss is not None
         return other
+
+
+def _in_name(number: float) -> str:
+    """A number as a part of a name: 12_5 for 12.5."""
+    return f"{number:.6f}".rstrip("0").rstrip(".").replace(".", "_")
 
 
 def _strategy_choice(value: object) -> object:
@@ -131,7 +231,7 @@ def _strategy_choice(value: object) -> object:
         raise problem(
             f"must be a strategy's name or {{name: ..., strategy: ..., options}}, not {value!r}"
         )
-    own = {"loss": entry["loss"]} if "loss" in entry else {}
+    own = {key: entry[key] for key in ("loss", "positives") if key in entry}
     given = {key: setting for key, setting in entry.items() if key not in ("name", *own)}
     checked = _checked_choice(value if isinstance(value, str) else given, _STRATEGY)
     strategy = plugins.stem(checked["strategy"])

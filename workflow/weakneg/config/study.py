@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr
 
 from weakneg import strategies
+from weakneg.bags.split import n_chosen, n_validation
 from weakneg.config.classes import Top, class_slug, wanted_classes
 from weakneg.config.messages import no_such
 from weakneg.config.sections import (
@@ -21,7 +22,7 @@ from weakneg.config.strategy import OR_OWN, HiddenShare, Loss, Strategies, Strat
 from weakneg.config.training import AugmentationSettings, SamplingSettings, TrainingSettings
 from weakneg.config.truth import TruthSettings
 from weakneg.config.values import Section, Seeds, as_list
-from weakneg.datasets import DataKind, OwnDataset
+from weakneg.datasets import DataKind, Dataset, OwnDataset
 from weakneg.errors import UserError
 
 
@@ -123,6 +124,10 @@ class Study(Section):
         """Names of the strategies in results, in the order of the study."""
         return [choice.name for choice in self.strategies]
 
+    def entry(self, name: str) -> list[str]:
+        """Names in results of an entry of `strategies`, which a study of budgets runs with each."""
+        return [choice.name for choice in self.strategies if choice.entry == name]
+
     def strategy(self, name: str) -> StrategyChoice:
         """The strategy, with its options, of a name in results.
 
@@ -158,15 +163,43 @@ class Study(Section):
         found: dict[str, str] = {}
         for choice in self.strategies:
             same = strategies.same_choice_as(choice.strategy)
-            plain = choice.loss is None and not choice.hidden_positives
+            plain = choice.name == choice.entry and choice.training is None
             chooses_by = (
                 strategies.chooses_as(choice.strategy, choice.options),
-                choice.loss and choice.loss.model_dump_json(),
+                choice.training,
                 choice.hidden_positives,
+                choice.budget,
             )
             shared = same if same and plain else choice.name
             found[choice.name] = first.setdefault(chooses_by, shared)
         return found
+
+    def runs_of(self, class_name: str) -> dict[str, str]:
+        """Name of the run of each strategy for a class.
+
+        These are its `runs`, but where a budget is known to be the whole pool of the class, that of
+        the full set.
+        """
+        found = self.runs
+        full = {each.training: found[each.name] for each in self.strategies if each.is_full_set}
+        for choice in self.strategies:
+            if choice.training in full and self._takes_pool(choice, class_name):
+                found[choice.name] = full[choice.training]
+        return found
+
+    def _takes_pool(self, choice: StrategyChoice, class_name: str) -> bool:
+        """Whether the budget of a strategy is known to be the whole pool of a class."""
+        data = self.dataset.definition
+        if choice.budget is None or not isinstance(data, Dataset) or data.kind != "clips":
+            return False  # the sizes are not known before there are bags
+        counts, fraction = self.dataset.training_counts, self.training.validation_fraction
+        if counts is None or data.split_sizes is None:
+            return False
+        n_positive, n_negative = (
+            n - n_validation(n, fraction)
+            for n in (counts[class_name], data.split_sizes["train"] - counts[class_name])
+        )
+        return n_chosen(choice.budget, n_positive, n_negative) == n_negative
 
     @property
     def class_slugs(self) -> dict[str, str]:
@@ -190,9 +223,11 @@ class Study(Section):
         return self.bags is not None and self.bags.draw_per_seed
 
     @property
-    def hides(self) -> bool:
-        """Whether positive training bags are hidden, so that the study is about them."""
-        return self.hidden_positives is not None
+    def subject(self) -> str:
+        """What its tables and figures are about: "hidden" positives, the "budget", or its kind."""
+        if self.hidden_positives is not None:
+            return "hidden"
+        return "budget" if self.sampling.budgets else self.kind
 
     @property
     def downloads(self) -> bool:

@@ -15,7 +15,8 @@ def subset(
 ) -> Study:
     """Restrict a study to the named classes, strategies and seeds, in the order of the study.
 
-    The baseline is always kept, since every comparison needs it.
+    The baseline is always kept, since every comparison needs it; in a study of budgets, where the
+    name of a strategy stands for all of its budgets, only at the budgets that are left.
 
     Parameters
     ----------
@@ -59,12 +60,29 @@ def subset(
             wanted.add(name)
         chosen["classes"] = [name for name in study.classes if name in wanted]
     if names is not None:
+        wanted = set()
         for name in names:
-            if name not in study.strategy_names:
+            if name in study.strategy_names:
+                wanted.add(name)
+            elif study.sampling.budgets and study.entry(name):
+                wanted |= {*study.entry(name)}
+            else:
                 what = f"a strategy of the study {study.name}"
                 raise ValueError(f"strategies: {no_such(name, what, study.strategy_names)}")
-        kept = {*names, study.baseline}
+        baselines = _baselines(study, wanted)
+        kept = wanted | {*baselines}
         chosen["strategies"] = [choice for choice in study.strategies if choice.name in kept]
+        chosen["baseline"] = baselines[0]
     if seeds is not None:
         chosen["seeds"] = seeds
     return study.model_copy(update=chosen)
+
+
+def _baselines(study: Study, names: set[str]) -> list[str]:
+    """What strategies are compared with: in a study of budgets, the baseline at each of theirs."""
+    if not study.sampling.budgets:
+        return [study.baseline]
+    budgets = {study.strategy(name).budget for name in names}
+    entry = study.strategy(study.baseline).entry
+    found = [name for name in study.entry(entry) if study.strategy(name).budget in budgets]
+    return found or [study.baseline]

@@ -1,17 +1,24 @@
 """The sections of a study that say how models are trained."""
 
+import math
 from functools import partial
-from operator import eq
+from operator import eq, is_
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from weakneg.config.strategy import OR_OWN, Loss, LossChoice
-from weakneg.config.values import Section
+from weakneg.config.messages import problem
+from weakneg.config.strategy import OR_OWN, Loss, LossChoice, SyntheticPositives
+from weakneg.config.values import Section, distinct
 
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
 
 _BCE = LossChoice(name="bce")
+
+ALL = "all"
+"""Among the negatives per positive of a study of budgets: the whole pool."""
+
+Positive = Annotated[float, Field(gt=0)]
 
 
 class TrainingSettings(Section):
@@ -64,6 +71,12 @@ class TrainingSettings(Section):
         description=f"Loss: the name of a file in workflow/weakneg/losses, {OR_OWN}; or "
         "{name, options}.",
     )
+    positives: SyntheticPositives | None = Field(
+        None,
+        exclude_if=partial(is_, None),
+        description="Synthetic positive bags, which are mixtures of positive bags: mixup or smote, "
+        "or {method, options}; null: none.",
+    )
     patience: int | None = Field(
         None,
         ge=1,
@@ -91,16 +104,38 @@ class TrainingSettings(Section):
     )
 
 
+def _ratios(value: object) -> object:
+    """Validator: a number of negatives per positive, or a list of such numbers and "all"."""
+    if isinstance(value, str):
+        raise problem(f"must be a number above 0 or a list of them, not {value!r}")
+    if not isinstance(value, list):
+        return _ratio(value)
+    found = [each if each == ALL else _ratio(each, index) for index, each in enumerate(value)]
+    if not set(found) - {ALL}:
+        raise problem(f"must have a number besides {ALL}, not {value!r}")
+    return distinct(found)
+
+
+def _ratio(value: object, *at: int) -> float:
+    if isinstance(value, int | float) and value is not True and 0 < value < math.inf:
+        return float(value)
+    or_all = f", or {ALL}" if at else ""
+    raise problem(f"must be a number above 0{or_all}, not {value!r}", *at)
+
+
 class SamplingSettings(Section):
     """How many negative bags an epoch trains on, and how often they are chosen."""
 
-    negatives_per_positive: float = Field(
+    negatives_per_positive: Annotated[
+        Positive | list[Positive | Literal["all"]], BeforeValidator(_ratios)
+    ] = Field(
         2.0,
-        gt=0,
         description="Negative bags that an epoch trains on, per positive bag (at least one in all, "
         "at most the pool). The paper uses a 'P-N ratio' of 0.5 and does not define it. Read as "
         "positives : negatives, as the words suggest, it means 2.0, the default; read as "
-        "positives : all, it means 1.0.",
+        "positives : all, it means 1.0. A list makes a study of budgets: each strategy is run with "
+        "each number, as <strategy>_budget_<number>, and 'all' adds the full set, which is trained "
+        "once.",
     )
     resample_every: int = Field(
         1, ge=1, description="Epochs between two selections; with 1, every epoch has its own."
@@ -118,6 +153,20 @@ class SamplingSettings(Section):
         description="Share of the pool that is scored and chosen from, drawn at random for each "
         "selection (never less than the budget). Values below 1 make scoring cheaper.",
     )
+
+    @property
+    def budgets(self) -> list[float] | None:
+        """The numbers of a study of budgets; None if all runs have the same one."""
+        ratios = self.negatives_per_positive
+        if not isinstance(ratios, list):
+            return None
+        return [each for each in ratios if not isinstance(each, str)]
+
+
+class RunSampling(SamplingSettings):
+    """The same for a run, which has one number of negatives per positive."""
+
+    negatives_per_positive: float = Field(2.0, gt=0)
 
 
 class AugmentationSettings(Section):

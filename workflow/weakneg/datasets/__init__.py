@@ -125,7 +125,7 @@ class Dataset:
         Spectrograms only: `recordings(folder)` returns a dictionary per recording, with the columns
         of `weakneg.audio.recordings`.
     split_sizes : mapping of str to int, optional
-        Spectrograms only: number of recordings in each split.
+        Number of recordings or clips in each split, as published; spectrograms need it.
     sound_elsewhere : bool
         Spectrograms only: whether the sound comes from the `source` that a study names.
     training_counts : tuple of int, optional

@@ -313,6 +313,7 @@ DATASET = Dataset(
     files=FILES,
     fetch=fetch,
     load_clips=load_clips,
+    split_sizes={"train": 22_160, "test": 20_371},
     training_counts=tuple(each.training_clips for each in audioset_lists.classes()),
     aliases=audioset_lists.class_numbers(),
     related_classes=related_classes,

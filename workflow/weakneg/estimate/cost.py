@@ -77,7 +77,8 @@ def model_cost(
     chosen += [pool if takes_all else budget] * (training.epochs - sampling.warmup_epochs)
     if training.equal == "steps":
         chosen = [budget] * training.epochs
-    trained = [positives + negatives for negatives in chosen]
+    synthetic = round(training.positives.share * positives) if training.positives else 0
+    trained = [positives + synthetic + negatives for negatives in chosen]
     scored = n_test + sum(held_out) * training.epochs
     # A strategy that leaves bags out looks at scores, even if another takes all the others. Then it
     # is counted as training on the whole pool, which is slightly too much.
@@ -119,11 +120,10 @@ def study_cost(study: Study) -> Cost:
         # Events may be exceptions from negatives: a recording with both counts as positive.
         known = study.dataset.negative_counts["train"]
         negatives = {name: min(known[name], n) for name, n in negatives.items()}
-    runs = [RunSettings.of(study, run) for run in set(study.runs.values())]
     costs = [
-        model_cost(settings, counts[name], n, n_test, n_train - counts[name] - n)
-        for settings in runs
+        model_cost(RunSettings.of(study, run), counts[name], n, n_test, n_train - counts[name] - n)
         for name, n in negatives.items()
+        for run in set(study.runs_of(name).values())
     ]
     return Cost(*(len(study.seeds) * sum(column) for column in zip(*costs, strict=True)))
 

@@ -14,6 +14,7 @@ from weakneg.config.report import FigureSettings
 from weakneg.config.subset import subset
 from weakneg.errors import UserError
 from weakneg.report import figures
+from weakneg.report.budget import write_budget_text
 from weakneg.report.hidden import write_hidden_text
 from weakneg.report.tables import write_tables
 from weakneg.stages import command
@@ -28,8 +29,8 @@ def redraw(published: Path, target: Path) -> None:
     The study is the one named in provenance.json, as defined in workflow/studies now, with the
     classes and strategies of metrics.csv. The figure of the selections also needs the tables
     selection_overlap.csv and selection_turnover.csv, that of hidden positives hidden.csv and
-    hidden_epochs.csv; they are left out without them. What is made from runs or data (learning
-    curves, the figure of the audio, the tables of selections) is not drawn.
+    hidden_epochs.csv, that of budgets budget.csv; they are left out without them. What is made from
+    runs or data (learning curves, the figure of the audio, the tables of selections) is not drawn.
 
     Parameters
     ----------
@@ -51,7 +52,8 @@ def redraw(published: Path, target: Path) -> None:
     study = load_study(provenance["study"])
     classes, strategies = ([*metrics[name].unique()] for name in ("class", "strategy"))
     try:
-        settings = FigureSettings.of(subset(study, classes, strategies, None)).model_dump()
+        study = subset(study, classes, strategies, None)
+        settings = FigureSettings.of(study).model_dump()
     except ValueError as error:
         raise UserError(f"{published}: {error}") from error
     files = {
@@ -60,17 +62,21 @@ def redraw(published: Path, target: Path) -> None:
         "turnover": published / "tables" / "selection_turnover.csv",
         "hidden": published / "tables" / "hidden.csv",
         "hidden_epochs": published / "tables" / "hidden_epochs.csv",
+        "budget": published / "tables" / "budget.csv",
         "truth": published / "tables" / "truth.csv",
     }
     there: dict[str, Any] = {option: file for option, file in files.items() if file.exists()}
-    hides = bool(settings.get("hidden"))
-    if not hides:  # otherwise strategies are compared at equal shares of hidden positives only
-        write_tables(files["metrics"], settings, target / "tables")
-    elif there.keys() >= {"hidden", "hidden_epochs"}:
-        results, epochs = pd.read_csv(there["hidden"]), pd.read_csv(there["hidden_epochs"])
-        path = target / "tables" / "hidden.md"
-        write_hidden_text(path, results, epochs, Study.of(settings))
-    for name in figures.for_kind("hidden" if hides else settings["kind"]):
+    reported, tables = Study.of(settings), target / "tables"
+    if study.subject == "budget":  # strategies are compared at equal budgets only
+        if "budget" in there:
+            write_budget_text(tables / "budget.md", pd.read_csv(there["budget"]), reported)
+    elif study.subject == "hidden":  # and here at equal shares of hidden positives
+        if there.keys() >= {"hidden", "hidden_epochs"}:
+            results, epochs = pd.read_csv(there["hidden"]), pd.read_csv(there["hidden_epochs"])
+            write_hidden_text(tables / "hidden.md", results, epochs, reported)
+    else:
+        write_tables(files["metrics"], settings, tables)
+    for name in figures.for_kind(study.subject):
         needed = figures.inputs(name)
         if there.keys() >= set(needed):
             outputs = [target / "figures" / f"{name}.{ending}" for ending in _FORMATS]

@@ -152,7 +152,7 @@ class _SeedTraining:
         self.budget = n_chosen(ratio, len(self.positives), len(self.pool))
         self.select = strategies.load(settings.strategy, settings.options)
         self.select_randomly = strategies.load("random")
-        self.batches = batches.load(settings.augmentation)
+        self.batches = batches.load(settings.augmentation, settings.training.positives)
         loss = settings.training.loss
         self.loss = partial(losses.load(loss.name), **(loss.model_extra or {}))
         self.records = losses.doubts(loss.name) or settings.hidden_positives > 0
@@ -209,10 +209,10 @@ class _SeedTraining:
         state, training = self.state, self.settings.training
         self.seconds = dict.fromkeys(("scoring", "selecting", "training", "evaluating"), 0.0)
         resampled = self._choose(epoch)
-        rows = torch.cat([self.positives, state["chosen"]])
+        rows = torch.cat([self.positives, self._synthetic(epoch), state["chosen"]])
         if training.equal == "steps":
             # A strategy that ignores the budget chose more; only a share of it is trained on.
-            share = len(self.positives) + min(self.budget, len(state["chosen"]))
+            share = len(rows) - max(len(state["chosen"]) - self.budget, 0)
         else:
             share = len(rows)
         with self._clock("training"):
@@ -340,6 +340,15 @@ class _SeedTraining:
             return self.pool
         generator = random_generator(self.seed, "candidates", epoch)
         return self.pool[torch.randperm(len(self.pool), generator=generator)[:n]]
+
+    def _synthetic(self, epoch: int) -> Tensor:
+        """Return the positive bags from which synthetic ones are made, once for each of them."""
+        made = self.settings.training.positives
+        if made is None:
+            return self.positives[:0]
+        n, generator = len(self.positives), random_generator(self.seed, "positives", epoch)
+        orders = [torch.randperm(n, generator=generator) for _ in range(math.ceil(made.share))]
+        return self.positives[torch.cat(orders)[: round(made.share * n)]]
 
     def _train(self, epoch: int, rows: Tensor, share: int) -> float:
         """Train on `share` of the bags of `rows`, in random order; return the mean loss."""

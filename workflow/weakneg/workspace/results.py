@@ -29,6 +29,7 @@ AUDIT_TABLES = [
     *("selection_overlap.csv", "selection_turnover.csv", "most_selected.csv", "selection.md"),
 ]
 HIDDEN_TABLES = ["hidden.csv", "hidden_epochs.csv", "hidden.md"]
+BUDGET_TABLES = ["budget.csv", "budget.md"]
 SUSPECT_TABLES = ["suspects.csv", "suspects.md"]
 TRUTH_TABLES = ["truth.csv", "truth.md"]
 FORMATS = ["pdf", "png", "svg"]
@@ -40,6 +41,7 @@ FIGURE_INPUTS = {
     "turnover": "results/{study}/tables/selection_turnover.csv",
     "hidden": "results/{study}/tables/hidden.csv",
     "hidden_epochs": "results/{study}/tables/hidden_epochs.csv",
+    "budget": "results/{study}/tables/budget.csv",
     "recordings": "results/{study}/audio/recordings.csv",
     "train_store": "results/{study}/features/train.h5",
     "test_store": "results/{study}/features/test.h5",
@@ -213,8 +215,8 @@ class Results:
         """Strategy and folder of each run, class by class."""
         return [
             (strategy, f"{self.folder}/runs/{slug}/{run}")
-            for slug in self.study.class_slugs
-            for strategy, run in self.study.runs.items()
+            for slug, name in self.study.class_slugs.items()
+            for strategy, run in self.study.runs_of(name).items()
         ]
 
     @property
@@ -271,9 +273,10 @@ class Results:
     @property
     def tables(self) -> list[str]:
         """The tables."""
-        names = [*(HIDDEN_TABLES if self.study.hides else TABLES + AUDIT_TABLES)]
+        own = {"hidden": HIDDEN_TABLES, "budget": BUDGET_TABLES}.get(self.study.subject)
+        names = [*(own or TABLES + AUDIT_TABLES)]
         names += ["classes.csv"] if self.bags_are_clips else []
-        names += SUSPECT_TABLES if self.bags_are_clips and not self.study.hides else []
+        names += SUSPECT_TABLES if self.bags_are_clips and not own else []
         names += TRUTH_TABLES if self.is_judged else []
         names += ["acquired.csv", "acquired.md"] if self.is_sound else []
         names += [f"{figure}.csv" for figure in self._figures if figures.has_table(figure)]
@@ -286,8 +289,8 @@ class Results:
 
     @property
     def _figures(self) -> list[str]:
-        of_kind = figures.for_kind("hidden" if self.study.hides else self.study.kind)
-        return [name for name in of_kind if self.is_judged or "truth" not in figures.inputs(name)]
+        shown = figures.for_kind(self.study.subject)
+        return [name for name in shown if self.is_judged or "truth" not in figures.inputs(name)]
 
     @property
     def all(self) -> list[str]:

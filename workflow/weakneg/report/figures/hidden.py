@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from weakneg.analysis.hidden import MEASURES, baseline_of
 from weakneg.analysis.study import Study
@@ -24,7 +23,7 @@ from weakneg.report.figures.style import (
     draw_curve,
     epoch_axis,
     guide_lines,
-    legend_below,
+    legend_of_curves,
     nothing_to_compare,
     plain,
     round_ticks,
@@ -66,13 +65,7 @@ def draw(inputs: Inputs, study: Study) -> Figure:
     _draw_chosen(chosen, of_share[of_share["loss"] == loss], by_strategy)
     _draw_memory(memory, of_share[of_share["strategy"] == strategy], by_loss)
     for looks in (by_loss, by_strategy):  # from the bottom up
-        handles = [
-            Line2D([], [], color=v.colour, linestyle=v.line, marker=v.marker, ms=4, mew=0, label=k)
-            for k, v in looks.items()
-        ]
-        half = (len(handles) + 1) // 2
-        rows = [handles[:half], handles[half:]] if len(handles) > 6 else [handles]
-        legend_below(figure, *rows)
+        legend_of_curves(figure, looks)
     return figure
 
 

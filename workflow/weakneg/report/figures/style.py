@@ -10,7 +10,7 @@ Nothing here uses pyplot or changes matplotlib's settings outside `house_style`.
 import itertools
 import math
 import textwrap
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from weakneg.analysis.study import Study
@@ -170,6 +171,16 @@ def legend_below(figure: Figure, *rows: Sequence[Artist]) -> None:
             handleheight=1.0,
             columnspacing=1.4,
         )
+
+
+def legend_of_curves(figure: Figure, looks: Mapping[str, Style]) -> None:
+    """A legend below the axes: name of each curve -> its look; two rows if there are many."""
+    handles = [
+        Line2D([], [], color=v.colour, ls=v.line, marker=v.marker, ms=4, mew=0, label=k)
+        for k, v in looks.items()
+    ]
+    half = (len(handles) + 1) // 2
+    legend_below(figure, *([handles[:half], handles[half:]] if len(handles) > 6 else [handles]))
 
 
 def label_below(figure: Figure, text: str) -> None:

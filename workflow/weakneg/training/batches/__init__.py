@@ -23,39 +23,47 @@ may be anything from 0 to 1. It also defines
 values : (N,) float32
     A number for each bag, on the CPU.
 
-and returns the numbers (n,) of the bags of an epoch, mixed where the bags are mixed. They are
-separate files so that a study is trained again only when the one it uses changes.
+and returns the numbers (n,) of the bags of an epoch, mixed where the bags are mixed. `synthetic`
+makes such functions `batches` of others. They are separate files so that a study is trained again
+only when the one it uses changes.
 """
 
 import importlib
 from collections.abc import Callable, Iterator
-from types import ModuleType
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from weakneg.config.strategy import Mixup, Smote
     from weakneg.config.training import AugmentationSettings
 
 Inputs = tuple[Tensor, Tensor | None]
 
 
 def load(
-    augmentation: "AugmentationSettings | None",
+    augmentation: "AugmentationSettings | None", positives: "Mixup | Smote | None" = None
 ) -> Callable[..., Iterator[tuple[Inputs, Tensor]]]:
-    """Return the function `batches` that a study needs."""
-    made: Callable[..., Iterator[tuple[Inputs, Tensor]]] = _module(augmentation).batches
-    return made
+    """Return the function `batches` that a run needs."""
+    batches: Callable[..., Iterator[tuple[Inputs, Tensor]]]
+    batches = _usual(augmentation).batches
+    if positives is None:
+        return batches
+    return partial(_file("synthetic").with_synthetic, batches, positives)
 
 
 def mix(
     values: Tensor, rows: Tensor, augmentation: "AugmentationSettings | None", seed: int
 ) -> Tensor:
     """Return a number for each bag of an epoch, as `mix` in the file that a study needs does."""
-    mixed: Tensor = _module(augmentation).mix(values, rows, augmentation, seed)
+    mixed: Tensor = _usual(augmentation).mix(values, rows, augmentation, seed)
     return mixed
 
 
-def _module(augmentation: "AugmentationSettings | None") -> ModuleType:
-    name = "plain" if augmentation is None else "augmented"
+def _usual(augmentation: "AugmentationSettings | None") -> Any:
+    return _file("plain" if augmentation is None else "augmented")
+
+
+def _file(name: str) -> Any:
     return importlib.import_module(f"{__name__}.{name}")
