@@ -40,22 +40,24 @@ class Adam:
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.steps = [parameter.new_zeros(()) for parameter in self.parameters]
 
-    @torch.no_grad()
     def step(self, loss: Tensor) -> None:
         """Take one step down the gradient of `loss`, a scalar."""
-        gradients = [
+        self.update(torch.autograd.grad(loss, self.parameters))
+
+    @torch.no_grad()
+    def update(self, gradients: Sequence[Tensor]) -> None:
+        """Take one step, given the gradient for each parameter."""
+        aligned = [
             # The kernel runs through memory linearly, so both must have the same layout.
             gradient
             if gradient.stride() == parameter.stride()
             else torch.empty_like(parameter).copy_(gradient)
-            for gradient, parameter in zip(
-                torch.autograd.grad(loss, self.parameters), self.parameters, strict=True
-            )
+            for gradient, parameter in zip(gradients, self.parameters, strict=True)
         ]
         torch._foreach_add_(self.steps, 1)
         torch._fused_adam_(
             self.parameters,
-            gradients,
+            aligned,
             self.means,
             self.squares,
             [],
