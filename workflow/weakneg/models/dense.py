@@ -8,32 +8,51 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+from torch.nn.utils import parameters_to_vector
 
 from weakneg.models.attention import AttentionHead
 from weakneg.models.bag_classifier import BagClassifier
 from weakneg.models.pooling import PooledHead
 
+_LINE = 16  # numbers (float32) in a cache line
+
+
+def vector(model: BagClassifier) -> Tensor:
+    """Return a copy of the parameters of a classifier as one vector."""
+    return parameters_to_vector(model.parameters()).detach()
+
 
 class Stack:
-    """The weights of S classifiers in one tensor per parameter, of which theirs become parts.
+    """The dense layers of S classifiers, whose parameters become parts of one tensor.
 
     Parameters
     ----------
     models : sequence of BagClassifier
         Classifiers of the same shape, whose encoders are linear layers, each followed by a ReLU,
         and whose heads have a `pool`.
+
+    Attributes
+    ----------
+    weights, gradients : (S, P) float32
+        Parameters, each row a `vector`, and what `backward` computes for them.
     """
 
     def __init__(self, models: Sequence[BagClassifier]) -> None:
         head = models[0].head
         assert isinstance(head, AttentionHead | PooledHead)
         self._pool = head.pool
-        stacked = []
-        for parameters in zip(*(model.parameters() for model in models), strict=True):
-            stacked.append(torch.stack([parameter.detach() for parameter in parameters]))
-            for parameter, own in zip(parameters, stacked[-1], strict=True):
-                parameter.data = own
-        self._layers = list(zip(stacked[::2], stacked[1::2], strict=True))
+        rows = torch.stack([vector(model) for model in models])
+        n = rows.shape[1]
+        # Every row begins a cache line, as products of numbers that do not may round differently.
+        aligned = pad(rows, (0, -n % _LINE))
+        self.weights, self.gradients = aligned[:, :n], torch.zeros_like(aligned)[:, :n]
+        shapes = [parameter.shape for parameter in models[0].parameters()]
+        for model, own in zip(models, self.weights, strict=True):
+            for parameter, part in zip(model.parameters(), _parts(own, shapes), strict=True):
+                parameter.data = part
+        self._layers = _pairs(_parts(self.weights, shapes))
+        self._layer_gradients = _pairs(_parts(self.gradients, shapes))
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Compute the logits of bags, those of each classifier by itself.
@@ -61,8 +80,8 @@ class Stack:
         logits, self._slopes = self._pool(h.view(-1, n_instances, h.shape[2]), mask.flatten(0, 1))
         return logits.view(n_models, n_bags)
 
-    def backward(self, gradient: Tensor) -> list[Tensor]:
-        """Compute the gradient for each parameter, (s, *shape).
+    def backward(self, gradient: Tensor) -> None:
+        """Compute the first s rows of `gradients`.
 
         Parameters
         ----------
@@ -71,12 +90,22 @@ class Stack:
         """
         n_models, n_outputs = len(gradient), self._slopes.shape[2]
         g = (self._slopes * gradient.reshape(-1, 1, 1)).view(n_models, -1, n_outputs)
-        found: list[Tensor] = []
         for place in reversed(range(len(self._layers))):
-            weight, inputs = self._layers[place][0], self._inputs[place]
-            found[:0] = [torch.bmm(g.mT, inputs), g.sum(1)]
+            inputs, (of_weight, of_bias) = self._inputs[place], self._layer_gradients[place]
+            torch.bmm(g.mT, inputs, out=of_weight[:n_models])
+            torch.sum(g, 1, out=of_bias[:n_models])
             if place:
-                g = torch.bmm(g, weight[:n_models])
+                g = torch.bmm(g, self._layers[place][0][:n_models])
                 # In place, the gradient of the ReLU that made the inputs.
                 torch.ops.aten.threshold_backward.grad_input(g, inputs, 0, grad_input=g)
-        return found
+
+
+def _parts(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    """The parameters (..., *shape) in `flat` (..., P)."""
+    parts = flat.split([shape.numel() for shape in shapes], -1)
+    return [part.unflatten(-1, shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _pairs(parameters: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of each layer."""
+    return list(zip(parameters[::2], parameters[1::2], strict=True))

@@ -76,7 +76,11 @@ class Adam:
         return {"means": self.means, "squares": self.squares, "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
-        """Continue from a `state_dict`, which may be on another device."""
+        """Continue from a `state_dict`, maybe on another device, or of one vector of parameters."""
         for name, own in self.state_dict().items():
-            for tensor, saved in zip(own, state[name], strict=True):
-                tensor.copy_(saved)
+            saved = torch.cat([tensor.flatten() for tensor in state[name]])
+            if name == "steps":  # the same for all parameters
+                saved = saved[0].expand(len(own))
+            parts = saved.split([tensor.numel() for tensor in own])
+            for tensor, part in zip(own, parts, strict=True):
+                tensor.copy_(part.view(tensor.shape))

@@ -24,6 +24,7 @@ from weakneg.errors import UserError
 from weakneg.jobs.device import peak_memory_bytes, synchronise
 from weakneg.losses.batch import Batch
 from weakneg.models import bag_classifier
+from weakneg.models.dense import vector
 from weakneg.strategies.pool import Pool, Scores, Selection
 from weakneg.training import batches, together
 from weakneg.training.adam import Adam
@@ -179,7 +180,7 @@ def _train_epoch(seeds: Sequence["_SeedTraining"]) -> None:
     with first.clock("training"):
         for each in seeds:
             each.begin_training()
-        if together.possible(first.settings, first.data.device):
+        if first.together:
             together.train(seeds)
         else:
             first.train()
@@ -222,8 +223,9 @@ class _SeedTraining:
             encoder: Any = self.model.encoder  # its file defines IMAGENET, so it has the method
             encoder.load_imagenet(imagenet)
         self.model.to(data.device)
+        self.together = together.possible(settings, data.device)
         self.optimizer = Adam(
-            self.model.parameters(),
+            [vector(self.model)] if self.together else self.model.parameters(),
             learning_rate=settings.training.learning_rate,
             weight_decay=settings.training.weight_decay,
             betas=settings.training.betas,
@@ -408,7 +410,10 @@ class _SeedTraining:
                 training.loss.name, self.loss_state, self.loss_labels, self.loss_observed
             )
         )
-        self.batch_rows = self.rows.to(self.data.device).split(training.batch_size)
+        rows = self.rows.to(self.data.device)
+        self.batch_rows = rows.split(training.batch_size)
+        self.batch_labels = self.data.label[rows].split(training.batch_size)
+        self.batch_observed = self.data.observed[rows].split(training.batch_size)
         self.batch_losses: list[Tensor] = []
         self.trained: list[tuple[Tensor, Tensor, Tensor | None]] = []
 
@@ -428,8 +433,7 @@ class _SeedTraining:
         """Compute the mean loss of the bags of the next step, for their logits and labels (b,)."""
         number, n_batches = len(self.batch_losses), len(self.batch_rows)
         self.optimizer.learning_rate = self._learning_rate(self.epoch, (number + 1) / n_batches)
-        bags = self.batch_rows[number]
-        observed = self.data.observed[bags]
+        bags, observed = self.batch_rows[number], self.batch_observed[number]
         found = self.loss(Batch(logits, label, observed, self.epoch, bags, self.loss_state))
         weight = self.weight
         values = found.values if weight == 1 else found.values * (1 + (weight - 1) * label)

@@ -5,7 +5,9 @@ seeds can share. Yet a seed gets the same numbers, to the last bit, whichever ot
 so that seeds can be added, stopped and resumed one by one.
 """
 
+import math
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import torch
@@ -49,19 +51,17 @@ def groups(settings: "RunSettings", device: torch.device) -> list[list[int]]:
 def train(seeds: Sequence["_SeedTraining"]) -> None:
     """Train seeds on the batches of an epoch, of which some may have more than others."""
     seeds = sorted(seeds, key=lambda seed: -len(seed.batch_rows))  # those still running come first
-    data, size = seeds[0].data, seeds[0].settings.training.batch_size
-    width = -(-size // _UNIT) * _UNIT
-    # (batches, width) rows of bags for each seed, filled with any bag.
-    rows = []
-    for seed in seeds:
-        n_missing = len(seed.batch_rows) * size - len(seed.rows)
-        of_batches = pad(seed.rows, (0, n_missing)).view(-1, size)
-        rows.append(pad(of_batches, (0, width - size)))
+    data, batch_size = seeds[0].data, seeds[0].settings.training.batch_size
+    width = math.ceil(batch_size / _UNIT) * _UNIT
     steps = [
-        torch.cat([of_seed[number] for of_seed in rows if number < len(of_seed)])
-        for number in range(len(rows[0]))
+        # Filled up with any bag.
+        torch.cat([pad(rows, (0, width - len(rows))) for rows in of_step if rows is not None])
+        for of_step in zip_longest(*(seed.batch_rows for seed in seeds))
     ]
     stack = Stack([seed.model for seed in seeds])
+    gradients = stack.gradients.unbind()
+    for seed, weights in zip(seeds, stack.weights, strict=True):
+        seed.optimizer.parameters = [weights]
     for number, (x, mask) in enumerate(data.inputs(steps)):
         running = seeds[: len(x) // width]
         by_seed = (len(running), width)
@@ -69,11 +69,13 @@ def train(seeds: Sequence["_SeedTraining"]) -> None:
             data.normalise(x).unflatten(0, by_seed),
             None if mask is None else mask.unflatten(0, by_seed),
         ).requires_grad_()
-        losses = []
-        for seed, of_seed in zip(running, logits, strict=True):
-            bags = seed.batch_rows[number]
-            losses.append(seed.loss_of_step(of_seed[: len(bags)], seed.data.label[bags]))
-        (slopes,) = torch.autograd.grad(losses, logits)
-        gradients = stack.backward(slopes)
-        for place, seed in enumerate(running):
-            seed.optimizer.update([gradient[place] for gradient in gradients])
+        # The logits of the bags of each seed, and of those that it was filled up with.
+        n_bags = [len(seed.batch_rows[number]) for seed in running]
+        parts = logits.flatten().split([n for own in n_bags for n in (own, width - own)])
+        losses = [
+            seed.loss_of_step(of_seed, seed.batch_labels[number])
+            for seed, of_seed in zip(running, parts[::2], strict=True)
+        ]
+        stack.backward(*torch.autograd.grad(losses, logits))
+        for seed, gradient in zip(running, gradients, strict=False):
+            seed.optimizer.update([gradient])
