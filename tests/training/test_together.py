@@ -70,6 +70,19 @@ def trained(bags, case, seeds, states=None, **options):
     return found
 
 
+def content(file):
+    """What a file has, for comparison: pickles of equal objects may differ."""
+
+    def plain(each):
+        if isinstance(each, torch.Tensor):
+            return str(each.dtype), each.shape, each.numpy().tobytes()
+        if isinstance(each, dict):
+            return {key: plain(value) for key, value in each.items()}
+        return [plain(value) for value in each] if isinstance(each, list) else each
+
+    return plain(torch.load(io.BytesIO(file), weights_only=True))
+
+
 def last_epochs(found):
     return {seed: max(epoch for s, epoch in found if s == seed) for seed, _ in found}
 
@@ -97,7 +110,8 @@ def test_a_resumed_seed_is_the_same_among_fresh_ones(bags):
     whole = trained(bags, case, [0, 1, 2])
     state = torch.load(io.BytesIO(whole[1, 1]), weights_only=True) | {"timing": []}
     again = trained(bags, case, [0, 1, 2], {1: state})
-    assert again == {key: whole[key] for key in whole if key != (1, 1)}
+    assert again.keys() == whole.keys() - {(1, 1)}
+    assert all(content(again[key]) == content(whole[key]) for key in again)
 
 
 @pytest.mark.parametrize("case", CASES)
