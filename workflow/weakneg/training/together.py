@@ -29,15 +29,17 @@ instructions, which round differently."""
 def possible(settings: "RunSettings", device: torch.device) -> bool:
     """Whether the seeds of a run are trained together; if not, one after the other.
 
-    They are on one thread of a CPU, if the encoder is dense and in float32, and the pooling has no
-    weights but those of the last layer. Several threads would divide the work differently for
-    different numbers of seeds; convolutions are slower for several seeds at once.
+    They are on one thread of a CPU, if they share their bags, the encoder is dense and in float32,
+    and the pooling has no weights but those of the last layer. Several threads would divide the
+    work differently for different numbers of seeds; convolutions are slower for several seeds at
+    once.
     """
     model = settings.model
     return (
         device.type == "cpu"
         and torch.get_num_threads() == 1
         and getattr(models.module(model.name), "DENSE", False)
+        and not settings.draw_per_seed
         and model.precision == "float32"
         and model.pooling != "psla"
     )
