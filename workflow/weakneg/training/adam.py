@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class Adam:
@@ -11,7 +11,7 @@ class Adam:
 
     Parameters
     ----------
-    parameters : iterable of Parameter
+    parameters : iterable of Tensor
         What to optimise.
     learning_rate : float
         It may be changed between steps.
@@ -27,7 +27,7 @@ class Adam:
 
     def __init__(
         self,
-        parameters: Iterable[nn.Parameter],
+        parameters: Iterable[Tensor],
         learning_rate: float,
         weight_decay: float = 0.0,
         betas: Sequence[float] = (0.9, 0.999),
