@@ -54,8 +54,34 @@ class AttentionHead(nn.Linear):
         -------
         (B,) float32
         """
-        _, weights, logits = self._maps(h, mask)
+        _, weights, logits = self._maps(self(h), mask)
         return (weights * logits).sum(1).mean(-1)
+
+    def pool(self, outputs: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the logits of bags from the outputs of the layer, and their derivatives.
+
+        Parameters
+        ----------
+        outputs : (B, n, 2 H) float32
+            Outputs for the instances: the logits of A, followed by d.
+        mask : (B, n) bool
+            True where there is an instance.
+
+        Returns
+        -------
+        (B,) float32
+            Logits.
+        (B, n, 2 H) float32
+            Derivatives of the logit of a bag with respect to its outputs:
+
+                dz/d(logit of A_it) = 1/H a_it (1 - A_it) (d_it - z_i),   z_i = sum_t a_it d_it
+                dz/dd_it = 1/H a_it
+        """
+        attention, weights, logits = self._maps(outputs, mask)
+        of_heads = (weights * logits).sum(1)
+        to_attention = weights * torch.sigmoid(-attention) * (logits - of_heads[:, None])
+        slopes = torch.cat([to_attention, weights], -1) / of_heads.shape[1]
+        return of_heads.mean(-1), slopes
 
     def score(self, h: Tensor, mask: Tensor, gradients: bool) -> BagScores:
         """Compute the logits of bags, and what else the strategies see.
@@ -71,20 +97,14 @@ class AttentionHead(nn.Linear):
         -------
         BagScores
             The embedding is the mean over instances. The gradient directions, (B, 2 H D), are those
-            of the weights u, followed by those of v:
-
-                dz/du_i = 1/H sum_t a_it (1 - A_it) (d_it - z_i) h_t,   z_i = sum_t a_it d_it
-                dz/dv_i = 1/H sum_t a_it h_t
+            of the weights u, followed by those of v: the derivatives of `pool` times h_t, summed
+            over t.
         """
-        attention, weights, logits = self._maps(h, mask)
-        of_heads = (weights * logits).sum(1)
-        directions = None
-        if gradients:
-            to_attention = weights * torch.sigmoid(-attention) * (logits - of_heads[:, None])
-            maps = torch.cat([to_attention, weights], -1) / of_heads.shape[1]
-            directions = (maps.transpose(1, 2) @ h).flatten(1)
         embeddings = (mean_weights(mask, h.dtype)[:, None] @ h)[:, 0]
-        return BagScores(of_heads.mean(-1), embeddings, directions)
+        if not gradients:
+            return BagScores(self.logit(h, mask), embeddings, None)
+        logits, slopes = self.pool(self(h), mask)
+        return BagScores(logits, embeddings, (slopes.transpose(1, 2) @ h).flatten(1))
 
     def parts(self, h: Tensor, mask: Tensor) -> Tensor:
         """Compute what each instance contributes to the logit of its bag, the sum of its parts.
@@ -99,11 +119,11 @@ class AttentionHead(nn.Linear):
         (B, n) float32
             0 where there is no instance.
         """
-        _, weights, logits = self._maps(h, mask)
+        _, weights, logits = self._maps(self(h), mask)
         return (weights * logits).mean(-1)
 
-    def _maps(self, h: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _maps(self, outputs: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of A, a, which is 0 where there is no instance, and d; each (B, n, H)."""
-        attention, logits = self(h).chunk(2, -1)
+        attention, logits = outputs.chunk(2, -1)
         log_attention = logsigmoid(attention).masked_fill(~mask.unsqueeze(-1), -math.inf)
         return attention, log_attention.softmax(1), logits

@@ -8,6 +8,7 @@ lists what was tried.
 from torch import nn
 
 KIND = "clips"
+DENSE = True  # linear layers, each followed by a ReLU: seeds train together
 
 
 class MLP(nn.Sequential):

@@ -125,7 +125,28 @@ class PooledHead(nn.Linear):
         -------
         (B,) float32
         """
-        return self.pooling.logit(self._instance_logits(h), mask)
+        return self.pooling.logit(_instance_logits(self(h)), mask)
+
+    def pool(self, outputs: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the logits of bags from the outputs of the layer, and their derivatives.
+
+        Parameters
+        ----------
+        outputs : (B, n, 2) float32
+            Class scores of the instances.
+        mask : (B, n) bool
+            True where there is an instance.
+
+        Returns
+        -------
+        (B,) float32
+            Logits.
+        (B, n, 2) float32
+            Derivatives of the logit of a bag with respect to its outputs.
+        """
+        d = _instance_logits(outputs)
+        weights = self.pooling.weights(d, mask)
+        return self.pooling.logit(d, mask), torch.stack([-weights, weights], -1)
 
     def score(self, h: Tensor, mask: Tensor, gradients: bool) -> BagScores:
         """Compute the logits of bags, and what else the strategies see.
@@ -142,7 +163,7 @@ class PooledHead(nn.Linear):
         BagScores
             The gradient directions are those of the "positive" row, (B, D).
         """
-        d = self._instance_logits(h)
+        d = _instance_logits(self(h))
 
         def average(weights: Tensor) -> Tensor:
             return (weights.unsqueeze(-1) * h).sum(1)
@@ -153,6 +174,6 @@ class PooledHead(nn.Linear):
             average(self.pooling.weights(d, mask)) if gradients else None,
         )
 
-    def _instance_logits(self, h: Tensor) -> Tensor:
-        scores: Tensor = self(h)
-        return scores[..., 1] - scores[..., 0]
+
+def _instance_logits(outputs: Tensor) -> Tensor:
+    return outputs[..., 1] - outputs[..., 0]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class Adam:
@@ -11,7 +11,7 @@ class Adam:
 
     Parameters
     ----------
-    parameters : iterable of Parameter
+    parameters : iterable of Tensor
         What to optimise.
     learning_rate : float
         It may be changed between steps.
@@ -27,7 +27,7 @@ class Adam:
 
     def __init__(
         self,
-        parameters: Iterable[nn.Parameter],
+        parameters: Iterable[Tensor],
         learning_rate: float,
         weight_decay: float = 0.0,
         betas: Sequence[float] = (0.9, 0.999),
@@ -40,22 +40,24 @@ class Adam:
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.steps = [parameter.new_zeros(()) for parameter in self.parameters]
 
-    @torch.no_grad()
     def step(self, loss: Tensor) -> None:
         """Take one step down the gradient of `loss`, a scalar."""
-        gradients = [
+        self.update(torch.autograd.grad(loss, self.parameters))
+
+    @torch.no_grad()
+    def update(self, gradients: Sequence[Tensor]) -> None:
+        """Take one step, given the gradient for each parameter."""
+        aligned = [
             # The kernel runs through memory linearly, so both must have the same layout.
             gradient
             if gradient.stride() == parameter.stride()
             else torch.empty_like(parameter).copy_(gradient)
-            for gradient, parameter in zip(
-                torch.autograd.grad(loss, self.parameters), self.parameters, strict=True
-            )
+            for gradient, parameter in zip(gradients, self.parameters, strict=True)
         ]
         torch._foreach_add_(self.steps, 1)
         torch._fused_adam_(
             self.parameters,
-            gradients,
+            aligned,
             self.means,
             self.squares,
             [],
@@ -74,7 +76,11 @@ class Adam:
         return {"means": self.means, "squares": self.squares, "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
-        """Continue from a `state_dict`, which may be on another device."""
+        """Continue from a `state_dict`, maybe on another device, or of one vector of parameters."""
         for name, own in self.state_dict().items():
-            for tensor, saved in zip(own, state[name], strict=True):
-                tensor.copy_(saved)
+            saved = torch.cat([tensor.flatten() for tensor in state[name]])
+            if name == "steps":  # the same for all parameters
+                saved = saved[0].expand(len(own))
+            parts = saved.split([tensor.numel() for tensor in own])
+            for tensor, part in zip(own, parts, strict=True):
+                tensor.copy_(part.view(tensor.shape))

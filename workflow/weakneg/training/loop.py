@@ -1,4 +1,4 @@
-"""The training loop of one seed, the same for every study.
+"""The training loop, the same for every study.
 
 In every epoch that resamples, the strategy chooses k negative bags from the pool. Then the model
 trains on all positive bags and the chosen negatives, and is validated. The weights of the best
@@ -8,7 +8,7 @@ epoch are kept.
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,9 @@ from weakneg.errors import UserError
 from weakneg.jobs.device import peak_memory_bytes, synchronise
 from weakneg.losses.batch import Batch
 from weakneg.models import bag_classifier
+from weakneg.models.dense import vector
 from weakneg.strategies.pool import Pool, Scores, Selection
-from weakneg.training import batches
+from weakneg.training import batches, together
 from weakneg.training.adam import Adam
 from weakneg.training.data import BagData, score_bags
 from weakneg.training.ranking import best_thresholds, ranking_metrics, tied_at_the_ends
@@ -128,7 +129,67 @@ def train_seed(
         When the validation split is impossible, the training diverges, or there is not enough
         memory.
     """
-    return _SeedTraining(data, settings, seed, state, imagenet).run(after_epoch)
+    seeds = {seed: (data, state)}
+    return train_seeds(seeds, settings, lambda _, state: after_epoch(state), imagenet)[seed]
+
+
+def train_seeds(
+    seeds: Mapping[int, tuple[BagData, State | None]],
+    settings: "RunSettings",
+    after_epoch: Callable[[int, State], None],
+    imagenet: dict[str, Tensor] | None = None,
+) -> dict[int, State]:
+    """Train seeds side by side, epoch by epoch, each to its end.
+
+    Parameters
+    ----------
+    seeds : mapping of int to tuple
+        For each seed its bags and its state, as for `train_seed`. Several only if they can be
+        trained together: see `weakneg.training.together`.
+    settings : RunSettings
+        As for `train_seed`.
+    after_epoch : callable
+        Called with a seed and its state after every epoch of it, to save the state.
+    imagenet : dict of str to Tensor, optional
+        As for `train_seed`.
+
+    Returns
+    -------
+    dict of int to State
+        The finished states. They do not depend on which other seeds there are.
+
+    Raises
+    ------
+    UserError
+        As for `train_seed`.
+    """
+    trainings = {
+        seed: _SeedTraining(data, settings, seed, state, imagenet)
+        for seed, (data, state) in seeds.items()
+    }
+    while running := [each for each in trainings.values() if not each.state["finished"]]:
+        for each in running:
+            each.begin_epoch()
+        _train_epoch(running)
+        for each in running:
+            each.finish_epoch()
+            after_epoch(each.seed, each.state)
+    return {seed: each.state for seed, each in trainings.items()}
+
+
+def _train_epoch(seeds: Sequence["_SeedTraining"]) -> None:
+    first = seeds[0]
+    with first.clock("training"):
+        for each in seeds:
+            each.begin_training()
+        if first.together:
+            together.train(seeds)
+        else:
+            first.train()
+    # Of the time, each seed gets the share that it has of the steps.
+    seconds, steps = first.seconds["training"], sum(len(each.batch_rows) for each in seeds)
+    for each in seeds:
+        each.seconds["training"] = seconds * len(each.batch_rows) / steps
 
 
 class _SeedTraining:
@@ -164,8 +225,9 @@ class _SeedTraining:
             encoder: Any = self.model.encoder  # its file defines IMAGENET, so it has the method
             encoder.load_imagenet(imagenet)
         self.model.to(data.device)
+        self.together = together.possible(settings, data.device)
         self.optimizer = Adam(
-            self.model.parameters(),
+            [vector(self.model)] if self.together else self.model.parameters(),
             learning_rate=settings.training.learning_rate,
             weight_decay=settings.training.weight_decay,
             betas=settings.training.betas,
@@ -199,25 +261,17 @@ class _SeedTraining:
             name: values.to(data.device) for name, values in self.state.get("loss", {}).items()
         }
 
-    def run(self, after_epoch: Callable[[State], None]) -> State:
-        while not self.state["finished"]:
-            self._epoch(self.state["epoch"] + 1)
-            after_epoch(self.state)
-        return self.state
-
-    def _epoch(self, epoch: int) -> None:
-        state, training = self.state, self.settings.training
+    def begin_epoch(self) -> None:
+        """Choose the bags of the next epoch."""
+        self.epoch = self.state["epoch"] + 1
         self.seconds = dict.fromkeys(("scoring", "selecting", "training", "evaluating"), 0.0)
-        resampled = self._choose(epoch)
-        rows = torch.cat([self.positives, self._synthetic(epoch), state["chosen"]])
-        if training.equal == "steps":
-            # A strategy that ignores the budget chose more; only a share of it is trained on.
-            share = len(rows) - max(len(state["chosen"]) - self.budget, 0)
-        else:
-            share = len(rows)
-        with self._clock("training"):
-            train_loss = self._train(epoch, rows, share)
-        with self._clock("evaluating"):
+        self.resampled = self._choose(self.epoch)
+
+    def finish_epoch(self) -> None:
+        """Validate the model, and bring the state up to date."""
+        state, training, epoch = self.state, self.settings.training, self.epoch
+        train_loss = self._train_loss()
+        with self.clock("evaluating"):
             validation_loss, scores = self._validate(epoch)
             ap, roc_auc = ranking_metrics(self.validation_label, scores)
 
@@ -241,9 +295,9 @@ class _SeedTraining:
                 "validation_ap_smoothed": smoothed,
                 "validation_roc_auc": roc_auc,
                 "learning_rate": self.optimizer.learning_rate,
-                "resampled": resampled,
+                "resampled": self.resampled,
                 "n_negatives": len(state["chosen"]),
-                "bags_trained": share + (before[-1]["bags_trained"] if before else 0),
+                "bags_trained": len(self.rows) + (before[-1]["bags_trained"] if before else 0),
                 "best": best,
             }
         )
@@ -262,7 +316,8 @@ class _SeedTraining:
             for key in ("model", "optimizer", "loss", "chosen", "weights"):
                 state.pop(key, None)
         else:
-            state["model"] = self.model.state_dict()
+            # Copies: these may be parts of tensors for several seeds, which a file would get whole.
+            state["model"] = {k: v.clone() for k, v in self.model.state_dict().items()}
             state["optimizer"] = self.optimizer.state_dict()
             state["loss"] = self.loss_state
 
@@ -281,7 +336,7 @@ class _SeedTraining:
         since = epoch - 1 - sampling.warmup_epochs  # the strategy's first choice
         if since > 0 and since % sampling.resample_every:
             return False
-        with self._clock("selecting"):
+        with self.clock("selecting"):
             selection = self._selection(epoch, warmup=since < 0)
         self.seconds["selecting"] -= self.seconds["scoring"]
         self.state["chosen"] = selection.ids
@@ -300,7 +355,7 @@ class _SeedTraining:
 
     def _selection(self, epoch: int, warmup: bool) -> Selection:
         def score(rows: Tensor, gradients: bool) -> Scores:
-            with self._clock("scoring"):
+            with self.clock("scoring"):
                 scores = score_bags(
                     self.model,
                     self.data,
@@ -350,62 +405,82 @@ class _SeedTraining:
         orders = [torch.randperm(n, generator=generator) for _ in range(math.ceil(made.share))]
         return self.positives[torch.cat(orders)[: round(made.share * n)]]
 
-    def _train(self, epoch: int, rows: Tensor, share: int) -> float:
-        """Train on `share` of the bags of `rows`, in random order; return the mean loss."""
-        weight = self.settings.training.positive_weight
-        if weight == "balanced":
-            weight = (len(rows) - len(self.positives)) / len(self.positives)
-        rows = self._in_order(epoch, rows)[:share]
+    def begin_training(self) -> None:
+        """Put the bags of the epoch in random order, and into batches."""
+        epoch, training = self.epoch, self.settings.training
+        rows = torch.cat([self.positives, self._synthetic(epoch), self.state["chosen"]])
+        n_positive, n_negative = len(self.positives), len(self.state["chosen"])
+        weight = training.positive_weight
+        self.weight = n_negative / n_positive if weight == "balanced" else weight
+        share = len(rows)
+        if training.equal == "steps":
+            # A strategy that ignores the budget chose more; only a share of it is trained on.
+            share -= max(n_negative - self.budget, 0)
+        self.rows = self._in_order(epoch, rows)[:share]
         # Dropout and the like use the global generators.
         torch.manual_seed(random_generator(self.seed, "model", epoch).initial_seed())
         self.model.train()
-        batch_losses, sizes = [], []
-        n_batches = math.ceil(len(rows) / self.settings.training.batch_size)
-        augmentation_seed = random_generator(self.seed, "augmentation", epoch).initial_seed()
+        self.loss_state = dict(
+            losses.before_epoch(
+                training.loss.name, self.loss_state, self.loss_labels, self.loss_observed
+            )
+        )
+        self.augmentation_seed = random_generator(self.seed, "augmentation", epoch).initial_seed()
+        self.batch_weights = self._weights(self.rows)
+        rows = self.rows.to(self.data.device)
+        self.batch_rows = rows.split(training.batch_size)
+        self.batch_labels = self.data.label[rows].split(training.batch_size)
+        self.batch_observed = self.data.observed[rows].split(training.batch_size)
+        self.batch_losses: list[Tensor] = []
+        self.trained: list[tuple[Tensor, Tensor, Tensor | None]] = []
+
+    def train(self) -> None:
+        """Train on the batches of the epoch."""
         made = self.batches(
             self.data,
-            rows,
+            self.rows,
             self.settings.training.batch_size,
             self.settings.augmentation,
-            augmentation_seed,
+            self.augmentation_seed,
         )
-        weights = self._weights(rows, augmentation_seed)
-        loss = self.settings.training.loss.name
-        self.loss_state = dict(
-            losses.before_epoch(loss, self.loss_state, self.loss_labels, self.loss_observed)
-        )
-        trained: list[tuple[Tensor, Tensor, Tensor | None]] = []
-        of_batch = rows.to(self.data.device).split(self.settings.training.batch_size)
-        for number, (bags, (inputs, label)) in enumerate(zip(of_batch, made, strict=True), start=1):
-            self.optimizer.learning_rate = self._learning_rate(epoch, number / n_batches)
-            logits = self.model(*inputs)
-            observed = self.data.observed[bags]
-            found = self.loss(Batch(logits, label, observed, epoch, bags, self.loss_state))
-            values = found.values if weight == 1 else found.values * (1 + (weight - 1) * label)
-            if weights is not None:
-                values = values * weights[number - 1]
-            mean = values.mean()
-            self.optimizer.step(mean)
-            for name, of_bags in found.state.items():
-                self.loss_state[name].index_copy_(0, bags, of_bags)
-            batch_losses.append(mean.detach())
-            sizes.append(len(label))
-            if self.records:
-                trained.append((bags, logits.detach(), found.treatment))
-        means = torch.stack(batch_losses).double().cpu()  # waits for a GPU only once
+        for inputs, label in made:
+            self.optimizer.step(self.loss_of_step(self.model(*inputs), label))
+
+    def loss_of_step(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Compute the mean loss of the bags of the next step, for their logits and labels (b,)."""
+        number, n_batches = len(self.batch_losses), len(self.batch_rows)
+        self.optimizer.learning_rate = self._learning_rate(self.epoch, (number + 1) / n_batches)
+        bags, observed = self.batch_rows[number], self.batch_observed[number]
+        found = self.loss(Batch(logits, label, observed, self.epoch, bags, self.loss_state))
+        weight = self.weight
+        values = found.values if weight == 1 else found.values * (1 + (weight - 1) * label)
+        if self.batch_weights is not None:
+            values = values * self.batch_weights[number]
+        mean = values.mean()
+        for name, of_bags in found.state.items():
+            self.loss_state[name].index_copy_(0, bags, of_bags)
+        self.batch_losses.append(mean.detach())
+        if self.records:
+            self.trained.append((bags, logits.detach(), found.treatment))
+        return mean
+
+    def _train_loss(self) -> float:
+        """Compute the mean loss of the bags of the epoch, and record what was trained on."""
+        means = torch.stack(self.batch_losses).double().cpu()  # waits for a GPU only once
         for number, value in enumerate(means.tolist(), start=1):
             if not math.isfinite(value):
-                rate = self._learning_rate(epoch, number / n_batches)
+                rate = self._learning_rate(self.epoch, number / len(means))
                 raise UserError(
-                    f"seed {self.seed}, epoch {epoch}, batch {number} of {n_batches}, learning "
-                    f"rate {rate:g}: the loss is {value}, so the training has diverged; lower "
-                    "training: learning_rate."
+                    f"seed {self.seed}, epoch {self.epoch}, batch {number} of {len(means)}, "
+                    f"learning rate {rate:g}: the loss is {value}, so the training has diverged; "
+                    "lower training: learning_rate."
                 )
         if self.records:
-            self.state["trained"].append({"epoch": epoch} | self._record(trained))
-        return (means @ torch.tensor(sizes, dtype=torch.float64)).item() / len(rows)
+            self.state["trained"].append({"epoch": self.epoch} | self._record(self.trained))
+        sizes = torch.tensor([len(bags) for bags in self.batch_rows], dtype=torch.float64)
+        return (means @ sizes).item() / len(self.rows)
 
-    def _weights(self, rows: Tensor, augmentation_seed: int) -> Sequence[Tensor] | None:
+    def _weights(self, rows: Tensor) -> Sequence[Tensor] | None:
         """Return the weights of the bags of each batch, in the order of `rows`; None if all are 1.
 
         Positive bags have the weight 1, before `positive_weight`.
@@ -414,7 +489,7 @@ class _SeedTraining:
             return None
         of_bags = torch.ones(len(self.data.label))
         of_bags[self.state["chosen"]] = self.state["weights"].float()
-        mixed = batches.mix(of_bags, rows, self.settings.augmentation, augmentation_seed)
+        mixed = batches.mix(of_bags, rows, self.settings.augmentation, self.augmentation_seed)
         return mixed.to(self.data.device).split(self.settings.training.batch_size)
 
     def _record(self, trained: list[tuple[Tensor, Tensor, Tensor | None]]) -> dict[str, Tensor]:
@@ -459,7 +534,7 @@ class _SeedTraining:
         return loss, logits.double().cpu().numpy()
 
     @contextmanager
-    def _clock(self, phase: str) -> Iterator[None]:
+    def clock(self, phase: str) -> Iterator[None]:
         synchronise(self.data.device)
         start = time.perf_counter()
         yield

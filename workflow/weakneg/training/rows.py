@@ -39,7 +39,9 @@ class ResidentRows:
     def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
         """Yield, for each batch (b,) of numbers of bags, their rows, (b, ...) or (b, M, ...)."""
         for numbers in together(batches, self._x.device):
-            yield self._x[numbers if self._places is None else self._places[numbers]]
+            places = numbers if self._places is None else self._places[numbers]
+            # Faster than indexing, which allows for more.
+            yield self._x.index_select(0, places.flatten()).unflatten(0, places.shape)
 
 
 class StreamedRows:

@@ -28,8 +28,9 @@ from weakneg.jobs.device import describe, prepare
 from weakneg.jobs.gpus import Device
 from weakneg.jobs.scratch import Staged
 from weakneg.stages import Threads, stage
+from weakneg.training import together
 from weakneg.training.data import BagData, draw_of
-from weakneg.training.loop import State, train_seed
+from weakneg.training.loop import State, train_seeds
 
 
 @stage
@@ -90,44 +91,48 @@ def train_run(
         inputs = _digest_of(features)
         data: BagData | None = None
         drawn: Bags | None = None
-        for seed in settings.seeds:
-            bags = draw_of(draws, seed, settings.draw_per_seed, manifest)
-            if data is None or bags is not drawn:
-                data, drawn = BagData(features, bags, on_device), bags
-            of_seed = data
-            if settings.hidden_positives:
-                # From here on, nothing knows what was hidden: only the record names it.
-                rows = hidden_bags(bags.label, settings.hidden_positives, seed)
-                bags = without_labels(bags, rows)
-                of_seed = data.relabelled(bags)
-                fraction = settings.training.validation_fraction
-                train, _ = split_validation(bags.label, fraction, seed, bags.group)
-                hidden[seed] = np.intersect1d(rows, train)
-            key = _key(settings, seed, fingerprint, inputs, bags)
-            path = run / "seeds" / f"{seed}.pt"
-            states[seed] = _train_seed(path, key, of_seed, settings, seed, imagenet)
+        for group in together.groups(settings, on_device):
+            seeds: dict[int, tuple[BagData, str]] = {}
+            for seed in group:
+                bags = draw_of(draws, seed, settings.draw_per_seed, manifest)
+                if data is None or bags is not drawn:
+                    data, drawn = BagData(features, bags, on_device), bags
+                of_seed = data
+                if settings.hidden_positives:
+                    # From here on, nothing knows what was hidden: only the record names it.
+                    rows = hidden_bags(bags.label, settings.hidden_positives, seed)
+                    bags = without_labels(bags, rows)
+                    of_seed = data.relabelled(bags)
+                    fraction = settings.training.validation_fraction
+                    train, _ = split_validation(bags.label, fraction, seed, bags.group)
+                    hidden[seed] = np.intersect1d(rows, train)
+                seeds[seed] = of_seed, _key(settings, seed, fingerprint, inputs, bags)
+            states |= _train_seeds(run / "seeds", seeds, settings, imagenet)
         assert data is not None  # a study has at least one seed
         _write_run(run, states, settings, identity, features, data.instance_shape, hidden)
 
 
-def _train_seed(
-    path: Path,
-    key: str,
-    data: BagData,
+def _train_seeds(
+    folder: Path,
+    seeds: Mapping[int, tuple[BagData, str]],
     settings: RunSettings,
-    seed: int,
     imagenet: dict[str, Tensor] | None,
-) -> State:
-    """Train a seed, from the state at `path` if that belongs to the same training."""
+) -> dict[int, State]:
+    """Train seeds, of which `seeds` has the bags and the key.
+
+    They continue from the states in `folder` that have the same key, since these belong to the same
+    training.
+    """
+    device = next(iter(seeds.values()))[0].device
     made_with = {
-        "device": describe(data.device),
+        "device": describe(device),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
     }
 
-    def after_epoch(state: State) -> None:
-        _save(path, state | {"key": key, "made_with": made_with})
+    def after_epoch(seed: int, state: State) -> None:
+        _save(folder / f"{seed}.pt", state | {"key": seeds[seed][1], "made_with": made_with})
         last, seconds = state["history"][-1], state["timing"][-1]
         print(
             f"seed {seed}  epoch {last['epoch']}/{settings.training.epochs}"
@@ -137,13 +142,21 @@ def _train_seed(
             flush=True,
         )
 
-    state = _saved_state(path, key)
-    if state is not None:
-        print(f"seed {seed}  continues after epoch {state['epoch']}", file=sys.stderr, flush=True)
-        if state["finished"]:
-            return state
-    trained = train_seed(data, settings, seed, state, after_epoch, imagenet)
-    return trained | {"made_with": made_with}
+    found: dict[int, State] = {}
+    waiting: dict[int, tuple[BagData, State | None]] = {}
+    for seed, (data, key) in seeds.items():
+        state = _saved_state(folder / f"{seed}.pt", key)
+        if state is not None:
+            print(
+                f"seed {seed}  continues after epoch {state['epoch']}", file=sys.stderr, flush=True
+            )
+        if state is not None and state["finished"]:
+            found[seed] = state
+        else:
+            waiting[seed] = data, state
+    trained = train_seeds(waiting, settings, after_epoch, imagenet)
+    found |= {seed: state | {"made_with": made_with} for seed, state in trained.items()}
+    return {seed: found[seed] for seed in seeds}
 
 
 def _saved_state(path: Path, key: str) -> State | None:
