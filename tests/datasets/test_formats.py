@@ -100,7 +100,7 @@ def test_birdnet_writes_a_selection_called_nocall_where_it_detects_nothing(write
     path = write(
         "all.txt",
         header,
-        r"1	Spectrogram 1	1	0	3	0	15000	nocall	nocall	1.0	C:\my\sounds\site 1\a.wav	0",
+        "1\tS\t1\t0\t3\t0\t15000\tnocall\tnocall\t1.0\tC:\\my\\sounds\\site 1\\a.wav\t0",
         "2\tSpectrogram 1\t1\t63\t66\t0\t15000\tRobin\teurrob1\t0.9\t/my/sounds/b.wav\t3",
     )
     assert said(path, min_confidence=0.5, folder="../sounds") == [
