@@ -126,8 +126,7 @@ def recordings_of(dataset: DatasetSettings, folder: Path) -> Iterator[Recording]
     data = datasets.load(dataset.name)
     assert data.recordings is not None
     if isinstance(data, OwnDataset):
-        assert dataset.list is not None
-        rows = data.recordings(dataset.list, dataset.test_split)
+        rows = data.recordings(*dataset.own_list)
     else:
         rows = data.recordings(folder)
     return map(Recording.of, rows)

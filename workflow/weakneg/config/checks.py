@@ -18,16 +18,63 @@ from weakneg.config.classes import (
     most_frequent,
 )
 from weakneg.config.messages import no_such, problem
-from weakneg.config.sections import AudioSettings, BagSettings, DatasetSettings, models
+from weakneg.config.sections import (
+    OF_TABLES,
+    AudioSettings,
+    BagSettings,
+    DatasetSettings,
+    models,
+)
 from weakneg.config.source import DownloadSource, FolderSource
 from weakneg.config.strategy import StrategyChoice
 from weakneg.config.study import Study
 from weakneg.config.training import ALL
 from weakneg.config.truth import JudgedClass
 from weakneg.config.values import distinct
-from weakneg.datasets import Dataset
+from weakneg.datasets import Dataset, formats
 
 Completed = Mapping[str, Any]
+
+
+def list_is_recognised(study: Study) -> Completed:
+    """A list of recordings has a known format, or the study names its columns."""
+    dataset = study.dataset
+    if not dataset.lists_recordings:
+        return {}
+    path, columns = dataset.table.path, dict(dataset.table.columns)
+    name = dataset.format
+    if name is None:
+        name = "table" if {"file", "labels"} <= columns.keys() else formats.recognise(path)
+    if name == formats.OWN:
+        for key in OF_TABLES:
+            if getattr(dataset, key) not in (None, formats.OWN):
+                instead = "unlisted" if key == "annotated" else "columns with file and labels"
+                text = f"{path} is a list with the columns file and labels: use {instead} instead"
+                raise problem(text, "dataset", key)
+        return {"dataset": dataset.model_copy(update={"format": None})}
+    if name == "table":
+        _check_columns(columns)
+    for key in () if name == "table" else columns.keys() - {*formats.load(name).choosable}:
+        text = f"the format {name} knows this column: remove this key, or say format: table"
+        raise problem(text, "dataset", "columns", key)
+    read = dataset.model_copy(update={"format": name})
+    annotated = dataset.annotated or formats.load(name).annotated(read.table)
+    unlisted = "unknown" if annotated == "listed" else dataset.unlisted
+    return {"dataset": read.model_copy(update={"annotated": annotated, "unlisted": unlisted})}
+
+
+def _check_columns(columns: Mapping[str, str | int]) -> None:
+    for key in ("file", "labels", *(["onset"] if columns.keys() & {"offset", "duration"} else ())):
+        if key not in columns:
+            raise problem("is missing: name the column", "dataset", "columns", key)
+    if "onset" in columns and len(columns.keys() & {"offset", "duration"}) != 1:
+        raise problem("is missing, or duration: name one of them", "dataset", "columns", "offset")
+    if len({type(column) for column in columns.values()}) > 1:
+        text = "names columns and numbers: numbers are for tables without a header, so use one kind"
+        raise problem(text, "dataset", "columns")
+    for key, column in columns.items():
+        if isinstance(column, int) and column < 1:
+            raise problem(f"columns are counted from 1, not {column}", "dataset", "columns", key)
 
 
 def bags_are_of_images(study: Study) -> Completed:
@@ -346,6 +393,7 @@ def _class_of(value: str, study: Study, *at: str | int) -> str:
 
 
 CHECKS: tuple[Callable[[Study], Completed], ...] = (
+    list_is_recognised,
     bags_are_of_images,
     spectrograms_are_of_sound,
     sound_has_one_source,

@@ -244,6 +244,33 @@ def class_slug(name: str) -> str:
 _MISSING = {*("nan", "na", "n/a", "none", "null", "nil", "no", "yes", "true", "false", "-", "?")}
 
 
+def reading(dataset: DatasetSettings) -> Iterator[str]:
+    """Say how a list in the format of another tool is read.
+
+    Parameters
+    ----------
+    dataset : DatasetSettings
+        The data set; nothing is said about this project's own lists.
+
+    Yields
+    ------
+    str
+        A line.
+    """
+    if dataset.format is None:
+        return
+    means = {
+        "whole": "what carries no label is absent; if not all of it was annotated, say annotated: "
+        "listed",
+        "listed": "a class is absent where only others are listed, and unknown elsewhere; if whole "
+        "recordings were annotated, say annotated: whole",
+    }
+    yield (
+        f"{dataset.list}: format {dataset.format}, annotated {dataset.annotated}: "
+        f"{means[dataset.annotated or 'whole']}."
+    )
+
+
 def questions(dataset: DatasetSettings) -> Iterator[str]:
     """Ask about names of classes in a user's list that may be mistakes.
 
@@ -260,6 +287,7 @@ def questions(dataset: DatasetSettings) -> Iterator[str]:
     data = dataset.definition
     if not isinstance(data, OwnDataset):
         return
+    yield from reading(dataset)
     names = class_names(dataset)
     sizes = data.class_sizes(*dataset.own_list)
     of_slug: dict[str, list[str]] = {}

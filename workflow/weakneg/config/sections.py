@@ -16,7 +16,9 @@ from pydantic import (
 from weakneg import datasets, plugins
 from weakneg.config.messages import no_such, problem
 from weakneg.config.values import Section, number_as_text
-from weakneg.datasets import Dataset, OwnDataset, Unlisted
+from weakneg.datasets import Dataset, OwnDataset, Unlisted, formats
+from weakneg.datasets.formats import OWN, Table
+from weakneg.datasets.formats import Annotated as AnnotatedSpans
 
 _MODELS = Path(__file__).parent.parent / "models"
 
@@ -41,10 +43,45 @@ def models(constant: str = "KIND") -> dict[str, Any]:
     }
 
 
+OF_TABLES = (
+    *("format", "columns", "file_suffix", "times", "time_expansion", "annotated"),
+    "min_confidence",
+)
+"""The keys of `DatasetSettings` that explain a list in the format of another tool."""
+
+
 def _keys(info: ValidationInfo) -> tuple[str, ...]:
     """The keys with which a study locates a user's own data."""
-    data = datasets.load(info.data["name"])
+    return _study_keys(info.data["name"])
+
+
+def _study_keys(name: str) -> tuple[str, ...]:
+    data = datasets.load(name)
     return data.study_keys if isinstance(data, OwnDataset) else ()
+
+
+class Columns(Section):
+    """The columns of a list: their names or, if it has no header, their numbers, from 1."""
+
+    file: str | int | None = Field(None, description="Path or name of the recording.")
+    labels: str | int | None = Field(None, description="Names of classes.")
+    onset: str | int | None = Field(None, description="Start of the sounds, in seconds.")
+    offset: str | int | None = Field(None, description="End of the sounds, in seconds.")
+    duration: str | int | None = Field(None, description="Seconds, instead of the offset.")
+    split: str | int | None = Field(None, description="Split or fold.")
+    group: str | int | None = Field(None, description="What recordings have in common.")
+    negatives: str | int | None = Field(None, description="Classes that were not heard.")
+    confidence: str | int | None = Field(None, description="Confidence of the labels.")
+    time_expansion: str | int | None = Field(None, description="Factor of time expansion.")
+    separator: str = Field(
+        ";", min_length=1, description="What separates the names of classes within a value."
+    )
+
+    @property
+    def named(self) -> tuple[tuple[str, str | int], ...]:
+        """What each column holds that the study names, and its name or number."""
+        found = self.model_dump(exclude={"separator"}, exclude_none=True)
+        return tuple(found.items())
 
 
 class DatasetSettings(Section):
@@ -55,9 +92,10 @@ class DatasetSettings(Section):
         None,
         validate_default=True,
         description="For the data set `recordings`: the CSV file of their labels, with the columns "
-        "file, labels and, optionally, split, onset, offset and negatives. For the data set "
-        "`instances`: the CSV, Parquet or HDF5 file of their features. The path is relative to the "
-        "folder of this file, or else to the working directory.",
+        "file, labels and, optionally, split, onset, offset and negatives, or a table or folder of "
+        "tables in another `format`. For the data set `instances`: the CSV, Parquet or HDF5 file "
+        "of their features. The path is relative to the folder of this file, or else to the "
+        "working directory.",
     )
     folder: str | None = Field(
         None,
@@ -80,6 +118,53 @@ class DatasetSettings(Section):
         description="For your own data: what a class is that the list does not name for a bag or "
         "recording. negative: it is absent. unknown: only classes in the column negatives are "
         "known to be absent; the others may be chosen for training, and no metric counts them.",
+    )
+    # The keys below explain a list in the format of another tool. Where that has none of them, they
+    # are left out of the settings.
+    format: str | None = Field(
+        None,
+        exclude_if=partial(is_, None),
+        description="Format of the list: a file in workflow/weakneg/datasets/formats; null: it is "
+        "recognised by what it contains.",
+    )
+    columns: Columns | None = Field(
+        None,
+        exclude_if=partial(is_, None),
+        description="Columns of a list in no known format, at least file and labels; or those that "
+        "a format leaves open.",
+    )
+    file_suffix: str | None = Field(
+        None,
+        exclude_if=partial(is_, None),
+        description="What is added to the names of recordings in the list, such as '.wav'. null: "
+        "names without a suffix are looked for in the folder, at any depth.",
+    )
+    times: Literal["recording", "original"] | None = Field(
+        None,
+        exclude_if=partial(is_, None),
+        description="Only for time-expanded recordings: whether the times in the list are seconds "
+        "in the file as it plays (recording) or of the original sound.",
+    )
+    time_expansion: float | None = Field(
+        None,
+        gt=0,
+        exclude_if=partial(is_, None),
+        description="How many times longer than the original the recordings are, if the list does "
+        "not say so.",
+    )
+    annotated: AnnotatedSpans | None = Field(
+        None,
+        exclude_if=partial(is_, None),
+        description="What was annotated. whole: the recordings, so that what carries no label is "
+        "absent. listed: only the spans that the list names, in which a class that no row names is "
+        "absent; all else is unknown. null: what is safe for the format.",
+    )
+    min_confidence: float | None = Field(
+        None,
+        ge=0,
+        exclude_if=partial(is_, None),
+        description="Labels with less confidence than this are not used; where only listed spans "
+        "were annotated, they are unknown.",
     )
 
     @field_validator("name")
@@ -115,16 +200,66 @@ class DatasetSettings(Section):
                 raise problem(f"{info.data['name']} has no unknown bags: remove this key")
         return unlisted
 
+    @field_validator("format")
+    @classmethod
+    def _format_exists(cls, name: str | None) -> str | None:
+        if name is not None and name not in formats.names():
+            raise problem(no_such(name, "a format", formats.names()))
+        return name
+
+    @field_validator(*OF_TABLES)
+    @classmethod
+    def _of_tables(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None and "name" in info.data and "folder" not in _keys(info):
+            raise problem(f"{info.data['name']} does not use it: remove this key")
+        return value
+
     @property
     def definition(self) -> Dataset | OwnDataset:
         """The data set, as its file defines it."""
         return datasets.load(self.name)
 
     @property
-    def own_list(self) -> tuple[str, str]:
+    def own_list(self) -> tuple[Any, str]:
         """A user's own list and its test split, the arguments of the functions of `OwnDataset`."""
+        return self.list if self.format is None else self.table, self.test_split
+
+    @property
+    def table(self) -> Table:
+        """The user's list of recordings, and how to read it."""
         assert self.list is not None
-        return self.list, self.test_split
+        columns = self.columns or Columns()
+        return Table(
+            path=self.list,
+            format=self.format or OWN,
+            columns=columns.named,
+            separator=columns.separator,
+            file_suffix=self.file_suffix or "",
+            times=self.times,
+            time_expansion=self.time_expansion,
+            annotated=self.annotated or "whole",
+            min_confidence=self.min_confidence,
+            folder=self.folder or "",
+        )
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        """The files that a stage loads by name to read the data set's lists."""
+        own = (f"datasets.{self.name}",)
+        return (*own, f"formats.{self.format or OWN}") if self.lists_recordings else own
+
+    @property
+    def without_labels(self) -> "DatasetSettings":
+        """The same, but for what makes no difference to the sound."""
+        labels: dict[str, Any] = {"unlisted": "negative"}
+        if self.format is not None:
+            labels |= {"annotated": "whole", "min_confidence": 0.0}
+        return self.model_copy(update=labels)
+
+    @property
+    def lists_recordings(self) -> bool:
+        """Whether the user lists recordings."""
+        return "folder" in _study_keys(self.name)
 
     @property
     def negative_counts(self) -> Mapping[str, Mapping[str, int]] | None:

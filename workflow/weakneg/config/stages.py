@@ -67,7 +67,7 @@ class ListSettings(StageSettings):
     @property
     def plugins(self) -> list[str]:
         """The files that the stage loads by name."""
-        return [f"datasets.{self.dataset.name}"]
+        return [*self.dataset.plugins]
 
 
 class AcquireSettings(StageSettings):
@@ -85,8 +85,7 @@ class AcquireSettings(StageSettings):
         """Take the settings of a shard from a study."""
         assert study.source is not None
         return cls(
-            # What is not listed makes no difference to the sound.
-            dataset=study.dataset.model_copy(update={"unlisted": "negative"}),
+            dataset=study.dataset.without_labels,
             source=study.source.model_dump(exclude=set(POLITENESS)),
             shard_size=SHARD_SIZE,
             listed=listed(study, split, shard),
@@ -95,7 +94,7 @@ class AcquireSettings(StageSettings):
     @property
     def plugins(self) -> list[str]:
         """The files that the stage loads by name."""
-        return [f"acquire.{self.source['type']}", f"datasets.{self.dataset.name}"]
+        return [f"acquire.{self.source['type']}", *self.dataset.plugins]
 
 
 def listed(study: "Study", split: str, shard: str) -> str | None:

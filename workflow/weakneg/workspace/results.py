@@ -15,7 +15,7 @@ from weakneg.config.report import FigureSettings, ReportSettings
 from weakneg.config.source import POLITENESS, SHARD_SIZE
 from weakneg.config.stages import StageSettings, canonical
 from weakneg.config.study import Study
-from weakneg.datasets import Dataset
+from weakneg.datasets import Dataset, formats
 from weakneg.datasets.listened import PUBLISHED
 from weakneg.report import figures
 from weakneg.stages import entry
@@ -148,10 +148,10 @@ class Results:
 
     @property
     def data_files(self) -> list[str]:
-        """The published files of the data set, or the user's own list."""
+        """The published files of the data set, or the user's own list or tables."""
         dataset = self.study.dataset
         if dataset.list:
-            return [dataset.list]
+            return formats.table_files(dataset.list)
         return [f"{self.data_folder}/{file}" for file in published_files(dataset.name)]
 
     @property

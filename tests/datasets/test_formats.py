@@ -1,0 +1,324 @@
+"""Lists in the formats of other tools: what their rows mean, and what is known where none is."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from weakneg.config import load as config
+from weakneg.config.classes import class_names, questions
+from weakneg.config.stages import AcquireSettings, ListSettings
+from weakneg.datasets import formats, recordings
+from weakneg.datasets.formats import Table
+from weakneg.errors import UserError
+
+RAVEN = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)"
+BIRDNET = "Start (s),End (s),Scientific name,Common name,Confidence,File"
+STUDY = """\
+title: Mine
+dataset: {name: recordings, list: LIST, folder: sounds}
+audio: {clip_seconds: 1.0, mel_bins: 32}
+model: {name: cnn}
+strategies: [random]
+"""
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes a file below an empty working directory; returns its path."""
+    monkeypatch.chdir(tmp_path)
+    for function in (recordings._rows, recordings.recordings, class_names):
+        function.cache_clear()
+
+    def write_file(path: str, *lines: str) -> str:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return path
+
+    return write_file
+
+
+def said(path: str, **options) -> list[tuple]:
+    """Id, labels and times of the rows of a list that is recognised by its content."""
+    table = Table(path, **{"format": formats.recognise(path)} | options)
+    return [(row.id, *row.labels, row.times) for row in formats.rows(table)]
+
+
+# ---- Raven ---------------------------------------------------------------------------------------
+def test_the_views_of_a_selection_are_one_event_and_any_column_may_hold_the_labels(write):
+    write(
+        "tables/night.Table.1.selections.txt",
+        f"{RAVEN}\tWho?",
+        "1\tSpectrogram 1\t1\t1\t2.5\t500\t900\tOwl",
+        "1\tWaveform 1\t1\t1\t2.5\t\t\tOwl",
+        "2\tSpectrogram 1\t1\t4\t5\t500\t900",  # an editor has removed the tab of the blank label
+    )
+    assert said("tables") == [("night", "Owl", (1.0, 2.5)), ("night", (4.0, 5.0))]
+
+
+def test_a_table_over_several_files_is_read_by_file_offset(write):
+    header = f"{RAVEN}\tBegin File\tEnd File\tFile Offset (s)\tSpecies"
+    path = write(
+        "night.txt",
+        header,
+        "1\tSpectrogram 1\t1\t10\t12\t1\t2\ta.wav\ta.wav\t10\tOwl",
+        "2\tSpectrogram 1\t1\t59\t62\t1\t2\ta.wav\tb.wav\t59\tFox",  # b.wav starts after 60 s
+        "3\tSpectrogram 1\t1\t70\t71\t1\t2\tb.wav\tb.wav\t10\tOwl",
+    )
+    assert said(path) == [
+        ("a.wav", "Owl", (10.0, 12.0)),
+        ("a.wav", "Fox", (59.0, 62.0)),
+        ("b.wav", "Fox", (0.0, 2.0)),
+        ("b.wav", "Owl", (10.0, 11.0)),
+    ]
+    path = write("part.txt", header, "1\tSpectrogram 1\t1\t59\t62\t1\t2\ta.wav\tb.wav\t59\tFox")
+    with pytest.raises(UserError, match=r"part.txt, line 2: .* continues in b.wav"):
+        said(path)
+
+
+def test_an_empty_table_is_a_recording_in_which_nothing_was_marked(write):
+    write("tables/a.Table.1.selections.txt", f"{RAVEN}\tSpecies")
+    write("tables/b.Table.1.selections.txt", f"{RAVEN}\tSpecies", "1\tS\t1\t0\t1\t1\t2\tOwl")
+    assert said("tables") == [("a", None), ("b", "Owl", (0.0, 1.0))]
+
+
+def test_a_recording_named_with_and_without_suffix_is_one(write):
+    write("tables/a.Table.1.selections.txt", f"{RAVEN}\tBegin File\tSpecies")
+    write("tables/b.txt", f"{RAVEN}\tBegin File\tSpecies", "1\tS\t1\t0\t1\t1\t2\ta.wav\tOwl")
+    assert said("tables") == [("a.wav", None), ("a.wav", "Owl", (0.0, 1.0))]
+
+
+def test_the_study_says_which_of_several_columns_holds_the_labels(write):
+    path = write("a.txt", f"{RAVEN}\tSpecies\tCall", "1\tS\t1\t0\t1\t1\t2\tOwl\thoot")
+    with pytest.raises(UserError, match="Species or Call"):
+        said(path)
+    assert said(path, columns=(("labels", "Call"),)) == [("a", "hoot", (0.0, 1.0))]
+
+
+def test_birdnet_writes_a_selection_called_nocall_where_it_detects_nothing(write):
+    header = f"{RAVEN}\tCommon Name\tSpecies Code\tConfidence\tBegin Path\tFile Offset (s)"
+    path = write(
+        "all.txt",
+        header,
+        "1\tS\t1\t0\t3\t0\t15000\tnocall\tnocall\t1.0\tC:\\my\\sounds\\site 1\\a.wav\t0",
+        "2\tSpectrogram 1\t1\t63\t66\t0\t15000\tRobin\teurrob1\t0.9\t/my/sounds/b.wav\t3",
+    )
+    assert said(path, min_confidence=0.5, folder="../sounds") == [
+        ("site 1/a.wav", (0.0, 3.0)),
+        ("b.wav", "Robin", (3.0, 6.0)),
+    ]
+
+
+# ---- Audacity ------------------------------------------------------------------------------------
+def test_label_tracks_have_points_frequencies_and_may_be_empty(write):
+    write("tracks/a.txt", "1.000000\t1.000000\tOwl", "\\\t-1.0\t900.5", "2.0\t3.5\tFox; Owl")
+    write("tracks/b.txt")
+    assert said("tracks") == [
+        ("a", None),
+        ("a", "Owl", (1.0, 1.0)),
+        ("a", "Fox", "Owl", (2.0, 3.5)),
+        ("b", None),
+    ]
+
+
+def test_two_tracks_for_one_recording_are_told_apart_by_their_paths(write):
+    for site in ("x", "y"):
+        write(f"tracks/{site}/a.txt", f"0\t1\t{site}")
+    with pytest.raises(UserError, match="file_suffix"):
+        said("tracks")
+    assert [row[0] for row in said("tracks", file_suffix=".wav")][1::2] == ["x/a.wav", "y/a.wav"]
+
+
+# ---- tables of data sets -------------------------------------------------------------------------
+def test_dcase_tables_name_recordings_without_events(write):
+    header = "filename\tonset\toffset\tevent_label"
+    strong = write("strong.tsv", header, "a.wav\t0.5\t2\tSpeech", "b.wav\t\t\t")
+    assert said(strong) == [("a.wav", "Speech", (0.5, 2.0)), ("b.wav", None)]
+    weak = write("weak.tsv", "filename\tevent_labels", "a.wav\tSpeech,Dog")
+    assert said(weak) == [("a.wav", "Speech", "Dog", None)]
+
+
+def test_commas_separate_the_labels_of_fsd50k_and_its_tables_are_splits(write):
+    write("truth/dev.csv", "fname,labels,mids,split", '64760,"Electric_guitar,Guitar","x,y",val')
+    write("truth/eval.csv", "fname,labels,mids", "37199,Guitar,y")
+    write("truth/vocabulary.csv", "0,Guitar,y")
+    table = Table("truth", "fsd50k")
+    assert [(row.id, row.file, row.labels, row.split) for row in formats.rows(table)] == [
+        ("64760", "", ("Electric_guitar", "Guitar"), "train"),
+        ("37199", "", ("Guitar",), "test"),
+    ]
+    alone = formats.rows(Table("truth/dev.csv", "fsd50k", file_suffix=".wav"))
+    assert [(row.file, row.split) for row in alone] == [("64760.wav", "test")]
+
+
+def test_folds_and_groups_of_esc50_and_urbansound8k(write):
+    esc = write(
+        "esc50.csv",
+        "filename,fold,target,category,esc10,src_file,take",
+        *("1-1-A-0.wav,1,0,dog,True,1,A", "1-1-B-0.wav,1,0,dog,True,1,B"),
+        "2-2-A-1.wav,2,1,rooster,True,2,A",
+    )
+    found = recordings.recordings(Table(esc, formats.recognise(esc)), "2")
+    assert [(each["split"], each["group"]) for each in found] == [
+        *[("train", "1")] * 2,
+        ("test", "2"),
+    ]
+    urban = write(
+        "UrbanSound8K.csv",
+        "slice_file_name,fsID,start,end,salience,fold,classID,class",
+        "7-3-0-0.wav,7,58.5,62.5,1,1,3,dog_bark",
+        "7-3-0-1.wav,7,63,67,1,2,3,dog_bark",  # the same source in another fold
+    )
+    found = recordings.recordings(Table(urban, formats.recognise(urban)), "2")
+    assert [(each["file"], each["split"], each["events"]) for each in found] == [
+        ("fold1/7-3-0-0.wav", "train", []),
+        ("fold2/7-3-0-1.wav", "test", []),
+    ]
+
+
+def test_audioset_names_segments_and_its_framed_tables_what_is_absent(write):
+    header = "segment_id\tstart_time_seconds\tend_time_seconds\tlabel"
+    strong = write("strong.tsv", header, "YxlGt805lTA_30000\t2.627\t7.237\t/m/053hz1")
+    assert said(strong) == [("YxlGt805lTA_30000", "/m/053hz1", (2.627, 7.237))]
+    framed = write(
+        "framed.tsv",
+        f"{header}\tpresent",
+        "a_0\t0\t0.96\tx\tPRESENT",
+        "a_0\t0\t0.96\ty\tNOT_PRESENT",
+    )
+    assert formats.load("audioset_strong").annotated(Table(framed)) == "listed"
+    _, absent = formats.rows(Table(framed, "audioset_strong"))
+    assert (absent.labels, absent.negatives, absent.times) == ((), ("y",), (0.0, 0.96))
+
+
+def test_results_of_birdnet_need_a_threshold(write):
+    path = write(
+        "all.csv",
+        BIRDNET,
+        "0.0,3.0,Erithacus rubecula,European Robin,0.9000,/data/sounds/a.wav",
+        "3.0,6.0,Strix aluco,Tawny Owl,0.2000,/data/sounds/a.wav",
+    )
+    with pytest.raises(UserError, match=r"confidences from 0\.2 to 0\.9: .*min_confidence"):
+        said(path)
+    assert said(path, min_confidence=0.5, folder="sounds") == [
+        ("a.wav", "European Robin", (0.0, 3.0)),
+        ("a.wav", (3.0, 6.0)),
+    ]
+    other = write(
+        "kaleidoscope.csv",
+        "INDIR,FOLDER,IN FILE,OFFSET,DURATION,scientific_name,common_name,confidence",
+        "/data,sounds,a.wav,3.0,3.0,Strix aluco,Tawny Owl,0.9",
+    )
+    assert said(other, min_confidence=0) == [("a.wav", "Tawny Owl", (3.0, 6.0))]
+
+
+# ---- any other table -----------------------------------------------------------------------------
+def test_a_study_names_the_columns_of_any_table(write):
+    path = write("mine.csv", "clip;who;from;for", "a;Owl,Fox;1.5;2")
+    columns = (("file", "clip"), ("labels", "who"), ("onset", "from"), ("duration", "for"))
+    options = {"format": "table", "columns": columns, "separator": ",", "file_suffix": ".wav"}
+    assert said(path, **options) == [("a.wav", "Owl", "Fox", (1.5, 3.5))]
+    path = write("headless.txt", "audio/a.wav\tstreet\t1.5\t2.5\tcar")  # DCASE 2016, task 3
+    columns = (("file", 1), ("labels", 5), ("onset", 3), ("offset", 4))
+    assert said(path, format="table", columns=columns) == [("audio/a.wav", "car", (1.5, 2.5))]
+
+
+def test_a_missing_column_is_named(write):
+    path = write("mine.csv", "clip,who", "a.wav,Owl")
+    with pytest.raises(UserError, match=r"no column 'species' \(found: clip, who\)"):
+        said(path, format="table", columns=(("file", "clip"), ("labels", "species")))
+
+
+def test_times_of_expanded_recordings_are_asked_about(write):
+    path = write("bats.txt", f"{RAVEN}\tTime_exp\tSpecies", "1\tS\t1\t0.1\t0.2\t1\t2\t10\tPippip")
+    with pytest.raises(UserError, match=r"expanded 10 times: say dataset\.times"):
+        said(path)
+    assert said(path, times="recording")[0][-1] == (0.1, 0.2)
+    assert said(path, times="original")[0][-1] == (1.0, 2.0)
+
+
+# ---- what is known where nothing is listed -------------------------------------------------------
+def test_outside_of_listed_spans_nothing_is_known(write):
+    write("tracks/a.txt", "0\t4\tOwl", "3\t6\tFox", "9\t9.5\t")
+    rows = formats.rows(Table("tracks", "audacity", annotated="listed"))
+    absent = {(name, row.times) for row in rows for name in row.negatives}
+    assert absent == {("Owl", (4.0, 6.0)), ("Fox", (0.0, 3.0))}
+    rows = formats.rows(Table("tracks", "audacity"))
+    assert not any(row.negatives for row in rows)
+
+
+def test_a_label_that_is_not_confident_is_neither_present_nor_absent(write):
+    path = write(
+        "all.csv",
+        BIRDNET,
+        *("0,3,x,Robin,0.9,a.wav", "0,3,y,Owl,0.2,a.wav", "6,9,y,Owl,0.8,a.wav"),
+    )
+    table = Table(path, "birdnet", annotated="listed", min_confidence=0.5)
+    absent = {(name, row.times) for row in formats.rows(table) for name in row.negatives}
+    assert absent == {("Robin", (6.0, 9.0))}
+
+
+def test_labels_of_whole_recordings_are_known_in_all_of_them(write):
+    path = write("mine.csv", "clip,who", "a.wav,Owl", "b.wav,Fox")
+    columns = (("file", "clip"), ("labels", "who"))
+    table = Table(path, "table", columns, annotated="listed")
+    first, second = formats.rows(table)[2:]
+    assert (first.negatives, first.times) == (("Fox",), (0.0, math.inf))
+    assert second.negatives == ("Owl",)
+
+
+# ---- the study -----------------------------------------------------------------------------------
+def tracks(write) -> None:
+    for number in range(40):
+        write(f"tracks/r{number}.txt", f"0\t2\t{'Owl' if number % 2 else 'Fox'}")
+
+
+def test_a_study_says_how_it_reads_a_list(write):
+    tracks(write)
+    study = config.load_study(write("./mine.yaml", STUDY.replace("LIST", "tracks")))
+    dataset = study.dataset
+    assert (dataset.format, dataset.annotated, dataset.unlisted) == (
+        "audacity",
+        "listed",
+        "unknown",
+    )
+    (line,) = questions(dataset)
+    assert line.startswith("tracks: format audacity, annotated listed: ")
+    whole = STUDY.replace("LIST", "tracks, annotated: whole")
+    study = config.load_study(write("./mine.yaml", whole))
+    assert study.dataset.unlisted == "negative"
+
+
+def test_jobs_read_the_list_as_the_study_does_and_sound_does_not_depend_on_labels(write):
+    tracks(write)
+    study = config.load_study(write("./mine.yaml", STUDY.replace("LIST", "tracks")))
+    settings = ListSettings.of(study)
+    assert settings.plugins == ["datasets.recordings", "formats.audacity"]
+    assert ListSettings.model_validate_json(settings.text()).dataset.table == study.dataset.table
+    whole = study.model_copy(
+        update={"dataset": study.dataset.model_copy(update={"annotated": "whole"})}
+    )
+    assert AcquireSettings.of(study, "train", "000") == AcquireSettings.of(whole, "train", "000")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ("list: own.csv, min_confidence: 0.5", "dataset.min_confidence: own.csv is a list with"),
+        ("list: own.csv, annotated: listed", "use unlisted instead"),
+        ("list: tracks, format: ravn", "did you mean 'raven'?"),
+        ("list: tracks, columns: {labels: x}", "the format audacity knows this column"),
+        ("list: tracks, format: table", "dataset.columns.file: is missing"),
+        ("list: both.csv", "say format: fsd50k or format: own"),
+        ("list: odd", "the format of the tables in odd is not recognised"),
+    ],
+)
+def test_what_is_unclear_is_asked(write, dataset, message):
+    tracks(write)
+    write("own.csv", "file,labels", "a.wav,Owl")
+    write("both.csv", "file,labels,fname,mids", "a.wav,Owl,a,b")
+    write("odd/a.txt", "what is this")
+    text = STUDY.replace("list: LIST", dataset)
+    with pytest.raises(UserError) as error:
+        config.load_study(write("./mine.yaml", text))
+    assert message in str(error.value)

@@ -1,0 +1,87 @@
+"""A first look at a study of recordings says what the study would say, before it runs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from weakneg.audio.clips import cut
+from weakneg.audio.decode import open_audio
+from weakneg.config.sections import AudioSettings
+from weakneg.errors import UserError
+from weakneg.estimate.describe import clip_times, describe
+
+RATE = 8000
+STUDY = """\
+title: Mine
+dataset: {name: recordings, list: tracks, folder: sounds, annotated: ANNOTATED}
+audio: {clip_seconds: 2.0, sample_rate: 8000, mel_bins: 32}
+model: {name: cnn}
+strategies: [random]
+"""
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """Writes 24 recordings of five seconds with label tracks, and a study of them."""
+    monkeypatch.chdir(tmp_path)
+    Path("sounds").mkdir()
+    Path("tracks").mkdir()
+    for number in range(24):
+        who = "Owl" if number % 2 else "Fox"
+        Path(f"tracks/r{number}.txt").write_text(f"0\t2\t{who}\n")
+        sound = np.random.default_rng(number).normal(0, 0.1, 5 * RATE)
+        soundfile.write(f"sounds/r{number}.wav", sound, RATE)
+
+    def write(annotated: str) -> str:
+        Path("mine.yaml").write_text(STUDY.replace("ANNOTATED", annotated))
+        return "./mine.yaml"
+
+    return write
+
+
+def test_clips_are_those_that_the_study_cuts(study):
+    for seconds in (0.5, 2.0, 2.9, 3.0, 5.0, 7.25):
+        soundfile.write("long.wav", np.zeros(round(seconds * RATE)), RATE)
+        for hop in (None, 0.75, 3.0):
+            audio = AudioSettings(clip_seconds=2.0, hop_seconds=hop, sample_rate=RATE)
+            with open_audio("long.wav", RATE) as file:
+                found = [(start, end) for start, end, _ in cut(file, 2.0, hop or 2.0)]
+            assert clip_times(seconds, audio) == pytest.approx(found)
+
+
+def test_what_is_unknown_and_what_is_missing_is_counted(study, capsys):
+    Path("sounds/r0.wav").unlink()
+    soundfile.write("sounds/r1.wav", np.zeros(RATE // 2), RATE)
+    Path("tracks/r1.txt").write_text("0\t0.2\tOwl\n3\t4\tOwl\n")
+    describe(study("listed"))
+    out = capsys.readouterr().out
+    assert "tracks: format audacity, annotated listed" in out
+    assert "23 of 24 recordings are there" in out
+    assert "left out, missing: 1\n  r0: there is no audio file called r0" in out
+    assert "events outside their recordings: 1\n  r1: Owl from 3 to 4 s, of 0.5 s" in out
+    train, test = _counts(out, "Owl")
+    # Of five seconds, a clip is listed and one is not; the last second is left out.
+    assert train[0] + test[0] == 12
+    assert train[1] + test[1] == 11
+    assert train[2] + test[2] == 22
+
+
+def test_in_whole_recordings_nothing_is_unknown(study, capsys):
+    describe(study("whole"))
+    out = capsys.readouterr().out
+    assert "unknown |" not in out
+    assert sum(map(sum, _counts(out, "Fox", 2))) == 24 * 2
+
+
+def test_a_study_without_a_list_of_recordings_is_refused():
+    with pytest.raises(UserError, match="digits is not about recordings of your own"):
+        describe("digits")
+
+
+def _counts(out: str, name: str, kinds: int = 3) -> tuple[list[int], list[int]]:
+    """The counts of a class in the table, for training and for testing."""
+    (line,) = (line for line in out.splitlines() if line.startswith(f"| {name} "))
+    values = [int(cell) for cell in line.strip("|").split("|")[1:]]
+    return values[:kinds], values[kinds:]

@@ -1,0 +1,481 @@
+"""Formats of lists of recordings: one file each, which defines `FORMAT`, a `Format`.
+
+A format turns a table, or a folder of tables, into `Row`s. A new file is found automatically.
+`recognise` decides which format a list has, by its content; everything that does not depend on the
+format is done here: confidences, expanded times, and what is known where nothing is listed.
+"""
+
+import csv
+import importlib
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Literal, NamedTuple
+
+from weakneg import plugins
+from weakneg.datasets.own_lists import LABEL_SEPARATOR
+from weakneg.errors import UserError
+from weakneg.io.csv import read_lines
+
+Annotated = Literal["whole", "listed"]
+"""What was annotated: whole recordings, or only the spans that are listed."""
+
+OWN = "own"
+"""The format of this project's own lists."""
+
+Span = tuple[float, float]
+"""Onset and offset, in seconds from the start of the recording."""
+
+_TABLES = (".txt", ".csv", ".tsv")
+_TOOLS = r"(\.BirdNET)?(\.(Table|Selections|selections|selection\.table|results)|\.\d+)*$"
+_EXPANSION = re.compile(r"time[ _]?exp(ansion)?([ _]factor)?", re.IGNORECASE)
+
+
+class Table(NamedTuple):
+    """A list, and how to read it; the fields are keys of `weakneg.config.sections.DatasetSettings`.
+
+    Attributes
+    ----------
+    path : str
+        The table, or a folder of tables.
+    format : str
+        Name of the format.
+    columns : tuple of (str, str or int)
+        What a column holds -> its name, or its number, from 1, in a table without a header.
+    separator : str
+        What separates labels within a value.
+    file_suffix : str
+        What is added to the names of recordings, such as ".wav".
+    times : {"recording", "original"}, optional
+        What the times of time-expanded recordings are measured in.
+    time_expansion : float, optional
+        How many times longer than the original a recording is.
+    annotated : {"whole", "listed"}
+        What was annotated.
+    min_confidence : float, optional
+        Labels with less are not used.
+    folder : str
+        Folder of the recordings, in which their paths begin.
+    """
+
+    path: str
+    format: str = OWN
+    columns: tuple[tuple[str, str | int], ...] = ()
+    separator: str = LABEL_SEPARATOR
+    file_suffix: str = ""
+    times: Literal["recording", "original"] | None = None
+    time_expansion: float | None = None
+    annotated: Annotated = "whole"
+    min_confidence: float | None = None
+    folder: str = ""
+
+    def column(self, key: str) -> str | int | None:
+        """The column that the study names for `key`, if it does."""
+        return dict(self.columns).get(key)
+
+    def labels(self, text: str) -> tuple[str, ...]:
+        """The names in a value."""
+        return tuple(name for part in text.split(self.separator) if (name := part.strip()))
+
+
+class Row(NamedTuple):
+    """What a row of a table says.
+
+    Attributes
+    ----------
+    where : str
+        The place of the row, for messages.
+    id : str
+        Of the recording.
+    file : str
+        Path in the folder of recordings; empty where the id is the name of a file without suffix.
+    labels : tuple of str
+        Classes that were heard.
+    times : (float, float), optional
+        Onset and offset in seconds; None: all of the recording.
+    negatives : tuple of str
+        Classes that were looked for and not heard.
+    split, group : str
+        Of the recording; may be empty.
+    confidence : float, optional
+        Of the labels, if the table has such a column.
+    expansion : float, optional
+        How many times longer than the original the recording is, if the table says so.
+    """
+
+    where: str
+    id: str
+    file: str
+    labels: tuple[str, ...] = ()
+    times: Span | None = None
+    negatives: tuple[str, ...] = ()
+    split: str = ""
+    group: str = ""
+    confidence: float | None = None
+    expansion: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A format.
+
+    Attributes
+    ----------
+    rows : callable
+        `rows(table)` yields a `Row` for each row, and one without labels for each recording of
+        which the table says that nothing was heard.
+    recognises : callable
+        `recognises(values)` says whether a table of this format may begin with these values.
+    annotated : callable
+        `annotated(table)` is what was annotated, if the study does not say: "whole" only where that
+        is certain.
+    choosable : tuple of str
+        Columns that a study may name, since their names differ.
+    """
+
+    rows: Callable[[Table], Iterable[Row]]
+    recognises: Callable[[Sequence[str]], bool]
+    annotated: Callable[[Table], Annotated]
+    choosable: tuple[str, ...] = ()
+
+
+def names() -> list[str]:
+    """Return the names of the formats, in alphabetical order."""
+    return plugins.names(Path(__file__).parent, "FORMAT")
+
+
+def load(name: str) -> Format:
+    """Return the format of that name."""
+    found: Format = importlib.import_module(f"{__name__}.{name}").FORMAT
+    return found
+
+
+def recognise(path: str) -> str:
+    """Find out which format a list has, by the first line of it or of one of its tables.
+
+    Parameters
+    ----------
+    path : str
+        A table, or a folder of tables.
+
+    Returns
+    -------
+    str
+        Name of the format; that of own lists for a file that no other format recognises, whose
+        reader then says what is wrong.
+
+    Raises
+    ------
+    UserError
+        When several formats recognise it, or, in a folder, none.
+    """
+    first: list[str] = []
+    for file in table_files(path):
+        first = next((values for _, values in _lines(file, path) if values), [])
+        if first:
+            break
+    # A folder in which every file is empty holds label tracks without labels.
+    found = [name for name in names() if load(name).recognises(first)]
+    if len(found) > 1:
+        choices = " or ".join(f"format: {name}" for name in found)
+        raise UserError(f"dataset.list: {path} may have several formats: say {choices}.")
+    if not found and Path(path).is_dir():
+        raise UserError(
+            f"dataset.list: the format of the tables in {path} is not recognised (the first begins "
+            f"with {', '.join(first) or 'an empty line'}): say format: {' or '.join(names())}, or "
+            "name their columns, as in columns: {file: filename, labels: species}."
+        )
+    return found[0] if found else OWN
+
+
+def rows(table: Table) -> tuple[Row, ...]:
+    """Read a list.
+
+    Parameters
+    ----------
+    table : Table
+        The list.
+
+    Returns
+    -------
+    tuple of Row
+        In the order of the list. If only spans were annotated, rows with negatives follow: a class
+        that no row names for a span is absent there.
+
+    Raises
+    ------
+    UserError
+        When the list is malformed, or must be explained by the study.
+    """
+    found = _one_name(load(table.format).rows(table))
+    found = [_in_file_time(row, table) for row in found]
+    sure, doubtful = _by_confidence(found, table)
+    return (*sure, *(_absent(sure, doubtful) if table.annotated == "listed" else ()))
+
+
+# ---- reading -------------------------------------------------------------------------------------
+def table_files(path: str) -> list[str]:
+    """Return the tables in a folder, at any depth and in order of name, or the path of a file."""
+    if not Path(path).is_dir():
+        return [path]
+    inside = (file for file in Path(path).rglob("*") if file.suffix.lower() in _TABLES)
+    found = sorted(str(file) for file in inside if not file.name.startswith((".", "_")))
+    if not found:
+        raise UserError(
+            f"dataset.list: {path} has no tables ({', '.join(_TABLES)}): name a table or a folder "
+            "of them."
+        )
+    return found
+
+
+def lines_of(path: str, table: Table) -> Iterator[tuple[str, list[str]]]:
+    """Yield the place and the values of each line of a table that is not empty.
+
+    Values are separated by whichever of tab, comma and semicolon occurs most in the first line. In
+    tables with tabs, quotes are text: Raven and Audacity do not quote.
+    """
+    for number, values in _lines(path, table.path):
+        if any(value.strip() for value in values):
+            yield f"{path}, line {number}", values
+
+
+def records(path: str, table: Table) -> tuple[list[str], Iterator[tuple[str, dict[str, str]]]]:
+    """Read a table with a header.
+
+    Parameters
+    ----------
+    path : str
+        The table.
+    table : Table
+        The list that it belongs to.
+
+    Returns
+    -------
+    list of str
+        Names of the columns.
+    iterator of (str, dict of str)
+        Place of each row, and its values by column.
+    """
+    lines = lines_of(path, table)
+    _, header = next(lines, ("", []))
+    header = [name.strip() for name in header]
+
+    def rows() -> Iterator[tuple[str, dict[str, str]]]:
+        for where, values in lines:
+            if len(values) > len(header):
+                raise UserError(
+                    f"{where} has {len(values)} values, the header has {len(header)}: quote values "
+                    "that hold the separator."
+                )
+            # Editors remove tabs at the end of a line.
+            padded = values + [""] * (len(header) - len(values))
+            yield where, {name: v.strip() for name, v in zip(header, padded, strict=True)}
+
+    return header, rows()
+
+
+def expansion(where: str, values: dict[str, str]) -> float | None:
+    """The time expansion that a row states, if it has such a column."""
+    stated = (v for name, v in values.items() if v and _EXPANSION.fullmatch(name))
+    return next((number(where, "time expansion", v) for v in stated), None)
+
+
+def number(where: str, what: str, text: str) -> float:
+    """Read a number that is at least 0, with a decimal point."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise UserError(
+            f"{where}: {what} is {text!r}, but must be a number with a decimal point, at least 0."
+        )
+    return value
+
+
+def span(where: str, onset: str, offset: str) -> Span | None:
+    """Read an onset and an offset in seconds; None if both are empty. A point has no length."""
+    if not onset and not offset:
+        return None
+    times = number(where, "the onset", onset), number(where, "the offset", offset)
+    if times[0] > times[1]:
+        raise UserError(f"{where}: the offset, {offset} s, is before the onset, {onset} s.")
+    return times
+
+
+def recording(where: str, name: str, table: Table) -> tuple[str, str]:
+    """The id and the file of a recording that a table names.
+
+    Parameters
+    ----------
+    where : str
+        Place in the table.
+    name : str
+        Path, with or without a suffix. Of an absolute one, or of one that begins elsewhere, the
+        part in `table.folder` counts, judging by the name of that folder, or else the file name.
+    table : Table
+        The list.
+
+    Returns
+    -------
+    id, file : str
+        The file is empty where the name has no suffix: then it is found by its name.
+    """
+    windows = PureWindowsPath(name)
+    path = PurePosixPath(windows.as_posix() if windows.drive or "\\" in name else name)
+    home = PurePosixPath(table.folder).name
+    folders = path.parts[:-1]
+    if home in folders:
+        after = max(place for place, name in enumerate(folders) if name == home) + 1
+        path = PurePosixPath(*path.parts[after:])
+    elif path.is_absolute() or windows.drive:
+        path = PurePosixPath(path.name)
+    if not path.name or ".." in path.parts:
+        raise UserError(f"{where}: {name!r} is not the name of a recording in the folder.")
+    if table.file_suffix:
+        path = path.with_name(path.name + table.file_suffix)
+    elif not re.fullmatch(r"\.\w{0,4}[A-Za-z]\w{0,4}", path.suffix):
+        return path.name, ""
+    return str(path), str(path)
+
+
+def recording_of(file: str, table: Table) -> tuple[str, str]:
+    """The id and the file of the recording that a table is named after, as for `recording`."""
+    path = PurePosixPath(Path(file).as_posix())
+    inside = path.relative_to(table.path) if Path(table.path).is_dir() else PurePosixPath(path.name)
+    name = re.sub(_TOOLS, "", inside.with_suffix("").name)
+    return recording(file, str(inside.with_name(name)), table)
+
+
+def _lines(path: str, listed: str) -> Iterator[tuple[int, list[str]]]:
+    with one_line_errors(path, listed):
+        with open(path, encoding="utf-8-sig") as file:
+            first = next((line for line in file if line.strip()), "")
+        separator = max("\t,;", key=first.count)
+        if separator != "\t":
+            yield from read_lines(path, separator)
+            return
+        with open(path, encoding="utf-8-sig") as file:
+            for row, line in enumerate(file, 1):
+                yield row, line.rstrip("\r\n").split("\t")
+
+
+@contextmanager
+def one_line_errors(path: str, listed: str) -> Iterator[None]:
+    """Turn what goes wrong when a table is read into a UserError, as a context manager.
+
+    Parameters
+    ----------
+    path : str
+        The table.
+    listed : str
+        The list that it belongs to, or itself.
+    """
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not text in UTF-8: save it as UTF-8.") from None
+    except OSError as error:
+        raise UserError(
+            f"dataset.list: {listed} cannot be read ({error.strerror}): give the path of the "
+            "list of recordings, relative to the study's folder or the working directory."
+        ) from None
+    except csv.Error as error:
+        raise UserError(
+            f"{path}, {error}: close the quotes, and double quotes inside a value."
+        ) from None
+
+
+# ---- what all formats share ----------------------------------------------------------------------
+def _one_name(found: Iterable[Row]) -> list[Row]:
+    """Give a recording that is named with and without its suffix one id."""
+    found = list(found)
+    with_suffix = {PurePosixPath(row.file).stem: row for row in found if row.file}
+    same = (with_suffix.get(row.id, row) if not row.file else row for row in found)
+    return [row._replace(id=s.id, file=s.file) for row, s in zip(found, same, strict=True)]
+
+
+def _in_file_time(row: Row, table: Table) -> Row:
+    """Convert the times of a time-expanded recording to seconds in its file."""
+    factor = row.expansion or table.time_expansion
+    if row.times is None:
+        return row
+    if table.times == "original" and factor is None:
+        raise UserError(
+            f"{row.where}: the times are of the original sound, but nothing says how many times "
+            "longer the recording is: say it in dataset.time_expansion."
+        )
+    if table.times is None and factor not in (None, 1.0):
+        raise UserError(
+            f"{row.where}: {row.id!r} is time-expanded {factor:g} times: say dataset.times: "
+            "recording if the onsets are seconds in the file as it plays, or times: original if "
+            "they are seconds of the original sound."
+        )
+    if table.times != "original" or factor is None:
+        return row
+    return row._replace(times=(row.times[0] * factor, row.times[1] * factor))
+
+
+def _by_confidence(found: list[Row], table: Table) -> tuple[list[Row], list[Row]]:
+    """The rows, without labels that are not confident enough, and the rows that lost theirs."""
+    confidences = [row.confidence for row in found if row.confidence is not None and row.labels]
+    if not confidences:
+        return found, []
+    least = table.min_confidence
+    if least is None:
+        raise UserError(
+            f"dataset.list: {table.path} has labels with confidences from {min(confidences):g} to "
+            f"{max(confidences):g}: say from which on they are used, as in min_confidence: 0.5; 0 "
+            "uses all."
+        )
+    doubtful = [row.confidence is not None and row.confidence < least for row in found]
+    pairs = list(zip(found, doubtful, strict=True))
+    return [row._replace(labels=()) if doubt else row for row, doubt in pairs], [
+        row for row, doubt in pairs if doubt
+    ]
+
+
+def _absent(sure: Sequence[Row], doubtful: Sequence[Row]) -> Iterator[Row]:
+    """Yield, for each span with labels, the classes that no row names there."""
+    classes = sorted({name for row in sure for name in row.labels})
+    listed: dict[str, list[Row]] = defaultdict(list)
+    heard: dict[tuple[str, str], list[Span]] = defaultdict(list)
+    for row in sure:
+        if row.labels:
+            listed[row.id].append(row)
+    for row in (*sure, *doubtful):
+        for label in row.labels:
+            heard[row.id, label].append(row.times or (0.0, math.inf))
+    for name, of_recording in listed.items():
+        first = of_recording[0]
+        spans = _joined(row.times or (0.0, math.inf) for row in of_recording)
+        same: dict[tuple[Span, ...], list[str]] = defaultdict(list)
+        for label in classes:
+            same[tuple(_without(spans, _joined(heard[name, label])))].append(label)
+        for absent, labels in same.items():
+            for each in absent:
+                yield Row(first.where, first.id, first.file, (), each, tuple(labels))
+
+
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """Join spans that touch or overlap."""
+    found: list[Span] = []
+    for onset, offset in sorted(spans):
+        if found and onset <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], offset)
+        else:
+            found.append((onset, offset))
+    return found
+
+
+def _without(spans: Iterable[Span], holes: Iterable[Span]) -> list[Span]:
+    """What is left of spans outside of holes."""
+    left = list(spans)
+    for begin, end in holes:
+        parts = [((a, min(b, begin)), (max(a, end), b)) for a, b in left]
+        left = [(a, b) for pair in parts for a, b in pair if a < b]
+    return [(a, b) for a, b in left if a < b]

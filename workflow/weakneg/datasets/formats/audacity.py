@@ -1,0 +1,65 @@
+r"""Label tracks of Audacity: one file for each recording, named after it.
+
+A line holds onset, offset and label, separated by tabs; a point label has equal times. With
+spectral selections, a line that begins with a backslash and holds two frequencies follows.
+BirdNET-Analyzer adds the confidence as a fourth value.
+
+References
+----------
+.. [1] Audacity Manual, "Importing and Exporting Labels".
+"""
+
+from collections.abc import Iterator, Sequence
+
+from weakneg.datasets.formats import (
+    Format,
+    Row,
+    Table,
+    lines_of,
+    number,
+    recording_of,
+    span,
+    table_files,
+)
+from weakneg.errors import UserError
+
+
+def recognises(values: Sequence[str]) -> bool:
+    """Whether it is a line with two times."""
+    try:
+        return len(values) in (2, 3, 4) and float(values[0]) <= float(values[1])
+    except ValueError:
+        return False
+
+
+def rows(table: Table) -> Iterator[Row]:
+    """Yield a row for each label, and one for each recording whose track has none."""
+    tracks: dict[tuple[str, str], str] = {}
+    for path in table_files(table.path):
+        name = recording_of(path, table)
+        if name in tracks:
+            raise UserError(
+                f"{tracks[name]} and {path} are for {name[0]!r}: if these are different recordings "
+                "in folders of their own, say file_suffix: .wav, so that paths are compared."
+            )
+        tracks[name] = path
+        yield Row(path, *name)
+        for where, values in lines_of(path, table):
+            if values[0] == "\\":
+                continue
+            if len(values) < 2:
+                raise UserError(
+                    f"{where} is not a label of Audacity, which is onset, offset and label, "
+                    f"separated by tabs: remove the line, or move {path} out of {table.path}."
+                )
+            onset, offset, label, confidence = (*map(str.strip, values), "", "")[:4]
+            yield Row(
+                where,
+                *name,
+                table.labels(label),
+                span(where, onset, offset),
+                confidence=number(where, "the confidence", confidence) if confidence else None,
+            )
+
+
+FORMAT = Format(rows=rows, recognises=recognises, annotated=lambda table: "listed")

@@ -1,0 +1,263 @@
+"""Scores as the files of other tools: `python -m weakneg detections`."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from weakneg.errors import UserError
+from weakneg.io.csv import format_table, write_table
+from weakneg.io.files import replace_when_whole
+from weakneg.stages import command
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MODEL = ["study", "class", "strategy", "seeds"]
+_TOUCH = 1e-6  # seconds; times in the table have nine digits
+
+
+class Detection(NamedTuple):
+    """Neighbouring clips of a recording that are taken for a class.
+
+    Attributes
+    ----------
+    recording : str
+        Path of the recording.
+    start, end : float
+        Seconds in it.
+    class_name : str
+        The class.
+    score : float
+        The highest of the clips.
+    """
+
+    recording: str
+    start: float
+    end: float
+    class_name: str
+    score: float
+
+
+@command
+def detections(
+    scores: Path,
+    /,
+    format: Literal["csv", "raven", "audacity", "kaleidoscope", "wide", "parquet"],
+    output: Path,
+    threshold: float | None = None,
+    top: int | None = None,
+) -> None:
+    """Write the scores of `predict` for another tool.
+
+    A clip is detected if its score is at least the threshold. Clips of a recording that touch or
+    overlap become one detection, with the highest of their scores. raven and audacity get a folder
+    with a file for each recording, also where nothing was detected; _thresholds.csv in it says what
+    was applied. csv and kaleidoscope are one table of detections, with the threshold in a column.
+    wide (a row for each clip, a column for each class) and parquet hold all scores.
+
+    Parameters
+    ----------
+    scores : Path
+        The CSV file that `predict` has written, with one model for each class.
+    format : str
+        csv, raven, audacity, kaleidoscope, wide or parquet.
+    output : Path
+        The file, or the folder, to write.
+    threshold : float
+        Score from which on a clip is detected, 0 to 1; only for detections, which need it.
+    top : int
+        Keep only so many detections of each class, those with the highest scores.
+
+    Raises
+    ------
+    UserError
+        When the file is not a table of scores, several models have scored a class, an option is
+        missing or not used, or the folder exists.
+    """
+    table = _read(scores)
+    if format in _OF_SCORES:
+        if threshold is not None or top is not None:
+            raise UserError(f"--format {format} holds all scores: leave out --threshold and --top.")
+        _OF_SCORES[format](table, output)
+        return
+    if threshold is None:
+        raise UserError(
+            f"--format {format} holds detections: say from which score on, as in --threshold 0.5. "
+            "Choose it on recordings whose labels you know: scores are not probabilities."
+        )
+    found = detect(table, threshold, top)
+    recordings = list(dict.fromkeys(table["recording"]))
+    if format in _IN_FOLDERS:
+        _write_folder(_IN_FOLDERS[format], table, recordings, found, threshold, output)
+    else:
+        _IN_TABLES[format](found, threshold, output)
+    print(f"{output}: {len(found):,} detections in {len(recordings):,} recordings")
+
+
+def detect(table: "pd.DataFrame", threshold: float, top: int | None = None) -> list[Detection]:
+    """Join neighbouring clips with scores of at least a threshold.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The columns recording, start, end, class and score.
+    threshold : float
+        The lowest score that counts.
+    top : int, optional
+        How many detections of each class to keep, those with the highest scores.
+
+    Returns
+    -------
+    list of Detection
+        In the order of recordings and time.
+    """
+    found: list[Detection] = []
+    columns = ["recording", "class", "start", "end", "score"]
+    above = table.loc[table["score"] >= threshold, columns].sort_values(
+        ["recording", "class", "start"], kind="stable"
+    )
+    for recording, name, start, end, score in above.itertuples(index=False):
+        last = found[-1] if found else None
+        joins = last is not None and (last.recording, last.class_name) == (recording, name)
+        if last is not None and joins and start <= last.end + _TOUCH:
+            found[-1] = last._replace(end=max(last.end, end), score=max(last.score, score))
+        else:
+            found.append(Detection(recording, start, end, name, score))
+    if top is not None:
+        of_class: dict[str, list[Detection]] = {}
+        for each in sorted(found, key=lambda each: -each.score):
+            of_class.setdefault(each.class_name, []).append(each)
+        found = [each for its_own in of_class.values() for each in its_own[:top]]
+    return sorted(found)
+
+
+def _read(path: Path) -> "pd.DataFrame":
+    """The scores, without rows of problems; one model for each class."""
+    import pandas as pd
+
+    needed = ["recording", "start", "end", *_MODEL, "score"]
+    try:
+        # Classes may be called NA or nan.
+        table = pd.read_csv(path, keep_default_na=False, dtype=dict.fromkeys(_MODEL, str))
+        table = table.loc[table["score"] != "", needed]
+        table = table.astype({"start": float, "end": float, "score": float})
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} cannot be read as scores ({error}): name the file that `predict` has written."
+        ) from None
+    models = table.drop_duplicates(_MODEL)
+    twice = models.loc[models["class"].duplicated(), "class"]
+    if len(twice):
+        several = models[models["class"] == twice.iloc[0]]
+        named = " and ".join("/".join(row) for row in several[["study", "strategy"]].to_numpy())
+        raise UserError(
+            f"{path} has scores of several models of {twice.iloc[0]!r} ({named}): score with one "
+            "model for each class."
+        )
+    return table
+
+
+# ---- all scores ----------------------------------------------------------------------------------
+def _wide(table: "pd.DataFrame", output: Path) -> None:
+    clips = ["recording", "start", "end"]
+    wide = table.pivot(index=clips, columns="class", values="score").reset_index()
+    write_table(output, list(wide.columns), wide.itertuples(index=False))
+
+
+def _parquet(table: "pd.DataFrame", output: Path) -> None:
+    import pyarrow as pa
+
+    from weakneg.io import parquet
+
+    parquet.write_table(output, pa.Table.from_pandas(table, preserve_index=False))
+
+
+# ---- tables of detections ------------------------------------------------------------------------
+def _csv(found: Iterable[Detection], threshold: float, output: Path) -> None:
+    header = ("recording", "start", "end", "class", "score", "threshold")
+    write_table(output, header, ((*each, threshold) for each in found))
+
+
+def _kaleidoscope(found: Iterable[Detection], threshold: float, output: Path) -> None:
+    header = ("INDIR", "FOLDER", "IN FILE", "OFFSET", "DURATION")
+    rows = []
+    for each in found:
+        path = Path(each.recording).absolute()
+        place = (str(path.parent.parent), path.parent.name, path.name)
+        times = (each.start, round(each.end - each.start, 6))
+        rows.append((*place, *times, each.class_name, "", each.score, threshold))
+    write_table(output, (*header, "AUTO ID", "MANUAL ID", "SCORE", "THRESHOLD"), rows)
+
+
+# ---- a file for each recording -------------------------------------------------------------------
+def _raven(recording: str, found: Iterable[Detection], threshold: float) -> str:
+    header = ("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)")
+    header += ("High Freq (Hz)", "Begin File", "Species", "Confidence", "Threshold (score)")
+    high = _highest_hz(recording)
+    rows = [
+        (
+            *(number, "Spectrogram 1", 1, each.start, each.end, 0, high),
+            *(os.path.basename(recording), each.class_name, f"{each.score:.4f}", threshold),
+        )
+        for number, each in enumerate(found, 1)
+    ]
+    return format_table(header, rows, "\t")
+
+
+def _audacity(recording: str, found: Iterable[Detection], threshold: float) -> str:
+    lines = (f"{each.start:.6f}\t{each.end:.6f}\t{each.class_name}\n" for each in found)
+    return "".join(lines)
+
+
+def _highest_hz(recording: str) -> float:
+    """The highest frequency in a recording; Raven needs one to draw a selection."""
+    import soundfile
+
+    try:
+        rate: float = soundfile.info(recording).samplerate
+    except (OSError, RuntimeError):  # moved, or only ffmpeg reads it
+        return 8000.0
+    return rate / 2
+
+
+def _write_folder(
+    text_of: Callable[[str, Iterable[Detection], float], str],
+    table: "pd.DataFrame",
+    recordings: list[str],
+    found: Iterable[Detection],
+    threshold: float,
+    output: Path,
+) -> None:
+    """Write a file for each recording into a new folder, in folders as the recordings are."""
+    if output.exists():
+        raise UserError(f"{output} exists: name a new folder.")
+    of_recording: dict[str, list[Detection]] = {recording: [] for recording in recordings}
+    for each in found:
+        of_recording[each.recording].append(each)
+    home = os.path.commonpath([os.path.dirname(os.path.abspath(each)) for each in recordings])
+    ending = ".selections.txt" if text_of is _raven else ".txt"
+    with replace_when_whole(output) as temporary:
+        for recording, its_own in of_recording.items():
+            inside = os.path.relpath(os.path.abspath(recording), home)
+            path = Path(temporary, f"{inside}{ending}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = text_of(recording, its_own, threshold)
+            path.write_text(text, encoding="utf-8", newline="")
+        models = table.drop_duplicates(_MODEL)[_MODEL].to_numpy().tolist()
+        write_table(
+            Path(temporary, "_thresholds.csv"),
+            (*_MODEL, "threshold"),
+            [(*model, threshold) for model in models],
+        )
+
+
+_OF_SCORES: dict[str, Callable[["pd.DataFrame", Path], None]] = {"wide": _wide, "parquet": _parquet}
+_IN_TABLES: dict[str, Callable[[Iterable[Detection], float, Path], None]] = {
+    "csv": _csv,
+    "kaleidoscope": _kaleidoscope,
+}
+_IN_FOLDERS: dict[str, Callable[[str, Iterable[Detection], float], str]] = {
+    "raven": _raven,
+    "audacity": _audacity,
+}
