@@ -203,3 +203,30 @@ for figure in figures.names():
             "python -m weakneg draw_figure --name {params.figure} {params.inputs}"
             " --runs {params.runs} --settings {params.settings:q} --outputs {params.outputs}"
             " --table {params.table} --code {params.code} 2> {log}"
+
+
+# The page that shows all of it: results/<study>/report.html.
+rule write_report:
+    input:
+        of_results("run_files", ["history.parquet", "run.json"]),
+        metrics="results/{study}/metrics.csv",
+        tables=of_results("csv_tables"),
+        figures=of_results("svg_figures"),
+    output:
+        "results/{study}/report.html",
+    log:
+        "results/{study}/logs/write_report.log",
+    localrule: True
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        runs=of_results("run_pairs"),
+        settings=of_results("page_settings"),
+        captions=of_results("captions"),
+        command=lambda wildcards: CONFIG.command(wildcards.study),
+        code=checked(code, "write_report"),
+    shell:
+        "python -m weakneg write_report --metrics {input.metrics} --tables {input.tables}"
+        " --figures {input.figures} --settings {params.settings:q} --captions {params.captions:q}"
+        " --command {params.command:q} --runs {params.runs} --output {output}"
+        " --code {params.code} 2> {log}"
