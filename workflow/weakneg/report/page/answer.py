@@ -16,6 +16,7 @@ from weakneg.report.formatting import (
     classes_phrase,
     interval,
     number,
+    p_phrase,
     p_value,
     seeds_phrase,
     signed_number,
@@ -129,8 +130,8 @@ def _of_upper_bound(comparisons: pd.DataFrame, over: str, study: Study) -> Answe
         [
             f"No strategy is compared but {name}, which trains on all negatives.",
             f"Its AP differs from that of {baseline} by {_amount(ap)}, in the mean {over}"
-            f" (Wilcoxon's test over classes: {_p(ap['wilcoxon_p'])}), and its ROC-AUC by"
-            f" {_amount(roc_auc)} ({_p(roc_auc['wilcoxon_p'])}).",
+            f" (Wilcoxon's test over classes: {p_phrase(ap['wilcoxon_p'])}), and its ROC-AUC by"
+            f" {_amount(roc_auc)} ({p_phrase(roc_auc['wilcoxon_p'])}).",
             "How many bags each trains on is in the table of costs.",
         ],
     )
@@ -150,9 +151,7 @@ def _verdicts(table: pd.DataFrame) -> tuple[list[pd.Series], list[pd.Series], li
     return better, worse, open_
 
 
-def _headline(
-    better: Sequence[pd.Series], worse: Sequence[pd.Series], n: int, study: Study
-) -> str:
+def _headline(better: Sequence[pd.Series], worse: Sequence[pd.Series], n: int, study: Study) -> str:
     baseline = study.display_name(study.baseline)
     if better:
         who = _names(better, study) if len(better) == 1 else f"{len(better)} of {n} strategies"
@@ -230,15 +229,10 @@ def _ps(rows: Sequence[pd.Series]) -> str:
     if len(rows) > _MOST_NAMED + 1:
         p = p_value(max(row["wilcoxon_p_holm"] for row in rows))
         return f"p {p if p.startswith('<') else f'up to {p}'}"
-    ps = [_p(row["wilcoxon_p_holm"]) for row in rows]
+    ps = [p_phrase(row["wilcoxon_p_holm"]) for row in rows]
     if len(ps) > 1 and len({*ps}) == 1:
         return f"{ps[0]} each"
     return _listed(ps)
-
-
-def _p(p: float) -> str:
-    text = p_value(p)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def _amount(row: pd.Series) -> str:

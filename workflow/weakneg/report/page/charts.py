@@ -14,10 +14,7 @@ import pandas as pd
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
 
-from weakneg.analysis.metrics import METRICS
-from weakneg.analysis.study import Study
 from weakneg.report.figures.style import Style
-from weakneg.report.page.tables import names_of
 
 Spec = dict[str, Any]
 """A specification of Vega-Lite."""
@@ -68,21 +65,16 @@ class Looks:
 
     Parameters
     ----------
-    study : Study
-        The study.
     styles : mapping
-        Strategy -> its style in the figures.
+        Name of a strategy on the page -> its style in the figures, in the order of rows.
     """
 
-    def __init__(self, study: Study, styles: Mapping[str, Style]):
-        names = names_of(study)
-        self.names = [names[s] for s in study.competitors]
-        self.names += [names[s] for s in names if s == study.upper_bound]
+    def __init__(self, styles: Mapping[str, Style]):
+        self.names = [*styles]
+        self.colours = [style.colour for style in styles.values()]
+        variables = [f"var(--s{n})" for n in range(len(styles))]
+        markers = [outline(style.marker) for style in styles.values()]
         self.n_compared = len(self.names) - 1  # without the baseline
-        of_name = {name: styles[strategy] for strategy, name in names.items()}
-        self.colours = [of_name[name].colour for name in self.names]
-        variables = [f"var(--s{n})" for n in range(len(self.names))]
-        markers = [outline(of_name[name].marker) for name in self.names]
         self.colour = alt.Scale(domain=self.names, range=variables)
         self.shape = alt.Scale(domain=self.names, range=markers)
         self.rows = alt.Y(
@@ -121,9 +113,7 @@ def _choice(name: str, value: str) -> alt.Parameter:
 
 
 def _spec(chart: alt.Chart | alt.LayerChart, height: float, description: str) -> Spec:
-    chart = chart.properties(
-        width="container", height=height, description=description
-    )
+    chart = chart.properties(width="container", height=height, description=description)
     found: Spec = chart.configure(**_CONFIG).to_dict()
     return found
 
@@ -244,7 +234,12 @@ def seeds(looks: Looks, first_class: str) -> Spec:
         .transform_calculate(value="datum[metric]")
         .mark_point(filled=True, opacity=0.55, size=60)
         .encode(
-            x=alt.X("value:Q", title="on the test bags, per seed", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=_FEW)),
+            x=alt.X(
+                "value:Q",
+                title="on the test bags, per seed",
+                scale=alt.Scale(zero=False),
+                axis=alt.Axis(tickCount=_FEW),
+            ),
             y=looks.rows,
             color=alt.Color("strategy:N", scale=looks.colour, legend=None),
             shape=alt.Shape("strategy:N", scale=looks.shape, legend=None),
@@ -389,7 +384,7 @@ def curves(looks: Looks, first_class: str, n_epochs: int) -> Spec:
     )
 
 
-def hidden(strategies: list[str], first_loss: str) -> Spec:
+def hidden(looks: Looks, first_loss: str) -> Spec:
     """AP against the share of hidden positives, for the chosen loss."""
     base = (
         alt.Chart(alt.NamedData("hidden"))
@@ -398,16 +393,10 @@ def hidden(strategies: list[str], first_loss: str) -> Spec:
             x=alt.X(
                 "hidden:Q",
                 title="positives hidden",
-                axis=alt.Axis(format=".0%", grid=False),
+                axis=alt.Axis(format=".0%", grid=False, tickCount=_FEW),
             ),
-            color=alt.Color(
-                "strategy:N",
-                sort=strategies,
-                scale=alt.Scale(
-                    domain=strategies, range=[f"var(--s{n})" for n in range(len(strategies))]
-                ),
-                legend=_LEGEND,
-            ),
+            y=alt.Y("mean:Q", title="test AP", scale=alt.Scale(zero=False)),
+            color=alt.Color("strategy:N", scale=looks.colour, legend=_LEGEND),
             tooltip=_tooltip(
                 "strategy:N::Strategy",
                 "loss:N::Loss",
@@ -418,10 +407,10 @@ def hidden(strategies: list[str], first_loss: str) -> Spec:
             ),
         )
     )
-    y = alt.Y("mean:Q", title="test AP", scale=alt.Scale(zero=False))
+    shape = alt.Shape("strategy:N", scale=looks.shape, legend=None)
     chart = alt.layer(
-        base.mark_line(strokeWidth=2).encode(y=y),
-        base.mark_point(filled=True, opacity=1, size=60).encode(y=y),
+        base.mark_line(strokeWidth=2),
+        base.mark_point(filled=True, opacity=1, size=80).encode(shape=shape),
     ).add_params(_choice("chosen_loss", first_loss))
     return _spec(
         chart, 320, "Test AP against the share of hidden positives, by strategy, for one loss."
@@ -457,8 +446,3 @@ def outcomes(comparisons: pd.DataFrame) -> pd.DataFrame:
         ],
         ignore_index=True,
     )
-
-
-def metric_titles() -> dict[str, str]:
-    """The metrics that can be chosen, with their titles."""
-    return dict(METRICS)

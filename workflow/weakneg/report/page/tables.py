@@ -1,6 +1,6 @@
 """The tables of the page: cells with the text that is shown and the value behind it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from weakneg.report.formatting import (
     signed_number,
 )
 
-MOST_CLASSES_AS_COLUMNS = 4
+_MOST_CLASSES_AS_COLUMNS = 4
 _SUSPECTS = 20  # shown per class
 _MOST_SELECTED = 5  # shown per class and strategy
 _TEXT = {
@@ -170,7 +170,7 @@ def _table1(cells: pd.DataFrame, metric: str, study: Study) -> Table:
         return Cell(number(row["mean"]), row["mean"], note.strip(), is_best)
 
     name, caption = f"table1_{metric}", METRICS[metric]
-    if len(study.classes) <= MOST_CLASSES_AS_COLUMNS:
+    if len(study.classes) <= _MOST_CLASSES_AS_COLUMNS:
         rows = [[_text(names[s]), *(cell(c, s) for c in classes)] for s in names]
         return Table(name, caption, ["Strategy", *map(_class_title, classes)], rows)
     sizes = cells.drop_duplicates("class").set_index("class")
@@ -260,7 +260,9 @@ def ranks(table: pd.DataFrame, study: Study) -> Table:
         ]
         for s in table.loc[table["metric"] == "ap", "strategy"]
     ]
-    return Table("ranks", "Average rank over classes; 1 is best.", ["Strategy", *METRICS.values()], rows)
+    return Table(
+        "ranks", "Average rank over classes; 1 is best.", ["Strategy", *METRICS.values()], rows
+    )
 
 
 def cost(table: pd.DataFrame, study: Study) -> Table:
@@ -413,7 +415,7 @@ def configuration(values: dict[str, object], paper: dict[str, object], paper_stu
     for key in sorted({*values} | {*paper}):
         here, there = (_shown(each.get(key)) for each in (values, paper))
         differs = here != there
-        if key in values or differs:
+        if here or differs:
             rows.append(
                 [_text(key), Cell(here, here, best=differs), _text(there if differs else "")]
             )
@@ -435,13 +437,12 @@ def _by_section(values: dict[str, object], others: dict[str, object]) -> dict[st
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         return ", ".join(map(_shown, value))
+    if isinstance(value, dict):  # something with options
+        options = [f"{key} {_shown(each)}" for key, each in value.items() if key != "name"]
+        name = value.get("name", "")
+        return f"{name} ({', '.join(options)})" if options else str(name)
     if isinstance(value, float):
         return f"{value:g}"
-    return "" if value is None or value == {} else str(value)
-
-
-def listed(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Pairs of a term and its value, without those that have none."""
-    return [(term, value) for term, value in pairs if value]
+    return "" if value is None else str(value)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +20,14 @@ from weakneg.analysis.metrics import HANDFUL, METRICS, TIED, read_metrics, selec
 from weakneg.analysis.runs import read_parquet, read_run
 from weakneg.analysis.study import Study
 from weakneg.config.report import PageSettings
+from weakneg.errors import UserError
 from weakneg.io.files import replace_when_whole
 from weakneg.report.figures.style import styles
 from weakneg.report.formatting import (
     bootstrap_phrase,
     classes_phrase,
     measured_on,
+    p_phrase,
     p_value,
     percentage,
     seeds_phrase,
@@ -79,23 +82,25 @@ def write_report(
         When a file is missing, damaged or incomplete.
     """
     page = _Page(metrics, {path.stem: path for path in tables if path.suffix == ".csv"}, settings)
-    text = _environment().get_template("page.html").render(
-        page=page,
-        study=page.study,
-        question=QUESTION,
-        words=WORDS,
-        metrics=METRICS,
-        outcomes=charts.OUTCOMES,
-        curves=page.curves(runs or []),
-        made_with=_made_with(page.metrics, runs or [], provenance),
-        command=command,
-        figures=[
-            (path.stem, captions.get(path.stem, path.stem), _data_url(path)) for path in figures
-        ],
-        style=_part("page.css"),
-        script=_part("page.js"),
-        library=_library(),
-        hash_of=_hash,
+    text = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            page=page,
+            study=page.study,
+            question=QUESTION,
+            words=WORDS,
+            metrics=METRICS,
+            outcomes=charts.OUTCOMES,
+            curves=page.curves(runs or []),
+            made_with=_made_with(page.metrics, runs or [], provenance),
+            command=command,
+            figures=[_figure(path, captions.get(path.stem, path.stem)) for path in figures],
+            style=_part("page.css"),
+            script=_part("page.js"),
+            library=_library(),
+            hash_of=_hash,
+        )
     )
     with replace_when_whole(output) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
@@ -216,11 +221,13 @@ class _Page:
     def friedman(self) -> str:
         """What the tests of the ranks say."""
         of_ap = self._read("ranks").query("metric == 'ap'").iloc[0]
-        return (
-            f"Friedman's test that all are equal by AP: p {_equals(of_ap['friedman_p'])}. Two differ"
-            f" significantly if their ranks differ by {of_ap['critical_difference']:.2f} or more"
-            " (Nemenyi)."
+        text = (
+            "Two strategies differ significantly if their ranks differ by"
+            f" {of_ap['critical_difference']:.2f} or more (Nemenyi)."
         )
+        if pd.isna(of_ap["friedman_p"]):
+            return text
+        return f"Friedman's test that all are equal by AP: {p_phrase(of_ap['friedman_p'])}. {text}"
 
     @property
     def cost(self) -> tables.Table:
@@ -289,8 +296,8 @@ class _Page:
         tied = self.metrics[TIED].max().max()
         if tied > HANDFUL:
             found.append(
-                f"In some runs, up to {tied:,.0f} test bags share the highest or the lowest score, so"
-                " that the model does not rank them."
+                f"In some runs, up to {tied:,.0f} test bags share the highest or the lowest score,"
+                " so that the model does not rank them."
             )
         if self.has("acquired"):
             table = self._read("acquired")
@@ -310,28 +317,24 @@ class _Page:
         return found
 
     # ------------------------------------------------------------------------- charts
-    @cached_property
-    def looks(self) -> charts.Looks:
-        """Colours and markers."""
-        return charts.Looks(self.study, styles(self.study))
-
     @property
     def others(self) -> list[str]:
         """The strategies that are compared with the baseline, the upper bound last."""
         return [name for name in self.looks.names if name != self.names[self.study.baseline]]
 
-    @property
-    def colours(self) -> list[str]:
-        """The colours of the strategies, in the order of the charts."""
-        if not self.study.hidden:
-            return self.looks.colours
-        given = styles(self.study)
-        first = {place.strategy: name for name, place in reversed(self.study.hidden.items())}
-        return [given[first[strategy]].colour for strategy in self._hidden_names]
-
-    @property
-    def _hidden_names(self) -> list[str]:
-        return [*dict.fromkeys(place.strategy for place in self.study.hidden.values())]
+    @cached_property
+    def looks(self) -> charts.Looks:
+        """Colours and markers of the strategies."""
+        study, given = self.study, styles(self.study)
+        if study.hidden:
+            # A strategy is in the grid once for each loss and share.
+            first = {place.strategy: name for name, place in reversed(study.hidden.items())}
+            names = dict.fromkeys(place.strategy for place in study.hidden.values())
+            return charts.Looks({name: given[first[name]] for name in names})
+        last = [self.names[s] for s in self.names if s == study.upper_bound]
+        names = dict.fromkeys([*(self.names[s] for s in study.competitors), *last])
+        strategies = {name: strategy for strategy, name in self.names.items()}
+        return charts.Looks({name: given[strategies[name]] for name in names})
 
     @property
     def losses(self) -> list[str]:
@@ -343,7 +346,7 @@ class _Page:
         """The charts by name."""
         study = self.study
         if study.hidden:
-            return {"hidden": charts.hidden(self._hidden_names, self.losses[0])}
+            return {"hidden": charts.hidden(self.looks, self.losses[0])}
         baseline, first = study.display_name(study.baseline), study.classes[0]
         found = {"seeds": charts.seeds(self.looks, first)}
         if self.compares:
@@ -445,11 +448,6 @@ def _range(values: pd.Series) -> str:
     return f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
 
 
-def _equals(p: float) -> str:
-    text = p_value(p)
-    return text if text.startswith("<") else f"= {text}"
-
-
 # ---------------------------------------------------------------------------------------------
 # Parts of the file
 
@@ -488,6 +486,12 @@ def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def _data_url(figure: Path) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(figure.read_bytes()).decode()
-
+def _figure(path: Path, caption: str) -> dict[str, str]:
+    """A figure as a part of the file, with its size, so that nothing moves when it appears."""
+    content = path.read_bytes()
+    size = re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', content)
+    if size is None:
+        raise UserError(f"{path} is not a figure: delete it and run again.")
+    width, height = (f"{float(each):.0f}" for each in size.groups())
+    url = f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
+    return {"name": path.stem, "caption": caption, "url": url, "width": width, "height": height}
