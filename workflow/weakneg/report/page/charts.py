@@ -49,15 +49,14 @@ _CONFIG: Spec = {
 
 
 _FEW = alt.ExprRef("width < 300 ? 3 : 6")
-_LEGEND = alt.Legend(
-    title=None,
-    orient="bottom",
-    columns=2,
-    labelLimit=140,
-    symbolType="stroke",
-    symbolOpacity=1,
-    symbolStrokeWidth=3,
-)
+_LEGEND = {
+    "title": None,
+    "orient": "bottom",
+    "columns": 2,
+    "labelLimit": 140,
+    "symbolOpacity": 1,
+}
+_LINES = {"symbolType": "stroke", "symbolStrokeWidth": 3}
 
 
 class Looks:
@@ -74,6 +73,7 @@ class Looks:
         self.colours = [style.colour for style in styles.values()]
         variables = [f"var(--s{n})" for n in range(len(styles))]
         markers = [outline(style.marker) for style in styles.values()]
+        self.of_name = dict(zip(styles, zip(self.colours, markers, strict=True), strict=True))
         self.n_compared = len(self.names) - 1  # without the baseline
         self.colour = alt.Scale(domain=self.names, range=variables)
         self.shape = alt.Scale(domain=self.names, range=markers)
@@ -358,7 +358,7 @@ def curves(looks: Looks, first_class: str, n_epochs: int) -> Spec:
     colour = alt.Color(
         "strategy:N",
         scale=looks.colour,
-        legend=_LEGEND,
+        legend=alt.Legend(**_LEGEND, **_LINES),
     )
     tooltip = ["strategy:N::Strategy", "seed:Q::Seed", "epoch:Q::Epoch", "ap:Q:.4f:Validation AP"]
     each = base.mark_line(strokeWidth=1).encode(
@@ -396,7 +396,7 @@ def hidden(looks: Looks, first_loss: str) -> Spec:
                 axis=alt.Axis(format=".0%", grid=False, tickCount=_FEW),
             ),
             y=alt.Y("mean:Q", title="test AP", scale=alt.Scale(zero=False)),
-            color=alt.Color("strategy:N", scale=looks.colour, legend=_LEGEND),
+            color=alt.Color("strategy:N", scale=looks.colour, legend=alt.Legend(**_LEGEND)),
             tooltip=_tooltip(
                 "strategy:N::Strategy",
                 "loss:N::Loss",
@@ -407,7 +407,7 @@ def hidden(looks: Looks, first_loss: str) -> Spec:
             ),
         )
     )
-    shape = alt.Shape("strategy:N", scale=looks.shape, legend=None)
+    shape = alt.Shape("strategy:N", scale=looks.shape, legend=alt.Legend(**_LEGEND))
     chart = alt.layer(
         base.mark_line(strokeWidth=2),
         base.mark_point(filled=True, opacity=1, size=80).encode(shape=shape),
@@ -445,4 +445,48 @@ def outcomes(comparisons: pd.DataFrame) -> pd.DataFrame:
             for order, outcome in enumerate(OUTCOMES)
         ],
         ignore_index=True,
+    )
+
+
+def against(looks: Mapping[str, tuple[str, str]], first: str, second: str) -> Spec:
+    """Results of two chosen studies against each other, a mark for each class and strategy."""
+    scales = [
+        alt.Scale(domain=[*looks], range=[*each]) for each in zip(*looks.values(), strict=True)
+    ]
+    axis = alt.Scale(zero=False)
+    marks = (
+        alt.Chart(alt.NamedData("cells"))
+        .transform_filter(
+            "datum.metric == metric && (datum.study == study_a || datum.study == study_b)"
+        )
+        .transform_pivot("study", value="mean", groupby=["class", "strategy"])
+        .transform_calculate(
+            x="datum[study_a]", y="datum[study_b]", difference="datum[study_b] - datum[study_a]"
+        )
+        .transform_filter("isValid(datum.x) && isValid(datum.y)")
+    )
+    line = marks.mark_line(color="var(--muted)", strokeDash=[4, 3]).encode(
+        x=alt.X("x:Q", scale=axis), y=alt.Y("x:Q", scale=axis)
+    )
+    points = marks.mark_point(filled=True, opacity=0.8, size=70).encode(
+        x=alt.X("x:Q", title="in the first study", scale=axis),
+        y=alt.Y("y:Q", title="in the second study", scale=axis),
+        color=alt.Color("strategy:N", scale=scales[0], legend=alt.Legend(**_LEGEND)),
+        shape=alt.Shape("strategy:N", scale=scales[1], legend=alt.Legend(**_LEGEND)),
+        tooltip=_tooltip(
+            "class:N::Class",
+            "strategy:N::Strategy",
+            "x:Q:.4f:In the first study",
+            "y:Q:.4f:In the second study",
+            "difference:Q:+.4f:Difference",
+        ),
+    )
+    chart = alt.layer(line, points).add_params(
+        _choice("study_a", first), _choice("study_b", second), _choice("metric", "ap")
+    )
+    return _spec(
+        chart,
+        420,
+        "Means over seeds in the second study against those in the first, for every class and"
+        " strategy that both have; on the line, both are equal.",
     )
