@@ -1,10 +1,18 @@
 """The page in a browser: headless Chromium, as `apt-get install chromium` provides it."""
 
+import base64
+import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 from pages import make_page
+
+from weakneg.audio.clips import Clip
+from weakneg.audio.decode import Sound
+from weakneg.datasets.listened import HeardClip, read_heard
+from weakneg.report.sounds import as_mp3, as_png
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
@@ -120,3 +128,72 @@ def test_no_table_or_chart_is_cut_on_paper(page):
         ".map((each) => each.getBoundingClientRect().right))"
     )
     assert right <= 690
+
+
+@pytest.fixture(scope="module")
+def of_clips(tmp_path_factory):
+    """The page of a study of clips, some of whose sound is in it."""
+    folder = tmp_path_factory.mktemp("clips")
+    rows = [
+        {
+            "class": name,
+            "rank": rank,
+            "split": "test",
+            "id": f"{clip}.wav",
+            "start": 2.5,
+            "link": "",
+        }
+        | {
+            "probability": 0.5,
+            "in_top": 1.0,
+            "other_labels": "",
+            "related_labels": "",
+            "heard": None,
+        }
+        for name in CLASSES[:2]
+        for rank, clip in enumerate(["<a>", "b, c", "d"], start=1)
+    ]
+    clip = Clip(
+        0.0, 1.0, Sound(np.sin(np.arange(16000) / 5).astype("f4"), 0, 1, 0), np.eye(64, 100)
+    )
+    sounds = {"<a>.wav": {"sound": as_mp3(clip, 16000), "picture": as_png(clip)}}
+    sounds = {n: {k: base64.b64encode(v).decode() for k, v in s.items()} for n, s in sounds.items()}
+    (folder / "sounds.json").write_text(json.dumps(sounds))
+    tables = {"suspects": pd.DataFrame(rows)}
+    return make_page(
+        folder, CLASSES[:2], ["random", "badge"], tables=tables, sounds=folder / "sounds.json"
+    )
+
+
+@pytest.fixture
+def clips(browser, of_clips):
+    page = browser.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(of_clips.as_uri())
+    page.wait_for_selector("[data-chart] svg")
+    yield page
+    page.close()
+
+
+def test_a_clip_is_played_with_its_spectrogram(clips):
+    assert clips.locator("[data-play]:visible").count() == 1
+    clips.locator("[data-play]:visible").click()
+    assert clips.locator("#player strong").inner_text() == "<a>.wav"
+    clips.wait_for_function("document.querySelector('#player audio').duration > 0.9")
+    clips.wait_for_function("document.querySelector('#player img').naturalWidth == 64")
+    clips.locator("#player button").click()
+    assert not clips.locator("#player").is_visible()
+
+
+def test_marks_outlive_a_reload_and_are_a_list_that_the_workflow_reads(clips, tmp_path):
+    for clip, mark in {"<a>.wav": "yes", "b, c.wav": "no", "d.wav": "unsure"}.items():
+        clips.locator(f"[data-mark][data-id='{clip}']:visible").select_option(mark)
+    clips.reload()
+    clips.wait_for_selector("[data-chart] svg")
+    with clips.expect_download() as download:
+        clips.locator("[data-save-marks]").click()
+    download.value.save_as(tmp_path / download.value.suggested_filename)
+    assert read_heard(tmp_path / "heard.csv") == [
+        HeardClip("<a>.wav", 2.5, frozenset([CLASSES[0]])),
+        HeardClip("b, c.wav", 2.5, frozenset()),
+    ]

@@ -311,6 +311,13 @@ class Results:
         return [file for file in self.figures if file.endswith(".svg")]
 
     @property
+    def sounds(self) -> list[str]:
+        """The sound of the clips that the page lists, if the study computes features from audio."""
+        return (
+            [f"{self.folder}/audio/sounds.json"] if self.is_sound and not self.study.hides else []
+        )
+
+    @property
     def page(self) -> str:
         """The page."""
         return f"{self.folder}/report.html"

@@ -49,14 +49,14 @@ _CONFIG: Spec = {
 
 
 _FEW = alt.ExprRef("width < 300 ? 3 : 6")
-_LEGEND = {
+_LEGEND: Spec = {
     "title": None,
     "orient": "bottom",
     "columns": 2,
     "labelLimit": 140,
     "symbolOpacity": 1,
 }
-_LINES = {"symbolType": "stroke", "symbolStrokeWidth": 3}
+_LINES: Spec = {"symbolType": "stroke", "symbolStrokeWidth": 3}
 
 
 class Looks:
@@ -112,7 +112,7 @@ def _choice(name: str, value: str) -> alt.Parameter:
     return alt.param(name=name, value=value, bind=alt.BindDirect(element=f"#choose-{name}"))
 
 
-def _spec(chart: alt.Chart | alt.LayerChart, height: float, description: str) -> Spec:
+def _spec(chart: Any, height: float, description: str) -> Spec:
     chart = chart.properties(width="container", height=height, description=description)
     found: Spec = chart.configure(**_CONFIG).to_dict()
     return found
@@ -141,12 +141,12 @@ def _tooltip(*fields: str) -> list[alt.Tooltip]:
     found = []
     for each in fields:
         field, kind, form, title = each.split(":", 3)
-        options = {"format": form} if form else {}
-        found.append(alt.Tooltip(field=field, type=_KINDS[kind], title=title, **options))
+        options: Spec = {"format": form} if form else {}
+        found.append(alt.Tooltip(field=field, title=title, type=_KINDS[kind], **options))
     return found
 
 
-_KINDS = {"Q": "quantitative", "N": "nominal"}
+_KINDS: Spec = {"Q": "quantitative", "N": "nominal"}
 
 
 def overall(looks: Looks, baseline: str) -> Spec:

@@ -110,4 +110,39 @@
       save(name, [keys, ...rows.map((row) => keys.map((key) => row[key]))]);
     });
   }
+
+  // Play a clip, with its spectrogram.
+  const player = document.getElementById("player");
+  for (const button of all("[data-play]")) {
+    button.addEventListener("click", () => {
+      const { sound, picture } = read("sounds")[button.dataset.play];
+      player.querySelector("strong").textContent = button.dataset.play;
+      player.querySelector("img").src = `data:image/png;base64,${picture}`;
+      const audio = player.querySelector("audio");
+      audio.src = `data:audio/mpeg;base64,${sound}`;
+      player.hidden = false;
+      audio.play();
+    });
+  }
+  player?.querySelector("button").addEventListener("click", () => {
+    player.querySelector("audio").pause();
+    player.hidden = true;
+  });
+
+  // What was heard is kept by the browser, and saved as a list that the workflow reads.
+  const study = read("summary").name;
+  const marked = (mark) => mark.closest("tr").dataset.class;
+  const key = (mark) => JSON.stringify(["weakneg", study, marked(mark), mark.dataset.id]);
+  const marks = all("[data-mark]");
+  for (const mark of marks) {
+    mark.value = localStorage.getItem(key(mark)) ?? "";
+    mark.addEventListener("input", () => localStorage.setItem(key(mark), mark.value));
+  }
+  all("[data-save-marks]")[0]?.addEventListener("click", () => {
+    const name = control("chosen_class").value;
+    const rows = marks
+      .filter((mark) => marked(mark) === name && ["yes", "no"].includes(mark.value))
+      .map((mark) => [mark.dataset.id, mark.dataset.start, mark.value === "yes" ? name : ""]);
+    save("heard", [["id", "start", "labels"], ...rows]);
+  });
 }

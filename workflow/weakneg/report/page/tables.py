@@ -21,8 +21,8 @@ from weakneg.report.formatting import (
 )
 
 _MOST_CLASSES_AS_COLUMNS = 4
-_SUSPECTS = 20  # shown per class
-_MOST_SELECTED = 5  # shown per class and strategy
+SUSPECTS = 20  # shown per class
+MOST_SELECTED = 5  # shown per class and strategy
 _TEXT = {
     *("class", "strategy", "same_as", "metric", "baseline", "verdict", "devices", "loss"),
     *("split", "id", "link", "other_labels", "related_labels", "measure"),
@@ -68,6 +68,8 @@ class Table(NamedTuple):
         The rows.
     of_class, of_strategy : list of str
         The class and strategy of each row, where rows are shown by choice; else empty.
+    of_clip : list of (str, float)
+        The id and start of the clip of each row, where rows are clips; else empty.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Table(NamedTuple):
     rows: list[list[Cell]]
     of_class: Sequence[str] = ()
     of_strategy: Sequence[str] = ()
+    of_clip: Sequence[tuple[str, float]] = ()
 
     @property
     def numeric(self) -> list[bool]:
@@ -342,7 +345,7 @@ def heard(truth: pd.DataFrame, study: Study) -> Table:
 
 def suspects(table: pd.DataFrame) -> Table:
     """Negatives that are probably positive, the first of each class; from suspects.csv."""
-    table = table[table["rank"] <= _SUSPECTS]
+    table = table[table["rank"] <= SUSPECTS]
     has_heard = table["heard"].notna().any()
     rows = [
         [
@@ -355,14 +358,14 @@ def suspects(table: pd.DataFrame) -> Table:
         for _, row in table.iterrows()
     ]
     header = ["Rank", "Clip", "Probability", *(["Heard"] if has_heard else []), "Its labels"]
-    caption = f"Suspects: the first {_SUSPECTS}; suspects.csv lists more."
-    return Table("suspects", caption, header, rows, of_class=[*table["class"]])
+    caption = f"Suspects: the first {SUSPECTS}; suspects.csv lists more."
+    return Table("suspects", caption, header, rows, [*table["class"]], of_clip=_clips(table))
 
 
 def most_selected(table: pd.DataFrame, study: Study) -> Table:
     """The negatives chosen most often by a strategy; from most_selected.csv."""
     names = names_of(study)
-    table = table[(table["rank"] <= _MOST_SELECTED) & table["strategy"].isin([*names])]
+    table = table[(table["rank"] <= MOST_SELECTED) & table["strategy"].isin([*names])]
     rows = [
         [
             Cell(f"{row['rank']}", row["rank"]),
@@ -374,12 +377,17 @@ def most_selected(table: pd.DataFrame, study: Study) -> Table:
     ]
     return Table(
         "most_selected",
-        f"Negatives chosen most often: the first {_MOST_SELECTED}; most_selected.csv lists more.",
+        f"Negatives chosen most often: the first {MOST_SELECTED}; most_selected.csv lists more.",
         ["Rank", "Bag", "Share of selections", "Its labels"],
         rows,
         of_class=[*table["class"]],
         of_strategy=[names[s] for s in table["strategy"]],
+        of_clip=_clips(table) if (table["id"] != "").all() else (),
     )
+
+
+def _clips(table: pd.DataFrame) -> list[tuple[str, float]]:
+    return [*table[["id", "start"]].itertuples(index=False, name=None)]
 
 
 def _clip(row: pd.Series) -> Cell:

@@ -1,5 +1,6 @@
 """The page of a study: one file, without links to others, that any browser opens."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def write_report(
     output: Path,
     *,
     runs: list[StrategyRun] | None = None,
+    sounds: Path | None = None,
     provenance: Json[dict[str, Any]] | None = None,
 ) -> None:
     """Write the page of a study.
@@ -47,6 +49,8 @@ def write_report(
         HTML file to write.
     runs : list of (str, Path)
         Strategy and folder of each run, for learning curves and versions.
+    sounds : Path
+        The sound of the clips that tables list, see `weakneg.report.sounds.cut_sounds`.
     provenance : dict
         The record of a published study, in place of what the runs say.
 
@@ -67,6 +71,7 @@ def write_report(
         curves=page.curves(runs or []),
         made_with=made_with(page.metrics, runs or [], provenance),
         command=command,
+        sounds={} if sounds is None else json.loads(sounds.read_text(encoding="utf-8")),
         figures=[figure(path, captions.get(path.stem, path.stem)) for path in figures],
     )
     with replace_when_whole(output) as temporary:
