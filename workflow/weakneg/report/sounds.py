@@ -24,6 +24,7 @@ from weakneg.stages import stage
 
 MOST_BYTES = 4_000_000  # of all clips, so that the page stays below 10 MB
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_NO_VERSION: dict[str, Any] = {"Software": None}
 _COMPRESSION = 0.5  # about 25 kbit/s for speech at 16 kHz
 _DECIBELS = 80 * np.log(10) / 10  # range of the picture, in the unit of log-mel spectrograms
 
@@ -118,6 +119,6 @@ def as_png(clip: Clip) -> bytes:
             origin="lower",
             vmin=picture.max() - _DECIBELS,
             vmax=picture.max(),
-            metadata={"Software": None},
+            metadata=_NO_VERSION,
         )
     return file.getvalue()

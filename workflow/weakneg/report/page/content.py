@@ -242,7 +242,7 @@ class Page:
         study, given = self.study, styles(self.study)
         if study.hidden:
             # A strategy is in the grid once for each loss and share.
-            first = {place.strategy: name for name, place in reversed(study.hidden.items())}
+            first = {place.strategy: name for name, place in reversed([*study.hidden.items()])}
             names = dict.fromkeys(place.strategy for place in study.hidden.values())
             return charts.Looks({name: given[first[name]] for name in names})
         last = [self.names[s] for s in self.names if s == study.upper_bound]
