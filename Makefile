@@ -10,9 +10,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run setup test lint lock
 
-# The studies that config.yaml names, with figures and tables.
+# The studies that config.yaml names, with figures, tables and pages, and the index of all studies.
 run: setup
 	$(BIN)/snakemake --cores $(CORES)
+	@$(BIN)/python -m weakneg index
 
 setup: .venv/requirements.txt
 

@@ -4,7 +4,7 @@
 #   snakemake --cores all cifar10    one study, by name (a file of workflow/studies)
 #   snakemake -n                     what would run, and why
 #
-# Results of a study: results/<study>/{metrics.csv,tables,figures}.
+# Results of a study: results/<study>/{report.html,metrics.csv,tables,figures}.
 
 from snakemake.utils import min_version
 
@@ -66,7 +66,7 @@ onstart:
 onsuccess:
     highlights = [file for study in REQUESTED for file in results_of(study).highlights]
     if highlights:
-        print("\nFinished. Figures and tables:", *highlights, sep="\n  ")
+        print("\nFinished. Figures, tables and page:", *highlights, sep="\n  ")
 
 
 onerror:

@@ -56,3 +56,6 @@ def test_published_metrics_are_enough_for_tables_and_figures(tmp_path):
     for name in ("table1.csv", "win_counts.csv"):
         table = (tmp_path / "drawn/tables" / name).read_bytes()
         assert table == (published / "tables" / name).read_bytes()
+    page = (tmp_path / "drawn/report.html").read_text(encoding="utf-8")
+    assert "No difference from Random can be told" in page
+    assert page.count('<figure class="plate">') == len(list((tmp_path / "drawn").glob("*/*.svg")))

@@ -32,9 +32,10 @@ def test_a_plain_run_ends_with_figures_and_tables_that_its_last_lines_name(finis
     assert Counter(metrics["strategy"].value_counts()) == {10: 10}  # 2 classes x 5 seeds
     prevalence = metrics["test_positive"] / metrics["test_bags"]
     assert metrics["ap"].mean() > 3 * prevalence.mean()
-    last_lines = finished.output.split("Finished. Figures and tables:")[1]
+    last_lines = finished.output.split("Finished. Figures, tables and page:")[1]
     named = re.findall(r"^  (results/digits/\S+)$", last_lines, re.MULTILINE)
     assert {Path(path).name for path in named} >= {"win_count.png", "table1.md"}
+    assert named[-1] == "results/digits/report.html"
     assert all((finished.folder / path).stat().st_size > 0 for path in named)
 
 

@@ -225,3 +225,52 @@ for figure in figures.names():
             "python -m weakneg draw_figure --name {params.figure} {params.inputs}"
             " --runs {params.runs} --settings {params.settings:q} --outputs {params.outputs}"
             " --table {params.table} --code {params.code} 2> {log}"
+
+
+# The sound of the clips that the page lists.
+rule cut_sounds:
+    input:
+        status=of_results("status_tables"),
+        suspects="results/{study}/tables/suspects.csv",
+        most_selected="results/{study}/tables/most_selected.csv",
+    output:
+        "results/{study}/audio/sounds.json",
+    log:
+        "results/{study}/logs/cut_sounds.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        settings=settings_of(stages.ShardSettings),
+        code=checked(code, "cut_sounds"),
+    shell:
+        "python -m weakneg cut_sounds --status {input.status} --settings {params.settings:q}"
+        " --suspects {input.suspects} --most-selected {input.most_selected} --output {output}"
+        " --code {params.code} 2> {log}"
+
+
+# The page that shows all of it: results/<study>/report.html.
+rule write_report:
+    input:
+        of_results("run_files", ["history.parquet", "run.json"]),
+        metrics="results/{study}/metrics.csv",
+        tables=of_results("csv_tables"),
+        figures=of_results("svg_figures"),
+        sounds=of_results("sounds"),
+    output:
+        "results/{study}/report.html",
+    log:
+        "results/{study}/logs/write_report.log",
+    localrule: True
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        runs=of_results("run_pairs"),
+        settings=of_results("page_settings"),
+        captions=of_results("captions"),
+        command=lambda wildcards: CONFIG.command(wildcards.study),
+        code=checked(code, "write_report"),
+    shell:
+        "python -m weakneg write_report --metrics {input.metrics} --tables {input.tables}"
+        " --figures {input.figures} --settings {params.settings:q} --captions {params.captions:q}"
+        " --command {params.command:q} --runs {params.runs} --sounds {input.sounds}"
+        " --output {output} --code {params.code} 2> {log}"

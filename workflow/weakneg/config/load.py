@@ -108,6 +108,13 @@ class Config(Section):
                 words += ["--config"] * (len(words) == 1) + [f"{key}={json.dumps(value)}"]
         return shlex.join(words)
 
+    def command(self, name: str) -> str:
+        """The command that makes this study, as `--config` restricts it."""
+        target, *restricted = shlex.split(self.said(name))
+        if target != name:  # a file of the user's own
+            target, restricted = "--config", [f"studies={target}", *restricted[1:]]
+        return shlex.join(["snakemake", "--cores", "all", target, *restricted])
+
     def study(self, name: str) -> Study:
         """Read a study, restricted to the configured classes, strategies and seeds.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field
 
 from weakneg import losses, plugins, strategies
+from weakneg.config.load import load_study
 from weakneg.config.stages import canonical
 from weakneg.config.values import Section
 from weakneg.datasets import DataKind
@@ -97,3 +98,44 @@ class FigureSettings(ReportSettings):
             and (look := strategies.look(choice.strategy))
         }
         return super().of(study).model_copy(update={"looks": looks})
+
+
+class PageSettings(FigureSettings):
+    """Settings of the stage that writes the page of a study."""
+
+    description: str
+    configuration: dict[str, Any]  # dotted key -> value
+    paper: dict[str, Any]  # the same of the study that is closest to the paper's
+    paper_study: str  # its name
+
+    @classmethod
+    def of(cls, study: "Study") -> Self:
+        """Take the settings from a study."""
+        paper = load_study("cifar10" if study.kind == "images" else "audioset")
+        return cls(
+            **FigureSettings.of(study).model_dump(),
+            description=study.description,
+            configuration=_flat(study.model_dump(mode="json", exclude=_SHOWN)),
+            paper=_flat(paper.model_dump(mode="json", exclude=_SHOWN)),
+            paper_study=paper.name,
+        )
+
+    @property
+    def reported(self) -> dict[str, Any]:
+        """The study as it is reported, for `weakneg.analysis.study.Study.of`."""
+        return self.model_dump(include={*FigureSettings.model_fields})
+
+
+# Keys that the page shows elsewhere, or that change no result.
+_SHOWN = {"extends", "title", "description", "note", "reference", "classes", "strategies", "seeds"}
+
+
+def _flat(values: object, key: str = "") -> dict[str, Any]:
+    """The values of nested mappings by dotted keys."""
+    if not isinstance(values, dict) or not values:
+        return {key: values}
+    return {
+        inner: value
+        for name, each in values.items()
+        for inner, value in _flat(each, f"{key}.{name}" if key else name).items()
+    }

@@ -68,3 +68,9 @@ def seconds(value: float) -> str:
 def p_value(p: float) -> str:
     """A p-value: ".017", "< .001", or a dash if there is no test."""
     return DASH if math.isnan(p) else "< .001" if p < 0.001 else number(p)
+
+
+def p_phrase(p: float) -> str:
+    """A p-value in a sentence: "p = .017", "p < .001"."""
+    text = p_value(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"

@@ -1,6 +1,7 @@
-"""Tables and figures of a published study, drawn from its metrics."""
+"""Tables, figures and page of a published study, made from its metrics."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,34 +11,37 @@ import pandas as pd
 from weakneg.analysis.metrics import read_metrics
 from weakneg.analysis.study import Study
 from weakneg.config.load import load_study
-from weakneg.config.report import FigureSettings
+from weakneg.config.report import PageSettings
 from weakneg.config.subset import subset
 from weakneg.errors import UserError
 from weakneg.report import figures
 from weakneg.report.budget import write_budget_text
 from weakneg.report.hidden import write_hidden_text
+from weakneg.report.page.write import write_report
 from weakneg.report.tables import write_tables
 from weakneg.stages import command
+from weakneg.workspace.results import captions
 
 _FORMATS = ("pdf", "png", "svg")
 
 
 @command
 def redraw(published: Path, target: Path) -> None:
-    """Draw the tables and figures of a published study again, without training.
+    """Make the tables, figures and page of a published study again, without training.
 
     The study is the one named in provenance.json, as defined in workflow/studies now, with the
     classes and strategies of metrics.csv. The figure of the selections also needs the tables
     selection_overlap.csv and selection_turnover.csv, that of hidden positives hidden.csv and
     hidden_epochs.csv, that of budgets budget.csv; they are left out without them. What is made from
-    runs or data (learning curves, the figure of the audio, the tables of selections) is not drawn.
+    runs or data (learning curves, the figure of the audio, the tables of selections) is not drawn;
+    the page shows it as it was published.
 
     Parameters
     ----------
     published : Path
         Folder with metrics.csv and provenance.json.
     target : Path
-        Folder to write to: tables/ and figures/.
+        Folder to write to: tables/, figures/ and report.html.
 
     Raises
     ------
@@ -53,9 +57,10 @@ def redraw(published: Path, target: Path) -> None:
     classes, strategies = ([*metrics[name].unique()] for name in ("class", "strategy"))
     try:
         study = subset(study, classes, strategies, None)
-        settings = FigureSettings.of(study).model_dump()
+        page = PageSettings.of(study)
     except ValueError as error:
         raise UserError(f"{published}: {error}") from error
+    settings = page.reported
     files = {
         "metrics": published / "metrics.csv",
         "overlap": published / "tables" / "selection_overlap.csv",
@@ -84,3 +89,20 @@ def redraw(published: Path, target: Path) -> None:
             figures.draw_figure(
                 name, settings, outputs, **{option: there[option] for option in needed}
             )
+    shown = _latest(target / "figures", published / "figures", ".svg")
+    write_report(
+        files["metrics"],
+        _latest(target / "tables", published / "tables", ".csv"),
+        shown,
+        page,
+        json.loads(captions(study.name, [path.stem for path in shown])),
+        provenance.get("command") or shlex.join(["snakemake", "--cores", "all", study.name]),
+        target / "report.html",
+        provenance=provenance,
+    )
+
+
+def _latest(drawn: Path, published: Path, suffix: str) -> list[Path]:
+    """The files that were drawn, and those that were only published, by name."""
+    files = {path.name: path for folder in (published, drawn) for path in folder.glob(f"*{suffix}")}
+    return [files[name] for name in sorted(files)]

@@ -49,6 +49,7 @@ LOCK = PACKAGE.parent.parent / "envs" / "requirements.txt"
 # Imported name -> packages whose versions affect results, including those that it computes with.
 # pandas, pyarrow, h5py and pydantic are left out: they store numbers but do not compute them.
 NUMBER_MAKERS = {
+    "altair": ("altair",),
     "matplotlib": ("matplotlib",),
     "numpy": ("numpy",),
     "scipy": ("scipy", "numpy"),
@@ -57,6 +58,7 @@ NUMBER_MAKERS = {
     "torch": ("torch",),
     "torchaudio": ("torchaudio", "torch"),
     "torchvision": ("torchvision", "torch"),
+    "vl_convert": ("vl-convert-python",),
 }
 
 

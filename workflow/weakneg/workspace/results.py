@@ -11,7 +11,7 @@ from pathlib import Path
 
 from weakneg import datasets
 from weakneg.audio.status_table import digest_of_sound
-from weakneg.config.report import FigureSettings, ReportSettings
+from weakneg.config.report import FigureSettings, PageSettings, ReportSettings
 from weakneg.config.source import POLITENESS, SHARD_SIZE
 from weakneg.config.stages import StageSettings, canonical
 from weakneg.config.study import Study
@@ -33,6 +33,7 @@ BUDGET_TABLES = ["budget.csv", "budget.md"]
 SUSPECT_TABLES = ["suspects.csv", "suspects.md"]
 TRUTH_TABLES = ["truth.csv", "truth.md"]
 FORMATS = ["pdf", "png", "svg"]
+_CAPTIONS = Path(__file__).parents[2] / "report"
 
 # Option of a figure -> its file; the folders of runs are another option.
 FIGURE_INPUTS = {
@@ -240,6 +241,16 @@ class Results:
         """The study as figures read it, as JSON."""
         return FigureSettings.of(self.study).text()
 
+    @cached_property
+    def page_settings(self) -> str:
+        """The study as its page reads it, as JSON."""
+        return PageSettings.of(self.study).text()
+
+    @property
+    def captions(self) -> str:
+        """The captions of the figures, as JSON."""
+        return captions(self.study.name, self._figures)
+
     @property
     def truth_list(self) -> list[str]:
         """The list of what people heard in test clips, if the study has one."""
@@ -293,15 +304,54 @@ class Results:
         return [name for name in shown if self.is_judged or "truth" not in figures.inputs(name)]
 
     @property
+    def csv_tables(self) -> list[str]:
+        """The tables as CSV."""
+        return [file for file in self.tables if file.endswith(".csv")]
+
+    @property
+    def svg_figures(self) -> list[str]:
+        """The figures as SVG."""
+        return [file for file in self.figures if file.endswith(".svg")]
+
+    @property
+    def sounds(self) -> list[str]:
+        """The sound of the clips that the page lists, if the study computes features from audio."""
+        return (
+            [f"{self.folder}/audio/sounds.json"]
+            if self.is_sound and self.study.subject != "hidden"
+            else []
+        )
+
+    @property
+    def page(self) -> str:
+        """The page."""
+        return f"{self.folder}/report.html"
+
+    @property
     def all(self) -> list[str]:
-        """The metrics, tables and figures."""
-        return [f"{self.folder}/metrics.csv", *self.tables, *self.figures]
+        """The metrics, tables, figures and page."""
+        return [f"{self.folder}/metrics.csv", *self.tables, *self.figures, self.page]
 
     @property
     def highlights(self) -> list[str]:
-        """The tables and figures to look at first, without those that `--until` left out."""
-        shown = (file for file in self.all if file.endswith((".png", ".md")))
+        """What to look at first, the page last, without what `--until` left out."""
+        shown = (file for file in self.all if file.endswith((".png", ".md", ".html")))
         return [file for file in shown if Path(file).exists()]
+
+
+def captions(study: str, names: Iterable[str]) -> str:
+    """The captions of figures, as JSON: those of Snakemake's report, as plain text.
+
+    Parameters
+    ----------
+    study : str
+        Name of the study.
+    names : iterable of str
+        Names of the figures.
+    """
+    texts = {name: (_CAPTIONS / f"{name}.rst").read_text(encoding="utf-8") for name in names}
+    word = "*{{ snakemake.wildcards.study }}*"
+    return canonical({name: text.strip().replace(word, study) for name, text in texts.items()})
 
 
 def sound_of_shard(split: str, shard: str, status: str) -> list[str]:

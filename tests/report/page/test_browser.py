@@ -1,0 +1,199 @@
+"""The page in a browser: headless Chromium, as `apt-get install chromium` provides it."""
+
+import base64
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from pages import make_page
+
+from weakneg.audio.clips import Clip
+from weakneg.audio.decode import Sound
+from weakneg.datasets.listened import HeardClip, read_heard
+from weakneg.report.sounds import as_mp3, as_png
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+
+STRATEGIES = ["full", "random", "badge", "margin", "entropy"]
+CLASSES = ["</script><img src=x>", "quote \" and '", *"cdefghijklmn"]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    return make_page(tmp_path_factory.mktemp("page"), CLASSES, STRATEGIES)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, file):
+    """The open page; nothing is written to its console, and no request leaves the file."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(60_000)
+    said = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: said.append(request.url))
+    page.goto(file.as_uri())
+    charts = page.locator("[data-chart]").count()
+    page.wait_for_function(f"document.querySelectorAll('[data-chart] svg').length == {charts}")
+    yield page
+    page.close()
+    assert [each for each in said if each != file.as_uri() and not each.startswith("data:")] == []
+
+
+def column(page, name, header):
+    """The texts of a column of a table, as they are shown."""
+    table = page.locator(f"#{name} table:visible").first
+    titles = table.locator("thead th").all_inner_texts()
+    index = [title.strip() for title in titles].index(header) + 1
+    cells = table.locator(f"tbody tr:visible > :nth-child({index})")
+    return [text.split()[0] for text in cells.all_inner_texts() if text.strip()]
+
+
+def test_tables_are_sorted_by_a_click_on_a_header_and_by_the_keyboard(page):
+    header = page.locator("#cost thead button", has_text="AP")
+    header.click()
+    assert column(page, "cost", "AP") == sorted(column(page, "cost", "AP"), reverse=True)
+    assert page.locator("#cost th[aria-sort=descending]").count() == 1
+    header.press("Enter")
+    assert column(page, "cost", "AP") == sorted(column(page, "cost", "AP"))
+
+
+def test_a_filter_keeps_the_rows_that_have_all_words(page):
+    page.locator("#table1 input:visible").fill("img src")
+    assert page.locator("#table1 tbody tr:visible").count() == 1
+
+
+def test_the_choice_of_a_class_reaches_charts_and_what_is_downloaded(page):
+    points = page.locator("[data-chart=seeds] svg path[aria-label]")
+    assert points.count() > 0
+    for name in CLASSES[:2]:
+        page.select_option("#choose-chosen_class", label=name)
+        page.wait_for_timeout(300)
+        labels = [points.nth(n).get_attribute("aria-label") for n in range(points.count())]
+        assert any(f"Class: {name}" in label for label in labels)
+        with page.expect_download() as download:
+            page.locator("figure:has([data-chart=seeds]) button").click()
+        table = pd.read_csv(download.value.path())
+        assert table["class"].unique().tolist() == [name]
+        assert len(table) == 4 * 2  # distinct strategies x seeds
+
+
+def test_the_metric_is_that_of_all_charts_and_tables(page):
+    before = page.locator("[data-chart=wins] svg").inner_html()
+    page.select_option("#choose-metric", "roc_auc")
+    page.wait_for_timeout(300)
+    assert page.locator("#table1 caption:visible").all_inner_texts() == ["ROC-AUC"]
+    assert page.locator("[data-chart=wins] svg").inner_html() != before
+
+
+def test_a_table_is_downloaded_with_all_digits(page):
+    with page.expect_download() as download:
+        page.locator("#cost button[data-csv]").click()
+    table = pd.read_csv(download.value.path())
+    assert download.value.suggested_filename == "cost.csv"
+    assert len(str(table["AP"].iloc[0])) > 8
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_wider_than_the_window(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.reload()
+    page.wait_for_function("document.querySelectorAll('[data-chart] svg').length == 6")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_no_table_or_chart_is_cut_on_paper(page):
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 688, "height": 1000})  # A4 without its margins
+    cut = page.evaluate(
+        "[...document.querySelectorAll('.scroll, [data-chart], figure')]"
+        ".filter((each) => each.scrollHeight > each.clientHeight + 1 &&"
+        " getComputedStyle(each).overflowY !== 'visible').length"
+    )
+    assert cut == 0
+    right = page.evaluate(
+        "Math.max(...[...document.querySelectorAll('table, svg, img')]"
+        ".map((each) => each.getBoundingClientRect().right))"
+    )
+    assert right <= 690
+
+
+@pytest.fixture(scope="module")
+def of_clips(tmp_path_factory):
+    """The page of a study of clips, some of whose sound is in it."""
+    folder = tmp_path_factory.mktemp("clips")
+    rows = [
+        {
+            "class": name,
+            "rank": rank,
+            "split": "test",
+            "id": f"{clip}.wav",
+            "start": 2.5,
+            "link": "",
+        }
+        | {
+            "probability": 0.5,
+            "in_top": 1.0,
+            "other_labels": "",
+            "related_labels": "",
+            "heard": None,
+        }
+        for name in CLASSES[:2]
+        for rank, clip in enumerate(["<a>", "b, c", "d"], start=1)
+    ]
+    clip = Clip(
+        0.0, 1.0, Sound(np.sin(np.arange(16000) / 5).astype("f4"), 0, 1, 0), np.eye(64, 100)
+    )
+    sounds = {"<a>.wav": {"sound": as_mp3(clip, 16000), "picture": as_png(clip)}}
+    sounds = {n: {k: base64.b64encode(v).decode() for k, v in s.items()} for n, s in sounds.items()}
+    (folder / "sounds.json").write_text(json.dumps(sounds))
+    tables = {"suspects": pd.DataFrame(rows)}
+    return make_page(
+        folder, CLASSES[:2], ["random", "badge"], tables=tables, sounds=folder / "sounds.json"
+    )
+
+
+@pytest.fixture
+def clips(browser, of_clips):
+    page = browser.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(of_clips.as_uri())
+    page.wait_for_selector("[data-chart] svg")
+    yield page
+    page.close()
+
+
+def test_a_clip_is_played_with_its_spectrogram(clips):
+    assert clips.locator("[data-play]:visible").count() == 1
+    clips.locator("[data-play]:visible").click()
+    assert clips.locator("#player strong").inner_text() == "<a>.wav"
+    clips.wait_for_function("document.querySelector('#player audio').duration > 0.9")
+    clips.wait_for_function("document.querySelector('#player img').naturalWidth == 64")
+    clips.locator("#player button").click()
+    assert not clips.locator("#player").is_visible()
+
+
+def test_marks_outlive_a_reload_and_are_a_list_that_the_workflow_reads(clips, tmp_path):
+    for clip, mark in {"<a>.wav": "yes", "b, c.wav": "no", "d.wav": "unsure"}.items():
+        clips.locator(f"[data-mark][data-id='{clip}']:visible").select_option(mark)
+    clips.reload()
+    clips.wait_for_selector("[data-chart] svg")
+    with clips.expect_download() as download:
+        clips.locator("[data-save-marks]").click()
+    download.value.save_as(tmp_path / download.value.suggested_filename)
+    assert read_heard(tmp_path / "heard.csv") == [
+        HeardClip("<a>.wav", 2.5, frozenset([CLASSES[0]])),
+        HeardClip("b, c.wav", 2.5, frozenset()),
+    ]

@@ -1,0 +1,99 @@
+"""The page of a study: whole, deterministic, and safe whatever its classes are called."""
+
+import html.parser
+import itertools
+import json
+import re
+
+import pytest
+from pages import make_page
+from synthetic import HOSTILE
+
+EVIL = "</script><img src=x onerror=alert(1)>"
+CLASSES = [EVIL, "quote \" and ' and &", "{{ braces }}", "x" * 200]
+
+
+class Read(html.parser.HTMLParser):
+    """The elements of a page, and the text of some."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.texts, self._open = [], [], []
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, text):
+        self.texts.append((self._open[-1] if self._open else "", text.strip()))
+
+    def all(self, tag):
+        return [attributes for each, attributes in self.elements if each == tag]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile")
+    strategies = ["full", "random", "badge", "margin", "entropy"]
+    return make_page(folder, CLASSES, strategies, title=EVIL, note=HOSTILE[1])
+
+
+def test_names_are_shown_as_text_and_never_become_elements(hostile):
+    read = Read(hostile)
+    assert all(each["src"].startswith("data:") for each in read.all("img"))
+    assert len(read.all("script")) == 6
+    options = [text for tag, text in read.texts if tag == "option"]
+    assert set(CLASSES) <= {*options}
+    assert EVIL in [text for tag, text in read.texts if tag == "h1"]
+    data = next(text for tag, text in read.texts if tag == "script" and text.startswith('{"cells"'))
+    assert {row["class"] for row in json.loads(data)["runs"]} == {*CLASSES}
+
+
+def test_a_page_loads_nothing_and_runs_no_script_but_its_own(hostile):
+    read = Read(hostile)
+    for _, attributes in read.elements:
+        for key in ("src", "href"):
+            assert re.match(r"data:|#|$", attributes.get(key) or "")
+    policy = next(each for each in read.all("meta") if "http-equiv" in each)["content"]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "'unsafe-eval'" not in policy
+    assert not re.search(r"script-src[^;]*unsafe-inline", policy)
+
+
+def test_the_same_results_make_the_same_bytes(hostile, tmp_path):
+    strategies = ["full", "random", "badge", "margin", "entropy"]
+    again = make_page(tmp_path, CLASSES, strategies, title=EVIL, note=HOSTILE[1])
+    assert again.read_bytes() == hostile.read_bytes()
+
+
+def test_a_page_has_landmarks_headings_in_order_and_headers_for_every_table(hostile):
+    read = Read(hostile)
+    assert all(len(read.all(tag)) == 1 for tag in ("main", "nav", "header", "footer", "h1"))
+    levels = [int(tag[1]) for tag, _ in read.elements if re.fullmatch("h[1-6]", tag)]
+    assert all(below <= above + 1 for above, below in itertools.pairwise(levels))
+    assert len(read.all("caption")) == len(read.all("table")) > 0
+    assert {each.get("scope") for each in read.all("th")} == {"col", "row"}
+    assert all(each["alt"] for each in read.all("img"))
+    ids = [each["id"] for _, each in read.elements if "id" in each]
+    assert len(ids) == len({*ids})
+    assert {each["href"].removeprefix("#") for each in read.all("a")} <= {*ids}
+
+
+def test_what_differs_from_the_paper_comes_first(hostile):
+    text = hostile.read_text(encoding="utf-8")
+    table = text[text.index('id="configuration"') :]
+    assert table.index("training.epochs") < table.index("dataset.name")
+    assert re.search(r"<strong>4</strong>.*?>15<", table[: table.index("dataset.name")], re.DOTALL)
+
+
+@pytest.mark.parametrize("strategies", [["random"], ["random", "full"], ["random", "badge"]])
+def test_small_studies_have_pages_too(tmp_path, strategies):
+    text = make_page(tmp_path, ["a"], strategies, n_seeds=1).read_text(encoding="utf-8")
+    assert 'data-chart="seeds"' in text
+    assert 'data-chart="curves"' in text
+    assert ('data-chart="overall"' in text) == (len(strategies) > 1)

@@ -1,0 +1,313 @@
+"""The answer of a study in three sentences, generated from its statistics.
+
+A difference counts if Wilcoxon's test over classes finds it after Holm's correction. Everything
+else cannot be told, which is also said, with the size of difference that would have been found.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from weakneg.analysis.hidden import baseline_of
+from weakneg.analysis.intervals import CONFIDENCE
+from weakneg.analysis.study import Study
+from weakneg.report.formatting import (
+    classes_phrase,
+    interval,
+    number,
+    p_phrase,
+    p_value,
+    seeds_phrase,
+    signed_number,
+)
+
+_MOST_NAMED = 3
+_LEVEL = 1 - CONFIDENCE
+
+
+class Answer(NamedTuple):
+    """The answer of a study.
+
+    Attributes
+    ----------
+    headline : str
+        The answer in a few words.
+    sentences : list of str
+        The answer with its uncertainty: what is better, what is not, and how far that goes.
+    """
+
+    headline: str
+    sentences: list[str]
+
+
+def answer(comparisons: pd.DataFrame, detectable: float, study: Study) -> Answer:
+    """Answer whether a strategy is better than the baseline.
+
+    Parameters
+    ----------
+    comparisons : DataFrame
+        The table win_counts.csv, see `weakneg.analysis.comparison.compare`.
+    detectable : float
+        The difference in the mean AP over classes that the seeds suffice to detect; NaN if unknown.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    Answer
+        The answer.
+    """
+    baseline = study.display_name(study.baseline)
+    competitors = comparisons[comparisons["strategy"] != study.upper_bound]
+    by_ap = competitors[competitors["metric"] == "ap"]
+    by_ap = by_ap.sort_values("difference", ascending=False, kind="stable")
+    if comparisons.empty:
+        return Answer(
+            "Nothing to compare",
+            [f"A comparison needs the baseline {baseline} and another strategy."],
+        )
+    n_seeds, n_classes = (int(comparisons[column].iloc[0]) for column in ("seeds", "classes"))
+    over = f"over {classes_phrase(n_classes)} and {seeds_phrase(n_seeds)}"
+    if by_ap.empty:
+        return _of_upper_bound(comparisons, over, study)
+    limits = _limits(comparisons, detectable, study, n_seeds)
+    best = by_ap.iloc[0]
+    largest = f"the largest mean difference {over} is {_amount(best)}, for {_names([best], study)}"
+    # The smallest p-value that the test can have, corrected.
+    if len(by_ap) * 2.0 ** (1 - n_classes) > _LEVEL:
+        few = f"{classes_phrase(n_classes)} {'is' if n_classes == 1 else 'are'}"
+        return Answer(
+            f"Cannot be told from {classes_phrase(n_classes)}",
+            [
+                f"Whether any strategy has a higher AP than {baseline} in general cannot be told:"
+                f" {few} too few for a test over classes"
+                f" {'' if len(by_ap) == 1 else f'with {len(by_ap)} comparisons '}to find anything.",
+                f"On {'this class' if n_classes == 1 else 'these classes'} alone, {largest};"
+                f" {_clear(by_ap, study, n_classes)}.",
+                limits,
+            ],
+        )
+    better, worse, open_ = _verdicts(by_ap)
+    tested = f"Wilcoxon's test over classes, {_corrected(len(by_ap))}"
+    if better:
+        first = (
+            f"{_names(better, study)} {_have(better)} a higher AP than {baseline}, in the mean"
+            f" {over}: {_amounts(better)} ({tested}: {_ps(better)})."
+        )
+    else:
+        first = (
+            f"No strategy is shown to have a higher AP than {baseline}: {largest}, and no gain is"
+            f" significant ({tested})."
+        )
+    rest = []
+    if worse:
+        rest.append(
+            f"{_names(worse, study)} {_have(worse)} a lower AP: {_amounts(worse)} ({_ps(worse)})"
+        )
+    if open_ and (better or worse):
+        others = f"the other {len(open_)} strategies" if len(open_) > 1 else _names(open_, study)
+        rest.append(f"for {others}, a difference in AP cannot be told")
+    rest.append(_by_roc_auc(competitors[competitors["metric"] == "roc_auc"], study))
+    second = "; ".join(rest) + "."
+    return Answer(
+        _headline(better, worse, len(by_ap), study), [first, second[0].upper() + second[1:], limits]
+    )
+
+
+def _of_upper_bound(comparisons: pd.DataFrame, over: str, study: Study) -> Answer:
+    """The answer of a study that compares the upper bound with the baseline, and nothing else."""
+    baseline = study.display_name(study.baseline)
+    by_metric = comparisons.set_index("metric")
+    ap, roc_auc = by_metric.loc["ap"], by_metric.loc["roc_auc"]
+    name = study.display_name(ap["strategy"])
+    found = ap["wilcoxon_p"] < _LEVEL
+    headline = f"No difference between {name} and {baseline} can be told"
+    if found:
+        headline = f"{name} is {'better' if ap['difference'] > 0 else 'worse'} than {baseline}"
+    return Answer(
+        headline,
+        [
+            f"No strategy is compared but {name}, which trains on all negatives.",
+            f"Its AP differs from that of {baseline} by {_amount(ap)}, in the mean {over}"
+            f" (Wilcoxon's test over classes: {p_phrase(ap['wilcoxon_p'])}), and its ROC-AUC by"
+            f" {_amount(roc_auc)} ({p_phrase(roc_auc['wilcoxon_p'])}).",
+            "How many bags each trains on is in the table of costs.",
+        ],
+    )
+
+
+def _verdicts(table: pd.DataFrame) -> tuple[list[pd.Series], list[pd.Series], list[pd.Series]]:
+    """The rows that are better, worse and neither."""
+    better, worse, open_ = [], [], []
+    for _, row in table.iterrows():
+        found = row["wilcoxon_p_holm"] < _LEVEL
+        if found and row["difference"] > 0 and row["wins"] > row["losses"]:
+            better.append(row)
+        elif found and row["difference"] < 0 and row["wins"] < row["losses"]:
+            worse.append(row)
+        else:
+            open_.append(row)
+    return better, worse, open_
+
+
+def _headline(better: Sequence[pd.Series], worse: Sequence[pd.Series], n: int, study: Study) -> str:
+    baseline = study.display_name(study.baseline)
+    if better:
+        who = _names(better, study) if len(better) == 1 else f"{len(better)} of {n} strategies"
+        return f"{who} {'is' if len(better) == 1 else 'are'} better than {baseline}"
+    if worse:
+        who = _names(worse, study) if len(worse) == 1 else f"{len(worse)} of {n}"
+        return (
+            f"No strategy is shown to be better than {baseline};"
+            f" {who} {'is' if len(worse) == 1 else 'are'} worse"
+        )
+    return f"No difference from {baseline} can be told"
+
+
+def _by_roc_auc(table: pd.DataFrame, study: Study) -> str:
+    better, worse, _ = _verdicts(table.sort_values("difference", ascending=False, kind="stable"))
+    found = [
+        f"{_names(rows, study)} {'is' if len(rows) == 1 else 'are'} {word}"
+        for rows, word in ((better, "better"), (worse, "worse"))
+        if rows
+    ]
+    return f"by ROC-AUC, {' and '.join(found) or 'no difference can be told'}"
+
+
+def _clear(table: pd.DataFrame, study: Study, n_classes: int) -> str:
+    """Of how many differences of single classes the interval over seeds excludes zero."""
+    if table["seeds"].iloc[0] == 1:
+        return "with 1 seed, it has no interval over seeds"
+    n = len(table) * n_classes
+    wins, losses = table["clear_wins"].sum(), table["clear_losses"].sum()
+    return (
+        f"on a single class, the interval over seeds is above zero for {wins} of {n} differences"
+        f" and below for {losses}, where chance alone gives about {n * _LEVEL / 2:.2g} each"
+    )
+
+
+def _limits(comparisons: pd.DataFrame, detectable: float, study: Study, n_seeds: int) -> str:
+    """What could have been missed, and what training on all negatives gains."""
+    if pd.isna(detectable):
+        text = (
+            f"With {seeds_phrase(n_seeds)}, the noise of training cannot be separated from the"
+            " effect of a strategy"
+        )
+    else:
+        text = (
+            f"With {seeds_phrase(n_seeds)}, a mean difference of {number(detectable, 3)} on these"
+            " classes is found four times in five, so smaller ones may exist"
+        )
+    upper = comparisons[
+        (comparisons["strategy"] == study.upper_bound) & (comparisons["metric"] == "ap")
+    ]
+    if len(upper):
+        name = study.display_name(upper["strategy"].iloc[0])
+        text += (
+            f"; training on all negatives ({name}, no budget) differs from"
+            f" {study.display_name(study.baseline)} by {_amount(upper.iloc[0])}"
+        )
+    return f"{text}."
+
+
+def _names(rows: Sequence[pd.Series], study: Study) -> str:
+    names = [study.joint_name(row["strategy"]) for row in rows]
+    if len(names) > _MOST_NAMED + 1:
+        names = [*names[:_MOST_NAMED], f"{len(names) - _MOST_NAMED} others"]
+    return _listed(names)
+
+
+def _amounts(rows: Sequence[pd.Series]) -> str:
+    if len(rows) > _MOST_NAMED + 1:
+        lowest, highest = (signed_number(f(r["difference"] for r in rows)) for f in (min, max))
+        return f"{lowest} to {highest}"
+    return _listed([_amount(row) for row in rows])
+
+
+def _ps(rows: Sequence[pd.Series]) -> str:
+    if len(rows) > _MOST_NAMED + 1:
+        p = p_value(max(row["wilcoxon_p_holm"] for row in rows))
+        return f"p {p if p.startswith('<') else f'up to {p}'}"
+    ps = [p_phrase(row["wilcoxon_p_holm"]) for row in rows]
+    if len(ps) > 1 and len({*ps}) == 1:
+        return f"{ps[0]} each"
+    return _listed(ps)
+
+
+def _amount(row: pd.Series) -> str:
+    bounds = interval(row["difference_low"], row["difference_high"], signed_number)
+    return signed_number(row["difference"]) + bounds
+
+
+def _have(rows: Sequence[pd.Series]) -> str:
+    return "has" if len(rows) == 1 else "have"
+
+
+def _corrected(n: int) -> str:
+    return f"Holm-corrected for {n} comparisons" if n > 1 else "1 comparison"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    if len(parts) > 1 and any(", " in part and "[" not in part for part in parts):
+        return f"{'; '.join(parts[:-1])}; and {parts[-1]}"
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+
+
+def answer_of_hidden(results: pd.DataFrame, study: Study) -> Answer:
+    """Answer which choices and losses help where positives are hidden.
+
+    Parameters
+    ----------
+    results : DataFrame
+        The table hidden.csv, see `weakneg.analysis.hidden.metrics_by_share`.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    Answer
+        The answer.
+    """
+    strategy, loss = baseline_of(study)
+    baseline = f"{strategy} with {loss}"
+    n_seeds = int(results["seeds"].max())
+    is_baseline = (results["strategy"] == strategy) & (results["loss"] == loss)
+    ap = results[is_baseline & (results["measure"] == "ap")].sort_values("hidden")
+    compared = results[~is_baseline & (results["measure"] == "ap_difference")]
+    compared = compared[compared["hidden"] > 0]
+    most = ap["hidden"].max()
+    cost = (
+        f"with {100 * most:g}% of the positives hidden, the AP of {baseline} is"
+        f" {_mean(ap.iloc[-1])} instead of {_mean(ap.iloc[0])}"
+    )
+    limits = (
+        f"Intervals are over seeds, on {classes_phrase(len(study.classes))}, and not corrected for"
+        f" {len(compared)} comparisons: a single one of them shows little."
+    )
+    if compared.empty or n_seeds == 1:
+        why = "1 seed" if n_seeds == 1 else "a single combination"
+        return Answer(f"Cannot be told from {why}", [f"{cost[0].upper()}{cost[1:]}.", limits])
+    better, worse = (compared["low"] > 0).sum(), (compared["high"] < 0).sum()
+    chance = len(compared) * _LEVEL / 2
+    at_most = compared[compared["hidden"] == most].sort_values("mean", ascending=False)
+    best = at_most.iloc[0]
+    return Answer(
+        f"{better} of {len(compared)} combinations are better than {baseline}, {worse} worse"
+        if better > chance or worse > chance
+        else f"No difference from {baseline} can be told",
+        [
+            f"Of {len(compared)} combinations of strategy, loss and share of hidden positives,"
+            f" {better} have a higher AP than {baseline} at the same share and {worse} a lower one,"
+            f" by their 95% interval over {seeds_phrase(n_seeds)}; chance alone gives about"
+            f" {chance:.2g} on each side.",
+            f"{cost[0].upper()}{cost[1:]}; the largest gain over it there is"
+            f" {signed_number(best['mean'])}{interval(best['low'], best['high'], signed_number)},"
+            f" for {best['strategy']} with {best['loss']}.",
+            limits,
+        ],
+    )
+
+
+def _mean(row: pd.Series) -> str:
+    return number(row["mean"]) + interval(row["low"], row["high"], number)

@@ -1,0 +1,148 @@
+"use strict";
+{
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const read = (id) => JSON.parse(document.getElementById(id).textContent);
+  const charts = read("charts");
+  const data = read("data");
+  const control = (name) => document.getElementById(`choose-${name}`);
+  document.documentElement.classList.add("js");
+
+  // Copies of a control follow it, and it follows them.
+  for (const copy of all("[data-same-as]")) {
+    const original = document.getElementById(copy.dataset.sameAs);
+    copy.replaceChildren(...all("option", original).map((option) => option.cloneNode(true)));
+    copy.addEventListener("input", () => {
+      original.value = copy.value;
+      original.dispatchEvent(new Event("input"));
+    });
+    original.addEventListener("input", () => (copy.value = original.value));
+  }
+
+  // The library binds the parameters of charts to the controls.
+  for (const element of all("[data-chart]")) {
+    const spec = { ...charts[element.dataset.chart], datasets: structuredClone(data) };
+    vegaEmbed(element, spec, { ast: true, renderer: "svg", actions: false });
+  }
+
+  // Tables show the rows of the chosen class and strategy that have all words of the filter.
+  const shown = (row) => row.style.display !== "none";
+  const show = (table) => {
+    const words = (all("[data-filter]", table)[0]?.value ?? "").toLowerCase().split(/\s+/);
+    for (const row of all("tbody tr", table)) {
+      const chosen = ["class", "strategy"].every((key) => {
+        const value = control(`chosen_${key}`)?.value;
+        return !(key in row.dataset) || value === undefined || row.dataset[key] === value;
+      });
+      const text = row.textContent.toLowerCase();
+      row.style.display = chosen && words.every((word) => text.includes(word)) ? "" : "none";
+    }
+  };
+  const tables = all(".table");
+  for (const table of tables) {
+    all("[data-filter]", table)[0]?.addEventListener("input", () => show(table));
+  }
+  for (const name of ["class", "strategy"]) {
+    control(`chosen_${name}`)?.addEventListener("input", () => tables.forEach(show));
+  }
+  tables.forEach(show);
+  const showMetric = () => {
+    for (const part of all("[data-metric]")) {
+      part.style.display = part.dataset.metric === control("metric").value ? "" : "none";
+    }
+  };
+  control("metric")?.addEventListener("input", showMetric);
+  if (control("metric")) showMetric();
+
+  // Sort by a column: text up first, numbers down first; empty cells stay last.
+  for (const button of all("[data-sort]")) {
+    button.addEventListener("click", () => {
+      const header = button.closest("th");
+      const body = header.closest("table").tBodies[0];
+      const rows = [...body.rows];
+      const cell = (row) => row.cells[header.cellIndex];
+      const numeric = header.classList.contains("number");
+      const down = header.ariaSort ? header.ariaSort === "ascending" : numeric;
+      const compare = (a, b) => {
+        const [x, y] = [a, b].map((row) => cell(row).dataset.value);
+        if (x === "" || y === "") return (x === "") - (y === "");
+        return (down ? -1 : 1) * (numeric ? x - y : x.localeCompare(y, "en", { numeric: true }));
+      };
+      for (const other of header.parentElement.cells) other.removeAttribute("aria-sort");
+      header.ariaSort = down ? "descending" : "ascending";
+      body.append(...rows.sort(compare));
+    });
+  }
+
+  // Download what is shown.
+  const save = (name, rows) => {
+    const quoted = (value) => {
+      const text = String(value ?? "");
+      return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    };
+    const text = rows.map((row) => row.map(quoted).join(",") + "\n").join("");
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    link.download = `${name}.csv`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  };
+  for (const button of all("[data-csv]")) {
+    button.addEventListener("click", () => {
+      const table = button.closest(".table").querySelector("table");
+      const header = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+      const rows = [...table.tBodies[0].rows].filter(shown);
+      const values = rows.map((row) => [...row.cells].map((cell) => cell.dataset.value));
+      save(button.dataset.csv, [header, ...values]);
+    });
+  }
+  for (const button of all("[data-rows]")) {
+    button.addEventListener("click", () => {
+      const { rows: name, by } = button.dataset;
+      const rows = data[name]
+        .filter((row) => !by || row[by] === control(`chosen_${by}`).value)
+        .filter((row) => !("metric" in row) || row.metric === control("metric").value)
+        .flatMap((row) => (row.epoch ?? [0]).map?.((_, n) =>
+          Object.fromEntries(
+            Object.entries(row).map(([key, value]) => [key, Array.isArray(value) ? value[n] : value]),
+          ),
+        ) ?? [row]);
+      const keys = Object.keys(rows[0] ?? {});
+      save(name, [keys, ...rows.map((row) => keys.map((key) => row[key]))]);
+    });
+  }
+
+  // Play a clip, with its spectrogram.
+  const player = document.getElementById("player");
+  for (const button of all("[data-play]")) {
+    button.addEventListener("click", () => {
+      const { sound, picture } = read("sounds")[button.dataset.play];
+      player.querySelector("strong").textContent = button.dataset.play;
+      player.querySelector("img").src = `data:image/png;base64,${picture}`;
+      const audio = player.querySelector("audio");
+      audio.src = `data:audio/mpeg;base64,${sound}`;
+      player.hidden = false;
+      audio.play();
+    });
+  }
+  player?.querySelector("button").addEventListener("click", () => {
+    player.querySelector("audio").pause();
+    player.hidden = true;
+  });
+
+  // What was heard is kept by the browser, and saved as a list that the workflow reads.
+  const study = read("summary").name;
+  const marked = (mark) => mark.closest("tr").dataset.class;
+  const key = (mark) => JSON.stringify(["weakneg", study, marked(mark), mark.dataset.id]);
+  const marks = all("[data-mark]");
+  for (const mark of marks) {
+    mark.value = localStorage.getItem(key(mark)) ?? "";
+    mark.addEventListener("input", () => localStorage.setItem(key(mark), mark.value));
+  }
+  all("[data-save-marks]")[0]?.addEventListener("click", () => {
+    const name = control("chosen_class").value;
+    const rows = marks
+      .filter((mark) => marked(mark) === name && ["yes", "no"].includes(mark.value))
+      .map((mark) => [mark.dataset.id, mark.dataset.start, mark.value === "yes" ? name : ""]);
+    save("heard", [["id", "start", "labels"], ...rows]);
+  });
+}

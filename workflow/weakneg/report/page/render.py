@@ -1,0 +1,91 @@
+"""Files of HTML that need nothing else: style, scripts, data and pictures are in them."""
+
+import base64
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import vl_convert
+from markupsafe import Markup
+
+from weakneg.errors import UserError
+
+_FOLDER = Path(__file__).parent
+_VEGA_LITE = "6.4"  # that of the locked altair
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill a template of this folder.
+
+    Parameters
+    ----------
+    template : str
+        Name of its file.
+    **values
+        What it shows; all text is escaped.
+
+    Returns
+    -------
+    str
+        HTML. Besides what it shows, the template has the style sheet, the script of the page and
+        its library (Vega, Vega-Lite and vega-embed), and a policy by which a browser runs no other
+        script and loads nothing.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {
+        "sort_keys": True,
+        "separators": (",", ":"),
+        "allow_nan": False,
+    }
+    script = _text("page.js")
+    library = _library()
+    policy = [
+        "default-src 'none'",
+        f"script-src {_hash(library)} {_hash(script)}",
+        "style-src 'unsafe-inline'",  # that of the tooltips
+        "img-src data:",
+        "media-src data: blob:",
+    ]
+    return environment.get_template(template).render(
+        style=Markup(_text("page.css")),
+        script=Markup(script),
+        library=Markup(library),
+        policy="; ".join(policy),
+        **values,
+    )
+
+
+@cache
+def _library() -> str:
+    return vl_convert.javascript_bundle(vl_version=_VEGA_LITE).strip()  # type: ignore[call-arg]
+
+
+def _text(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8").strip()
+
+
+def _hash(script: str) -> str:
+    """The hash by which a policy allows a script."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def figure(path: Path, caption: str) -> dict[str, str]:
+    """A figure as a part of the file, with its size, so that nothing moves when it appears."""
+    content = path.read_bytes()
+    size = re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', content)
+    if size is None:
+        raise UserError(f"{path} is not a figure: delete it and run again.")
+    width, height = (f"{float(each):.0f}" for each in size.groups())
+    url = f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
+    return {"name": path.stem, "caption": caption, "url": url, "width": width, "height": height}
