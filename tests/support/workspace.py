@@ -83,7 +83,8 @@ class Workspace:
             assert "Nothing to be done" in text
             return {}
         rows = (line.split() for line in table[1].splitlines())
-        return {rule: int(count) for rule, count in rows if rule not in ("total", "all")}
+        targets = {"total", "all", *arguments}
+        return {rule: int(count) for rule, count in rows if rule not in targets}
 
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.folder / file
