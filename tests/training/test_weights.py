@@ -69,8 +69,8 @@ def test_weights_follow_their_bags(train, own, monkeypatch, settings):
     seen = []
     of_batches = loop._SeedTraining._weights
 
-    def spy(self, rows, augmentation_seed):
-        made = of_batches(self, rows, augmentation_seed)
+    def spy(self, rows):
+        made = of_batches(self, rows)
         seen.append((rows.numpy(), torch.cat(made).numpy()))
         return made
 

@@ -36,7 +36,7 @@ class Config(Section):
     """The settings of config.yaml, and of `--config` on the command line."""
 
     studies: Names = Field(
-        ["digits", "soundscapes"],
+        ["digits", "digits_hidden_small", "soundscapes"],
         description="Studies that a plain `snakemake` builds: names of files in workflow/studies, "
         "or paths of your own YAML files, relative to the working directory.",
     )
