@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache, partial
 from operator import eq, is_
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -16,9 +16,11 @@ from pydantic import (
 from weakneg import datasets, plugins
 from weakneg.config.messages import no_such, problem
 from weakneg.config.values import Section, number_as_text
-from weakneg.datasets import Dataset, OwnDataset, Unlisted, formats
-from weakneg.datasets.formats import OWN, Table
-from weakneg.datasets.formats import Annotated as AnnotatedSpans
+from weakneg.datasets import Dataset, OwnDataset, Unlisted
+
+if TYPE_CHECKING:
+    # Stages that read no list do not import how lists are read, and do not depend on it.
+    from weakneg.datasets.formats import Table
 
 _MODELS = Path(__file__).parent.parent / "models"
 
@@ -152,7 +154,7 @@ class DatasetSettings(Section):
         description="How many times longer than the original the recordings are, if the list does "
         "not say so.",
     )
-    annotated: AnnotatedSpans | None = Field(
+    annotated: Literal["whole", "listed"] | None = Field(
         None,
         exclude_if=partial(is_, None),
         description="What was annotated. whole: the recordings, so that what carries no label is "
@@ -203,6 +205,8 @@ class DatasetSettings(Section):
     @field_validator("format")
     @classmethod
     def _format_exists(cls, name: str | None) -> str | None:
+        from weakneg.datasets import formats
+
         if name is not None and name not in formats.names():
             raise problem(no_such(name, "a format", formats.names()))
         return name
@@ -225,8 +229,10 @@ class DatasetSettings(Section):
         return self.list if self.format is None else self.table, self.test_split
 
     @property
-    def table(self) -> Table:
+    def table(self) -> "Table":
         """The user's list of recordings, and how to read it."""
+        from weakneg.datasets.formats import OWN, Table
+
         assert self.list is not None
         columns = self.columns or Columns()
         return Table(
@@ -246,7 +252,7 @@ class DatasetSettings(Section):
     def plugins(self) -> tuple[str, ...]:
         """The files that a stage loads by name to read the data set's lists."""
         own = (f"datasets.{self.name}",)
-        return (*own, f"formats.{self.format or OWN}") if self.lists_recordings else own
+        return (*own, f"formats.{self.format or 'own'}") if self.lists_recordings else own
 
     @property
     def without_labels(self) -> "DatasetSettings":

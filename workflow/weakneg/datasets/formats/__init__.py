@@ -345,10 +345,16 @@ def recording(where: str, name: str, table: Table) -> tuple[str, str]:
 
 def recording_of(file: str, table: Table) -> tuple[str, str]:
     """The id and the file of the recording that a table is named after, as for `recording`."""
-    path = PurePosixPath(Path(file).as_posix())
-    inside = path.relative_to(table.path) if Path(table.path).is_dir() else PurePosixPath(path.name)
-    name = re.sub(_TOOLS, "", inside.with_suffix("").name)
-    return recording(file, str(inside.with_name(name)), table)
+    path = PurePosixPath(file)
+    return recording(file, f"{folder_of(file, table)}{re.sub(_TOOLS, '', path.stem)}", table)
+
+
+def folder_of(file: str, table: Table) -> str:
+    """Where a table is in the folder of tables, such as "site1/": its recordings are there, too."""
+    if not Path(table.path).is_dir():
+        return ""
+    folder = PurePosixPath(Path(file).parent.relative_to(table.path).as_posix())
+    return "" if folder == PurePosixPath() else f"{folder}/"
 
 
 def _lines(path: str, listed: str) -> Iterator[tuple[int, list[str]]]:
@@ -394,9 +400,13 @@ def one_line_errors(path: str, listed: str) -> Iterator[None]:
 def _one_name(found: Iterable[Row]) -> list[Row]:
     """Give a recording that is named with and without its suffix one id."""
     found = list(found)
-    with_suffix = {PurePosixPath(row.file).stem: row for row in found if row.file}
-    same = (with_suffix.get(row.id, row) if not row.file else row for row in found)
-    return [row._replace(id=s.id, file=s.file) for row, s in zip(found, same, strict=True)]
+    files: dict[str, set[str]] = defaultdict(set)
+    for row in found:
+        if row.file:
+            files[PurePosixPath(row.file).stem].add(row.file)
+    only = {stem: next(iter(named)) for stem, named in files.items() if len(named) == 1}
+    names = (row.file or only.get(row.id, "") for row in found)
+    return [row._replace(id=n or row.id, file=n) for row, n in zip(found, names, strict=True)]
 
 
 def _in_file_time(row: Row, table: Table) -> Row:

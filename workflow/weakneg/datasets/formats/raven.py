@@ -20,6 +20,7 @@ from weakneg.datasets.formats import (
     Span,
     Table,
     expansion,
+    folder_of,
     number,
     recording,
     recording_of,
@@ -120,21 +121,25 @@ def _parts(
     """Yield the recordings that a selection lies in, and its times there."""
     times = span(where, values[_BEGIN], values[_END])
     assert times is not None
-    begin = values.get("Begin File") or values.get("Begin Path") or ""
-    name = recording(where, begin, table) if begin else recording_of(path, table)
+    folder = folder_of(path, table)
+    begin, elsewhere = values.get("Begin File"), values.get("Begin Path")
+    if begin:
+        name = recording(where, folder + begin, table)
+    else:
+        name = recording(where, elsewhere, table) if elsewhere else recording_of(path, table)
     if values.get(_OFFSET):
         onset = number(where, _OFFSET, values[_OFFSET])
         yield name, (onset, onset + times[1] - times[0])
     else:
         yield name, times
     end = values.get("End File")
-    if end and values.get("Begin File") and end != values["Begin File"]:
+    if end and begin and end != begin:
         if end not in starts:
             raise UserError(
                 f"{where}: the selection continues in {end}, but none begins there, which would "
                 "tell when that file starts: divide the selection in two."
             )
-        yield recording(where, end, table), (0.0, times[1] - starts[end])
+        yield recording(where, folder + end, table), (0.0, times[1] - starts[end])
 
 
 FORMAT = Format(
