@@ -22,7 +22,7 @@ from weakneg.report.formatting import (
 
 _MOST_CLASSES_AS_COLUMNS = 4
 SUSPECTS = 20  # shown per class
-MOST_SELECTED = 5  # shown per class and strategy
+MOST_SELECTED = 3  # shown per class and strategy
 _TEXT = {
     *("class", "strategy", "same_as", "metric", "baseline", "verdict", "devices", "loss"),
     *("split", "id", "link", "other_labels", "related_labels", "measure"),
