@@ -274,7 +274,7 @@ def cost(table: pd.DataFrame, study: Study) -> Table:
     parts = [column.removeprefix("seconds_").capitalize() for column in SECONDS]
     header = ["Strategy", "AP", "Difference", "Bags trained on", "Seconds", *parts]
     older = "best_epoch" not in table  # results of older versions
-    header += [] if older else ["Epoch kept", "Seconds until then"]
+    header += [] if older else ["Epoch kept", "Until then"]
     rows = [
         [
             _text(names[row["strategy"]]),
