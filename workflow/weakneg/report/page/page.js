@@ -53,6 +53,8 @@
   control("metric")?.addEventListener("input", showMetric);
   if (control("metric")) showMetric();
 
+  const value = (cell) => cell.dataset.value ?? cell.textContent.trim();
+
   // Sort by a column: text up first, numbers down first; empty cells stay last.
   for (const button of all("[data-sort]")) {
     button.addEventListener("click", () => {
@@ -63,7 +65,7 @@
       const numeric = header.classList.contains("number");
       const down = header.ariaSort ? header.ariaSort === "ascending" : numeric;
       const compare = (a, b) => {
-        const [x, y] = [a, b].map((row) => cell(row).dataset.value);
+        const [x, y] = [a, b].map((row) => value(cell(row)));
         if (x === "" || y === "") return (x === "") - (y === "");
         return (down ? -1 : 1) * (numeric ? x - y : x.localeCompare(y, "en", { numeric: true }));
       };
@@ -89,10 +91,11 @@
   for (const button of all("[data-csv]")) {
     button.addEventListener("click", () => {
       const table = button.closest(".table").querySelector("table");
-      const header = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
       const rows = [...table.tBodies[0].rows].filter(shown);
-      const values = rows.map((row) => [...row.cells].map((cell) => cell.dataset.value));
-      save(button.dataset.csv, [header, ...values]);
+      const cells = (row) => [...row.cells].filter((cell) => !cell.querySelector("button, select"));
+      const titles = [...table.tHead.rows[0].cells].filter((cell) => cell.querySelector("button"));
+      const header = titles.map((cell) => cell.textContent.trim());
+      save(button.dataset.csv, [header, ...rows.map((row) => cells(row).map(value))]);
     });
   }
   for (const button of all("[data-rows]")) {

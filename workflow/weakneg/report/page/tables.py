@@ -22,7 +22,7 @@ from weakneg.report.formatting import (
 
 _MOST_CLASSES_AS_COLUMNS = 4
 SUSPECTS = 20  # shown per class
-MOST_SELECTED = 5  # shown per class and strategy
+MOST_SELECTED = 3  # shown per class and strategy
 _TEXT = {
     *("class", "strategy", "same_as", "metric", "baseline", "verdict", "devices", "loss"),
     *("split", "id", "link", "other_labels", "related_labels", "measure"),
@@ -274,7 +274,7 @@ def cost(table: pd.DataFrame, study: Study) -> Table:
     parts = [column.removeprefix("seconds_").capitalize() for column in SECONDS]
     header = ["Strategy", "AP", "Difference", "Bags trained on", "Seconds", *parts]
     older = "best_epoch" not in table  # results of older versions
-    header += [] if older else ["Epoch kept", "Seconds until then"]
+    header += [] if older else ["Epoch kept", "Until then"]
     rows = [
         [
             _text(names[row["strategy"]]),
