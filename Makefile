@@ -17,7 +17,7 @@ run: setup
 
 setup: .venv/requirements.txt
 
-# Those of the cluster profile want Slurm, as root: apt-get install --no-install-recommends slurm-wlm munge
+# As root: apt-get install --no-install-recommends slurm-wlm munge chromium (the cluster profile, the pages)
 test: .venv/requirements-dev.txt lint
 	$(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder
 
