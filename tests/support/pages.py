@@ -2,13 +2,25 @@
 
 from pathlib import Path
 
+import pandas as pd
 from drawn import make_study
 
+from weakneg.analysis.budget import results_by_budget
+from weakneg.analysis.metrics import read_metrics
+from weakneg.analysis.study import Study
 from weakneg.config.report import PageSettings
 from weakneg.io.csv import write_frame
 from weakneg.report.figures import draw_figure
 from weakneg.report.page.write import write_report
 from weakneg.report.tables import write_tables
+
+
+def budget_table(metrics: Path, study) -> pd.DataFrame:
+    """The table of a study of budgets whose runs took 100 steps for every negative per positive."""
+    found = read_metrics(metrics)
+    steps = found["strategy"].map(study["budgets"]).fillna(20) * 100
+    found = found.assign(steps=steps, bags_trained=32 * steps)
+    return results_by_budget(found, Study.of(study))
 
 
 def make_page(
@@ -17,11 +29,17 @@ def make_page(
     """Write the page of a study with these classes and strategies, and perhaps more tables."""
     metrics, runs, study = make_study(folder / "runs", classes, strategies, n_seeds)
     study |= settings
-    write_tables(metrics, study, folder / "tables")
-    for name, table in (tables or {}).items():
-        write_frame(folder / "tables" / f"{name}.csv", table)
-    figure = folder / "figures" / "win_count.svg"
-    draw_figure("win_count", study, [figure], metrics=metrics)
+    of_budgets = bool(study.get("budgets"))
+    if of_budgets:
+        write_frame(folder / "tables" / "budget.csv", budget_table(metrics, study))
+    else:
+        write_tables(metrics, study, folder / "tables")
+    for more, rows in (tables or {}).items():
+        write_frame(folder / "tables" / f"{more}.csv", rows)
+    name = "budget" if of_budgets else "win_count"
+    table = {"budget": folder / "tables" / "budget.csv"} if of_budgets else {"metrics": metrics}
+    figure = folder / "figures" / f"{name}.svg"
+    draw_figure(name, study, [figure], **table)
     page = PageSettings(
         **study,
         description=settings.get("title", "Toy."),
@@ -34,7 +52,7 @@ def make_page(
         sorted((folder / "tables").glob("*.csv")),
         [figure],
         page,
-        {"win_count": "A caption."},
+        {name: "A caption."},
         "snakemake --cores all toy",
         folder / "report.html",
         runs=runs,

@@ -9,7 +9,7 @@ from synthetic import metrics_of, study_of
 
 from weakneg.analysis.comparison import compare, detectable
 from weakneg.report.formatting import MINUS
-from weakneg.report.page.answer import answer, answer_of_hidden
+from weakneg.report.page.answer import answer, answer_of_budgets, answer_of_hidden
 
 GAINS = {"random": 0.0, "badge": 0.05, "margin": -0.05, "entropy": 0.0, "full": 0.02}
 
@@ -88,3 +88,88 @@ def test_hidden_positives_are_answered_by_how_many_intervals_exclude_zero(gain, 
     found = answer_of_hidden(pd.DataFrame(rows, columns=columns), study)
     assert ("1 of 1 combinations are better" in found.headline) == told
     assert ("can be told" in found.headline) != told
+
+
+def answered_of_budgets(gains, n_classes=20, n_seeds=3, lost=0.03, strategies=("Random", "Mine")):
+    """The answer where "Mine" gains over random at each budget; random at 1 loses to the full set.
+
+    All intervals are .01 to each side.
+    """
+    rows = [
+        {"strategy": s, "budget": budget, "mean": 0.5 + gain}
+        | {"difference": gain if s == "Mine" else 0.0, "from_full": -lost if budget == 1 else 0.0}
+        for budget, each in gains.items()
+        for s, gain in zip(strategies, (0.0, each), strict=False)
+    ]
+    table = pd.DataFrame([*rows, {"strategy": "Full set", "mean": 0.5, "from_full": 0.0}])
+    table = table.assign(metric="ap", classes=n_classes, seeds=n_seeds)
+    sure = {
+        "from_full": (n_classes > 1) & table["budget"].notna(),
+        "difference": (n_classes > 1) & (table["strategy"] == "Mine"),
+    }
+    for name, known in sure.items():
+        table[f"{name}_low"] = (table[name] - 0.01).where(known)
+        table[f"{name}_high"] = (table[name] + 0.01).where(known)
+    bound = 0.01 if n_seeds > 1 else np.nan
+    table = table.assign(low=table["mean"] - bound, high=table["mean"] + bound)
+    study = study_of(["a"], ["random", "margin"])
+    return answer_of_budgets(table, study)
+
+
+@pytest.mark.parametrize(
+    ("gains", "headline", "until"),
+    [
+        (
+            {1: 0.05, 2: 0.05, 4: 0.0},
+            "From 4 negatives per positive on, no difference from Random can be told",
+            "from 4 negatives per positive on, it includes zero for all",
+        ),
+        (
+            {1: 0.0, 4: -0.05},
+            "A difference from Random is left at 4 negatives per positive",
+            "with 4 negatives per positive, the most that were tried, it still excludes zero",
+        ),
+        (
+            {1: 0.0, 4: 0.0},
+            "No difference from Random can be told at any budget",
+            "above zero for 0",
+        ),
+    ],
+)
+def test_budgets_are_answered_by_their_intervals(gains, headline, until):
+    found = answered_of_budgets(gains)
+    assert found.headline == headline
+    assert until in found.sentences[1]
+    assert "below that of the full set from 2" in found.sentences[0] or 2 not in gains
+    assert "up to .010 may be lost all the same" in found.sentences[0]
+    assert "not corrected" in found.sentences[2]
+
+
+def test_budgets_that_never_reach_the_full_set_are_not_called_enough():
+    found = answered_of_budgets({1: 0.0})
+    assert found.sentences[0] == (
+        "For Random and Mine, AP is below that of the full set even with the most negatives"
+        " that were tried."
+    )
+
+
+@pytest.mark.parametrize("n_classes", [1, 2])
+@pytest.mark.parametrize("n_seeds", [1, 3])
+def test_few_classes_or_one_seed_say_little_about_budgets(n_classes, n_seeds):
+    found = answered_of_budgets({1: 0.05, 4: 0.05}, n_classes, n_seeds)
+    assert found.headline.startswith("Cannot be told from ")
+    assert "cannot be told in general" in found.sentences[0]
+    assert ("noise of training" in found.sentences[0]) == (n_seeds == 1)
+    assert len(found.sentences) <= 3
+    several = answered_of_budgets({1: 0.05, 4: 0.05}, 8, n_seeds).sentences[-1]
+    assert "too narrow: few classes" in several
+    assert ("noise of training" in several) == (n_seeds == 1)
+
+
+def test_the_baseline_alone_or_the_full_set_alone_is_answered_too():
+    found = answered_of_budgets({1: 0.0, 4: 0.0}, strategies=("Random",))
+    assert (
+        found.headline == "No loss from fewer negatives is shown from 4 negatives per positive on"
+    )
+    table = pd.DataFrame({"metric": ["ap"], "budget": [np.nan]})
+    assert answer_of_budgets(table, study_of(["a"], ["random"])).headline == "Nothing to compare"

@@ -7,7 +7,11 @@ import re
 
 import pytest
 from pages import make_page
-from synthetic import HOSTILE
+from synthetic import HOSTILE, settings_of
+
+from weakneg.errors import UserError
+from weakneg.report.page.content import Page
+from weakneg.report.page.index import index
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 CLASSES = [EVIL, "quote \" and ' and &", "{{ braces }}", "x" * 200]
@@ -97,3 +101,49 @@ def test_small_studies_have_pages_too(tmp_path, strategies):
     assert 'data-chart="seeds"' in text
     assert 'data-chart="curves"' in text
     assert ('data-chart="overall"' in text) == (len(strategies) > 1)
+
+
+BUDGETS = {
+    "full": None,
+    **{f"{s}_budget_{n}": float(n) for s in ("random", "margin", "entropy") for n in (1, 5)},
+}
+OF_BUDGETS = {
+    "baseline": "random_budget_1",
+    "budgets": BUDGETS,
+    "runs": {name: name.replace("entropy", "margin") for name in BUDGETS},
+    "display_names": {name: name.split("_")[0].title() for name in BUDGETS},
+}
+
+
+@pytest.mark.parametrize(("n_classes", "n_seeds"), [(7, 2), (2, 1), (1, 1)])
+def test_the_page_of_budgets_has_their_curves_and_costs_and_no_comparison_of_runs(
+    tmp_path, n_classes, n_seeds
+):
+    file = make_page(
+        tmp_path / "mine", "abcdefg"[:n_classes], [*BUDGETS], n_seeds=n_seeds, **OF_BUDGETS
+    )
+    text, read = file.read_text(encoding="utf-8"), Read(file)
+    assert re.findall('data-chart="(.*?)"', text) == ["budget"]
+    parts = dict(re.findall('<script type="application/json" id="(\\w+)">(.*?)</script>', text))
+    rows = [row for row in json.loads(parts["data"])["budget"] if row["metric"] == "ap"]
+    assert {(row["strategy"], row["budget"]) for row in rows} == {
+        ("Full", None),
+        *((strategy, n) for strategy in ("Random", "Margin = Entropy") for n in (1, 5)),
+    }
+    assert {*json.loads(parts["summary"])["looks"]} == {"Random", "Margin = Entropy", "Full"}
+    titles = [text for tag, text in read.texts if tag == "caption"]
+    assert titles[:2] == ["AP", "ROC-AUC"]
+    assert text.count("always choose the same bags") == 1
+    assert {each["href"].removeprefix("#") for each in read.all("a")} <= {
+        each["id"] for _, each in read.elements if "id" in each
+    }
+    index(tmp_path)
+    assert json.loads(parts["summary"])["headline"] in (tmp_path / "index.html").read_text()
+
+
+def test_a_missing_table_is_named(tmp_path):
+    file = make_page(tmp_path, ["a"], [*BUDGETS], **OF_BUDGETS)
+    settings = type("Settings", (), {"reported": settings_of(["a"], [*BUDGETS], **OF_BUDGETS)})
+    page = Page(file.parent / "runs" / "metrics.csv", {}, settings)
+    with pytest.raises(UserError, match=r"needs its table budget\.csv: finish the study first"):
+        _ = page.answer

@@ -84,29 +84,42 @@ def budget_text(results: pd.DataFrame, study: Study) -> str:
     str
         Markdown.
     """
-    n_classes, n_seeds = (int(results[each].max()) for each in ("classes", "seeds"))
     baseline = escape(study.display_name(study.baseline))
     by_metric = {name: results[results["metric"] == name] for name in METRICS}
-    caption = (
-        "Budget: negatives per positive in an epoch, at most the pool. Mean over "
-        f"{classes_phrase(n_classes)} and {seeds_phrase(n_seeds)}"
-    )
-    if n_seeds > 1:
-        caption += "; ± half of the 95% interval over seeds"
-    if n_classes > 1:
-        caption += f"; in brackets: {bootstrap_phrase(n_classes, n_seeds)}"
-    caption += "; bags, steps and seconds: of the whole training."
-    parts = [f"# {escape(study.title)}", *_answers(by_metric["ap"], baseline, n_classes), caption]
-    whole = results[results["budget"].notna() & (results["whole_pool"] > 0)]
-    if len(whole):
-        sizes = whole.groupby("budget")["whole_pool"].max()
-        said = ", ".join(f"{budget:g} ({n} of {n_classes})" for budget, n in sizes.items())
-        parts.append(f"Budgets that are the whole pool of some classes: {said}.")
+    parts = [
+        f"# {escape(study.title)}",
+        *_answers(by_metric["ap"], baseline, int(results["classes"].max())),
+        caption(results),
+        *whole_pools(results),
+    ]
     for metric, title in METRICS.items():
         parts += [f"## {title}", _table(by_metric[metric], title, baseline)]
     if study.note:
         parts.append(escape(study.note))
     return "\n\n".join(parts) + "\n"
+
+
+def caption(results: pd.DataFrame) -> str:
+    """What the columns of the table are; parameters as for `budget_text`."""
+    n_classes, n_seeds = (int(results[each].max()) for each in ("classes", "seeds"))
+    text = (
+        "Budget: negatives per positive in an epoch, at most the pool. Mean over "
+        f"{classes_phrase(n_classes)} and {seeds_phrase(n_seeds)}"
+    )
+    if n_seeds > 1:
+        text += "; ± half of the 95% interval over seeds"
+    if n_classes > 1:
+        text += f"; in brackets: {bootstrap_phrase(n_classes, n_seeds)}"
+    return text + "; bags, steps and seconds: of the whole training."
+
+
+def whole_pools(results: pd.DataFrame) -> list[str]:
+    """A sentence if some budgets leave nothing to choose; parameters as for `budget_text`."""
+    whole = results[results["budget"].notna() & (results["whole_pool"] > 0)]
+    sizes = whole.groupby("budget")["whole_pool"].max()
+    n_classes = int(results["classes"].max())
+    said = ", ".join(f"{budget:g} ({n} of {n_classes})" for budget, n in sizes.items())
+    return [f"Budgets that are the whole pool of some classes: {said}."] if said else []
 
 
 def _answers(results: pd.DataFrame, baseline: str, n_classes: int) -> list[str]:

@@ -30,6 +30,8 @@ AUDIT_TABLES = [
 ]
 HIDDEN_TABLES = ["hidden.csv", "hidden_epochs.csv", "hidden.md"]
 BUDGET_TABLES = ["budget.csv", "budget.md"]
+# Subject of a study that is a grid -> its tables, in place of comparisons of single runs.
+_OF_GRIDS = {"hidden": HIDDEN_TABLES, "budget": BUDGET_TABLES}
 SUSPECT_TABLES = ["suspects.csv", "suspects.md"]
 TRUTH_TABLES = ["truth.csv", "truth.md"]
 FORMATS = ["pdf", "png", "svg"]
@@ -284,7 +286,7 @@ class Results:
     @property
     def tables(self) -> list[str]:
         """The tables."""
-        own = {"hidden": HIDDEN_TABLES, "budget": BUDGET_TABLES}.get(self.study.subject)
+        own = _OF_GRIDS.get(self.study.subject)
         names = [*(own or TABLES + AUDIT_TABLES)]
         names += ["classes.csv"] if self.bags_are_clips else []
         names += SUSPECT_TABLES if self.bags_are_clips and not own else []
@@ -318,7 +320,7 @@ class Results:
         """The sound of the clips that the page lists, if the study computes features from audio."""
         return (
             [f"{self.folder}/audio/sounds.json"]
-            if self.is_sound and self.study.subject != "hidden"
+            if self.is_sound and self.study.subject not in _OF_GRIDS
             else []
         )
 

@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from weakneg.analysis.budget import choice_stops_mattering, enough
 from weakneg.analysis.hidden import baseline_of
 from weakneg.analysis.intervals import CONFIDENCE
 from weakneg.analysis.study import Study
 from weakneg.report.formatting import (
+    bootstrap_phrase,
     classes_phrase,
     interval,
     number,
@@ -212,7 +214,10 @@ def _limits(comparisons: pd.DataFrame, detectable: float, study: Study, n_seeds:
 
 
 def _names(rows: Sequence[pd.Series], study: Study) -> str:
-    names = [study.joint_name(row["strategy"]) for row in rows]
+    return _shortened([study.joint_name(row["strategy"]) for row in rows])
+
+
+def _shortened(names: Sequence[str]) -> str:
     if len(names) > _MOST_NAMED + 1:
         names = [*names[:_MOST_NAMED], f"{len(names) - _MOST_NAMED} others"]
     return _listed(names)
@@ -311,3 +316,143 @@ def answer_of_hidden(results: pd.DataFrame, study: Study) -> Answer:
 
 def _mean(row: pd.Series) -> str:
     return number(row["mean"]) + interval(row["low"], row["high"], number)
+
+
+def answer_of_budgets(results: pd.DataFrame, study: Study) -> Answer:
+    """Answer how few negatives are enough, and from which budget on no choice is seen to matter.
+
+    Parameters
+    ----------
+    results : DataFrame
+        The table budget.csv, see `weakneg.analysis.budget.results_by_budget`.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    Answer
+        The answer.
+    """
+    results = results[results["metric"] == "ap"]
+    tried = results.dropna(subset=["budget"])
+    if tried.empty:
+        return Answer("Nothing to compare", ["A comparison needs a strategy with a budget."])
+    n_classes, n_seeds = (int(results[each].max()) for each in ("classes", "seeds"))
+    baseline = study.display_name(study.baseline)
+    noise = (
+        "with 1 seed, the noise of training cannot be separated from the effect of a budget or a"
+        " strategy"
+    )
+    unknown = (
+        "How few negatives are enough, and up to which budget their choice matters, cannot be told"
+        f" in general: {classes_phrase(n_classes)} {'is' if n_classes == 1 else 'are'} too few for"
+        f" an interval over classes{f'; {noise}' if n_seeds == 1 else ''}."
+    )
+    if n_classes == 1:
+        best = tried.loc[tried["mean"].idxmax()]
+        alone = (
+            f"On this class alone, the highest mean AP of a budget is {_mean(best)}, for"
+            f" {best['strategy']} with {_per_positive(best['budget'])}"
+        )
+        full = results[results["budget"].isna()]
+        alone += f"; the full set has {_mean(full.iloc[0])}." if len(full) else "."
+        return Answer("Cannot be told from 1 class", [unknown, alone])
+    of_choice = _of_choice(tried, baseline)
+    # As for the tests over classes: none could be significant, even alone.
+    if 2.0 ** (1 - n_classes) > _LEVEL:
+        return Answer(
+            f"Cannot be told from {classes_phrase(n_classes)}",
+            [unknown, f"On these classes alone, {_of_enough(results)}.", _sentence(of_choice)],
+        )
+    limits = (
+        f"Each of these is the {bootstrap_phrase(n_classes, n_seeds)} of one comparison, not"
+        " corrected for their number"
+    )
+    return Answer(
+        _headline_of_budgets(tried, baseline),
+        [
+            _sentence(_of_enough(results)),
+            _sentence(of_choice),
+            f"{limits}{f'; {noise}' if n_seeds == 1 else ''}.",
+        ],
+    )
+
+
+def _headline_of_budgets(tried: pd.DataFrame, baseline: str) -> str:
+    compared, better, worse, chance = _excluding_zero(tried)
+    if compared.empty:
+        least = enough(tried).get(baseline)
+        if least is None:
+            return "How few negatives are enough cannot be told"
+        return f"No loss from fewer negatives is shown from {_per_positive(least)} on"
+    if max(better, worse) <= chance:
+        return f"No difference from {baseline} can be told at any budget"
+    least = choice_stops_mattering(tried)
+    if least is None:
+        return f"A difference from {baseline} is left at {_per_positive(tried['budget'].max())}"
+    return f"From {_per_positive(least)} on, no difference from {baseline} can be told"
+
+
+def _excluding_zero(tried: pd.DataFrame) -> tuple[pd.DataFrame, int, int, float]:
+    """Differences from the baseline, how many are above and below zero, and how many by chance."""
+    compared = tried.dropna(subset=["difference_low"])
+    better, worse = (compared["difference_low"] > 0).sum(), (compared["difference_high"] < 0).sum()
+    return compared, better, worse, len(compared) * _LEVEL / 2
+
+
+def _of_enough(results: pd.DataFrame) -> str:
+    """From which budget on the interval of the difference from the full set reaches zero."""
+    found = enough(results)
+    if not found:
+        return "how few negatives are enough cannot be told without runs of the full set"
+    more = [strategy for strategy, least in found.items() if least is None]
+    names: dict[float, list[str]] = {}
+    for strategy, least in found.items():
+        if least is not None:
+            names.setdefault(least, []).append(strategy)
+    parts = []
+    if names:
+        at = _listed([f"{least:g} ({_shortened(names[least])})" for least in sorted(names)])
+        parts.append(
+            f"AP is not shown to be below that of the full set from {at} negatives per positive on"
+        )
+        there = results[results["budget"] == results["strategy"].map(found)]
+        if (lost := -there["from_full_low"].min()) > 0:
+            parts.append(f"there, up to {number(lost)} may be lost all the same")
+    if more:
+        parts.append(
+            f"for {_shortened(more)}, AP is below that of the full set even with the most negatives"
+            " that were tried"
+        )
+    return "; ".join(parts)
+
+
+def _of_choice(tried: pd.DataFrame, baseline: str) -> str:
+    """What the intervals of differences from the baseline at the same budget say."""
+    compared, better, worse, chance = _excluding_zero(tried)
+    if compared.empty:
+        return f"no strategy is compared with {baseline} at the same budget"
+    least, most = choice_stops_mattering(tried), tried["budget"].max()
+    until = ""
+    if better + worse:
+        until = (
+            f"; with {_per_positive(most)}, the most that were tried, it still excludes zero for"
+            " some"
+            if least is None
+            else f"; from {_per_positive(least)} on, it includes zero for all"
+        )
+    highest = compared.loc[compared["difference"].idxmax()]
+    return (
+        f"the interval is above zero for {better} of {len(compared)} differences in AP from"
+        f" {baseline} at the same budget and below for {worse}, where chance alone gives about"
+        f" {chance:.2g} each{until}; the highest is {_amount(highest)}, for"
+        f" {highest['strategy']} with {_per_positive(highest['budget'])}"
+    )
+
+
+def _per_positive(budget: float) -> str:
+    return f"{budget:g} negative{'' if budget == 1 else 's'} per positive"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

@@ -407,14 +407,57 @@ def hidden(looks: Looks, first_loss: str) -> Spec:
             ),
         )
     )
-    shape = alt.Shape("strategy:N", scale=looks.shape, legend=alt.Legend(**_LEGEND))
-    chart = alt.layer(
-        base.mark_line(strokeWidth=2),
-        base.mark_point(filled=True, opacity=1, size=80).encode(shape=shape),
-    ).add_params(_choice("chosen_loss", first_loss))
+    chart = alt.layer(*_lines(base, looks)).add_params(_choice("chosen_loss", first_loss))
     return _spec(
         chart, 320, "Test AP against the share of hidden positives, by strategy, for one loss."
     )
+
+
+def budget(looks: Looks) -> Spec:
+    """The metric against the bags trained on; what has no budget is also a level."""
+    base = (
+        alt.Chart(alt.NamedData("budget"))
+        .transform_filter("datum.metric == metric")
+        .encode(
+            y=alt.Y("mean:Q", title="on the test bags", scale=alt.Scale(zero=False)),
+            color=alt.Color("strategy:N", scale=looks.colour, legend=alt.Legend(**_LEGEND)),
+            tooltip=_tooltip(
+                "strategy:N::Strategy",
+                "budget:Q:~g:Negatives per positive",
+                "bags:Q:,.0f:Bags trained on",
+                "steps:Q:,.0f:Steps",
+                "seconds:Q:,.1f:Seconds",
+                "mean:Q:.4f:Mean",
+                "low:Q:.4f:Interval from",
+                "high:Q:.4f:to",
+            ),
+        )
+    )
+    level = base.transform_filter("!isValid(datum.budget)").mark_rule(strokeDash=[4, 3])
+    curves = base.encode(
+        x=alt.X(
+            "bags:Q",
+            title="bags trained on, in all epochs",
+            scale=alt.Scale(type="log"),
+            axis=alt.Axis(format="~s", grid=False, tickCount=_FEW),
+        )
+    )
+    chart = alt.layer(level, *_lines(curves, looks)).add_params(_choice("metric", "ap"))
+    return _spec(
+        chart,
+        320,
+        "Result on the test bags against the number of bags trained on, by strategy; each mark is"
+        " a budget, and the dashed line the level of the full set.",
+    )
+
+
+def _lines(base: alt.Chart, looks: Looks) -> list[alt.Chart]:
+    """A line for every strategy, and its marks."""
+    shape = alt.Shape("strategy:N", scale=looks.shape, legend=alt.Legend(**_LEGEND))
+    return [
+        base.mark_line(strokeWidth=2),
+        base.mark_point(filled=True, opacity=1, size=80).encode(shape=shape),
+    ]
 
 
 # ---------------------------------------------------------------------------------------------

@@ -13,7 +13,9 @@ from weakneg.analysis.metrics import HANDFUL, METRICS, TIED, read_metrics, selec
 from weakneg.analysis.runs import read_parquet, read_run
 from weakneg.analysis.study import Study
 from weakneg.config.report import PageSettings
-from weakneg.report.figures.style import styles
+from weakneg.errors import UserError
+from weakneg.report.budget import caption, whole_pools
+from weakneg.report.figures.style import Style, styles
 from weakneg.report.formatting import (
     bootstrap_phrase,
     measured_on,
@@ -23,7 +25,7 @@ from weakneg.report.formatting import (
     seeds_phrase,
 )
 from weakneg.report.page import charts, tables
-from weakneg.report.page.answer import Answer, answer, answer_of_hidden
+from weakneg.report.page.answer import Answer, answer, answer_of_budgets, answer_of_hidden
 
 
 class Page:
@@ -45,9 +47,18 @@ class Page:
         self.metrics = select_study(read_metrics(metrics), self.study)
         self.n_seeds = self.metrics["seed"].nunique()
         self._files = files
-        self.names = {} if self.study.hidden else tables.names_of(self.study)
+        self.names = {} if self.is_grid else tables.names_of(self.study)
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether strategies are crossed with something, so that a row of the page is many runs."""
+        return bool(self.study.hidden or self.study.budgets)
 
     def _read(self, name: str) -> pd.DataFrame:
+        if name not in self._files:
+            raise UserError(
+                f"The page of {self.study.name} needs its table {name}.csv: finish the study first."
+            )
         return tables.read_tidy(self._files[name])
 
     def has(self, name: str) -> bool:
@@ -60,6 +71,8 @@ class Page:
         """The answer in words."""
         if self.study.hidden:
             return answer_of_hidden(self._read("hidden"), self.study)
+        if self.study.budgets:
+            return answer_of_budgets(self._read("budget"), self.study)
         of_mean, _ = detectable(self.metrics, self.study, "ap")
         return answer(self._comparisons, of_mean, self.study)
 
@@ -88,19 +101,20 @@ class Page:
     @property
     def compares(self) -> bool:
         """Whether there is a strategy besides the baseline."""
-        return not self.study.hidden and len(self._comparisons) > 0
+        return not self.is_grid and len(self._comparisons) > 0
 
     @property
     def facts(self) -> list[tuple[str, str]]:
         """The study in numbers."""
         sizes = self.metrics.drop_duplicates(["class", "seed"])
-        budget = self.metrics[self.metrics["strategy"] == self.study.baseline]
+        with_budget = self.study.budgets or [self.study.baseline]
+        budget = self.metrics[self.metrics["strategy"].isin([*with_budget])]
         return [
             ("Classes", f"{len(self.study.classes)}"),
             *(
                 [("Strategies", f"{len(self.names)}")]
                 if self.names
-                else [("Combinations", f"{len(self.study.hidden)}")]
+                else [("Combinations", f"{len(self.study.strategies)}")]
             ),
             ("Seeds", f"{self.n_seeds}"),
             ("Positive bags", _range(sizes["n_positive"])),
@@ -159,6 +173,16 @@ class Page:
         return tables.hidden(self._read("hidden"))
 
     @property
+    def budget(self) -> list[tables.Table]:
+        """Results and cost of every budget, by metric."""
+        return tables.budget(self._read("budget"), self.study)
+
+    @property
+    def budget_caption(self) -> str:
+        """What the columns of these tables are."""
+        return caption(self._read("budget"))
+
+    @property
     def heard(self) -> tables.Table:
         """Labels against listening."""
         return tables.heard(self._read("truth"), self.study)
@@ -189,18 +213,20 @@ class Page:
     def left_out(self) -> list[str]:
         """What results do not count, in sentences."""
         study, found = self.study, []
-        if study.upper_bound in study.strategies:
+        if study.upper_bound in study.strategies and not self.is_grid:
             found.append(
                 f"{study.display_name(study.upper_bound or '')} trains on all negatives, has no"
                 " budget, and does not compete: no test is corrected for it."
             )
         shared = [names for names in study.distinct.values() if len(names) > 1]
-        found += [
+        # At every budget, the same ones.
+        found += dict.fromkeys(
             f"{' and '.join(map(study.display_name, names))} always choose the same bags in a model"
             " with two outcomes: they share their runs and count as one."
             for names in shared
             if not study.hidden
-        ]
+        )
+        found += whole_pools(self._read("budget")) if study.budgets else []
         unknown = self.metrics["test_unknown"].max()
         if unknown:
             found.append(
@@ -241,14 +267,16 @@ class Page:
         """Colours and markers of the strategies."""
         study, given = self.study, styles(self.study)
         if study.hidden:
-            # A strategy is in the grid once for each loss and share.
-            first = {place.strategy: name for name, place in reversed([*study.hidden.items()])}
-            names = dict.fromkeys(place.strategy for place in study.hidden.values())
-            return charts.Looks({name: given[first[name]] for name in names})
-        last = [self.names[s] for s in self.names if s == study.upper_bound]
-        names = dict.fromkeys([*(self.names[s] for s in study.competitors), *last])
-        strategies = {name: strategy for strategy, name in self.names.items()}
-        return charts.Looks({name: given[strategies[name]] for name in names})
+            names = {strategy: place.strategy for strategy, place in study.hidden.items()}
+        else:
+            last = [s for s in study.distinct if s == study.upper_bound]
+            strategies = [*study.competitors, *last]
+            names = {s: study.joint_name(s) if study.budgets else self.names[s] for s in strategies}
+        # A strategy is in a grid more than once, and looks like its first place there.
+        shown: dict[str, Style] = {}
+        for strategy, name in names.items():
+            shown.setdefault(name, given[strategy])
+        return charts.Looks(shown)
 
     @property
     def losses(self) -> list[str]:
@@ -261,6 +289,8 @@ class Page:
         study = self.study
         if study.hidden:
             return {"hidden": charts.hidden(self.looks, self.losses[0])}
+        if study.budgets:
+            return {"budget": charts.budget(self.looks)}
         baseline, first = study.display_name(study.baseline), study.classes[0]
         found = {"seeds": charts.seeds(self.looks, first)}
         if self.compares:
@@ -280,6 +310,8 @@ class Page:
         if self.study.hidden:
             table = self._read("hidden")
             return {"hidden": charts.records(table[table["measure"] == "ap"])}
+        if self.study.budgets:
+            return {"budget": charts.records(self._read("budget"))}
         runs = ["class", "strategy", "seed", *METRICS, "epochs", "best_epoch", "bags_trained"]
         cells = self._read("table1")
         found = {
@@ -310,7 +342,7 @@ class Page:
         return charts.records(table.assign(strategy=table["strategy"].map(self.names)))
 
     def curves(self, runs: Sequence[tuple[str, Path]]) -> list[charts.Spec]:
-        """Validation AP over the epochs of every run; none for studies that hide positives."""
+        """Validation AP over the epochs of every run; none in a grid."""
         found = []
         for strategy, folder in runs:
             if strategy not in self.names:

@@ -6,12 +6,15 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from weakneg.analysis.budget import DIFFERENCES
 from weakneg.analysis.intervals import MEAN_OVER_CLASSES
 from weakneg.analysis.metrics import METRICS
 from weakneg.analysis.runs import SECONDS
 from weakneg.analysis.study import Study
 from weakneg.errors import UserError
+from weakneg.report.budget import WHOLE_POOL
 from weakneg.report.formatting import (
+    DASH,
     interval,
     number,
     p_value,
@@ -294,6 +297,41 @@ def cost(table: pd.DataFrame, study: Study) -> Table:
         for _, row in table.iterrows()
     ]
     return Table("cost", "Averages over classes and seeds.", header, rows)
+
+
+def budget(table: pd.DataFrame, study: Study) -> list[Table]:
+    """Results and cost of every budget, one for each metric; the table is budget.csv."""
+    baseline = study.display_name(study.baseline)
+    tables = []
+    for metric, title in METRICS.items():
+        rows = []
+        for _, row in table[table["metric"] == metric].iterrows():
+            half = row["high"] - row["mean"]
+            whole = pd.isna(row["budget"])
+            rows.append(
+                [
+                    _text(row["strategy"]),
+                    Cell(WHOLE_POOL, "") if whole else Cell(f"{row['budget']:g}", row["budget"]),
+                    _count(row["bags"]),
+                    _count(row["steps"]),
+                    Cell(seconds(row["seconds"]), row["seconds"]),
+                    Cell(
+                        number(row["mean"]),
+                        row["mean"],
+                        "" if pd.isna(half) else f"± {number(half)}",
+                    ),
+                    *(
+                        Cell(DASH, "")
+                        if pd.isna(row[name])
+                        else _with_bounds(row, name, f"{name}_low", f"{name}_high")
+                        for name in DIFFERENCES
+                    ),
+                ]
+            )
+        header = ["Strategy", "Budget", "Bags", "Steps", "Seconds", title]
+        header += [f"From {baseline}", "From the full set"]
+        tables.append(Table(f"budget_{metric}", title, header, rows))
+    return tables
 
 
 # ---------------------------------------------------------------------------------------------
