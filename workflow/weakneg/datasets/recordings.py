@@ -71,7 +71,8 @@ def recordings(list_file: str | Table, test_split: str) -> tuple[dict[str, Any],
     """
     found: dict[str, dict[str, Any]] = {}
     for row in _rows(list_file):
-        first = {"file": row.file, "split": row.split, "group": row.group, "id": row.id}
+        first: dict[str, Any] = {"id": row.id, "file": row.file}
+        first |= {"split": row.split, "group": row.group}
         first |= {"labels": [], "events": [], "negatives": [], "timed": None}
         recording = found.setdefault(row.id, first)
         _add(recording, row)

@@ -63,7 +63,7 @@ def _selections(path: str, table: Table) -> Iterator[Row]:
         return
     label = _label_column(path, header, table)
     starts = _starts(selections)
-    confidence = table.column("confidence") or "Confidence"
+    confidence = str(table.column("confidence") or "Confidence")
     seen = set()
     for where, values in selections:
         # The views of a selection differ in what was measured.
