@@ -62,17 +62,17 @@ def test_what_is_unknown_and_what_is_missing_is_counted(study, capsys):
     assert "left out, missing: 1\n  r0: there is no audio file called r0" in out
     assert "events outside their recordings: 1\n  r1: Owl from 3 to 4 s, of 0.5 s" in out
     train, test = _counts(out, "Owl")
-    # Of five seconds, a clip is listed and one is not; the last second is left out.
+    # Of five seconds, a clip is listed and two are not; the last one is half a clip.
     assert train[0] + test[0] == 12
     assert train[1] + test[1] == 11
-    assert train[2] + test[2] == 22
+    assert train[2] + test[2] == 22 * 2
 
 
 def test_in_whole_recordings_nothing_is_unknown(study, capsys):
     describe(study("whole"))
     out = capsys.readouterr().out
     assert "unknown |" not in out
-    assert sum(map(sum, _counts(out, "Fox", 2))) == 24 * 2
+    assert sum(map(sum, _counts(out, "Fox", 2))) == 24 * 3
 
 
 def test_a_study_without_a_list_of_recordings_is_refused():

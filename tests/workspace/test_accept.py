@@ -44,5 +44,5 @@ def test_what_is_missing_is_not_accepted(changed):
     figure.unlink()
     lines = accept(changed)
     assert any(line.startswith("left to run: draw_cost") and "missing" in line for line in lines)
-    assert changed.planned() == {"draw_cost": 1}
+    assert changed.planned() == {"draw_cost": 1, "write_report": 1}
     figure.write_bytes(content)

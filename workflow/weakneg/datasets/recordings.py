@@ -71,10 +71,9 @@ def recordings(list_file: str | Table, test_split: str) -> tuple[dict[str, Any],
     """
     found: dict[str, dict[str, Any]] = {}
     for row in _rows(list_file):
-        first: dict[str, Any] = {
-            **{"file": row.file, "split": row.split, "group": row.group, "id": row.id},
-            **{"labels": [], "events": [], "negatives": [], "timed": None},
-        }
+        first: dict[str, Any] = {"id": row.id, "file": row.file}
+        first |= {"split": row.split, "group": row.group}
+        first |= {"labels": [], "events": [], "negatives": [], "timed": None}
         recording = found.setdefault(row.id, first)
         _add(recording, row)
     for recording in found.values():

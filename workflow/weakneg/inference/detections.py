@@ -192,10 +192,10 @@ def _kaleidoscope(found: Iterable[Detection], threshold: float, output: Path) ->
 
 # ---- a file for each recording -------------------------------------------------------------------
 def _raven(recording: str, found: Iterable[Detection], threshold: float) -> str:
-    header = [
+    header = (
         *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)"),
         *("High Freq (Hz)", "Begin File", "Species", "Confidence", "Threshold (score)"),
-    ]
+    )
     high = _highest_hz(recording)
     rows = [
         (
