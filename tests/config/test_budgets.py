@@ -83,6 +83,7 @@ def test_a_study_of_budgets_has_tables_and_a_figure_of_its_own(study):
         "tables/budget.csv",
         "tables/budget.md",
         *(f"figures/budget.{kind}" for kind in ("pdf", "png", "svg")),
+        "report.html",
     ]
 
 

@@ -61,6 +61,7 @@ def traced(arguments: list[str], output: str) -> int:
         of = frame.f_code
         is_function = of.co_flags & inspect.CO_OPTIMIZED  # and no body of a module or a class
         is_function = is_function and of.co_qualname not in AT_IMPORT
+        is_function = is_function and of.co_filename.endswith(".py")  # and no template
         begun = ran or (of.co_qualname == entry and file in of.co_filename)
         if is_function and begun and "weakneg" in of.co_filename:
             ran.add((of.co_filename, of.co_firstlineno))

@@ -120,11 +120,6 @@ class PageSettings(FigureSettings):
             paper_study=paper.name,
         )
 
-    @property
-    def reported(self) -> dict[str, Any]:
-        """The study as it is reported, for `weakneg.analysis.study.Study.of`."""
-        return self.model_dump(include={*FigureSettings.model_fields})
-
 
 # Keys that the page shows elsewhere, or that change no result.
 _SHOWN = {"extends", "title", "description", "note", "reference", "classes", "strategies", "seeds"}

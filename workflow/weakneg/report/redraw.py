@@ -11,7 +11,7 @@ import pandas as pd
 from weakneg.analysis.metrics import read_metrics
 from weakneg.analysis.study import Study
 from weakneg.config.load import load_study
-from weakneg.config.report import PageSettings
+from weakneg.config.report import FigureSettings, PageSettings
 from weakneg.config.subset import subset
 from weakneg.errors import UserError
 from weakneg.report import figures
@@ -60,7 +60,7 @@ def redraw(published: Path, target: Path) -> None:
         page = PageSettings.of(study)
     except ValueError as error:
         raise UserError(f"{published}: {error}") from error
-    settings = page.reported
+    settings = FigureSettings.of(study).model_dump()
     files = {
         "metrics": published / "metrics.csv",
         "overlap": published / "tables" / "selection_overlap.csv",

@@ -86,9 +86,8 @@ def status_text(studies: Sequence[str], settings: Sequence[str]) -> str:
     shared = [job for job in jobs if job.study is None]
     if any(job.why is not None for job in shared):
         groups["data"] = shared
-    for job in jobs:
-        if job.study is not None:
-            groups.setdefault(job.study, []).append(job)
+    for study in sorted({job.study for job in jobs if job.study is not None}):
+        groups[study] = [job for job in jobs if job.study == study]
     time = _Times(jobs)
     return "\n\n".join("\n".join(_study_lines(name, groups[name], time)) for name in groups)
 

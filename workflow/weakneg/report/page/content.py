@@ -27,6 +27,9 @@ from weakneg.report.formatting import (
 from weakneg.report.page import charts, tables
 from weakneg.report.page.answer import Answer, answer, answer_of_budgets, answer_of_hidden
 
+# Settings that are not those of a `Study`.
+_OF_THE_PAGE = {"description", "configuration", "paper", "paper_study"}
+
 
 class Page:
     """What the page of a study shows; its template reads the properties.
@@ -43,7 +46,7 @@ class Page:
 
     def __init__(self, metrics: Path, files: Mapping[str, Path], settings: PageSettings):
         self.settings = settings
-        self.study = Study.of(settings.reported)
+        self.study = Study.of(settings.model_dump(exclude=_OF_THE_PAGE))
         self.metrics = select_study(read_metrics(metrics), self.study)
         self.n_seeds = self.metrics["seed"].nunique()
         self._files = files
