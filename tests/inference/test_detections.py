@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from weakneg.__main__ import main
+from weakneg.command_line import main
 from weakneg.datasets import formats
 from weakneg.datasets.formats import Table
 

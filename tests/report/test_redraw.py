@@ -7,7 +7,7 @@ from drawn import make_study
 from pages import budget_table
 
 from weakneg.config.load import load_study
-from weakneg.config.report import PageSettings
+from weakneg.config.report import FigureSettings
 from weakneg.io.csv import write_frame
 from weakneg.report.redraw import redraw
 
@@ -19,7 +19,8 @@ def test_a_study_of_budgets_has_its_page_again(tmp_path):
     published.mkdir()
     shutil.copy(metrics, published / "metrics.csv")
     (published / "provenance.json").write_text(json.dumps({"study": study.name, "commit": "abc"}))
-    reported = PageSettings.of(study).reported | {"classes": ["airplane"], "strategies": names}
+    reported = FigureSettings.of(study).model_dump()
+    reported |= {"classes": ["airplane"], "strategies": names}
     write_frame(published / "tables" / "budget.csv", budget_table(metrics, reported))
     redraw(published, tmp_path / "again")
     page = (tmp_path / "again" / "report.html").read_text(encoding="utf-8")

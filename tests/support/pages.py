@@ -23,6 +23,17 @@ def budget_table(metrics: Path, study) -> pd.DataFrame:
     return results_by_budget(found, Study.of(study))
 
 
+def page_settings(study, **settings) -> PageSettings:
+    """The settings of the page of a study, of which `study` has those that it reports."""
+    return PageSettings(
+        **study,
+        description=settings.get("title", "Toy."),
+        configuration={"training.epochs": 4, "dataset.name": "toy"},
+        paper={"training.epochs": 15, "dataset.name": "toy"},
+        paper_study="cifar10",
+    )
+
+
 def make_page(
     folder: Path, classes, strategies, n_seeds=2, tables=None, sounds=None, **settings
 ) -> Path:
@@ -40,13 +51,7 @@ def make_page(
     table = {"budget": folder / "tables" / "budget.csv"} if of_budgets else {"metrics": metrics}
     figure = folder / "figures" / f"{name}.svg"
     draw_figure(name, study, [figure], **table)
-    page = PageSettings(
-        **study,
-        description=settings.get("title", "Toy."),
-        configuration={"training.epochs": 4, "dataset.name": "toy"},
-        paper={"training.epochs": 15, "dataset.name": "toy"},
-        paper_study="cifar10",
-    )
+    page = page_settings(study, **settings)
     write_report(
         metrics,
         sorted((folder / "tables").glob("*.csv")),

@@ -697,16 +697,22 @@ def training(model: str, strategy: str, **where: Path) -> str:
 
 
 USING_TOP_K = [
-    *("entropy", "gradient_embedding", "kl_embedding", "kl_probability", "least_confidence"),
-    *("margin", "svm_margin"),
+    *("cluster_aware", "entropy", "false_negative_elimination", "gradient_embedding", "hardest"),
+    *("kl_embedding", "kl_probability", "least_confidence", "mahalanobis", "margin"),
+    *("positive_cutoff", "svm_margin"),
 ]
+# Data set -> the plugins that it loads in turn.
+LOADED_BY = {"datasets.recordings": ("formats.own",)}
 MODELS = ["cnn", "efficientnet_b0", "efficientnet_b2", "mlp", "resnet18", "simple_cnn"]
 
 
 def test_every_plugin_has_a_fingerprint_of_its_own(lock):
     random = "strategies.random"
     for found in (
-        [fingerprint(f"weakneg.{name}", lock=lock) for name in plugins("datasets")],
+        [
+            fingerprint(f"weakneg.{name}", LOADED_BY.get(name, ()), lock=lock)
+            for name in plugins("datasets")
+        ],
         [training(f"models.{name}", random, lock=lock) for name in MODELS],
         [training("models.mlp", name, lock=lock) for name in plugins("strategies")],
     ):

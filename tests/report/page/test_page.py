@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from pages import make_page
+from pages import make_page, page_settings
 from synthetic import HOSTILE, settings_of
 
 from weakneg.errors import UserError
@@ -143,7 +143,7 @@ def test_the_page_of_budgets_has_their_curves_and_costs_and_no_comparison_of_run
 
 def test_a_missing_table_is_named(tmp_path):
     file = make_page(tmp_path, ["a"], [*BUDGETS], **OF_BUDGETS)
-    settings = type("Settings", (), {"reported": settings_of(["a"], [*BUDGETS], **OF_BUDGETS)})
+    settings = page_settings(settings_of(["a"], [*BUDGETS], **OF_BUDGETS))
     page = Page(file.parent / "runs" / "metrics.csv", {}, settings)
     with pytest.raises(UserError, match=r"needs its table budget\.csv: finish the study first"):
         _ = page.answer
