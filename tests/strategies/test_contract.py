@@ -211,6 +211,13 @@ def test_the_order_in_which_the_pool_is_given_does_not_matter(name, options, n, 
     _assert_same(given, shuffled)
 
 
+@every_strategy
+def test_of_nothing_nothing_is_chosen(name, options):
+    """As when another strategy has left out the whole pool."""
+    found = Data(0).select(name, options, 3)
+    assert len(found.ids) == len(found.scores) == 0
+
+
 @pytest.mark.parametrize(
     ("name", "options"), [case for case in _cases() if strategies.ranks(case.values[0])]
 )

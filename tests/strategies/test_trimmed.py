@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from weakneg.errors import UserError
@@ -72,6 +72,7 @@ def left(n, k, epoch=1, **options):
 
 @pytest.mark.parametrize("inner", INNER, ids=lambda inner: "-".join(inner.values()))
 @settings(max_examples=25, deadline=None)
+@example(logits=[0.0], share=1.0, k=0, seed=0)  # nothing is left
 @given(
     logits=st.lists(st.integers(-2, 2).map(float), min_size=1, max_size=30),
     share=st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]),

@@ -57,7 +57,7 @@ def select(
     arXiv:2105.05736: the correction of logits.
     """
     norms = pool.gradient_norms("known")
-    total = norms.sum()
-    shares = norms / total if total > 0 else torch.full_like(norms, 1 / len(norms))
-    sizes = (1 - uniform) * shares + uniform / max(len(norms), 1)
+    total, equal = norms.sum(), torch.ones_like(norms) / max(len(norms), 1)
+    shares = norms / total if total > 0 else equal
+    sizes = (1 - uniform) * shares + uniform * equal
     return weighted_draw(pool, sizes, k, generator, scores=norms)

@@ -53,7 +53,7 @@ def weighted_draw(
     return Selection(
         pool.ids[rows],
         scores.double().cpu()[rows],
-        k / len(pool) / probability[rows],
+        k / (len(pool) * probability[rows]),
     )
 
 

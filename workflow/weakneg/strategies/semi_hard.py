@@ -39,6 +39,8 @@ def select(
     bags, taken from the logits of the positives, is this project's reading.
     """
     logits, positives = pool.logits.double(), pool.positives.logits.double()
+    if not len(pool):  # which has no lowest logit
+        return Selection(pool.ids, logits.cpu())
     bound = torch.quantile(positives, quantile)
     below = logits < bound
     order = torch.argsort(torch.where(below, -logits, logits), stable=True)
