@@ -18,9 +18,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from weakneg.jobs.warm import ONE_THREAD, serve
+
 # Comprehensions of a module's own: they run when it is imported.
 AT_IMPORT = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
-THREADS = ("OMP_NUM", "GOTO_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMEXPR_NUM", "VECLIB_MAXIMUM")
 
 
 @contextlib.contextmanager
@@ -33,17 +34,13 @@ def traced_jobs(library: Path, traces: Path) -> Iterator[Path]:
             [sys.executable, __file__, str(listener.fileno()), str(traces)],
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()],
-            env=os.environ
-            | {f"{name}_THREADS": "1" for name in THREADS}
-            | {"PYTHONPATH": str(library)},
+            env=os.environ | ONE_THREAD | {"PYTHONPATH": str(library)},
         )
         yield Path(folder) / "socket"
         server.communicate()
 
 
 def main() -> None:
-    from weakneg.jobs.warm import serve
-
     listener, output = sys.argv[1:]
     sys.exit(serve(int(listener), lambda arguments: traced(arguments, output)))
 

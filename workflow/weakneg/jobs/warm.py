@@ -38,6 +38,12 @@ from pathlib import Path
 VARIABLE = "WEAKNEG_WARM"
 """Environment variable that names the socket of the server."""
 
+ONE_THREAD = {
+    f"{name}_THREADS": "1"
+    for name in ("OMP_NUM", "GOTO_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMEXPR_NUM", "VECLIB_MAXIMUM")
+}
+"""The variables that Snakemake sets to the threads of a job, for a job with one."""
+
 # They start no threads when they are imported; threads would not survive the fork.
 _LIBRARIES = {
     *sys.stdlib_module_names,
@@ -45,8 +51,6 @@ _LIBRARIES = {
 }
 # Variables that are read when Python starts or libraries are loaded.
 _FIXED = re.compile(r"PYTHON|LD_|.*_THREADS$")
-# The variables that Snakemake sets to the threads of a job.
-_THREADS = ("OMP", "GOTO", "OPENBLAS", "MKL", "NUMEXPR")
 _PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 _NUMBER = struct.Struct("=q")
 _REFUSED = 0  # in place of a process number
@@ -74,14 +78,11 @@ def start() -> None:
             shutil.rmtree(path.parent, ignore_errors=True)
             return
         listener.listen(socket.SOMAXCONN)
-        threads = {f"{name}_NUM_THREADS": "1" for name in _THREADS}
         server = subprocess.Popen(
             [sys.executable, "-m", "weakneg.jobs.warm", str(listener.fileno())],
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()],
-            env=os.environ
-            | threads
-            | {"VECLIB_MAXIMUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+            env=os.environ | ONE_THREAD | {"PYTHONPATH": str(Path(__file__).parents[2])},
             process_group=0,  # Ctrl-C is for the jobs
         )
     atexit.register(_stop, server, os.getpid())

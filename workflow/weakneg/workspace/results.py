@@ -318,11 +318,8 @@ class Results:
     @property
     def sounds(self) -> list[str]:
         """The sound of the clips that the page lists, if the study computes features from audio."""
-        return (
-            [f"{self.folder}/audio/sounds.json"]
-            if self.is_sound and self.study.subject not in _OF_GRIDS
-            else []
-        )
+        listed = self.is_sound and self.study.subject not in _OF_GRIDS
+        return [f"{self.folder}/audio/sounds.json"] if listed else []
 
     @property
     def page(self) -> str:
