@@ -100,16 +100,7 @@ def _draw_metric(
                 rows["bags"], rows["low"], rows["high"], color=look.colour, alpha=0.2, linewidth=0
             )
             _name_budgets(axes, rows)
-        axes.plot(
-            rows["bags"],
-            rows["mean"],
-            color=look.colour,
-            linestyle=look.line,
-            marker=look.marker,
-            ms=4,
-            mew=0,
-            linewidth=1.2,
-        )
+        axes.plot(rows["bags"], rows["mean"], **look.marked, linewidth=1.2)
     low, high = axes.get_ylim()  # intervals over two seeds reach far beyond 0 and 1
     axes.set_ylim(max(low, AP_LIMITS[0]), min(high, AP_LIMITS[1]))
     logarithmic(axes)
@@ -136,16 +127,7 @@ def _draw_differences(
         rows, look = compared[compared["strategy"] == name], looks[name]
         x = rows["budget"] * _DODGE ** (number - (len(names) - 1) / 2)
         axes.vlines(x, rows["difference_low"], rows["difference_high"], color=look.colour, lw=1)
-        axes.plot(
-            x,
-            rows["difference"],
-            color=look.colour,
-            linestyle=look.line,
-            marker=look.marker,
-            ms=4,
-            mew=0,
-            linewidth=0.7,
-        )
+        axes.plot(x, rows["difference"], **look.marked, linewidth=0.7)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(sorted(results["budget"].dropna().unique())))
     axes.xaxis.set_major_formatter(FuncFormatter(plain))

@@ -95,16 +95,7 @@ def _draw_shares(
         if name == banded:  # the others would hide each other
             low, high, colour = rows["low"], rows["high"], look.colour
             axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(
-            x,
-            rows["mean"],
-            color=look.colour,
-            linestyle=look.line,
-            marker=look.marker,
-            ms=4,
-            mew=0,
-            linewidth=1.2,
-        )
+        axes.plot(x, rows["mean"], **look.marked, linewidth=1.2)
     axes.set_xlabel("hidden positives (%)")
     axes.set_ylabel("test AP")
     round_ticks(axes.yaxis, 6, plain)

@@ -86,6 +86,14 @@ class Style(NamedTuple):
     marker: str
     line: str | tuple[float, tuple[float, ...]]
 
+    @property
+    def marked(self) -> dict[str, Any]:
+        """Keywords of `Axes.plot` for a line with markers."""
+        return {
+            **{"color": self.colour, "linestyle": self.line},
+            **{"marker": self.marker, "ms": 4, "mew": 0},
+        }
+
 
 _MORE_COLOURS = ("#332288", "#882255", "#999933", "#117733", "#8C510A", "#44AA99", "#AA4499")
 _MORE_MARKERS = ("h", ">", "8", "*", "H")
