@@ -541,7 +541,10 @@ FORMULAS = {
     "psla": lambda frames: frames.part.sum(),
     "softmax_mean": lambda frames: frames.score.mean(),
     "softmax_max": lambda frames: frames.score.max(),
-    "mean_softmax": lambda frames: 1 / (1 + np.prod(1 / frames.score - 1) ** (1 / len(frames))),
+    **dict.fromkeys(
+        ("mean_softmax", "mean_boosted"),
+        lambda frames: 1 / (1 + np.prod(1 / frames.score - 1) ** (1 / len(frames))),
+    ),
 }
 CLIP = ["recording", "start", "class", "strategy"]
 

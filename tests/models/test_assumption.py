@@ -19,6 +19,7 @@ EXPECTED = {  # in the order of TESTS
     "mean_softmax": ("violates it", "violates it", "cannot learn it"),
     "softmax_mean": ("violates it", "between", "cannot learn it"),
     "softmax_max": ("respects it", "cannot learn it", "cannot learn it"),
+    "mean_boosted": ("violates it", "between", "cannot learn it"),
     "attention": ("violates it", "violates it", "respects it"),
     "psla": ("violates it", "violates it", "respects it"),
 }

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn.functional import max_pool2d, nll_loss
+from torch.nn.functional import logsigmoid, max_pool2d, nll_loss
 
 from weakneg.config.sections import ModelSettings, models
 from weakneg.models import bag_classifier, resnet18
@@ -64,6 +64,10 @@ def log_probabilities(pooling: str, scores: Tensor) -> Tensor:
     """(2,) log probabilities of a bag whose instances have scores (n, 2), by the definition."""
     if pooling == "mean_softmax":
         return scores.mean(0).log_softmax(0)
+    if pooling == "mean_boosted":
+        d = scores[:, 1] - scores[:, 0]
+        logit = torch.where(d > 0, 5 * d, d).mean()
+        return logsigmoid(torch.stack([-logit, logit]))
     probabilities = scores.softmax(1)
     if pooling == "softmax_mean":
         return probabilities.mean(0).log()
@@ -100,7 +104,8 @@ def test_gradients_of_sure_bags_keep_their_relative_accuracy(pooling, label, log
     with torch.no_grad():
         model.head.weight.copy_(torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
         model.head.bias.zero_()
-    x = torch.tensor([[[logit, 1.0] for logit in logits]], dtype=dtype)
+    boost = 5 if pooling == "mean_boosted" else 1  # float32 ends at exp(-103)
+    x = torch.tensor([[[logit / boost, 1.0] for logit in logits]], dtype=dtype)
     scores = model.score(x, torch.ones(1, len(logits), dtype=torch.bool))
 
     head = model.head.double()

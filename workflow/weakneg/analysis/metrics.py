@@ -6,18 +6,27 @@ No model is needed here: the scores, the history and the `run.json` of a run are
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from weakneg.analysis.runs import BY_SEED, COUNTS, SECONDS, read_epochs, read_parquet, read_run
+from weakneg.analysis.runs import (
+    BY_SEED,
+    COUNTS,
+    SECONDS,
+    classes_of,
+    read_epochs,
+    read_parquet,
+    read_run,
+)
 from weakneg.analysis.study import Study
 from weakneg.bags.draw import UNKNOWN
 from weakneg.errors import UserError
 from weakneg.io.csv import write_frame
 from weakneg.stages import StrategyRun, stage
-from weakneg.training.ranking import tied_at_the_ends
+from weakneg.training.ranking import of_classes, tied_at_the_ends
 
 COLUMNS = [
     "class",
@@ -59,7 +68,7 @@ MORE_METRICS = ["lift", "f1", "g_mean"]
 
 
 def run_metrics(run_folder: str | Path) -> pd.DataFrame:
-    """Compute the metrics of one run, that is, of a class and a strategy.
+    """Compute the metrics of one run, that is, of a class and a strategy, or of many classes.
 
     Parameters
     ----------
@@ -69,7 +78,8 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per seed in ascending order, with the columns `COLUMNS`.
+        One row per seed in ascending order, and of many classes per class, with the columns
+        `COLUMNS`.
 
     Raises
     ------
@@ -92,16 +102,21 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
     of the epoch whose weights were kept. `tied_highest` and `tied_lowest` are the numbers of test
     bags that share the highest and the lowest score (0 if only one has it): scores at a limit of
     the model, which a ranking cannot tell apart.
+
+    Of many classes, `n_positive` are the labels that training knows. Those without any, or without
+    both labels among the test bags, have no metrics (NaN). Times are those of the whole model, and
+    there are no thresholds, so that `f1` and `g_mean` are NaN.
     """
     folder = Path(run_folder)
     run = read_run(folder)
     scores = read_parquet(folder / "scores.parquet")
     epochs = read_epochs(folder)
 
+    classes = classes_of(run)
     seeds = sorted(scores["seed"].unique().tolist())
     for name, others in {
         "history.parquet": sorted(epochs["seed"].unique().tolist()),
-        **{f"{key} of run.json": sorted(map(int, run[key])) for key in BY_SEED},
+        **{f"{key} of run.json": sorted(map(int, run[key])) for key in BY_SEED if key in run},
     }.items():
         if others != seeds:
             raise UserError(
@@ -112,14 +127,17 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
     rows = []
     for seed in seeds:
         of_seed = scores[scores["seed"] == seed]
-        label = of_seed["label"].to_numpy()
-        score = of_seed["score"].to_numpy()
+        label, score = _values(of_seed["label"]), _values(of_seed["score"])
         if not np.isfinite(score).all():
             raise UserError(
                 f"{folder / 'scores.parquet'}: seed {seed} has"
                 f" {np.count_nonzero(~np.isfinite(score))} scores that are not finite (NaN or"
                 " infinite), so its model has diverged; lower the learning rate and train again."
             )
+        of_history = _of_history(folder, epochs, seed)
+        if classes is not None:
+            rows += _of_classes(run, classes, seed, label, score, of_history)
+            continue
         known = label != UNKNOWN
         label, score = label[known], score[known]
         if set(np.unique(label)) != {0, 1}:
@@ -129,13 +147,6 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
                 f"{folder / 'scores.parquet'}: the test bags of seed {seed} have the labels"
                 f" {np.unique(label).tolist()}{besides}, but both 0 and 1 are needed; give the"
                 f" class {run['class']!r} positive and negative test bags."
-            )
-        history = epochs[epochs["seed"] == seed]
-        best = history.loc[history["best"], "epoch"].tolist()
-        if len(best) != 1:
-            raise UserError(
-                f"{folder / 'history.parquet'}: {len(best)} epochs of seed {seed} are marked as"
-                " best, but it must be one; delete the folder and train this run again."
             )
         thresholds = run["thresholds"][str(seed)]
         if not all(np.isfinite(thresholds.get(name, np.nan)) for name in ("f1", "g_mean")):
@@ -155,11 +166,7 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
                 "f1": float(f1_score(label, score >= thresholds["f1"])),
                 "g_mean": _g_mean(label, score >= thresholds["g_mean"]),
                 **{key: run[key][str(seed)] for key in COUNTS},
-                "epochs": len(history),
-                "best_epoch": best[0],
-                "bags_trained": history["bags_trained"].iloc[-1],
-                **history[["seconds", *SECONDS]].sum(),
-                "seconds_to_best": history.loc[history["epoch"] <= best[0], "seconds"].sum(),
+                **of_history,
                 "test_positive": np.count_nonzero(label),
                 "test_bags": len(label),
                 UNKNOWN_COLUMN: np.count_nonzero(~known),
@@ -169,6 +176,68 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _values(column: pd.Series) -> np.ndarray:
+    """Numbers (B,), or, where each bag has a list of them, (B, C)."""
+    return np.stack(column.tolist()) if column.dtype == object else column.to_numpy()
+
+
+def _of_history(folder: Path, epochs: pd.DataFrame, seed: int) -> dict[str, Any]:
+    """The columns that are about the epochs of a seed."""
+    history = epochs[epochs["seed"] == seed]
+    best = history.loc[history["best"], "epoch"].tolist()
+    if len(best) != 1:
+        raise UserError(
+            f"{folder / 'history.parquet'}: {len(best)} epochs of seed {seed} are marked as"
+            " best, but it must be one; delete the folder and train this run again."
+        )
+    return {
+        "epochs": len(history),
+        "best_epoch": best[0],
+        "bags_trained": history["bags_trained"].iloc[-1],
+        **history[["seconds", *SECONDS]].sum(),
+        "seconds_to_best": history.loc[history["epoch"] <= best[0], "seconds"].sum(),
+    }
+
+
+def _of_classes(
+    run: dict[str, Any],
+    classes: Sequence[str],
+    seed: int,
+    label: np.ndarray,
+    score: np.ndarray,
+    of_history: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """The rows of a seed of a model of many classes, for labels and scores (B, C)."""
+    rows: list[dict[str, Any]] = []
+    found = of_classes(label, score)
+    for place, name in enumerate(classes):
+        n_positive, n_pool = (run[key][str(seed)][place] for key in COUNTS[:2])
+        known = label[:, place] != UNKNOWN
+        positive = int(np.count_nonzero(label[:, place] == 1))
+        ap, roc_auc = found[place] if n_positive else (np.nan, np.nan)
+        rows.append(
+            {
+                "class": name,
+                "strategy": run["strategy"],
+                "seed": seed,
+                "ap": ap,
+                "roc_auc": roc_auc,
+                "lift": ap * np.count_nonzero(known) / max(positive, 1),
+                "n_positive": n_positive,
+                "n_pool": n_pool,
+                "budget": n_pool,
+                **of_history,
+                "test_positive": positive,
+                "test_bags": np.count_nonzero(known),
+                UNKNOWN_COLUMN: np.count_nonzero(~known),
+                **{f"tied_{end}": n for end, n in tied_at_the_ends(score[known, place]).items()},
+                "device": run["made_with"][str(seed)]["device"],
+                "fingerprint": run["fingerprint"],
+            }
+        )
+    return rows
 
 
 @stage

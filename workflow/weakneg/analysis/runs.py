@@ -42,10 +42,17 @@ def read_run(run_folder: str | Path) -> dict[str, Any]:
         raise UserError(
             f"{path} is not JSON; delete the folder and train this run again."
         ) from None
+    of_many = {"thresholds"} if classes_of(run) else {}  # which they do not have
     for key in ("class", "strategy", "fingerprint", *BY_SEED):
-        if key not in run:
+        if key not in run and key not in of_many:
             raise UserError(f"{path} has no key {key!r}; train this run again.")
     return run
+
+
+def classes_of(run: dict[str, Any]) -> list[str] | None:
+    """The classes of a model of many, as its record says; None for a model of one class."""
+    classes: list[str] | None = run.get("settings", {}).get("classes")
+    return classes
 
 
 def read_epochs(run_folder: str | Path) -> pd.DataFrame:

@@ -22,8 +22,9 @@ class Bags:
     ----------
     bag : ndarray, (B,) int64
         Distinct numbers of the bags.
-    label : ndarray, (B,) int8
-        1 for positive bags, 0 for negative ones, -1 (`UNKNOWN`) where that is not known.
+    label : ndarray, (B,) or (B, C) int8
+        1 for positive bags, 0 for negative ones, -1 (`UNKNOWN`) where that is not known; where
+        there are C classes, for each.
     density : ndarray, (B,) float64
         Share of positive instances; NaN where it is not known.
     instances : ndarray, (B, M) int64
@@ -33,6 +34,8 @@ class Bags:
     negatives_observed : bool
         Whether bags labelled 0 were verified to be negative, since all others are unknown. False: a
         bag is negative because it is not listed as positive.
+    truth : ndarray, (B, C) int8, optional
+        The labels before some were made unknown (see `weakneg.bags.hidden.observe`).
     """
 
     bag: np.ndarray
@@ -41,6 +44,7 @@ class Bags:
     instances: np.ndarray
     group: np.ndarray | None = None
     negatives_observed: bool = False
+    truth: np.ndarray | None = None
 
     @property
     def mask(self) -> np.ndarray:
@@ -136,4 +140,42 @@ def draw(
         label=(counts > 0).astype(np.int8),
         density=counts / bag_size,
         instances=rng.permuted(instances[order], axis=1),
+    )
+
+
+def draw_of_all(labels: np.ndarray, bag_size: int, seed: int | Sequence[int]) -> Bags:
+    """Draw bags of equal size for many classes: instances in random order, without regard to these.
+
+    A bag is positive for the classes of its instances. A remainder of fewer than `bag_size`
+    instances is left out.
+
+    Parameters
+    ----------
+    labels : ndarray, (N, C)
+        1 where an instance belongs to a class.
+    bag_size : int
+        Instances per bag.
+    seed : int or sequence of int
+        One or several integers >= 0; equal seeds give equal bags.
+
+    Returns
+    -------
+    Bags
+        The bags, numbered 0..B-1.
+
+    Raises
+    ------
+    UserError
+        When there are fewer instances than make two bags.
+    """
+    n_bags = len(labels) // bag_size
+    if n_bags < 2:
+        raise UserError(f"{len(labels)} instances do not make two bags: decrease bag_size.")
+    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    instances = rng.permutation(len(labels))[: n_bags * bag_size].reshape(n_bags, bag_size)
+    return Bags(
+        bag=np.arange(n_bags, dtype=np.int64),
+        label=(labels[instances] == 1).any(1).astype(np.int8),
+        density=np.full(n_bags, np.nan),
+        instances=instances,
     )

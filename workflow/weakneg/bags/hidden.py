@@ -1,11 +1,15 @@
-"""Hiding positive bags: labels that are missing on purpose, so that the truth is known."""
+"""Hiding labels: some are missing on purpose, so that the truth is known."""
 
 import zlib
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from weakneg.bags.draw import UNKNOWN, Bags
+
+if TYPE_CHECKING:
+    from weakneg.config.strategy import Observed
 
 
 def hidden_bags(label: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -54,3 +58,35 @@ def without_labels(bags: Bags, rows: np.ndarray) -> Bags:
     label = bags.label.copy()
     label[rows] = UNKNOWN if bags.negatives_observed else 0
     return replace(bags, label=label)
+
+
+def observe(bags: Bags, observed: "Observed", seed: int) -> Bags:
+    """Make labels of many classes unknown, as if nobody had looked.
+
+    Parameters
+    ----------
+    bags : Bags
+        The bags, with labels (B, C).
+    observed : Observed
+        Which labels stay known: so many positive ones of each bag, or a share of all. What is kept
+        of fewer is among what is kept of more, with the same seed.
+    seed : int
+        At least 0.
+
+    Returns
+    -------
+    Bags
+        In which the other labels are unknown, with the labels of `bags` as their truth.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence((seed, zlib.crc32(b"observed"))))
+    order = rng.random(bags.label.shape, dtype=np.float32)
+    kept = bags.label != UNKNOWN
+    if observed.positives is not None:
+        order[bags.label != 1] = np.inf
+        drawn = order.argsort(1)[:, : observed.positives]
+        kept = np.zeros_like(kept)
+        np.put_along_axis(kept, drawn, np.take_along_axis(bags.label, drawn, 1) == 1, 1)
+    elif observed.share is not None:
+        kept &= order < observed.share
+    label = np.where(kept, bags.label, UNKNOWN).astype(np.int8)
+    return replace(bags, label=label, negatives_observed=True, truth=bags.label)

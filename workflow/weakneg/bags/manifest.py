@@ -10,6 +10,10 @@ with the columns
   unknown bag;
 - `instances`: row numbers (from 0) in the store of the same split, separated by spaces.
 
+Where one model has an output for each class, the bags of images have one manifest per split for all
+classes, with `draw`, `bag`, `labels` (names of the classes of its images, separated by semicolons)
+and `instances`.
+
 A manifest that a user writes may have bags of different sizes, and unknown ones; where any bag is
 unknown, the negative ones were observed.
 
@@ -29,11 +33,12 @@ import math
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from weakneg.bags.draw import PADDING, UNKNOWN, Bags, draw
+from weakneg.bags.draw import PADDING, UNKNOWN, Bags, draw, draw_of_all
 from weakneg.config.stages import ManifestSettings
 from weakneg.errors import UserError
 from weakneg.features.store import Store, open_store
@@ -41,6 +46,7 @@ from weakneg.io.csv import read_table, table_writer, write_table
 from weakneg.stages import stage
 
 COLUMNS = ("draw", "bag", "label", "density", "instances")
+OF_ALL_COLUMNS = ("draw", "bag", "labels", "instances")
 CLIP_COLUMNS = ("bag", "id", "start", "instances", "labels")
 NEGATIVES_COLUMN = "negatives"
 GROUP_COLUMN = "group"
@@ -117,8 +123,10 @@ def read_manifest(path: str | os.PathLike[str], n_instances: int) -> dict[int, B
     return {number: _bags(drawn, observed) for number, drawn in rows.items()}
 
 
-def read_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> dict[int, Bags]:
-    """Read a manifest of images or clips, with the labels of a class.
+def read_bags(
+    path: str | os.PathLike[str], store: Store, classes: str | Sequence[str]
+) -> dict[int, Bags]:
+    """Read a manifest of images or clips, with the labels of a class or of several.
 
     Parameters
     ----------
@@ -126,8 +134,9 @@ def read_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> di
         The manifest.
     store : Store
         The feature store of the split.
-    class_name : str
-        The class that labels the clips; the manifest of images is that of a class.
+    classes : str or sequence of str
+        The class that labels the bags (B,), where the manifest of images is that of a class; or the
+        C classes that label them (B, C), where it is that of all.
 
     Returns
     -------
@@ -140,18 +149,56 @@ def read_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> di
         Naming the file and the line, when the manifest has a mistake or does not match the store,
         and when the store does not have the class.
     """
-    if store.length is None:
+    if store.length is None and isinstance(classes, str):
         return read_manifest(path, len(store.x))
-    return {0: _clip_bags(path, store, class_name)}
+    for name in [classes] if isinstance(classes, str) else classes:
+        store.positive(name)  # raises for an unknown class
+    if store.length is None:
+        return _bags_of_all(path, store, classes)
+    return {0: _clip_bags(path, store, classes)}
 
 
-def _clip_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> Bags:
+def _bags_of_all(
+    path: str | os.PathLike[str], store: Store, classes: Sequence[str]
+) -> dict[int, Bags]:
+    """Read the manifest of all classes of images, whose columns are `OF_ALL_COLUMNS`."""
+    rows: dict[int, list[_Row]] = {}
+    labels: dict[int, list[np.ndarray]] = {}
+    seen: dict[int, tuple[set[int], set[int]]] = {}
+    for where, values in manifest_lines(path, OF_ALL_COLUMNS):
+        try:
+            number, bag = int(values["draw"]), int(values["bag"])
+            instances = [int(text) for text in values["instances"].split()]
+        except ValueError as error:
+            raise UserError(f"{where}: {error}.") from error
+        row = (bag, 0, math.nan, instances)
+        _check_row(where, row, True, len(store.x), *seen.setdefault(number, (set(), set())))
+        rows.setdefault(number, []).append(row)
+        labels.setdefault(number, []).append(_labels(where, values, classes))
+    return {
+        number: replace(_bags(drawn, False), label=np.stack(labels[number]))
+        for number, drawn in rows.items()
+    }
+
+
+def _labels(where: str, values: Mapping[str, str], classes: Sequence[str]) -> np.ndarray:
+    """Read the labels (C,) of several classes from a line of a manifest, as `clip_label` does."""
+    positive = {*values["labels"].split(LABEL_SEPARATOR)}
+    if NEGATIVES_COLUMN not in values:
+        return np.array([name in positive for name in classes], dtype=np.int8)
+    negative = {*values[NEGATIVES_COLUMN].split(LABEL_SEPARATOR)}
+    if both := [name for name in classes if name in positive & negative]:
+        raise UserError(_is_both(where, both[0]))
+    found = [1 if name in positive else 0 if name in negative else UNKNOWN for name in classes]
+    return np.array(found, dtype=np.int8)
+
+
+def _clip_bags(path: str | os.PathLike[str], store: Store, classes: str | Sequence[str]) -> Bags:
     assert store.length is not None
-    store.positive(class_name)  # raises for an unknown class
     n_clips, n_frames = store.x.shape[:2]
     clips: list[int] = []
     counts: list[int] = []
-    labels: list[int] = []
+    labels: list[int | np.ndarray] = []
     groups: list[str] = []
     negatives_observed = False
     seen: set[int] = set()
@@ -180,7 +227,11 @@ def _clip_bags(path: str | os.PathLike[str], store: Store, class_name: str) -> B
         seen.add(clip)
         clips.append(clip)
         counts.append(count)
-        labels.append(clip_label(where, values, class_name))
+        labels.append(
+            clip_label(where, values, classes)
+            if isinstance(classes, str)
+            else _labels(where, values, classes)
+        )
         negatives_observed = NEGATIVES_COLUMN in values
         if GROUP_COLUMN in values:
             groups.append(values[GROUP_COLUMN])
@@ -226,11 +277,15 @@ def clip_label(where: str, values: Mapping[str, str], class_name: str) -> int:
         return int(positive)
     negative = class_name in values[NEGATIVES_COLUMN].split(LABEL_SEPARATOR)
     if positive and negative:
-        raise UserError(
-            f"{where}: {class_name!r} is in labels and in {NEGATIVES_COLUMN}: remove it from one "
-            "of them."
-        )
+        raise UserError(_is_both(where, class_name))
     return 1 if positive else 0 if negative else UNKNOWN
+
+
+def _is_both(where: str, class_name: str) -> str:
+    return (
+        f"{where}: {class_name!r} is in labels and in {NEGATIVES_COLUMN}: remove it from one of "
+        "them."
+    )
 
 
 def manifest_lines(
@@ -341,6 +396,9 @@ def draw_bags(
     splits = (("train", train_store, train_manifest), ("test", test_store, test_manifest))
     for number, (split, store_path, manifest) in enumerate(splits):
         with open_store(store_path) as store:
+            if settings.classes is not None:
+                _draw_all(manifest, store, settings, draws, number)
+                continue
             positive = store.positive(class_name)
         bags = {}
         for number_of_draw in draws:
@@ -353,6 +411,21 @@ def draw_bags(
             except UserError as error:
                 raise UserError(f"class {class_name}, {split} split: {error}") from error
         write_manifest(manifest, bags)
+
+
+def _draw_all(
+    manifest: Path, store: Store, settings: ManifestSettings, draws: Sequence[int], split: int
+) -> None:
+    """Draw bags for many classes, and write their manifest."""
+    assert settings.classes is not None
+    numbers = [store.class_names.index(name) for name in settings.classes]
+    with table_writer(manifest, OF_ALL_COLUMNS) as writer:
+        for number in draws:
+            bags = draw_of_all(store.y[:, numbers], settings.bag_size, (number, split))
+            for bag, labels, instances in zip(bags.bag, bags.label, bags.instances, strict=True):
+                names = [settings.classes[place] for place in np.flatnonzero(labels)]
+                rows = " ".join(map(str, instances.tolist()))
+                writer.writerow((number, bag, LABEL_SEPARATOR.join(names), rows))
 
 
 @stage

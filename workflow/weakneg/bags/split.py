@@ -71,6 +71,8 @@ def split_validation(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split bags into training and validation, stratified by label.
 
+    With labels for many classes, see `_split_of_many`.
+
     Only bags whose label is known are held out, since the others could not be counted as right or
     wrong. Unknown bags are for training, but for those of a group that is held out, which are for
     neither.
@@ -82,7 +84,7 @@ def split_validation(
 
     Parameters
     ----------
-    label : ndarray, (B,) int
+    label : ndarray, (B,) or (B, C) int
         0, 1 or `UNKNOWN`.
     fraction : float
         Share of each label's bags that go to validation, in (0, 1), rounded to whole bags: at least
@@ -104,6 +106,9 @@ def split_validation(
     """
     label = np.asarray(label)
     group = np.arange(len(label)) if group is None else np.asarray(group)
+    if label.ndim == 2 and label.shape[1] > 1:
+        return _split_of_many(label, fraction, seed, group)
+    label = label.reshape(len(label))
     # The second word separates this stream from those that draw bags or initialise models.
     rng = np.random.default_rng(np.random.SeedSequence((seed, zlib.crc32(b"validation"))))
     orders = []
@@ -145,3 +150,62 @@ def split_validation(
     # A group of which no bag is known was not asked about.
     held_bags = np.array([held_out.get(number, False) for number in group.tolist()])
     return np.flatnonzero(~held_bags), np.flatnonzero(held_bags & (label != UNKNOWN))
+
+
+def _split_of_many(
+    label: np.ndarray, fraction: float, seed: int, group: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split bags so that about the same share of the positives of every class is held out.
+
+    The class with the fewest positives that are not yet divided goes first, as it has the least
+    choice. Parameters and results are as for `split_validation`.
+
+    References
+    ----------
+    Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-Label Data" (ECML 2011): the
+    order of the classes.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence((seed, zlib.crc32(b"validation"))))
+    groups, number = np.unique(group, return_inverse=True)
+    if len(groups) < 2:
+        raise UserError("training and validation need two groups of bags: add data.")
+    order = rng.permutation(len(groups))
+    positive = np.zeros((len(groups), label.shape[1] + 1), dtype=np.int64)
+    np.add.at(positive[:, :-1], number, label == 1)
+    positive[:, -1] = np.bincount(number)  # in the end, whatever no class has divided
+    held, wanted = np.zeros(positive.shape[1]), fraction * positive.sum(0)
+    held_out = np.zeros(len(groups), dtype=bool)
+    left = positive.copy()
+    of_class = {place: order[positive[order, place] > 0] for place in range(positive.shape[1])}
+    free = np.ones(len(groups), dtype=bool)
+    waiting = set(range(label.shape[1]))
+    while waiting:
+        counts = left.sum(0)
+        place = min(waiting, key=lambda each: (counts[each], each))
+        waiting.discard(place)
+        _hold_out(of_class[place], place, positive, free, held, wanted, held_out)
+        left[of_class[place]] = 0
+    last = positive.shape[1] - 1
+    _hold_out(of_class[last], last, positive, free, held, wanted, held_out)
+    if not held_out.any() or held_out.all():
+        held_out[:] = False
+        held_out[order[0]] = True
+    bags = held_out[number]
+    return np.flatnonzero(~bags), np.flatnonzero(bags)
+
+
+def _hold_out(
+    candidates: np.ndarray,
+    place: int,
+    positive: np.ndarray,
+    free: np.ndarray,
+    held: np.ndarray,
+    wanted: np.ndarray,
+    held_out: np.ndarray,
+) -> None:
+    """Hold out groups until a class has its share; the others of the class are for training."""
+    for each in candidates[free[candidates]].tolist():
+        if 2 * held[place] + positive[each, place] <= 2 * wanted[place]:
+            held_out[each] = True
+            held += positive[each]
+    free[candidates] = False

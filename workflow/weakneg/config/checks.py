@@ -26,9 +26,9 @@ from weakneg.config.sections import (
     models,
 )
 from weakneg.config.source import DownloadSource, FolderSource
-from weakneg.config.strategy import StrategyChoice
+from weakneg.config.strategy import Observed, StrategyChoice
 from weakneg.config.study import Study
-from weakneg.config.training import ALL
+from weakneg.config.training import ALL, TrainingSettings
 from weakneg.config.truth import JudgedClass
 from weakneg.config.values import distinct
 from weakneg.datasets import Dataset, formats
@@ -235,8 +235,68 @@ def positives_can_be_made(study: Study) -> Completed:
     return {}
 
 
+def methods_are_of_many_classes(study: Study) -> Completed:
+    """Methods are what a study of many classes compares, and strategies what others do."""
+    given = study.model_fields_set
+    if study.task == "binary":
+        for key in ("methods", "observed"):
+            if getattr(study, key) is not None:
+                raise problem("is for task: multilabel: remove this key, or set task", key)
+        if not study.strategies:
+            raise problem("is missing", "strategies")
+        if study.training.validation_labels != "true":
+            text = "all labels are known, unless task is multilabel: remove this key"
+            raise problem(text, "training", "validation_labels")
+        return {}
+    if study.methods is None:
+        raise problem("is missing", "methods")
+    for key in ("strategies", "losses", "hidden_positives", "reference", "augmentation"):
+        if key in given and getattr(study, key):
+            raise problem("is for task: binary: remove this key", key)
+    if "sampling" in given:
+        raise problem("nothing is chosen where task is multilabel: remove this key", "sampling")
+    training = study.training
+    of_one_class = {
+        "loss": "the loss is what methods differ in: name it there",
+        "positives": "synthetic positives are for one class: remove this key",
+        "batch_sampling": "a bag is not positive or negative where there are many classes: "
+        "remove this key",
+    }
+    for key, text in of_one_class.items():
+        if getattr(training, key) != getattr(TrainingSettings(), key):
+            raise problem(text, "training", key)
+    if training.positive_weight == "balanced":
+        text = "is for one class: give a number, or remove this key"
+        raise problem(text, "training", "positive_weight")
+    if study.bags and study.bags.label_density != "uniform":
+        text = "bags of many classes are drawn without regard to labels: remove this key"
+        raise problem(text, "bags", "label_density")
+    return {}
+
+
+def methods_are_crossed(study: Study) -> Completed:
+    """Every method is run with all that is observed: returns them as strategies."""
+    if study.methods is None:
+        return {}
+    observed = distinct(study.observed or [Observed()], "observed")
+    if len(study.classes) == 1 and any(each != Observed() for each in observed):
+        text = "with one class, labels that are not observed leave no negatives: use task: binary"
+        raise problem(text, "observed")
+    crossed = [
+        StrategyChoice.of_method(
+            method, seen, method.name if number == 0 else f"{method.name}_observed_{seen.name}"
+        )
+        for method in study.methods
+        for number, seen in enumerate([method.observed] if method.observed else observed)
+    ]
+    baseline = {} if "baseline" in study.model_fields_set else {"baseline": crossed[0].name}
+    return {"strategies": crossed, **baseline}
+
+
 def strategies_are_crossed(study: Study) -> Completed:
     """Every strategy is run with every loss, share of hidden positives and budget."""
+    if study.task == "multilabel":
+        return {}
     distinct([loss.name for loss in study.losses or []], "losses")
     hidden = distinct(study.hidden_positives or [0.0], "hidden_positives")
     usual = study.training.loss
@@ -402,9 +462,11 @@ CHECKS: tuple[Callable[[Study], Completed], ...] = (
     training_leaves_selections,
     imbalance_is_corrected_once,
     classes_exist,
+    methods_are_of_many_classes,
     positives_can_be_hidden,
     positives_can_be_made,
     budgets_are_one_question,
+    methods_are_crossed,
     strategies_are_crossed,
     losses_know_their_bags,
     strategies_are_distinct,

@@ -441,11 +441,14 @@ class ModelSettings(Section):
     """The classifier of bags."""
 
     name: str = Field("simple_cnn", description="Model: a file in workflow/weakneg/models.")
-    pooling: Literal["mean_softmax", "softmax_mean", "softmax_max", "attention", "psla"] = Field(
+    pooling: Literal[
+        "mean_softmax", "softmax_mean", "softmax_max", "mean_boosted", "attention", "psla"
+    ] = Field(
         "mean_softmax",
         description="From instances to a bag: softmax of the mean scores (mean_softmax, the "
         "paper's choice for images), mean of the softmaxes (softmax_mean), largest softmax "
-        "(softmax_max), or a learnt weighted mean, of logits (attention) or, as in PSLA, of "
+        "(softmax_max), mean of the scores with those for the class scaled up, as in BoostLU "
+        "(mean_boosted), or a learnt weighted mean, of logits (attention) or, as in PSLA, of "
         "probabilities (psla).",
     )
     attention_heads: int = Field(

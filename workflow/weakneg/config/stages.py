@@ -16,7 +16,7 @@ from pydantic import Field
 from weakneg.config.classes import class_names
 from weakneg.config.sections import AudioSettings, BagSettings, DatasetSettings, ModelSettings
 from weakneg.config.source import POLITENESS, SHARD_SIZE
-from weakneg.config.strategy import HiddenShare
+from weakneg.config.strategy import HiddenShare, Observed
 from weakneg.config.training import AugmentationSettings, RunSampling, TrainingSettings
 from weakneg.config.values import Section
 from weakneg.datasets import OwnDataset
@@ -194,13 +194,14 @@ class ManifestSettings(StageSettings, BagSettings):
     stage = "draw_bags"
 
     seeds: list[int] | None  # None: one draw serves all seeds
+    classes: list[str] | None = Field(None, exclude_if=partial(is_, None))  # of a multilabel study
 
     @classmethod
     def of(cls, study: "Study") -> "ManifestSettings":
         """Take the settings from a study."""
         assert study.bags is not None
         seeds = study.seeds if study.draw_per_seed else None
-        return cls(**study.bags.model_dump(), seeds=seeds)
+        return cls(**study.bags.model_dump(), seeds=seeds, classes=_outputs(study))
 
 
 class ClassesSettings(StageSettings):
@@ -232,6 +233,10 @@ class RunSettings(StageSettings):
         sampling its budget.
     hidden_positives : float
         Share of the positive bags that are labelled negative.
+    classes : list of str, optional
+        The classes of a model with an output for each; None: the class of the run.
+    observed : Observed, optional
+        Which of their labels are known.
     strategy : str
         Name of a file in workflow/weakneg/strategies, or path of the user's own.
     options : dict
@@ -249,6 +254,8 @@ class RunSettings(StageSettings):
     training: TrainingSettings
     augmentation: AugmentationSettings | None = None
     hidden_positives: HiddenShare = Field(0.0, exclude_if=partial(eq, 0.0))
+    classes: list[str] | None = Field(None, exclude_if=partial(is_, None))
+    observed: Observed | None = Field(None, exclude_if=partial(is_, None))
     strategy: str
     options: dict[str, bool | int | float | str | dict[str, Any] | None]
     seeds: list[int]
@@ -269,6 +276,8 @@ class RunSettings(StageSettings):
             ),
             augmentation=study.augmentation,
             hidden_positives=choice.hidden_positives,
+            classes=_outputs(study),
+            observed=choice.observed,
             strategy=choice.strategy,
             options=choice.options,
             seeds=study.seeds,
@@ -288,6 +297,11 @@ class RunSettings(StageSettings):
         return [*found, "strategies.random"] if self.sampling.warmup_epochs else found
 
 
+def _outputs(study: "Study") -> list[str] | None:
+    """The classes of a model with an output for each; None where each has its own model."""
+    return study.classes if study.task == "multilabel" else None
+
+
 def _sampling(study: "Study", budget: float | None) -> RunSampling:
     """The section `sampling` of a run."""
     given = study.sampling.model_dump()
@@ -305,6 +319,7 @@ class ScoreSettings(StageSettings):
     model: ModelSettings
     score_batch_size: int
     draw_per_seed: bool
+    classes: list[str] | None = Field(None, exclude_if=partial(is_, None))
 
     @classmethod
     def of(cls, study: "Study") -> "ScoreSettings":
@@ -313,6 +328,7 @@ class ScoreSettings(StageSettings):
             model=study.model,
             score_batch_size=study.training.score_batch_size,
             draw_per_seed=study.draw_per_seed,
+            classes=_outputs(study),
         )
 
     @property

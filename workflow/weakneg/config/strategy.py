@@ -123,6 +123,94 @@ def _synthetic(value: object) -> object:
 SyntheticPositives = Annotated[Mixup | Smote, BeforeValidator(_synthetic, str | Mixup | Smote)]
 
 
+class Observed(Section):
+    """What is known of the labels of training bags; nothing given: all of them."""
+
+    positives: int | None = Field(
+        None,
+        ge=1,
+        description="Of each bag, so many of its positive labels, drawn by the seed, and nothing "
+        "else; all of them where there are fewer.",
+    )
+    share: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="This share of all labels, positive and negative, drawn by the seed.",
+    )
+
+    @property
+    def name(self) -> str:
+        """Name in results."""
+        if self.positives is not None:
+            return "one_positive" if self.positives == 1 else f"{self.positives}_positives"
+        return "all" if self.share is None else f"share_{_in_name(100 * self.share)}"
+
+
+_OBSERVED = {"all": {}, "one_positive": {"positives": 1}}
+
+
+def _observed(value: object) -> object:
+    """Validator: a name becomes a mapping."""
+    if isinstance(value, Observed):
+        return value
+    if isinstance(value, str) and value in _OBSERVED:
+        return _OBSERVED[value]
+    if not isinstance(value, Mapping) or len(value) != 1:
+        allowed = "all, one_positive, {positives: n} or {share: p}"
+        raise problem(f"must be {allowed}, not {value!r}")
+    return value
+
+
+ObservedLabels = Annotated[
+    Observed,
+    BeforeValidator(_observed, Literal["all", "one_positive"] | dict[str, int | float]),
+]
+
+
+class Method(Section):
+    """A way to train on labels that are partly unknown: a loss, under its name in results."""
+
+    name: str = Field(
+        "", description="Name in results; required with options, by default that of the loss."
+    )
+    loss: Loss
+    observed: ObservedLabels | None = Field(
+        None, description="Which labels this method sees; null: those that the study says."
+    )
+
+
+def _method(value: object) -> object:
+    """Validator: an entry of a study's list becomes the fields of a `Method`."""
+    if isinstance(value, Method):
+        return value
+    entry = {"loss": value} if isinstance(value, str) else value
+    if not isinstance(entry, Mapping) or "loss" not in entry:
+        raise problem(f"must be a loss's name or {{name: ..., loss: ..., options}}, not {value!r}")
+    own = {key: entry[key] for key in ("name", "observed") if key in entry}
+    given = {key: setting for key, setting in entry.items() if key not in own}
+    loss = given["loss"] if isinstance(given["loss"], str) else None
+    if loss is None:
+        raise problem(f"must be a loss's name, not {given['loss']!r}", "loss")
+    checked = _checked_choice(
+        {"name": loss, **{k: v for k, v in given.items() if k != "loss"}}, _LOSS
+    )
+    name = entry.get("name", plugins.stem(loss))
+    if len(given) + len(own) > 1 and "name" not in entry:
+        example = "_".join(_words(given | own))
+        raise problem(f"a method with options needs a name, such as 'name: {example}'")
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise problem(f"must consist of a-z, 0-9 and _, not {name!r}", "name")
+    return {**own, "name": name, "loss": checked}
+
+
+Methods = Annotated[
+    list[Annotated[Method, BeforeValidator(_method, str | Method)]],
+    Field(min_length=1),
+    BeforeValidator(as_list, str | list[str | Method]),
+]
+
+
 class StrategyChoice(BaseModel):
     """A strategy with its options, under its name in results."""
 
@@ -144,6 +232,7 @@ class StrategyChoice(BaseModel):
     _entry: str = PrivateAttr("")
     _hidden_positives: float = PrivateAttr(0.0)
     _budget: float | None = PrivateAttr(None)
+    _observed: Observed | None = PrivateAttr(None)
     _loss_is_its_own: bool = PrivateAttr(False)
 
     @property
@@ -176,6 +265,19 @@ class StrategyChoice(BaseModel):
     def budget(self) -> float | None:
         """Negatives per positive, in a study of budgets; None: those of the study."""
         return self._budget
+
+    @property
+    def observed(self) -> Observed | None:
+        """Which labels it sees, in a study of many classes; None in others."""
+        return self._observed
+
+    @classmethod
+    def of_method(cls, method: Method, observed: Observed, name: str) -> "StrategyChoice":
+        """The full set with the loss of a method, under a name of its own."""
+        found = cls(strategy="full", name=name, loss=method.loss)
+        found._entry = method.name
+        found._observed = observed
+        return found
 
     @property
     def shown_as(self) -> str:

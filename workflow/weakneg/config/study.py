@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
+from operator import eq, is_
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr
@@ -18,16 +20,36 @@ from weakneg.config.sections import (
     Reference,
 )
 from weakneg.config.source import SHARD_SIZE, DownloadSource, Source, checked_source
-from weakneg.config.strategy import OR_OWN, HiddenShare, Loss, Strategies, StrategyChoice
+from weakneg.config.strategy import (
+    OR_OWN,
+    HiddenShare,
+    Loss,
+    Methods,
+    ObservedLabels,
+    Strategies,
+    StrategyChoice,
+)
 from weakneg.config.training import AugmentationSettings, SamplingSettings, TrainingSettings
 from weakneg.config.truth import TruthSettings
 from weakneg.config.values import Section, Seeds, as_list
 from weakneg.datasets import DataKind, Dataset, OwnDataset
 from weakneg.errors import UserError
 
+ALL_CLASSES = "all classes"
+"""In place of a class, where one model has an output for each of them."""
+
+
+def _as_list(value: object) -> object:
+    """Validator: one value becomes a list."""
+    return [value] if isinstance(value, str | Mapping) else value
+
 
 class Study(Section):
-    """One experiment grid: a data set, a model, and classes x strategies x seeds."""
+    """One experiment grid: a data set, a model, and classes x strategies x seeds.
+
+    Where the task is multilabel, it is methods x seeds: each method is a strategy that takes all
+    bags, with a loss of its own.
+    """
 
     extends: str | None = Field(
         None,
@@ -38,6 +60,13 @@ class Study(Section):
     title: str = Field(min_length=1, description="Heading of the tables and figures.")
     description: str = Field("", description="Purpose of the study, in a sentence or two.")
     note: str = Field("", description="Text under the tables, for what a reader must know.")
+    task: Literal["binary", "multilabel"] = Field(
+        "binary",
+        exclude_if=partial(eq, "binary"),
+        description="binary: a classifier of each class, trained on its positive bags and on "
+        "negative ones that a strategy chooses. multilabel: one classifier of all classes, trained "
+        "on all bags, where part of the labels may be unknown.",
+    )
     dataset: DatasetSettings
     bags: BagSettings | None = Field(
         None,
@@ -69,9 +98,32 @@ class Study(Section):
         "or a list of the data set's classes by name, number or, in AudioSet, machine identifier: "
         "each in turn is the positive class.",
     )
+    # Those of a study of many classes are made of its methods.
     strategies: Strategies = Field(
+        [],
         description=f"Ways to choose negative bags: names, {OR_OWN}; or "
-        "{name, strategy, options} for options that differ from their defaults."
+        "{name, strategy, options} for options that differ from their defaults.",
+    )
+    methods: Methods | None = Field(
+        None,
+        exclude_if=partial(is_, None),
+        description="In place of strategies where the task is multilabel: losses, by their name, "
+        f"{OR_OWN}; or {{name, loss, options}}. `observed` among these is what this method sees.",
+    )
+    observed: (
+        Annotated[
+            list[ObservedLabels],
+            Field(min_length=1),
+            BeforeValidator(_as_list, str | dict[str, int | float] | list[ObservedLabels]),
+        ]
+        | None
+    ) = Field(
+        None,
+        exclude_if=partial(is_, None),
+        description="Where the task is multilabel, which labels of the training bags are known: "
+        "all (the default), one_positive (one positive label of each bag), {positives: n}, or "
+        "{share: p}. With a list, each method is run with each, under its own name with the first "
+        "and as <method>_observed_<name> with the others. The test bags keep their labels.",
     )
     losses: (
         Annotated[list[Loss], Field(min_length=1), BeforeValidator(as_list, str | list[Loss])]
@@ -169,6 +221,7 @@ class Study(Section):
                 choice.training,
                 choice.hidden_positives,
                 choice.budget,
+                choice.observed,
             )
             shared = same if same and plain else choice.name
             found[choice.name] = first.setdefault(chooses_by, shared)
@@ -204,7 +257,8 @@ class Study(Section):
     @property
     def class_slugs(self) -> dict[str, str]:
         """Name of the class of each folder, in the order of the study."""
-        return {class_slug(name): name for name in self.classes}
+        names = [ALL_CLASSES] if self.task == "multilabel" else self.classes
+        return {class_slug(name): name for name in names}
 
     def class_of(self, slug: str) -> str:
         """The class that belongs to a folder's name. Raises UserError if there is none."""
@@ -224,7 +278,12 @@ class Study(Section):
 
     @property
     def subject(self) -> str:
-        """What its tables and figures are about: "hidden" positives, the "budget", or its kind."""
+        """What its tables and figures are about.
+
+        "partial" labels of many classes, "hidden" positives, the "budget", or its kind.
+        """
+        if self.task == "multilabel":
+            return "partial"
         if self.hidden_positives is not None:
             return "hidden"
         return "budget" if self.sampling.budgets else self.kind

@@ -92,6 +92,14 @@ class TrainingSettings(Section):
         "in which the epochs before have this weight and the epoch itself has the rest. With few "
         "validation bags, the best single value is a lucky one; 0: no average.",
     )
+    validation_labels: Literal["true", "observed"] = Field(
+        "true",
+        exclude_if=partial(eq, "true"),
+        description="Where the task is multilabel and part of the labels is unknown, by which "
+        "labels of the validation bags the best epoch is chosen: the true ones, as in Large Loss "
+        "Matters, or those observed, where all others count as negative. Only the second is "
+        "possible for somebody who does not know the rest.",
+    )
     validation_fraction: float = Field(
         0.1,
         gt=0,

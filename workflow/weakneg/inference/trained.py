@@ -16,8 +16,9 @@ from weakneg.audio.mel import LogMel
 from weakneg.config.sections import AudioSettings, ModelSettings
 from weakneg.errors import UserError
 from weakneg.models import bag_classifier
+from weakneg.models.attention import AttentionHead
 from weakneg.models.bag_classifier import BagClassifier
-from weakneg.models.pooling import PooledHead
+from weakneg.models.psla import PslaHead
 
 MODEL_FILE = "model.pt"
 
@@ -190,7 +191,7 @@ class TrainedModel:
             one = torch.ones(mask.numel(), 1, dtype=torch.bool, device=device)
             alone = network.head.logit(h.flatten(0, 1)[:, None], one)
             frame = _probability(alone.view(h.shape[:2]))
-            if not isinstance(network.head, PooledHead):
+            if isinstance(network.head, AttentionHead | PslaHead):
                 part = network.head.parts(h, mask).double().cpu().numpy()
         return Predictions(_probability(clip), frame, part)
 
@@ -255,6 +256,11 @@ def _read_model(path: Path, seeds: Sequence[int] | None, device: torch.device) -
         raise UserError(
             f"{path} was trained with an old version that did not save the settings of the data: "
             "train it again."
+        )
+    if "classes" in saved:
+        raise UserError(
+            f"{path} is a model of many classes (task: multilabel), which cannot score recordings "
+            "yet: name runs of a study with task: binary."
         )
     if saved["kind"] != "spectrograms":
         raise UserError(

@@ -1,11 +1,13 @@
 """The bag classifier: an encoder of instances, and a head that pools them into a bag logit."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from weakneg import models
+from weakneg.models import classes
 from weakneg.models.attention import AttentionHead
 from weakneg.models.pooling import POOLINGS, PooledHead
 from weakneg.models.psla import PslaHead
@@ -31,6 +33,8 @@ class BagClassifier(nn.Module):
         Number of heads of the poolings "attention" and "psla".
     precision : {"float32", "bfloat16"}
         Precision of the encoder; everything after it is float32.
+    n_classes : int, optional
+        Number of classes C with an output each; None for one class, without that dimension.
 
     Attributes
     ----------
@@ -48,6 +52,7 @@ class BagClassifier(nn.Module):
         pooling: str,
         attention_heads: int = 4,
         precision: str = "float32",
+        n_classes: int | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -55,8 +60,11 @@ class BagClassifier(nn.Module):
         assert isinstance(encoder.embedding_size, int)
         self.embedding_size = encoder.embedding_size
         self.frame_step: int = getattr(encoder, "frame_step", 1)
-        self.head: AttentionHead | PslaHead | PooledHead
-        if pooling == "attention":
+        self.n_classes = n_classes
+        self.head: AttentionHead | PslaHead | PooledHead | classes.ClassesHead
+        if n_classes is not None and n_classes > 1:
+            self.head = classes.head(self.embedding_size, pooling, attention_heads, n_classes)
+        elif pooling == "attention":
             self.head = AttentionHead(self.embedding_size, attention_heads)
         elif pooling == "psla":
             self.head = PslaHead(self.embedding_size, attention_heads)
@@ -114,9 +122,9 @@ class BagClassifier(nn.Module):
 
         Returns
         -------
-        (B,) float32
+        (B,) or (B, C) float32
         """
-        return self.head.logit(*self.instances(x, mask))
+        return self._by_class(self.head.logit(*self.instances(x, mask)))
 
     def score(self, x: Tensor, mask: Tensor | None = None, gradients: bool = True) -> BagScores:
         """Compute the logits of bags, and what else the strategies see.
@@ -132,7 +140,12 @@ class BagClassifier(nn.Module):
         -------
         BagScores
         """
-        return self.head.score(*self.instances(x, mask), gradients)
+        scores = self.head.score(*self.instances(x, mask), gradients)
+        return replace(scores, logits=self._by_class(scores.logits))
+
+    def _by_class(self, logits: Tensor) -> Tensor:
+        """The logits, (B, 1) where one class is all that there are."""
+        return logits.unsqueeze(1) if self.n_classes == 1 else logits
 
 
 def _with_sound(rows: Tensor, n: int, step: int) -> Tensor:
@@ -143,7 +156,9 @@ def _with_sound(rows: Tensor, n: int, step: int) -> Tensor:
     return rows[:, ::step][:, :n] | (torch.arange(n, device=rows.device) == 0)
 
 
-def load(settings: "ModelSettings", shape: tuple[int, ...]) -> BagClassifier:
+def load(
+    settings: "ModelSettings", shape: tuple[int, ...], n_classes: int | None = None
+) -> BagClassifier:
     """Build a classifier with random weights.
 
     Parameters
@@ -152,10 +167,14 @@ def load(settings: "ModelSettings", shape: tuple[int, ...]) -> BagClassifier:
         Names the file of the encoder, the pooling and the precision.
     shape : tuple of int
         Shape of an instance, or of a spectrogram.
+    n_classes : int, optional
+        As for `BagClassifier`.
 
     Returns
     -------
     BagClassifier
     """
     encoder = models.module(settings.name).build(shape)
-    return BagClassifier(encoder, settings.pooling, settings.attention_heads, settings.precision)
+    return BagClassifier(
+        encoder, settings.pooling, settings.attention_heads, settings.precision, n_classes
+    )

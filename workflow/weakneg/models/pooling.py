@@ -11,7 +11,12 @@ name                    positive probability P of the bag            dz / dd_i
 mean_softmax (default)  softmax of the mean scores                   1 / n
 softmax_mean            mean of the instances' softmax               q_i (1 - q_i) / (n P (1 - P))
 softmax_max             largest positive probability of an instance  1 at the largest, else 0
+mean_boosted            sigmoid of the mean of max(d_i, 5 d_i)       5 / n where d_i > 0, else 1 / n
 ======================  ===========================================  ==============================
+
+The last is BoostLU: what speaks for the class is scaled up, since training on missing labels makes
+it too small (Kim et al., "Bridging the Gap between Model Explanations in Partially Annotated
+Multi-label Classification", CVPR 2023, equation 4, with their alpha = 5).
 
 For the cross-entropy L of the bag, dL/dz = P - y, so the exact gradient with respect to the
 "positive" row of the last layer is (P - y) * sum_i (dz/dd_i) h_i, and that of the "negative" row is
@@ -89,10 +94,22 @@ def _argmax_weights(d: Tensor, mask: Tensor) -> Tensor:
     return torch.zeros_like(d).scatter_(1, top, 1.0)
 
 
+_BOOST = 5.0
+
+
+def _mean_boosted(d: Tensor, mask: Tensor) -> Tensor:
+    return (torch.maximum(d, _BOOST * d) * _mean_weights(d, mask)).sum(1)
+
+
+def _boosted_weights(d: Tensor, mask: Tensor) -> Tensor:
+    return torch.where(d > 0, _BOOST, 1.0) * _mean_weights(d, mask)
+
+
 POOLINGS: dict[str, Pooling] = {
     "mean_softmax": Pooling(_mean_softmax, _mean_weights, _mean_weights),
     "softmax_mean": Pooling(_softmax_mean, _softmax_mean_weights, _mean_weights),
     "softmax_max": Pooling(_softmax_max, _argmax_weights, _argmax_weights),
+    "mean_boosted": Pooling(_mean_boosted, _boosted_weights, _mean_weights),
 }
 
 

@@ -57,8 +57,7 @@ class PslaHead(nn.Linear):
         -------
         (B,) float32
         """
-        _, attention, positive = self._maps(h, mask)
-        return self._logit(self._bag(attention, positive) @ self.head_weight)
+        return logits(self(h), mask, self.head_weight)
 
     def score(self, h: Tensor, mask: Tensor, gradients: bool) -> BagScores:
         """Compute the logits of bags, and what else the strategies see.
@@ -81,8 +80,8 @@ class PslaHead(nn.Linear):
 
             both times dz/dP = 1 / (P (1 - P)), since they are gradients of the logit z.
         """
-        raw, attention, positive = self._maps(h, mask)
-        bag = self._bag(attention, positive)
+        raw, attention, positive = _maps(self(h), mask)
+        bag = (attention * positive).sum(1)
         probability = bag @ self.head_weight
         directions = None
         if gradients:
@@ -91,12 +90,12 @@ class PslaHead(nn.Linear):
             to_attention = attention * (1 - raw) * (positive - bag[:, None]) * free
             to_positive = attention * positive * (1 - positive)
             weights = torch.stack([to_attention, to_positive], -1) * self.head_weight[:, None]
-            clamped = self._clamp(probability)
+            clamped = _clamp(probability)
             scale = inside / (clamped * (1 - clamped))
             weights = weights.transpose(2, 3).flatten(2) * scale[:, None, None]
             directions = (weights.transpose(1, 2) @ h).flatten(1)
         embeddings = (mean_weights(mask, h.dtype)[:, None] @ h)[:, 0]
-        return BagScores(self._logit(probability), embeddings, directions)
+        return BagScores(_logit(probability), embeddings, directions)
 
     def parts(self, h: Tensor, mask: Tensor) -> Tensor:
         """Compute what each instance contributes to the output P for its bag, the sum of its parts.
@@ -111,26 +110,46 @@ class PslaHead(nn.Linear):
         (B, n) float32
             0 where there is no instance.
         """
-        _, attention, positive = self._maps(h, mask)
+        _, attention, positive = _maps(self(h), mask)
         added: Tensor = (attention * positive) @ self.head_weight
         return added
 
-    def _maps(self, h: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """A, not yet clamped, a, which is 0 where there is no instance, and s; each (B, n, H)."""
-        raw, positive = self(h).sigmoid().chunk(2, -1)
-        attention = self._clamp(raw) * mask.unsqueeze(-1)
-        return raw, attention / attention.sum(1, keepdim=True), positive
 
-    def _bag(self, attention: Tensor, positive: Tensor) -> Tensor:
-        return (attention * positive).sum(1)
+def logits(outputs: Tensor, mask: Tensor, head_weight: Tensor) -> Tensor:
+    """Compute the logits of bags from the outputs of the layer.
 
-    def _logit(self, output: Tensor) -> Tensor:
-        probability = self._clamp(output)
-        smallest = torch.finfo(output.dtype).tiny
-        below = (output.clamp(min=smallest).log() - math.log(_LIMIT)).clamp(max=0)
-        below = below + output.clamp(max=0)  # a head's weight may be negative
-        above = 16 * (output - (1 - _LIMIT)).clamp(min=0)  # near 16, float32 has steps of 1e-6
-        return probability.log() - torch.log1p(-probability) + (below + above).detach()
+    Parameters
+    ----------
+    outputs : (B, n, 2 H) float32
+        Outputs for the instances: the logits of A, followed by those of s.
+    mask : (B, n) bool
+        True where there is an instance.
+    head_weight : (H,) float32
+        The weights w of the heads.
 
-    def _clamp(self, probability: Tensor) -> Tensor:
-        return probability.clamp(_LIMIT, 1 - _LIMIT)
+    Returns
+    -------
+    (B,) float32
+    """
+    _, attention, positive = _maps(outputs, mask)
+    return _logit((attention * positive).sum(1) @ head_weight)
+
+
+def _maps(outputs: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A, not yet clamped, a, which is 0 where there is no instance, and s; each (B, n, H)."""
+    raw, positive = outputs.sigmoid().chunk(2, -1)
+    attention = _clamp(raw) * mask.unsqueeze(-1)
+    return raw, attention / attention.sum(1, keepdim=True), positive
+
+
+def _logit(output: Tensor) -> Tensor:
+    probability = _clamp(output)
+    smallest = torch.finfo(output.dtype).tiny
+    below = (output.clamp(min=smallest).log() - math.log(_LIMIT)).clamp(max=0)
+    below = below + output.clamp(max=0)  # a head's weight may be negative
+    above = 16 * (output - (1 - _LIMIT)).clamp(min=0)  # near 16, float32 has steps of 1e-6
+    return probability.log() - torch.log1p(-probability) + (below + above).detach()
+
+
+def _clamp(probability: Tensor) -> Tensor:
+    return probability.clamp(_LIMIT, 1 - _LIMIT)

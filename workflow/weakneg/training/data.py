@@ -49,9 +49,9 @@ class BagData:
     ----------
     bags : Bags
         The bags, with labels that may be unknown.
-    label : (B,) float32
+    label : (B,) or (B, C) float32
         What training assumes: 1 for positive bags, else 0, for unknown bags as well.
-    observed : (B,) bool
+    observed : (B,) or (B, C) bool
         Whether somebody gave the bag its label. The others are only assumed to be negative.
     mask : (B, M) bool or None
         True where there is an instance; None if there is one everywhere. For spectrograms whose

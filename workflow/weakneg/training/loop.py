@@ -29,7 +29,13 @@ from weakneg.strategies.pool import Pool, Scores, Selection
 from weakneg.training import batches, together
 from weakneg.training.adam import Adam
 from weakneg.training.data import BagData, score_bags
-from weakneg.training.ranking import best_thresholds, ranking_metrics, tied_at_the_ends
+from weakneg.training.labels import LabelRecord
+from weakneg.training.ranking import (
+    best_thresholds,
+    of_classes,
+    ranking_metrics,
+    tied_at_the_ends,
+)
 
 if TYPE_CHECKING:
     from weakneg.config.stages import RunSettings
@@ -45,7 +51,8 @@ finished : bool
 model, optimizer, best_model : dict
     State dicts; `best_model` is that of the best epoch.
 thresholds, tied : dict
-    Those of the best epoch, see `best_thresholds` and `tied_at_the_ends`.
+    Those of the best epoch, see `best_thresholds` and `tied_at_the_ends`. Missing where there are
+    many classes.
 chosen : (k,) int64
     Rows of the negative bags in use.
 weights : (k,) float64
@@ -61,9 +68,12 @@ trained : list of dict
     Empty unless the loss may doubt labels, or positives are hidden. One dictionary per epoch, of
     the n bags of the pool that it trained on, in order: epoch, bags (n,) int32, logits (n,)
     float32, and treatment (n,) uint8, what the loss did with their labels.
+labels : list of dict
+    Only where there are many classes. One dictionary per epoch: epoch, and what
+    `LabelRecord.of_epoch` returns.
 n_positive, n_pool : int
     Numbers of positive training bags and of the others, which are negative or unknown, without
-    those for validation.
+    those for validation. Of many classes, lists with a number for each.
 
 A finished state has no `model`, `optimizer`, `loss`, `chosen` and `weights`.
 """
@@ -203,12 +213,19 @@ class _SeedTraining:
     ) -> None:
         self.data, self.settings, self.seed = data, settings, seed
         label = data.bags.label
+        truth = label if data.bags.truth is None else data.bags.truth
         fraction = settings.training.validation_fraction
-        train, validation = split_validation(label, fraction, seed, data.group)
-        self.positives = torch.from_numpy(train[label[train] == 1])
-        self.pool = torch.from_numpy(train[label[train] != 1])  # negative and unknown bags
+        train, validation = split_validation(truth, fraction, seed, data.group)
+        # Of many classes, a bag is positive that is known to be so for any of them.
+        positive = (label == 1).reshape(len(label), -1).any(1)
+        self.positives = torch.from_numpy(train[positive[train]])
+        self.pool = torch.from_numpy(train[~positive[train]])  # negative and unknown bags
         self.validation = data.rows(validation)
-        self.validation_label = label[validation].astype(np.int64)
+        seen = truth if settings.training.validation_labels == "true" else label == 1
+        self.validation_label = seen[validation].astype(np.int64)
+        self.label_record: LabelRecord | None = None
+        if settings.classes is not None:
+            self.label_record = LabelRecord(*map(torch.from_numpy, (label, truth)))
         ratio = settings.sampling.negatives_per_positive
         self.budget = n_chosen(ratio, len(self.positives), len(self.pool))
         self.select = strategies.load(settings.strategy, settings.options)
@@ -216,11 +233,16 @@ class _SeedTraining:
         self.batches = batches.load(settings.augmentation, settings.training.positives)
         loss = settings.training.loss
         self.loss = partial(losses.load(loss.name), **(loss.model_extra or {}))
-        self.records = losses.doubts(loss.name) or settings.hidden_positives > 0
+        self.records = (
+            losses.doubts(loss.name)
+            or settings.hidden_positives > 0
+            or self.label_record is not None
+        )
 
         # All strategies start with the same weights, so that comparisons are paired.
         torch.manual_seed(random_generator(seed, "weights").initial_seed())
-        self.model = bag_classifier.load(settings.model, data.instance_shape)
+        n_classes = None if settings.classes is None else len(settings.classes)
+        self.model = bag_classifier.load(settings.model, data.instance_shape, n_classes)
         if imagenet is not None:
             encoder: Any = self.model.encoder  # its file defines IMAGENET, so it has the method
             encoder.load_imagenet(imagenet)
@@ -245,14 +267,14 @@ class _SeedTraining:
             "timing": [],
             "selections": [],
             "trained": [],
+            "labels": [],
             "loss": losses.initial_state(
                 loss.name,
                 self.loss_labels,
                 self.loss_observed,
                 random_generator(seed, "loss"),
             ),
-            "n_positive": len(self.positives),
-            "n_pool": len(self.pool),
+            **self._counts(label[train]),
         }
         if state is not None and not state["finished"]:
             self.model.load_state_dict(state["model"])
@@ -260,6 +282,13 @@ class _SeedTraining:
         self.loss_state = {
             name: values.to(data.device) for name, values in self.state.get("loss", {}).items()
         }
+
+    def _counts(self, label: np.ndarray) -> dict[str, Any]:
+        """Numbers of positive training bags and of the others; of many classes, for each."""
+        if self.label_record is None:
+            return {"n_positive": len(self.positives), "n_pool": len(self.pool)}
+        counts = (label == 1).sum(0)
+        return {"n_positive": counts.tolist(), "n_pool": (len(label) - counts).tolist()}
 
     def begin_epoch(self) -> None:
         """Choose the bags of the next epoch."""
@@ -273,7 +302,7 @@ class _SeedTraining:
         train_loss = self._train_loss()
         with self.clock("evaluating"):
             validation_loss, scores = self._validate(epoch)
-            ap, roc_auc = ranking_metrics(self.validation_label, scores)
+            ap, roc_auc = self._metrics(scores)
 
         before = state["history"]
         smoothed = ap
@@ -282,8 +311,9 @@ class _SeedTraining:
         best = not before or smoothed > max(row["validation_ap_smoothed"] for row in before)
         if best:
             state["best_model"] = {k: v.clone() for k, v in self.model.state_dict().items()}
-            state["thresholds"] = best_thresholds(self.validation_label, scores)
-            state["tied"] = tied_at_the_ends(scores)
+            if self.label_record is None:
+                state["thresholds"] = best_thresholds(self.validation_label, scores)
+                state["tied"] = tied_at_the_ends(scores)
             for row in before:
                 row["best"] = False
         state["history"].append(
@@ -321,6 +351,19 @@ class _SeedTraining:
             state["optimizer"] = self.optimizer.state_dict()
             state["loss"] = self.loss_state
 
+    def _metrics(self, scores: np.ndarray) -> tuple[float, float]:
+        """Average precision and ROC-AUC on the validation bags; of many classes, their means."""
+        if self.label_record is None:
+            return ranking_metrics(self.validation_label, scores)
+        found = of_classes(self.validation_label, scores)
+        if np.isnan(found).all():
+            raise UserError(
+                f"seed {self.seed}: no class has both positive and negative validation bags: add "
+                "data, or increase training: validation_fraction."
+            )
+        ap, roc_auc = np.nanmean(found, 0).tolist()
+        return ap, roc_auc
+
     def _learning_rate(self, epoch: int, progress: float) -> float:
         """Compute the rate of a step; `progress` (0..1] is the share of the epoch done after it."""
         training = self.settings.training
@@ -332,6 +375,9 @@ class _SeedTraining:
 
     def _choose(self, epoch: int) -> bool:
         """Choose the negative bags of this epoch; false if those of the last one stay in use."""
+        if self.label_record is not None:
+            self.state["chosen"] = self.pool
+            return False
         sampling = self.settings.sampling
         since = epoch - 1 - sampling.warmup_epochs  # the strategy's first choice
         if since > 0 and since % sampling.resample_every:
@@ -475,7 +521,10 @@ class _SeedTraining:
                     f"learning rate {rate:g}: the loss is {value}, so the training has diverged; "
                     "lower training: learning_rate."
                 )
-        if self.records:
+        if self.label_record is not None:
+            of_epoch = self.label_record.of_epoch(self.trained)
+            self.state["labels"].append({"epoch": self.epoch} | of_epoch)
+        elif self.records:
             self.state["trained"].append({"epoch": self.epoch} | self._record(self.trained))
         sizes = torch.tensor([len(bags) for bags in self.batch_rows], dtype=torch.float64)
         return (means @ sizes).item() / len(self.rows)
@@ -525,7 +574,9 @@ class _SeedTraining:
         batch_size = self.settings.training.score_batch_size
         logits = score_bags(self.model, self.data, self.validation, batch_size).logits
         # The cross-entropy, whatever training minimises: runs with other losses are comparable.
-        loss = binary_cross_entropy_with_logits(logits, self.data.label[self.validation]).item()
+        label = torch.from_numpy(self.validation_label).to(logits)
+        known = None if (self.validation_label >= 0).all() else (label >= 0).to(logits)
+        loss = binary_cross_entropy_with_logits(logits, label.clamp(min=0), known).item()
         if not math.isfinite(loss):
             raise UserError(
                 f"seed {self.seed}, epoch {epoch}: the validation loss is {loss}, so the training "

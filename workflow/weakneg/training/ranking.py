@@ -33,6 +33,31 @@ def ranking_metrics(label: np.ndarray, score: np.ndarray) -> tuple[float, float]
     return float(average_precision), float(roc_auc)
 
 
+def of_classes(label: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Compute average precision and ROC-AUC of each class.
+
+    Parameters
+    ----------
+    label : (B, C) int
+        0 or 1; any other number where it is not known, and the bag does not count.
+    score : (B, C) float
+        Higher is more positive.
+
+    Returns
+    -------
+    (C, 2) float64
+        As `ranking_metrics`; NaN for classes that do not have both labels.
+    """
+    found = np.full((label.shape[1], 2), np.nan)
+    for place, (of_class, scores) in enumerate(zip(label.T, score.T, strict=True)):
+        known = (of_class == 0) | (of_class == 1)
+        if not known.all():
+            of_class, scores = of_class[known], scores[known]
+        if 0 < np.count_nonzero(of_class) < len(of_class):
+            found[place] = ranking_metrics(of_class, scores)
+    return found
+
+
 def best_thresholds(label: np.ndarray, score: np.ndarray) -> dict[str, float]:
     """Find the thresholds with the best F1 and the best g-mean on these bags.
 

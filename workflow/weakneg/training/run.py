@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from weakneg.bags.draw import Bags
-from weakneg.bags.hidden import hidden_bags, without_labels
+from weakneg.bags.hidden import hidden_bags, observe, without_labels
 from weakneg.bags.manifest import read_bags
 from weakneg.bags.split import split_validation
 from weakneg.config.stages import RunSettings
@@ -87,7 +87,7 @@ def train_run(
     states: dict[int, State] = {}
     hidden: dict[int, np.ndarray] = {}
     with open_store(store) as features:
-        draws = read_bags(manifest, features, class_name)
+        draws = read_bags(manifest, features, settings.classes or class_name)
         inputs = _digest_of(features)
         data: BagData | None = None
         drawn: Bags | None = None
@@ -106,6 +106,9 @@ def train_run(
                     fraction = settings.training.validation_fraction
                     train, _ = split_validation(bags.label, fraction, seed, bags.group)
                     hidden[seed] = np.intersect1d(rows, train)
+                elif settings.observed is not None:
+                    bags = observe(bags, settings.observed, seed)
+                    of_seed = data.relabelled(bags)
                 seeds[seed] = of_seed, _key(settings, seed, fingerprint, inputs, bags)
             states |= _train_seeds(run / "seeds", seeds, settings, imagenet)
         assert data is not None  # a study has at least one seed
@@ -180,7 +183,8 @@ def _key(settings: RunSettings, seed: int, fingerprint: str, inputs: str, bags: 
     # Only where it holds, so that states of other bags stay valid.
     observed = ["negatives observed"] if bags.negatives_observed else []
     text = json.dumps([decisive, seed, fingerprint, inputs, *observed], sort_keys=True)
-    arrays = [bags.label, bags.instances, *([] if bags.group is None else [bags.group])]
+    more = [each for each in (bags.group, bags.truth) if each is not None]
+    arrays = [bags.label, bags.instances, *more]
     return _digest(np.frombuffer(text.encode(), dtype=np.uint8), *arrays)
 
 
@@ -212,8 +216,9 @@ def _write_run(
         for seed, state in states.items()
     }
     # It contains all that is needed to score other data, so that this file alone can be shared.
-    model = {
+    model: dict[str, Any] = {
         **identity,
+        **({"classes": settings.classes} if settings.classes is not None else {}),
         "model": settings.model.model_dump(),
         "kind": features.kind,
         "parameters": dict(features.parameters),
@@ -227,12 +232,13 @@ def _write_run(
         rows = [{"seed": seed} | row for seed, state in states.items() for row in state[name]]
         write_table(folder / f"{name}.parquet", pa.Table.from_pylist(rows))
     _write_selections(folder / "selection.h5", states, hidden)
-    record = {
+    record: dict[str, Any] = {
         **identity,
         "settings": settings.model_dump(),
         **{
             key: {str(seed): state[key] for seed, state in states.items()}
             for key in ("made_with", "n_positive", "n_pool", "thresholds", "tied")
+            if key in next(iter(states.values()))
         },
         "budget": {
             str(seed): state["history"][-1]["n_negatives"] for seed, state in states.items()
@@ -251,7 +257,8 @@ def _write_selections(
     than k are filled with -1 and NaN. Where the strategy gives weights, they are written as weights
     (E, k). A record of the negatives that were trained on is written in the same way, as epoch,
     bags, logits and treatment in the folder trained, and the rows of the hidden positives of the
-    pool as hidden.
+    pool as hidden. Of many classes, nothing is chosen; what became of their labels is in the folder
+    labels: epoch (E,), and the arrays of `weakneg.training.labels`, with the epochs first.
     """
     with (
         replace_when_whole(path) as temporary,
@@ -277,14 +284,17 @@ def _write_selections(
                     for values, of_row in zip(arrays[name], found, strict=True):
                         values[: len(of_row)] = of_row
                 for name, values in arrays.items():
-                    file.create_dataset(
-                        f"seed_{seed}/{folder}{name}",
-                        data=values,
-                        compression="gzip",
-                        track_times=False,
-                    )
+                    _write_array(file, f"seed_{seed}/{folder}{name}", values)
+            if of_epochs := state.get("labels"):
+                for name in of_epochs[0]:
+                    values = np.stack([np.asarray(row[name]) for row in of_epochs])
+                    _write_array(file, f"seed_{seed}/labels/{name}", values)
             if seed in hidden:
                 file.create_dataset(f"seed_{seed}/hidden", data=hidden[seed], track_times=False)
+
+
+def _write_array(file: h5py.File, name: str, values: np.ndarray) -> None:
+    file.create_dataset(name, data=values, compression="gzip", track_times=False)
 
 
 def _save(path: Path, content: Mapping[str, Any]) -> None:

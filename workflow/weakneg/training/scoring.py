@@ -46,7 +46,8 @@ def score_run(
     model : Path
         The run's model.pt.
     output : Path
-        A Parquet file with the score of each test bag by each seed.
+        A Parquet file with the score of each test bag by each seed; of many classes, label and
+        score are lists with a number for each.
     threads : int
         CPU threads.
     device : str
@@ -60,7 +61,7 @@ def score_run(
     on_device = prepare(device, threads)
     columns: dict[str, list[Any]] = {"seed": [], "bag": [], "label": [], "score": []}
     with open_store(store) as features:
-        draws = read_bags(manifest, features, class_name)
+        draws = read_bags(manifest, features, settings.classes or class_name)
         try:
             saved = torch.load(model, map_location=on_device, weights_only=True)
         except Exception as error:  # on damaged files torch.load raises nearly anything
@@ -68,6 +69,7 @@ def score_run(
             raise unreadable(model, error, again) from error
         given = {
             "class": class_name,
+            "classes": settings.classes,
             "kind": features.kind,
             "mean": features.mean.tolist(),
             "std": features.std.tolist(),
@@ -79,7 +81,8 @@ def score_run(
                     f"{class_name!r}: score the data that it was trained for."
                 )
         shape = tuple(saved["instance_shape"])
-        classifier = bag_classifier.load(settings.model, shape).to(on_device)
+        n_classes = None if settings.classes is None else len(settings.classes)
+        classifier = bag_classifier.load(settings.model, shape, n_classes).to(on_device)
         data: BagData | None = None
         drawn: Bags | None = None
         for seed, weights in saved["weights"].items():
@@ -98,5 +101,15 @@ def score_run(
             columns["seed"].append(np.full(len(bags), seed, dtype=np.int64))
             columns["bag"].append(bags.bag)
             columns["label"].append(bags.label)
-            columns["score"].append(logits.double().cpu().numpy())
-    write_table(output, pa.table({name: np.concatenate(c) for name, c in columns.items()}))
+            columns["score"].append(logits.cpu().numpy())
+    write_table(output, pa.table({name: _column(np.concatenate(c)) for name, c in columns.items()}))
+
+
+def _column(values: np.ndarray) -> pa.Array:
+    """A column of numbers, or, of many classes, of lists with a number for each.
+
+    Scores are float64 where there is one class; where there are hundreds, float32 saves the room.
+    """
+    if values.ndim == 1:
+        return pa.array(values.astype(np.float64) if values.dtype == np.float32 else values)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])

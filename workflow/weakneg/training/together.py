@@ -37,6 +37,7 @@ def possible(settings: "RunSettings", device: torch.device) -> bool:
     model = settings.model
     return (
         device.type == "cpu"
+        and settings.classes is None
         and torch.get_num_threads() == 1
         and getattr(models.module(model.name), "DENSE", False)
         and not settings.draw_per_seed

@@ -1,0 +1,131 @@
+"""One model for many classes: what it shares with models of one class, and what it may not see."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from many_classes import NAMES, bags_of, data_of, same, settings, store
+from short_runs import CPU, run_settings
+
+from weakneg.bags.draw import UNKNOWN
+from weakneg.config.strategy import Observed
+from weakneg.training.data import BagData
+from weakneg.training.labels import FATES, LabelRecord
+from weakneg.training.loop import train_seed
+
+ONE_POSITIVE = Observed(positives=1)
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    """With one, the seeds of a binary run are trained together, whose gradient rounds otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def trained(features, chosen, seed=0, bags=None):
+    data = data_of(features, chosen, seed)
+    if bags is not None:
+        data = data.relabelled(bags(data.bags))
+    return train_seed(data, chosen, seed, None, lambda state: None)
+
+
+@pytest.mark.parametrize("pooling", ["attention", "mean_softmax", "softmax_max", "psla"])
+def test_one_class_is_the_binary_study_with_the_full_set(pooling):
+    features = store(classes=("a",))
+    many = trained(features, settings(classes=["a"], pooling=pooling))
+    binary = run_settings("full", name="mlp", pooling=pooling, epochs=4)
+    data = BagData(features, bags_of(features, features.y[:, 0]), CPU)
+    one = train_seed(data, binary, 0, None, lambda state: None)
+    assert same(many["best_model"], one["best_model"])
+    for of_many, of_one in zip(many["history"], one["history"], strict=True):
+        named = ("train_loss", "validation_loss", "validation_ap", "validation_roc_auc")
+        assert [of_many[key] for key in named] == [of_one[key] for key in named]
+
+
+@pytest.mark.parametrize("loss", ["bce", "large_loss_permanent", "role", "expected_positives"])
+def test_training_does_not_see_labels_that_are_hidden(loss, monkeypatch):
+    """Whatever the truth is, it only changes the record."""
+    halves = np.arange(100), np.arange(100, 160)  # else the truth divides the bags
+    monkeypatch.setattr("weakneg.training.loop.split_validation", lambda *_: halves)
+    chosen = settings(loss, observed=ONE_POSITIVE, validation_labels="observed")
+
+    def without(bags):
+        flipped = np.where(bags.label == UNKNOWN, 1 - bags.truth, bags.truth)
+        return replace(bags, truth=flipped)
+
+    features = store()
+    states = [trained(features, chosen, bags=bags) for bags in (None, without)]
+    assert same(states[0]["best_model"], states[1]["best_model"])
+    assert states[0]["history"] == states[1]["history"]
+    assert not torch.equal(states[0]["labels"][0]["entries"], states[1]["labels"][0]["entries"])
+
+
+@pytest.mark.parametrize(
+    "loss", ["large_loss_permanent", "large_loss_rejection", "large_loss_correction", "role"]
+)
+def test_a_killed_training_continues_with_the_same_numbers(loss):
+    chosen = settings(loss, observed=ONE_POSITIVE)
+    features = store()
+    whole = trained(features, chosen)
+    kept = []
+    data = data_of(features, chosen)
+    train_seed(data, chosen, 0, None, lambda state: kept.append(copy.deepcopy(state)))
+    again = train_seed(data, chosen, 0, kept[1], lambda state: None)
+    assert same(whole["best_model"], again["best_model"])
+    assert len(again["labels"]) == 4
+    for before, after in zip(whole["labels"], again["labels"], strict=True):
+        assert all(np.array_equal(before[k], after[k], equal_nan=True) for k in before)
+
+
+def test_the_best_epoch_may_be_chosen_by_what_is_observed():
+    features = store()
+    found = {}
+    for labels in ("true", "observed"):
+        chosen = settings(observed=ONE_POSITIVE, validation_labels=labels)
+        found[labels] = [row["validation_ap"] for row in trained(features, chosen)["history"]]
+    assert found["true"] != found["observed"]
+
+
+def test_classes_that_nobody_observed_take_no_part_in_validation():
+    """With few bags, some class has no positive validation bag."""
+    features = store(n=40)
+    rare = features.y.copy()
+    rare[:, 3] = 0
+    rare[0, 3] = 1
+    state = trained(replace(features, y=rare), settings())
+    assert all(np.isfinite(row["validation_ap"]) for row in state["history"])
+    assert len(state["n_positive"]) == len(NAMES)
+
+
+# ---- the record ----------------------------------------------------------------------------------
+def test_the_record_of_an_epoch_counts_what_it_says():
+    label = torch.tensor([[1, UNKNOWN], [UNKNOWN, 0], [UNKNOWN, UNKNOWN]], dtype=torch.int8)
+    truth = torch.tensor([[1, 1], [0, 0], [1, UNKNOWN]], dtype=torch.int8)
+    logits = torch.tensor([[2.0, -1.0], [0.5, 3.0], [1.5, 9.0]])
+    treatment = torch.tensor([[0, 2], [1, 0], [1, 1]], dtype=torch.uint8)
+    found = LabelRecord(label, truth).of_epoch(
+        [
+            (torch.tensor([2, 0]), logits[[2, 0]], treatment[[2, 0]]),
+            (torch.tensor([1]), logits[[1]], treatment[[1]]),
+        ]
+    )
+    named = dict(zip(FATES, range(4), strict=True))
+    expected = {  # by class; the last label of the last bag is unknown even to us
+        "observed_positive": [1, 0],
+        "observed_negative": [0, 1],
+        "hidden_positive": [1, 1],
+        "hidden_negative": [1, 0],
+    }
+    for name, counts in expected.items():
+        assert found["entries"][named[name]].tolist() == counts
+    softplus = torch.nn.functional.softplus
+    assert found["loss"][0, 0] == softplus(-logits[0, 0])
+    assert found["loss"][2].tolist() == [softplus(logits[2, 0]), softplus(logits[0, 1])]
+    assert found["loss"][0, 1].isnan()
+    assert found["rejected"].tolist() == [[1, 0], [1, 0]]
+    assert found["corrected"].tolist() == [[0, 1], [0, 0]]
