@@ -108,12 +108,10 @@ def test_the_record_of_an_epoch_counts_what_it_says():
     truth = torch.tensor([[1, 1], [0, 0], [1, UNKNOWN]], dtype=torch.int8)
     logits = torch.tensor([[2.0, -1.0], [0.5, 3.0], [1.5, 9.0]])
     treatment = torch.tensor([[0, 2], [1, 0], [1, 1]], dtype=torch.uint8)
-    found = LabelRecord(label, truth).of_epoch(
-        [
-            (torch.tensor([2, 0]), logits[[2, 0]], treatment[[2, 0]]),
-            (torch.tensor([1]), logits[[1]], treatment[[1]]),
-        ]
-    )
+    record = LabelRecord(label, truth, CPU)
+    for bags in ([2, 0], [1]):
+        record.add(torch.tensor(bags), logits[bags], treatment[bags])
+    found = record.of_epoch()
     named = dict(zip(FATES, range(4), strict=True))
     expected = {  # by class; the last label of the last bag is unknown even to us
         "observed_positive": [1, 0],
@@ -129,3 +127,4 @@ def test_the_record_of_an_epoch_counts_what_it_says():
     assert found["loss"][0, 1].isnan()
     assert found["rejected"].tolist() == [[1, 0], [1, 0]]
     assert found["corrected"].tolist() == [[0, 1], [0, 0]]
+    assert record.of_epoch()["entries"].sum() == 0

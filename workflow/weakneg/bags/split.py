@@ -169,43 +169,38 @@ def _split_of_many(
     groups, number = np.unique(group, return_inverse=True)
     if len(groups) < 2:
         raise UserError("training and validation need two groups of bags: add data.")
+    # (G, C + 1): positives of each group, and, in place of a last class, its bags.
+    bag, place = np.nonzero(label == 1)
+    n_classes = label.shape[1]
+    shape = (len(groups), n_classes + 1)
+    sizes = np.zeros(shape, dtype=np.int32)
+    np.add.at(sizes, (number[bag], place), 1)
+    sizes[:, -1] = np.bincount(number)
     order = rng.permutation(len(groups))
-    positive = np.zeros((len(groups), label.shape[1] + 1), dtype=np.int64)
-    np.add.at(positive[:, :-1], number, label == 1)
-    positive[:, -1] = np.bincount(number)  # in the end, whatever no class has divided
-    held, wanted = np.zeros(positive.shape[1]), fraction * positive.sum(0)
+    ranks = np.empty_like(order)
+    ranks[order] = np.arange(len(order))
+
     held_out = np.zeros(len(groups), dtype=bool)
-    left = positive.copy()
-    of_class = {place: order[positive[order, place] > 0] for place in range(positive.shape[1])}
     free = np.ones(len(groups), dtype=bool)
-    waiting = set(range(label.shape[1]))
-    while waiting:
-        counts = left.sum(0)
-        place = min(waiting, key=lambda each: (counts[each], each))
-        waiting.discard(place)
-        _hold_out(of_class[place], place, positive, free, held, wanted, held_out)
-        left[of_class[place]] = 0
-    last = positive.shape[1] - 1
-    _hold_out(of_class[last], last, positive, free, held, wanted, held_out)
+    wanted = fraction * sizes.sum(0)
+    held = np.zeros_like(wanted)
+    left = sizes.sum(0)
+    waiting = set(range(n_classes))
+    while True:
+        # In the end, the groups that no class has divided.
+        each = min(waiting, key=lambda one: (left[one], one)) if waiting else n_classes
+        candidates = np.flatnonzero((sizes[:, each] > 0) & free)
+        for one in candidates[ranks[candidates].argsort()].tolist():
+            if 2 * held[each] + sizes[one, each] <= 2 * wanted[each]:
+                held_out[one] = True
+                held += sizes[one]
+        free[candidates] = False
+        left -= sizes[candidates].sum(0)
+        if not waiting:
+            break
+        waiting.discard(each)
     if not held_out.any() or held_out.all():
         held_out[:] = False
         held_out[order[0]] = True
     bags = held_out[number]
     return np.flatnonzero(~bags), np.flatnonzero(bags)
-
-
-def _hold_out(
-    candidates: np.ndarray,
-    place: int,
-    positive: np.ndarray,
-    free: np.ndarray,
-    held: np.ndarray,
-    wanted: np.ndarray,
-    held_out: np.ndarray,
-) -> None:
-    """Hold out groups until a class has its share; the others of the class are for training."""
-    for each in candidates[free[candidates]].tolist():
-        if 2 * held[place] + positive[each, place] <= 2 * wanted[place]:
-            held_out[each] = True
-            held += positive[each]
-    free[candidates] = False

@@ -20,6 +20,7 @@ arXiv:2206.03740.
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -126,5 +127,8 @@ def treatment(entries: Tensor, what: int) -> Tensor:
 
 def _ranked(losses: Tensor) -> Tensor:
     """The losses in descending order, after infinity: number k is the k-th largest."""
-    ranked = losses.flatten().sort(descending=True).values
+    if losses.device.type == "cpu":  # NumPy sorts ten times as fast
+        ranked = torch.from_numpy(np.sort(-losses.flatten().numpy())).neg_()
+    else:
+        ranked = losses.flatten().sort(descending=True).values
     return torch.cat([ranked.new_full((1,), math.inf), ranked])

@@ -4,10 +4,11 @@ Only this record, and the choice of the best epoch where a study says so, see la
 training does not.
 """
 
-from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from weakneg.bags.draw import UNKNOWN
 from weakneg.losses.batch import CORRECTED, REJECTED
@@ -27,23 +28,43 @@ class LabelRecord:
         What training knows: 1, 0 or `UNKNOWN`.
     truth : Tensor, (N, C)
         The same, before part of it was hidden.
+    device : torch.device
+        Where the batches are.
     """
 
-    def __init__(self, label: Tensor, truth: Tensor) -> None:
+    def __init__(self, label: Tensor, truth: Tensor, device: torch.device) -> None:
         fate = torch.where(label == UNKNOWN, 3 - (truth == 1).to(torch.uint8), 0)
         fate = torch.where(label == 1, 0, torch.where(label == 0, 1, fate))
-        self._fate = fate.to(torch.uint8).masked_fill_(truth == UNKNOWN, len(FATES))
+        fate = fate.to(torch.uint8).masked_fill_(truth == UNKNOWN, len(FATES))
+        self._fate = fate.to(device)
+        self._numbers = torch.arange(len(FATES), dtype=torch.uint8, device=device)[:, None]
+        treatments = torch.tensor([REJECTED, CORRECTED], dtype=torch.uint8, device=device)
+        self._treatments = treatments[:, None]
+        self._start()
 
-    def of_epoch(
-        self, trained: Sequence[tuple[Tensor, Tensor, Tensor | None]]
-    ) -> dict[str, Tensor]:
-        """Sum up an epoch.
+    def add(self, bags: Tensor, logits: Tensor, treatment: Tensor | None) -> None:
+        """Add a batch.
 
         Parameters
         ----------
-        trained : sequence of tuple
-            For each batch its bags (b,), their logits (b, C), and the treatment of their labels
-            (b, C), or None if all were kept.
+        bags : (b,) int64
+            Its bags.
+        logits : (b, C) float32
+            What the model says of them.
+        treatment : (b, C) uint8, optional
+            What the loss did with their labels; None if all were kept.
+        """
+        fate = self._fate[bags]
+        loss = softplus(torch.where(fate == 0, -logits, logits))
+        masks = (fate[:, None] == self._numbers).to(loss.dtype)  # (b, 4, C)
+        self._entries += masks.sum(0)
+        self._losses += (masks * loss[:, None]).sum(0)
+        if treatment is not None:
+            treated = (treatment[:, None] == self._treatments).to(loss.dtype)  # (b, 2, C)
+            self._treated += (treated[:, :, None] * masks[:, None, 2:]).sum(0)
+
+    def of_epoch(self) -> dict[str, Tensor]:
+        """Sum up the batches that were added, and start again.
 
         Returns
         -------
@@ -56,18 +77,18 @@ class LabelRecord:
             rejected, corrected (2, C) int32
                 Number of those of `HIDDEN` that the loss has rejected, or taken for positive.
         """
-        bags = torch.cat([rows for rows, _, _ in trained])
-        logits = torch.cat([values for _, values, _ in trained])
-        fate = self._fate[bags]
-        loss = torch.nn.functional.softplus(torch.where(fate == 0, -logits, logits))
-        masks = [fate == number for number in range(len(FATES))]
-        entries = torch.stack([mask.sum(0) for mask in masks])
-        sums = torch.stack([(loss * mask).sum(0) for mask in masks])
-        record = {"entries": entries.to(torch.int32), "loss": (sums / entries).float()}
-        for name, what in (("rejected", REJECTED), ("corrected", CORRECTED)):
-            record[name] = torch.zeros_like(record["entries"][2:])
-            if trained[0][2] is not None:
-                treated = torch.cat([each for _, _, each in trained if each is not None]) == what
-                counts = [(treated & mask).sum(0) for mask in masks[2:]]
-                record[name] = torch.stack(counts).to(torch.int32)
-        return {name: values.cpu() for name, values in record.items()}
+        rejected, corrected = self._treated.to("cpu", torch.int32)
+        record = {
+            "entries": self._entries.to("cpu", torch.int32),
+            "loss": (self._losses / self._entries).to("cpu", torch.float32),
+            "rejected": rejected,
+            "corrected": corrected,
+        }
+        self._start()
+        return record
+
+    def _start(self) -> None:
+        zeros = partial(torch.zeros, dtype=torch.float64, device=self._fate.device)
+        n_classes = self._fate.shape[1]
+        self._entries, self._losses = zeros(2, len(FATES), n_classes)
+        self._treated = zeros(2, len(HIDDEN), n_classes)

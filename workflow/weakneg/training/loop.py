@@ -225,7 +225,8 @@ class _SeedTraining:
         self.validation_label = seen[validation].astype(np.int64)
         self.label_record: LabelRecord | None = None
         if settings.classes is not None:
-            self.label_record = LabelRecord(*map(torch.from_numpy, (label, truth)))
+            known = map(torch.from_numpy, (label, truth))
+            self.label_record = LabelRecord(*known, data.device)
         ratio = settings.sampling.negatives_per_positive
         self.budget = n_chosen(ratio, len(self.positives), len(self.pool))
         self.select = strategies.load(settings.strategy, settings.options)
@@ -233,11 +234,7 @@ class _SeedTraining:
         self.batches = batches.load(settings.augmentation, settings.training.positives)
         loss = settings.training.loss
         self.loss = partial(losses.load(loss.name), **(loss.model_extra or {}))
-        self.records = (
-            losses.doubts(loss.name)
-            or settings.hidden_positives > 0
-            or self.label_record is not None
-        )
+        self.records = losses.doubts(loss.name) or settings.hidden_positives > 0
 
         # All strategies start with the same weights, so that comparisons are paired.
         torch.manual_seed(random_generator(seed, "weights").initial_seed())
@@ -506,7 +503,9 @@ class _SeedTraining:
         for name, of_bags in found.state.items():
             self.loss_state[name].index_copy_(0, bags, of_bags)
         self.batch_losses.append(mean.detach())
-        if self.records:
+        if self.label_record is not None:
+            self.label_record.add(bags, logits.detach(), found.treatment)
+        elif self.records:
             self.trained.append((bags, logits.detach(), found.treatment))
         return mean
 
@@ -522,7 +521,7 @@ class _SeedTraining:
                     "lower training: learning_rate."
                 )
         if self.label_record is not None:
-            of_epoch = self.label_record.of_epoch(self.trained)
+            of_epoch = self.label_record.of_epoch()
             self.state["labels"].append({"epoch": self.epoch} | of_epoch)
         elif self.records:
             self.state["trained"].append({"epoch": self.epoch} | self._record(self.trained))

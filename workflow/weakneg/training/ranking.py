@@ -104,7 +104,7 @@ def tied_at_the_ends(score: np.ndarray) -> dict[str, int]:
 
 def _counts(label: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the distinct scores, highest first, and the true and false positives at each."""
-    order = np.argsort(-score, kind="stable")
+    order = np.argsort(-score)  # not stable, but the order within a tie does not matter
     label, score = label[order], score[order]
     last_of_threshold = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
     true_positives = np.cumsum(label)[last_of_threshold].astype(np.float64)
