@@ -109,7 +109,7 @@ def judged_clips(
     row = np.array([each for each in found if bags.label[each] >= 0], dtype=np.int64)
     same = {*means["labelled"]}
     labelled = [bags.label[each] == 1 or bool(same & {*bags.labels_of(each)}) for each in row]
-    heard = [bool(found[each] & {*means["heard"]}) for each in row.tolist()]
+    heard = [bool(found[each].labels & {*means["heard"]}) for each in row.tolist()]
     return Judged(row, np.array(labelled, dtype=bool), np.array(heard, dtype=bool))
 
 

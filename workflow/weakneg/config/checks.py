@@ -439,6 +439,9 @@ def truth_is_about_clips(study: Study) -> Completed:
             raise problem(f"{name!r} is listed twice", *at)
         labelled = [_class_of(label, study, *at, "labelled") for label in each.labelled]
         judged[name] = each.model_copy(update={"labelled": labelled})
+    if truth.frame_seconds is not None and (study.task != "multilabel" or study.kind != "clips"):
+        text = "is for task: multilabel, on clips of feature vectors: remove this key"
+        raise problem(text, "truth", "frame_seconds")
     if not judged.keys() & set(study.classes):
         raise problem(f"none of {', '.join(judged)} is a class of the study", "truth", "classes")
     return {"truth": truth.model_copy(update={"classes": judged})}

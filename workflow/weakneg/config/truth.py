@@ -1,6 +1,8 @@
 """What is true of the test clips of a study, as far as people have listened to them."""
 
 from collections.abc import Iterable
+from functools import partial
+from operator import is_
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, JsonValue, field_validator
@@ -47,6 +49,15 @@ class TruthSettings(Section):
         min_length=1,
         description="Class of the study -> labels of the list that mean it, or {heard: labels, "
         "labelled: more classes of the data set}. Classes without truth are left out.",
+    )
+
+    frame_seconds: float | None = Field(
+        None,
+        gt=0,
+        exclude_if=partial(is_, None),
+        description="Where the task is multilabel and the list says when a sound was heard: the "
+        "time from one feature vector of a clip to the next, in seconds. The study then has a "
+        "pointing game: in how many clips is the highest frame one that holds the sound?",
     )
 
     @field_validator("list")

@@ -4,9 +4,10 @@ Labels of a data set can be missing; such a list says what is true. Two formats 
 
 - `.csv`: one clip per line, with the columns `id`, `labels` (names separated by semicolons, empty
   if none of the sounds was heard) and, where a recording has several clips, `start` in seconds;
-- `.tsv`: that of DESED, one sound per line, with the columns `filename` and `event_label`. The file
-  name Y<id>_<start>_<end>.wav is that of a clip of AudioSet; a clip without sounds has one line
-  without a label.
+- `.tsv`: that of DESED, one sound per line, with the columns `filename` and `event_label`, and,
+  where the time of the sound is known, `onset` and `offset` in seconds. The file name
+  Y<id>_<start>_<end>.wav is that of a clip of AudioSet; a clip without sounds has one line without
+  a label.
 
 Source: N. Turpault et al., "Sound event detection in domestic environments with weakly labeled data
 and soundscape synthesis", DCASE workshop 2019 (DESED).
@@ -74,11 +75,14 @@ class HeardClip(NamedTuple):
         Where the clip starts in its recording, in seconds; None if the id is enough.
     labels : frozenset of str
         What was heard, in the words of the list.
+    sounds : tuple of (str, float, float)
+        The same with onset and offset, in seconds from the start of the clip, where they are known.
     """
 
     id: str
     start: float | None
     labels: frozenset[str]
+    sounds: tuple[tuple[str, float, float], ...] = ()
 
 
 @stage
@@ -144,6 +148,7 @@ def read_heard(path: str | os.PathLike[str]) -> list[HeardClip]:
 
 def _read_sounds(path: str | os.PathLike[str]) -> list[HeardClip]:
     labels: dict[tuple[str, float], set[str]] = {}
+    sounds: dict[tuple[str, float], list[tuple[str, float, float]]] = {}
     for where, row in read_table(path, ("filename", "event_label"), _CORRECT_IT, delimiter="\t"):
         match = _DESED_FILE.fullmatch(row["filename"])
         if match is None:
@@ -151,9 +156,21 @@ def _read_sounds(path: str | os.PathLike[str]) -> list[HeardClip]:
                 f"{where}: {row['filename']!r} is not of the form Y<id>_<start>_<end>.wav: "
                 f"{_CORRECT_IT}."
             )
-        of_clip = labels.setdefault((match[1], float(match[2])), set())
-        of_clip.update(label_names(row["event_label"]))
-    return [HeardClip(*clip, frozenset(of_clip)) for clip, of_clip in labels.items()]
+        clip, names = (match[1], float(match[2])), label_names(row["event_label"])
+        labels.setdefault(clip, set()).update(names)
+        of_clip = sounds.setdefault(clip, [])
+        if names and "onset" in row and "offset" in row:
+            try:
+                onset, offset = float(row["onset"]), float(row["offset"])
+            except ValueError:
+                raise UserError(
+                    f"{where}: onset and offset are {row['onset']!r} and {row['offset']!r}, but"
+                    f" must be in seconds: {_CORRECT_IT}."
+                ) from None
+            of_clip += [(name, onset, offset) for name in names]
+    return [
+        HeardClip(*clip, frozenset(names), tuple(sounds[clip])) for clip, names in labels.items()
+    ]
 
 
 def _read_clips(path: str | os.PathLike[str]) -> list[HeardClip]:
@@ -174,7 +191,7 @@ def _read_clips(path: str | os.PathLike[str]) -> list[HeardClip]:
 
 def match_clips(
     ids: Sequence[str], starts: Sequence[float], heard: Sequence[HeardClip]
-) -> dict[int, frozenset[str]]:
+) -> dict[int, HeardClip]:
     """Find what was heard in the clips of a data set.
 
     Parameters
@@ -188,14 +205,14 @@ def match_clips(
 
     Returns
     -------
-    dict of int to frozenset of str
+    dict of int to HeardClip
         Position of each clip that is in the list -> what was heard.
     """
     by_id: dict[str, list[HeardClip]] = {}
     for clip in heard:
         by_id.setdefault(clip.id, []).append(clip)
     return {
-        position: clip.labels
+        position: clip
         for position, (name, start) in enumerate(zip(ids, starts, strict=True))
         for clip in by_id.get(name, ())
         if clip.start is None or abs(clip.start - start) <= SAME_START_SECONDS

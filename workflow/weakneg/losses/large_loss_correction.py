@@ -6,7 +6,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from weakneg.losses.batch import CORRECTED, Batch, Losses
 from weakneg.losses.large_losses import before_epoch as before_epoch
-from weakneg.losses.large_losses import doubted, growing_share, relative_losses, treatment
+from weakneg.losses.large_losses import (
+    doubted,
+    growing_share,
+    relative_losses,
+    remembered,
+    treatment,
+)
 from weakneg.losses.large_losses import initial_state as initial_state
 
 DISPLAY_NAME = "LL-Ct"
@@ -43,4 +49,4 @@ def loss(
     doubt = doubted(losses, share, batch, over)
     labels = batch.labels.masked_fill(doubt, 1)
     values = binary_cross_entropy_with_logits(batch.logits, labels, reduction="none")
-    return Losses(values, treatment(doubt, CORRECTED), {"loss": losses})
+    return Losses(values, treatment(doubt, CORRECTED), remembered(losses, over))

@@ -10,7 +10,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 from weakneg.losses import large_losses
 from weakneg.losses.batch import CORRECTED, Batch, Losses, State
 from weakneg.losses.large_losses import before_epoch as before_epoch
-from weakneg.losses.large_losses import doubted, growing_share, relative_losses, treatment
+from weakneg.losses.large_losses import (
+    doubted,
+    growing_share,
+    relative_losses,
+    remembered,
+    treatment,
+)
 
 DISPLAY_NAME = "LL-Cp"
 DOUBTS = True
@@ -59,5 +65,5 @@ def loss(
     corrected = doubted(losses, share, batch, over)
     labels = batch.labels.masked_fill(corrected, 1)
     values = binary_cross_entropy_with_logits(batch.logits, labels, reduction="none")
-    state = {"loss": losses, "corrected": corrected}
+    state = {**remembered(losses, over), "corrected": corrected}
     return Losses(values, treatment(corrected, CORRECTED), state)

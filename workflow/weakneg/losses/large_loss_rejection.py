@@ -6,7 +6,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from weakneg.losses.batch import REJECTED, Batch, Losses
 from weakneg.losses.large_losses import before_epoch as before_epoch
-from weakneg.losses.large_losses import doubted, growing_share, relative_losses, treatment
+from weakneg.losses.large_losses import (
+    doubted,
+    growing_share,
+    relative_losses,
+    remembered,
+    treatment,
+)
 from weakneg.losses.large_losses import initial_state as initial_state
 
 DISPLAY_NAME = "LL-R"
@@ -44,4 +50,6 @@ def loss(
     losses = relative_losses(values.detach(), batch.observed)
     share = growing_share(batch.epoch, share_per_epoch, largest_share)
     doubt = doubted(losses, share, batch, over)
-    return Losses(values.masked_fill(doubt, 0), treatment(doubt, REJECTED), {"loss": losses})
+    return Losses(
+        values.masked_fill(doubt, 0), treatment(doubt, REJECTED), remembered(losses, over)
+    )

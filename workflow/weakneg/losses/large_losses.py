@@ -120,6 +120,11 @@ def doubted(losses: Tensor, share: float, batch: Batch, over: str) -> Tensor:
     return losses >= _ranked(losses)[k]
 
 
+def remembered(losses: Tensor, over: str) -> State:
+    """The state after a step: the losses, where the share is that of an epoch."""
+    return {"loss": losses} if over == "epoch" else {}
+
+
 def treatment(entries: Tensor, what: int) -> Tensor:
     """The `treatment` (see `weakneg.losses.batch`) of these entries (bool); all others are kept."""
     return entries.view(torch.uint8) * what

@@ -143,6 +143,26 @@ class BagClassifier(nn.Module):
         scores = self.head.score(*self.instances(x, mask), gradients)
         return replace(scores, logits=self._by_class(scores.logits))
 
+    def parts(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Compute what each instance says of each class.
+
+        Parameters
+        ----------
+        x, mask : tensors
+            As in `forward`.
+
+        Returns
+        -------
+        (B, n, C) float32
+            What it adds to the logit of the bag (pooling `attention`), or to its probability
+            (`psla`), or its own logit (others).
+        """
+        h, mask = self.instances(x, mask)
+        if isinstance(self.head, PooledHead):
+            return self.head.instance_logits(h)[..., None]
+        found: Tensor = self.head.parts(h, mask)
+        return found if self.n_classes != 1 else found[..., None]
+
     def _by_class(self, logits: Tensor) -> Tensor:
         """The logits, (B, 1) where one class is all that there are."""
         return logits.unsqueeze(1) if self.n_classes == 1 else logits

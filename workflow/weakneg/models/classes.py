@@ -22,6 +22,10 @@ class ClassesHead(nn.Module):
         """Compute the logits of bags (B, C); parameters as in `score`."""
         raise NotImplementedError
 
+    def parts(self, h: Tensor, mask: Tensor) -> Tensor:
+        """Compute what each instance says of each class (B, n, C); parameters as in `score`."""
+        raise NotImplementedError
+
     def score(self, h: Tensor, mask: Tensor, gradients: bool) -> BagScores:
         """Compute the logits of bags, and their embeddings.
 
@@ -153,11 +157,22 @@ class PslaClassesHead(ClassesHead):
 
     def logit(self, h: Tensor, mask: Tensor) -> Tensor:
         """Compute the logits of bags (B, C); parameters as in `score`."""
+        logits = psla.logits(*self._of_classes(h, mask), self.head_weight)
+        return logits.view(len(h), -1)
+
+    def parts(self, h: Tensor, mask: Tensor) -> Tensor:
+        """Compute what each instance contributes to the outputs P, the sums of its parts.
+
+        Parameters and result are as for `SharedAttentionHead.parts`.
+        """
+        outputs, mask_of_all = self._of_classes(h, mask)
+        parts = psla.parts(outputs, mask_of_all, self.head_weight)
+        return parts.unflatten(0, (len(h), -1)).transpose(1, 2)
+
+    def _of_classes(self, h: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs (B C, n, 2 H), and the mask of each."""
         outputs = self.layer(h).unflatten(2, (-1, 2 * len(self.head_weight)))
-        n_classes = outputs.shape[2]
-        mask = mask.repeat_interleave(n_classes, 0)
-        logits = psla.logits(outputs.transpose(1, 2).flatten(0, 1), mask, self.head_weight)
-        return logits.view(-1, n_classes)
+        return outputs.transpose(1, 2).flatten(0, 1), mask.repeat_interleave(outputs.shape[2], 0)
 
 
 def head(embedding_size: int, pooling: str, heads: int, n_classes: int) -> ClassesHead:

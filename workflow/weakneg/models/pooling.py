@@ -144,6 +144,10 @@ class PooledHead(nn.Linear):
         """
         return self.pooling.logit(_instance_logits(self(h)), mask)
 
+    def instance_logits(self, h: Tensor) -> Tensor:
+        """Compute the logits of instances, (B, n) for embeddings h (B, n, D)."""
+        return _instance_logits(self(h))
+
     def pool(self, outputs: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the logits of bags from the outputs of the layer, and their derivatives.
 

@@ -110,9 +110,7 @@ class PslaHead(nn.Linear):
         (B, n) float32
             0 where there is no instance.
         """
-        _, attention, positive = _maps(self(h), mask)
-        added: Tensor = (attention * positive) @ self.head_weight
-        return added
+        return parts(self(h), mask, self.head_weight)
 
 
 def logits(outputs: Tensor, mask: Tensor, head_weight: Tensor) -> Tensor:
@@ -133,6 +131,12 @@ def logits(outputs: Tensor, mask: Tensor, head_weight: Tensor) -> Tensor:
     """
     _, attention, positive = _maps(outputs, mask)
     return _logit((attention * positive).sum(1) @ head_weight)
+
+
+def parts(outputs: Tensor, mask: Tensor, head_weight: Tensor) -> Tensor:
+    """Compute what each instance contributes to P (B, n); parameters as for `logits`."""
+    _, attention, positive = _maps(outputs, mask)
+    return (attention * positive) @ head_weight
 
 
 def _maps(outputs: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -225,8 +225,8 @@ class _SeedTraining:
         self.validation_label = seen[validation].astype(np.int64)
         self.label_record: LabelRecord | None = None
         if settings.classes is not None:
-            known = map(torch.from_numpy, (label, truth))
-            self.label_record = LabelRecord(*known, data.device)
+            known, true = torch.from_numpy(label), torch.from_numpy(truth)
+            self.label_record = LabelRecord(known, true, data.device)
         ratio = settings.sampling.negatives_per_positive
         self.budget = n_chosen(ratio, len(self.positives), len(self.pool))
         self.select = strategies.load(settings.strategy, settings.options)

@@ -34,6 +34,7 @@ BUDGET_TABLES = ["budget.csv", "budget.md"]
 _OF_GRIDS = {"hidden": HIDDEN_TABLES, "budget": BUDGET_TABLES}
 SUSPECT_TABLES = ["suspects.csv", "suspects.md"]
 TRUTH_TABLES = ["truth.csv", "truth.md"]
+POINTING_TABLES = ["pointing.csv", "pointing.md"]
 FORMATS = ["pdf", "png", "svg"]
 _CAPTIONS = Path(__file__).parents[2] / "report"
 
@@ -274,6 +275,22 @@ class Results:
         return self.study.truth is not None and bool(self.study.truth.of(self.study.classes))
 
     @property
+    def plays_pointing_game(self) -> bool:
+        """Whether it is known which instances hold a class, for a model of many classes."""
+        study = self.study
+        timed = study.truth is not None and study.truth.frame_seconds is not None
+        return study.task == "multilabel" and (study.kind == "images" or (timed and self.is_judged))
+
+    @property
+    def pointing_options(self) -> list[str]:
+        """How the pointing game knows which frames of a clip hold a class; [] for images."""
+        truth = self.study.truth
+        if truth is None:
+            return []
+        options = ["--heard", *self.truth_list, "--classes", self.judged_classes]
+        return [*options, "--frame-seconds", str(truth.frame_seconds)]
+
+    @property
     def suspects_code(self) -> list[str]:
         """The parameter `code` of the rule list_suspects."""
         return code("list_suspects", [f"datasets.{self.study.dataset.name}"])
@@ -290,7 +307,8 @@ class Results:
         names = [*(own or TABLES + AUDIT_TABLES)]
         names += ["classes.csv"] if self.bags_are_clips else []
         names += SUSPECT_TABLES if self.bags_are_clips and not own else []
-        names += TRUTH_TABLES if self.is_judged else []
+        names += TRUTH_TABLES if self.is_judged and not own else []
+        names += POINTING_TABLES if self.plays_pointing_game else []
         names += ["acquired.csv", "acquired.md"] if self.is_sound else []
         names += [f"{figure}.csv" for figure in self._figures if figures.has_table(figure)]
         return [f"{self.folder}/tables/{name}" for name in names]
