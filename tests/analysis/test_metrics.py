@@ -1,5 +1,6 @@
 """Metrics and intervals, on runs small enough to check by hand."""
 
+import json
 import math
 
 import numpy as np
@@ -266,3 +267,39 @@ def test_a_class_of_which_no_test_bag_is_known_to_be_negative_is_named(tmp_path)
     words = r"have the labels \[1\] \(2 others are unknown\).*class 'cat'"
     with pytest.raises(UserError, match=words):
         run_metrics(folder)
+
+
+class TestManyClasses:
+    LABEL = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, -1, 0]], np.int8)
+    SCORE = np.array([[3.0, 1.0, 0.0], [2.0, 2.0, 1.0], [1.0, 0.0, 2.0], [0.0, 9.0, 3.0]])
+
+    @pytest.fixture
+    def run(self, tmp_path):
+        folder = write_run(tmp_path, seeds=(0,))
+        table = {"seed": [0] * 4, "bag": range(4), "label": list(self.LABEL)}
+        pd.DataFrame(table | {"score": list(self.SCORE)}).to_parquet(folder / "scores.parquet")
+        record = json.loads((folder / "run.json").read_text())
+        record |= {"class": "all classes", "settings": {"classes": ["a", "b", "c"]}}
+        record |= {"n_positive": {"0": [5, 2, 9]}, "n_pool": {"0": [5, 8, 1]}}
+        del record["thresholds"]
+        (folder / "run.json").write_text(json.dumps(record))
+        return folder
+
+    def test_each_class_has_a_row_of_its_own(self, run):
+        metrics = run_metrics(run)
+        assert metrics["class"].tolist() == ["a", "b", "c"]
+        assert metrics["ap"].tolist()[:2] == pytest.approx([5 / 6, 5 / 6])
+        assert metrics["roc_auc"].tolist()[:2] == pytest.approx([3 / 4, 1 / 2])
+        assert metrics["n_positive"].tolist() == [5, 2, 9]
+        assert metrics["test_positive"].tolist() == [2, 2, 0]
+        assert metrics["test_bags"].tolist() == [4, 3, 4]
+        assert metrics["test_unknown"].tolist() == [0, 1, 0]
+
+    def test_a_class_that_cannot_be_ranked_or_was_never_seen_has_no_metrics(self, run):
+        assert np.isnan(run_metrics(run)["ap"][2]), "no positive test bag"
+        record = json.loads((run / "run.json").read_text())
+        record["n_positive"]["0"][0] = 0
+        (run / "run.json").write_text(json.dumps(record))
+        metrics = run_metrics(run)
+        assert np.isnan(metrics.loc[0, ["ap", "roc_auc", "lift"]].astype(float)).all()
+        assert metrics["ap"][1] == pytest.approx(5 / 6)

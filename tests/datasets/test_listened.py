@@ -40,9 +40,22 @@ def test_the_sounds_of_a_clip_in_desed_format_are_put_together(write):
         "Y-a_b_30.000_40.000.wav\t4\t5\tDog\n",
     ]
     assert read_heard(write(HEADER + "".join(lines), "heard.tsv")) == [
-        HeardClip("-a_b", 30.0, frozenset({"Dog", "Speech"})),
+        HeardClip(
+            "-a_b",
+            30.0,
+            frozenset({"Dog", "Speech"}),
+            (("Dog", 0.0, 1.0), ("Speech", 2.0, 3.0), ("Dog", 4.0, 5.0)),
+        ),
         HeardClip("quiet", 0.0, frozenset()),
     ]
+
+
+def test_a_list_in_desed_format_may_lack_the_times_but_not_have_other_text_there(write):
+    lines = "filename\tevent_label\nYa_0.000_10.000.wav\tDog\n"
+    assert read_heard(write(lines, "heard.tsv")) == [HeardClip("a", 0.0, frozenset({"Dog"}))]
+    lines = HEADER + "Ya_0.000_10.000.wav\tsoon\t1\tDog\n"
+    with pytest.raises(UserError, match=r"heard\.tsv, line 2: onset and offset are 'soon' and '1'"):
+        read_heard(write(lines, "heard.tsv"))
 
 
 def test_an_own_list_has_a_clip_per_line(write):
@@ -84,7 +97,7 @@ def test_clips_match_by_id_and_by_start_where_the_list_has_it():
         HeardClip("elsewhere", None, frozenset({"z"})),
     ]
     ids, starts = ["b", "a", "b", "c"], [10.2, 70.0, 20.0, 0.0]
-    assert match_clips(ids, starts, heard) == {0: frozenset({"y"}), 1: frozenset({"x"})}
+    assert match_clips(ids, starts, heard) == {0: heard[1], 1: heard[0]}
 
 
 @pytest.fixture

@@ -278,6 +278,7 @@ def methods_are_crossed(study: Study) -> Completed:
     """Every method is run with all that is observed: returns them as strategies."""
     if study.methods is None:
         return {}
+    distinct([method.name for method in study.methods], "methods")
     observed = distinct(study.observed or [Observed()], "observed")
     if len(study.classes) == 1 and any(each != Observed() for each in observed):
         text = "with one class, labels that are not observed leave no negatives: use task: binary"

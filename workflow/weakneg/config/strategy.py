@@ -43,6 +43,7 @@ class _Kind:
 
 _STRATEGY = _Kind("strategy", "strategy", strategies)
 _LOSS = _Kind("name", "loss", losses)
+_LOSS_OF_METHOD = _Kind("loss", "loss", losses)
 
 
 OR_OWN = "or the path of your own .py file, relative to the study's file"
@@ -189,19 +190,15 @@ def _method(value: object) -> object:
         raise problem(f"must be a loss's name or {{name: ..., loss: ..., options}}, not {value!r}")
     own = {key: entry[key] for key in ("name", "observed") if key in entry}
     given = {key: setting for key, setting in entry.items() if key not in own}
-    loss = given["loss"] if isinstance(given["loss"], str) else None
-    if loss is None:
-        raise problem(f"must be a loss's name, not {given['loss']!r}", "loss")
-    checked = _checked_choice(
-        {"name": loss, **{k: v for k, v in given.items() if k != "loss"}}, _LOSS
-    )
+    options = _checked_choice(value if isinstance(value, str) else given, _LOSS_OF_METHOD)
+    loss = options.pop("loss")
     name = entry.get("name", plugins.stem(loss))
     if len(given) + len(own) > 1 and "name" not in entry:
         example = "_".join(_words(given | own))
         raise problem(f"a method with options needs a name, such as 'name: {example}'")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise problem(f"must consist of a-z, 0-9 and _, not {name!r}", "name")
-    return {**own, "name": name, "loss": checked}
+    return {**own, "name": name, "loss": {"name": loss, **options}}
 
 
 Methods = Annotated[
