@@ -1,4 +1,4 @@
-"""The pointing game: its bags are those with something to find, and its numbers are what they say."""
+"""The pointing game: its bags have something to find, and its numbers are what they say."""
 
 import numpy as np
 import pytest
