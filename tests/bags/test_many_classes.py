@@ -118,3 +118,12 @@ def test_one_class_is_divided_as_if_it_were_no_list():
         split_validation(label, 0.2, 3), split_validation(label[:, None], 0.2, 3), strict=True
     ):
         assert np.array_equal(one, many)
+
+
+def test_a_rare_class_is_divided_before_a_frequent_one_uses_up_its_bags():
+    label = np.zeros((1000, 3), np.int8)
+    label[:900, 0] = 1
+    label[100:120, 1] = 1
+    for seed in range(5):
+        _, validation = split_validation(label, 0.2, seed)
+        assert label[validation].sum(0).tolist() == [180, 4, 0]
