@@ -201,8 +201,7 @@ class Results:
         """The bags of a split; clips have one for all classes, but for those that are corrected."""
         of_class = f"{class_slug}/"
         if self.bags_are_clips:
-            name = self.study.class_slugs.get(class_slug)  # none for a model of all classes
-            is_corrected = (name, split) in self.study.corrected
+            is_corrected = (self.study.class_of(class_slug), split) in self.study.corrected
             of_class = f"corrected/{of_class}" if is_corrected else ""
         return f"{self.folder}/bags/{of_class}{split}.csv"
 
