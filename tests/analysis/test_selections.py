@@ -160,4 +160,4 @@ def test_an_empty_or_missing_manifest_of_clips_is_named(clips):
     path.unlink()
     one_line(clips, rf"^{path} cannot be read \(No such file or directory\): draw the bags")
     clips.manifests = []
-    one_line(clips, r"^Study made: 0 manifests are named, but it has 1; name .* all clips\.$")
+    one_line(clips, r"^Study made: 0 manifests are named, but it has 2; name .* all clips\.$")

@@ -247,6 +247,26 @@ def test_a_study_has_the_classes_and_shards_of_its_list(listed):
     assert mine.shards == {"train": ["000", "001"], "test": ["000"]}
 
 
+@pytest.mark.parametrize(("key", "groups"), [("site", ["A", "B", "C"]), ("date", ["0", "1", "C"])])
+def test_names_of_files_can_say_the_group(listed, key, groups):
+    names = [f"{site}_2019083{n % 2}_0{n}0000.wav" for site in "ABC" for n in range(8)]
+    rows = [f"{name},X;Y,{'test,C' if name[0] == 'C' else 'train,'}" for name in names]
+    listed(rows, "file,labels,split,group")
+    mine = study(f", group: {key}")
+    found = mine.dataset.definition.recordings(*mine.dataset.own_list)
+    assert sorted({row["group"][-1] for row in found}) == sorted(groups)
+    sound = AcquireSettings.of(mine, "train", "000")
+    assert sound.dataset.group is None, "the sound does not depend on groups"
+
+
+def test_a_name_that_does_not_say_the_group_is_named(listed):
+    listed(["A_20190831_010000.wav,X,train", "B.wav,X,test"], "file,labels,split")
+    expected = (
+        "neither the name nor the header of 'B.wav' says the site: name its group in the list"
+    )
+    assert expected in message(study, ", group: site")
+
+
 def test_a_fold_is_named_in_the_study(listed):
     listed([row.replace(",a", ",1") for row in FOLDS], "file,labels,split")
     mine = study(", test_split: 1")

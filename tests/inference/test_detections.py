@@ -57,6 +57,17 @@ def test_clips_that_touch_are_one_detection(detections):
     assert [tuple(row)[:5] for row in table.itertuples(index=False)] == FOUND
 
 
+def test_detections_begin_when_their_first_clip_does(detections):
+    table = pd.read_csv("scores.csv")
+    table["date"], table["site"] = "2019-08-31", "POND"
+    table["time"] = [f"06:00:0{start:g}" if start < 9 else "" for start in table["start"]]
+    table.to_csv("scores.csv", index=False)
+    assert detections("csv", "--threshold", "0.5") == 0
+    found = pd.read_csv("out")
+    assert (found["time"] == [f"06:00:0{start:g}" for start in found["start"]]).all()
+    assert (found[["date", "site"]] == ["2019-08-31", "POND"]).all(axis=None)
+
+
 def test_the_best_of_each_class_are_kept(detections):
     assert detections("csv", "--threshold", "0", "--top", "1") == 0
     table = pd.read_csv("out", keep_default_na=False)
@@ -106,7 +117,7 @@ def test_kaleidoscope_gets_folders_and_durations(detections, tmp_path):
 def test_all_scores_have_a_row_for_each_clip_or_a_type_for_each_column(detections):
     assert detections("wide") == 0
     wide = pd.read_csv("out", keep_default_na=False)
-    assert list(wide.columns) == ["recording", "start", "end", "NA", "Owl"]
+    assert list(wide.columns) == ["recording", "start", "end", "date", "time", "site", "NA", "Owl"]
     assert wide.loc[0, "Owl"] == 0.9
     Path("out").unlink()
     assert detections("parquet") == 0

@@ -197,6 +197,15 @@ def test_long_recordings_are_scored_clip_by_clip(study, predict, tmp_path):
         assert alone.score.item() == pytest.approx(row.score, abs=1e-6)
 
 
+def test_a_clip_has_the_time_at_which_it_starts(study, predict, tmp_path):
+    name = tmp_path / "POND_20191231_235959.wav"
+    table = predict(runs(study)[:1], [write(name, sound(2.0, [200.0], 5))])
+    assert table[["date", "time", "site"]].to_numpy().tolist() == [
+        ["2019-12-31", "23:59:59", "POND"],
+        ["2020-01-01", "00:00:00", "POND"],
+    ]
+
+
 def test_what_is_left_at_the_end_of_a_recording_is_scored(study, predict, tmp_path):
     """In a clip that ends with the recording, unless the study's own clips are wanted."""
     samples = sound(3.3, [200.0], 5)

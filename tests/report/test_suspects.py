@@ -4,7 +4,8 @@ import json
 
 import pandas as pd
 import pytest
-from heard import CLASSES, Study
+from heard import CLASSES, LABELS, Study
+from selections import write_clips
 
 from weakneg import datasets
 from weakneg.analysis.suspects import COLUMNS
@@ -27,7 +28,7 @@ def study(tmp_path, monkeypatch):
 def listed(study, heard=None, classes={}):  # noqa: B006
     tables = study.tables
     list_suspects(
-        *(study.runs, study.manifest, study.settings, "toy", study.folder, tables),
+        *(study.runs, study.manifests, study.settings, "toy", study.folder, tables),
         *(classes, heard),
     )
     table = pd.read_csv(tables / "suspects.csv", keep_default_na=False)
@@ -54,7 +55,7 @@ def test_every_class_has_its_suspects_with_their_identity(study):
 def test_the_command_line_with_and_without_a_list_of_what_was_heard(study, judged):
     options = {
         "--runs": [f"{strategy}={folder}" for strategy, folder in study.runs],
-        "--manifest": [str(study.manifest)],
+        "--manifests": [*map(str, study.manifests)],
         "--heard": [str(study.heard)] * judged,
         "--classes": [json.dumps(CLASSES if judged else {})],
         "--settings": [json.dumps(study.settings)],
@@ -65,6 +66,17 @@ def test_the_command_line_with_and_without_a_list_of_what_was_heard(study, judge
     main(["list_suspects", *(word for name in options for word in (name, *options[name]))])
     text = (study.tables / "suspects.md").read_text()
     assert ("people heard the class" in text) == judged
+
+
+def test_a_clip_in_which_the_class_was_heard_is_no_suspect_of_it_any_more(study):
+    corrected = study.folder / "bags" / "dog.csv"
+    write_clips(corrected, [["Dog"] if clip == 1 else labels for clip, labels in enumerate(LABELS)])
+    before, _ = listed(study)
+    study.manifests = [corrected, *study.manifests]
+    after, _ = listed(study)
+    gone = (before["class"] == "Dog") & (before["id"] == "--clip_1")
+    assert gone.sum() == 1
+    assert after[["class", "id"]].values.tolist() == before[~gone][["class", "id"]].values.tolist()
 
 
 def test_strategies_that_share_a_run_are_one_model(study):

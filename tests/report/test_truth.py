@@ -15,7 +15,7 @@ def study(tmp_path):
 
 
 def judge(study, classes=CLASSES):
-    judge_truth(study.runs, study.manifest, study.heard, classes, study.settings, study.tables)
+    judge_truth(study.runs, study.manifests, study.heard, classes, study.settings, study.tables)
     return pd.read_csv(study.tables / "truth.csv"), (study.tables / "truth.md").read_text()
 
 

@@ -28,8 +28,8 @@ class Study:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.manifest = folder / "bags" / "test.csv"
-        write_clips(self.manifest, LABELS)
+        self.manifests = [folder / "bags" / "test.csv"]
+        write_clips(self.manifests[0], LABELS)
         self.heard = folder / "heard.csv"
         self.heard.write_text(HEARD)
         self.settings = settings_of(["Dog", "Cat"], SCORES, name="mine", title="Mine", kind="clips")

@@ -68,9 +68,12 @@ def write_drugs(folder):
     pd.DataFrame(rows, columns=columns).to_csv(folder / "drugs.csv", index=False)
 
 
+TABLES = ("table1.md", "classes.csv", "selection.md")
+
+
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """The folder of results of both studies."""
+def workspace(tmp_path_factory):
+    """A workspace with the results of both studies; `mine` is the folder of their files."""
     mine = tmp_path_factory.mktemp("mine")
     write_sounds(mine)
     write_drugs(mine)
@@ -78,10 +81,16 @@ def results(tmp_path_factory):
     (mine / "drugs.yaml").write_text(DRUGS + COMMON)
     workspace = Workspace(tmp_path_factory.mktemp("workspace"))
     tables = [f"results/{study}/tables" for study in ("sound", "drugs")]
-    names = ("table1.md", "classes.csv", "selection.md")
-    targets = [f"{folder}/{name}" for folder in tables for name in names]
+    targets = [f"{folder}/{name}" for folder in tables for name in TABLES]
     studies = f"studies=[{mine / 'sound.yaml'},{mine / 'drugs.yaml'}]"
     workspace.run(*targets, "--config", studies)
+    workspace.mine = mine
+    return workspace
+
+
+@pytest.fixture
+def results(workspace):
+    """The folder of results of both studies."""
     return workspace.folder / "results"
 
 
@@ -132,3 +141,28 @@ def test_tables_say_how_many_were_left_out(results, study):
     assert set(chosen["unknown"]) <= {0, 1}
     assert chosen["unknown"].any()
     assert "Unknown: " in (tables / "selection.md").read_text()
+
+
+def test_what_was_heard_trains_its_class_again_and_changes_nothing_else(workspace):
+    corrections = {  # class -> lines; nobody had listened to these clips
+        "Dog": ["nobody_train_0.wav@0.5,0.5,Dog,,", "nobody_train_1.wav@0,0,,Dog,"],
+        "Cat": ["nobody_test_0.wav@0,0,Cat,,", "cat_test_0.wav@0,0,,,Cat"],
+    }
+    for name, lines in corrections.items():
+        text = "\n".join(["id,start,labels,negatives,unsure", *lines])
+        (workspace.mine / f"heard_{name}.csv").write_text(f"{text}\n")
+    with open(workspace.mine / "sound.yaml", "a") as file:
+        file.write("corrections: [heard_Dog.csv, heard_Cat.csv]\n")
+    targets = [f"results/sound/tables/{name}" for name in TABLES]
+    command = (*targets, "--config", f"studies=[{workspace.mine / 'sound.yaml'}]")
+    report = {"collect_metrics": 1, "write_tables": 1, "audit_selections": 1}
+    expected = {"correct_clips": 2, "train_run": 2, "score_run": 4} | report
+    assert workspace.planned(*command) == expected
+    before = pd.read_csv(workspace.folder / "results/sound/metrics.csv")
+    workspace.run(*command)
+    after = pd.read_csv(workspace.folder / "results/sound/metrics.csv")
+    change = after.groupby("class").mean(True) - before.groupby("class").mean(True)
+    assert change.loc["Dog", ["n_positive", "test_positive", "test_unknown"]].tolist() == [1, 0, 0]
+    # One clip became positive, and another is left out.
+    assert change.loc["Cat", ["n_positive", "test_positive", "test_unknown"]].tolist() == [0, 0, -1]
+    assert workspace.planned(*command) == {}

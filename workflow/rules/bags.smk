@@ -90,6 +90,29 @@ rule list_clips:
         " --code {params.code} 2> {log}"
 
 
+# The clips of a class with labels that somebody corrected by listening; other classes keep theirs.
+rule correct_clips:
+    input:
+        manifest="results/{study}/bags/{split}.csv",
+        # What they say of the class is among the parameters.
+        corrections=corrections_of,
+    output:
+        "results/{study}/bags/corrected/{class_slug}/{split}.csv",
+    log:
+        "results/{study}/logs/correct_clips/{class_slug}/{split}.log",
+    localrule: True
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        class_name=class_name,
+        settings=settings_of(stages.CorrectionSettings, "class_slug", "split"),
+        code=code_for(stages.CorrectionSettings, "class_slug", "split"),
+    shell:
+        "python -m weakneg correct_clips --class-name {params.class_name:q}"
+        " --settings {params.settings:q} --manifest {input.manifest}"
+        " --corrections {input.corrections:q} --output {output} --code {params.code} 2> {log}"
+
+
 rule list_classes:
     input:
         train="results/{study}/features/train.h5",

@@ -109,6 +109,12 @@ def manifest(split):
     return lambda wildcards: results_of(wildcards.study).manifest(split, wildcards.class_slug)
 
 
+def corrections_of(wildcards):
+    """The lists that correct labels of a class, of which only what they say matters."""
+    of_study = results_of(wildcards.study)
+    return [ancient(file) for file in of_study.corrections(wildcards.split, wildcards.class_slug)]
+
+
 def class_name(wildcards):
     return checked(results_of(wildcards.study).study.class_of, wildcards.class_slug)
 

@@ -46,7 +46,7 @@ rule audit_selections:
     input:
         of_results("run_files", ["selection.h5", "run.json"]),
         of_results("ontology_files"),
-        manifests=of_results("training_manifests"),
+        manifests=of_results("manifests", "train"),
     output:
         expand("results/{{study}}/tables/{table}", table=AUDIT_TABLES),
     log:
@@ -117,7 +117,7 @@ rule list_suspects:
     input:
         of_results("run_files", ["scores.parquet", "run.json"]),
         of_results("ontology_files"),
-        manifest="results/{study}/bags/test.csv",
+        manifests=of_results("manifests", "test"),
         heard=of_results("truth_list"),
     output:
         expand("results/{{study}}/tables/{table}", table=SUSPECT_TABLES),
@@ -135,7 +135,7 @@ rule list_suspects:
         folder=subpath(output[0], parent=True),
         code=lambda wildcards: checked(lambda: results_of(wildcards.study).suspects_code),
     shell:
-        "python -m weakneg list_suspects --runs {params.runs} --manifest {input.manifest}"
+        "python -m weakneg list_suspects --runs {params.runs} --manifests {input.manifests}"
         " --heard {input.heard:q} --classes {params.classes:q} --settings {params.settings:q}"
         " --dataset {params.dataset} --data-folder {params.data_folder:q} --folder {params.folder}"
         " --code {params.code} 2> {log}"
@@ -159,7 +159,7 @@ rule fetch_truth:
 rule judge_truth:
     input:
         of_results("run_files", ["scores.parquet", "run.json"]),
-        manifest="results/{study}/bags/test.csv",
+        manifests=of_results("manifests", "test"),
         heard=of_results("truth_list"),
     output:
         expand("results/{{study}}/tables/{table}", table=TRUTH_TABLES),
@@ -175,7 +175,7 @@ rule judge_truth:
         folder=subpath(output[0], parent=True),
         code=checked(code, "judge_truth"),
     shell:
-        "python -m weakneg judge_truth --runs {params.runs} --manifest {input.manifest}"
+        "python -m weakneg judge_truth --runs {params.runs} --manifests {input.manifests}"
         " --heard {input.heard:q} --classes {params.classes:q} --settings {params.settings:q}"
         " --folder {params.folder} --code {params.code} 2> {log}"
 

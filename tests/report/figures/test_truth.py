@@ -16,7 +16,7 @@ from weakneg.report.truth import judge_truth
 @pytest.fixture
 def study(tmp_path):
     made = Study(tmp_path)
-    judge_truth(made.runs, made.manifest, made.heard, CLASSES, made.settings, made.tables)
+    judge_truth(made.runs, made.manifests, made.heard, CLASSES, made.settings, made.tables)
     return made
 
 

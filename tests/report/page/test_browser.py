@@ -11,6 +11,7 @@ from pages import make_page
 
 from weakneg.audio.clips import Clip
 from weakneg.audio.decode import Sound
+from weakneg.datasets.corrections import read_corrections
 from weakneg.datasets.listened import HeardClip, read_heard
 from weakneg.report.sounds import as_mp3, as_png
 
@@ -198,7 +199,13 @@ def test_marks_outlive_a_reload_and_are_a_list_that_the_workflow_reads(clips, tm
     with clips.expect_download() as download:
         clips.locator("[data-save-marks]").click()
     download.value.save_as(tmp_path / download.value.suggested_filename)
-    assert read_heard(tmp_path / "heard.csv") == [
+    file = tmp_path / "heard_script_img_src_x.csv"
+    assert read_heard(file) == [
         HeardClip("<a>.wav", 2.5, frozenset([CLASSES[0]])),
         HeardClip("b, c.wav", 2.5, frozenset()),
+    ]
+    assert [(each.id, each.class_name, each.answer) for each in read_corrections(str(file))] == [
+        ("<a>.wav", CLASSES[0], "yes"),
+        ("b, c.wav", CLASSES[0], "no"),
+        ("d.wav", CLASSES[0], "unsure"),
     ]

@@ -116,8 +116,8 @@ def bags_of_classes(
     Parameters
     ----------
     manifests : sequence of str or Path
-        The training manifest of each class, in the study's order; one for all classes if a bag is a
-        clip.
+        The manifest of each class, in the study's order; a single one may serve all classes if a
+        bag is a clip.
     study : Study
         The study.
     related_classes : mapping, optional
@@ -133,15 +133,18 @@ def bags_of_classes(
     UserError
         When the number of manifests is wrong, or one is missing or damaged.
     """
-    wanted = 1 if study.of_clips else len(study.classes)
-    if len(manifests) != wanted:
-        of_what = "all clips" if study.of_clips else "each of its classes"
+    if study.of_clips and len(manifests) == 1:
+        yield from _clip_bags(Path(manifests[0]), study.classes, related_classes)
+        return
+    if len(manifests) != len(study.classes):
+        of_what = ", or the one of all clips" if study.of_clips else ""
         raise UserError(
-            f"Study {study.name}: {len(manifests)} manifests are named, but it has {wanted}; name"
-            f" the training manifest of {of_what}."
+            f"Study {study.name}: {len(manifests)} manifests are named, but it has "
+            f"{len(study.classes)}; name the manifest of each of its classes{of_what}."
         )
     if study.of_clips:
-        yield from _clip_bags(Path(manifests[0]), study, related_classes)
+        for class_name, manifest in zip(study.classes, manifests, strict=True):
+            yield from _clip_bags(Path(manifest), [class_name], related_classes)
         return
     for path in map(Path, manifests):
         # The images in a bag do not matter here.
@@ -155,9 +158,9 @@ def bags_of_classes(
 
 
 def _clip_bags(
-    path: Path, study: Study, related_classes: Mapping[str, Set[str]] | None
+    path: Path, classes: Sequence[str], related_classes: Mapping[str, Set[str]] | None
 ) -> Iterator[ClassBags]:
-    """As for `bags_of_classes`, from a manifest of clips, which serves all classes."""
+    """As for `bags_of_classes`, from a manifest of clips that serves these classes."""
     clips = read_clips(path)
     rows: dict[str, list[int]] = {}
     for row, labels in enumerate(clips["labels"]):
@@ -170,7 +173,7 @@ def _clip_bags(
             found[rows.get(name, [])] = True
         return found
 
-    for class_name in study.classes:
+    for class_name in classes:
         if class_name not in rows:
             raise UserError(
                 f"{path} has no clip of the class {class_name!r}: list the clips again."

@@ -63,6 +63,21 @@ def list_is_recognised(study: Study) -> Completed:
     return {"dataset": read.model_copy(update={"annotated": annotated, "unlisted": unlisted})}
 
 
+def corrections_are_of_recordings(study: Study) -> Completed:
+    """Only labels of the user's own recordings are corrected, in clips that exist."""
+    if study.corrections is None:
+        return {}
+    if not study.dataset.lists_recordings:
+        text = f"{study.dataset.name} is not a list of recordings of your own: remove this key"
+        raise problem(text, "corrections")
+    if study.task == "multilabel":
+        text = "needs a model for each class: with task: multilabel, correct the list instead"
+        raise problem(text, "corrections")
+    distinct(study.corrections, "corrections")
+    _ = study.corrected  # raises for a mistake in a list
+    return {}
+
+
 def _check_columns(columns: Mapping[str, str | int]) -> None:
     for key in ("file", "labels", *(["onset"] if columns.keys() & {"offset", "duration"} else ())):
         if key not in columns:
@@ -458,6 +473,7 @@ def _class_of(value: str, study: Study, *at: str | int) -> str:
 
 CHECKS: tuple[Callable[[Study], Completed], ...] = (
     list_is_recognised,
+    corrections_are_of_recordings,
     bags_are_of_images,
     spectrograms_are_of_sound,
     sound_has_one_source,

@@ -163,6 +163,15 @@ def _relative_to_study(path: Path, content: dict[str, Any]) -> None:
             if isinstance(value, str) and (path.parent / value).exists():
                 # The parameters of jobs do not depend on how the path of the study was typed.
                 section[key] = shown((path.parent / value).resolve())
+    lists = content.get("corrections")
+    if isinstance(lists, str | list):
+        # A list that does not exist is named as it was typed.
+        content["corrections"] = [
+            shown((path.parent / each).resolve())
+            if isinstance(each, str) and (path.parent / each).exists()
+            else each
+            for each in ([lists] if isinstance(lists, str) else lists)
+        ]
     for key in ("strategies", "losses", "training"):
         if key in content:
             content[key] = _own_files_relative(path.parent, content[key])

@@ -114,6 +114,15 @@ class DatasetSettings(Section):
         "the splits are folds, and all others are for training.",
     )
 
+    group: Literal["site", "date"] | None = Field(
+        None,
+        exclude_if=partial(is_, None),
+        description="For the data set `recordings`: what recordings have in common where the list "
+        "names no group: the site or the date that the names of the files, or their headers, say. "
+        "A group is never divided between training, validation and testing. null: each recording "
+        "is a group.",
+    )
+
     unlisted: Unlisted = Field(
         "negative",
         exclude_if=partial(eq, "negative"),
@@ -211,7 +220,7 @@ class DatasetSettings(Section):
             raise problem(no_such(name, "a format", formats.names()))
         return name
 
-    @field_validator(*OF_TABLES)
+    @field_validator("group", *OF_TABLES)
     @classmethod
     def _of_tables(cls, value: object, info: ValidationInfo) -> object:
         if value is not None and "name" in info.data and "folder" not in _keys(info):
@@ -226,7 +235,8 @@ class DatasetSettings(Section):
     @property
     def own_list(self) -> tuple[Any, str]:
         """A user's own list and its test split, the arguments of the functions of `OwnDataset`."""
-        return self.list if self.format is None else self.table, self.test_split
+        as_own = self.format is None and self.group is None
+        return self.list if as_own else self.table, self.test_split
 
     @property
     def table(self) -> "Table":
@@ -246,6 +256,7 @@ class DatasetSettings(Section):
             annotated=self.annotated or "whole",
             min_confidence=self.min_confidence,
             folder=self.folder or "",
+            group=self.group,
         )
 
     @property
@@ -257,7 +268,7 @@ class DatasetSettings(Section):
     @property
     def without_labels(self) -> "DatasetSettings":
         """The same, but for what makes no difference to the sound."""
-        labels: dict[str, Any] = {"unlisted": "negative"}
+        labels: dict[str, Any] = {"unlisted": "negative", "group": None}
         if self.format is not None:
             labels |= {"annotated": "whole", "min_confidence": 0.0}
         return self.model_copy(update=labels)

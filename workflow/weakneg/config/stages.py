@@ -204,6 +204,32 @@ class ManifestSettings(StageSettings, BagSettings):
         return cls(**study.bags.model_dump(), seeds=seeds, classes=_outputs(study))
 
 
+class CorrectionSettings(StageSettings):
+    """Settings of the stage that corrects the labels of the clips of a class and a split.
+
+    Attributes
+    ----------
+    folder : str
+        Folder of the recordings.
+    split : str
+        The split.
+    digest : str
+        Of what the lists of corrections say of the class and the split.
+    """
+
+    stage = "correct_clips"
+
+    folder: str
+    split: str
+    digest: str
+
+    @classmethod
+    def of(cls, study: "Study", class_slug: str, split: str) -> "CorrectionSettings":
+        """Take the settings of a class and a split from a study."""
+        found = study.corrected[study.class_of(class_slug), split]
+        return cls(folder=study.dataset.folder or "", split=split, digest=found.digest)
+
+
 class ClassesSettings(StageSettings):
     """Settings of the stage that lists the classes of a study of clips."""
 

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr
 from weakneg import strategies
 from weakneg.bags.split import n_chosen, n_validation
 from weakneg.config.classes import Top, class_slug, wanted_classes
+from weakneg.config.corrections import Corrected, corrected
 from weakneg.config.messages import no_such
 from weakneg.config.sections import (
     AudioSettings,
@@ -31,7 +32,7 @@ from weakneg.config.strategy import (
 )
 from weakneg.config.training import AugmentationSettings, SamplingSettings, TrainingSettings
 from weakneg.config.truth import TruthSettings
-from weakneg.config.values import Section, Seeds, as_list
+from weakneg.config.values import Names, Section, Seeds, as_list
 from weakneg.datasets import DataKind, Dataset, OwnDataset
 from weakneg.errors import UserError
 
@@ -163,6 +164,13 @@ class Study(Section):
         description="What people heard in test clips, to judge models and labels by; only where "
         "each bag is a clip.",
     )
+    corrections: Names | None = Field(
+        None,
+        exclude_if=partial(is_, None),
+        description="For your own recordings: lists of what you heard in clips, as the page of a "
+        "study and `python -m weakneg clips` save them. They change the labels of these clips. The "
+        "paths are relative to the folder of this file, or else to the working directory.",
+    )
 
     _name: str = PrivateAttr("")
 
@@ -287,6 +295,16 @@ class Study(Section):
         if self.hidden_positives is not None:
             return "hidden"
         return "budget" if self.sampling.budgets else self.kind
+
+    @property
+    def corrected(self) -> Mapping[tuple[str, str], Corrected]:
+        """What is corrected of each class and split that `corrections` change."""
+        data, dataset = self.dataset.definition, self.dataset
+        if self.corrections is None:
+            return {}
+        assert isinstance(data, OwnDataset)
+        files, folder = tuple(self.corrections), dataset.folder or ""
+        return corrected(files, data, dataset.own_list, folder, dataset.unlisted)
 
     @property
     def downloads(self) -> bool:

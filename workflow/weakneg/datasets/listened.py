@@ -3,7 +3,8 @@
 Labels of a data set can be missing; such a list says what is true. Two formats are read:
 
 - `.csv`: one clip per line, with the columns `id`, `labels` (names separated by semicolons, empty
-  if none of the sounds was heard) and, where a recording has several clips, `start` in seconds;
+  if none of the sounds was heard) and, where a recording has several clips, `start` in seconds. A
+  line with a value in the column `unsure`, as pages save it, is left out;
 - `.tsv`: that of DESED, one sound per line, with the columns `filename` and `event_label`, and,
   where the time of the sound is known, `onset` and `offset` in seconds. The file name
   Y<id>_<start>_<end>.wav is that of a clip of AudioSet; a clip without sounds has one line without
@@ -176,6 +177,8 @@ def _read_sounds(path: str | os.PathLike[str]) -> list[HeardClip]:
 def _read_clips(path: str | os.PathLike[str]) -> list[HeardClip]:
     found: dict[tuple[str, float | None], HeardClip] = {}
     for where, row in read_table(path, ("id", "labels"), _CORRECT_IT):
+        if row.get("unsure"):
+            continue
         text = row.get("start", "")
         try:
             start = float(text) if text else None

@@ -10,7 +10,9 @@ Dog in all of it, heard it here and there" is one row with negatives and one for
 
 import math
 from collections import Counter
+from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from weakneg.datasets import OwnDataset, formats
@@ -79,6 +81,7 @@ def recordings(list_file: str | Table, test_split: str) -> tuple[dict[str, Any],
     for recording in found.values():
         recording["labels"] = list(dict.fromkeys(recording["labels"]))
         del recording["timed"]
+        recording["group"] = recording["group"] or _group(recording, _table(list_file))
     named = {name: recording["split"] for name, recording in found.items()}
     groups = {name: recording["group"] for name, recording in found.items()}
     path = _table(list_file).path
@@ -116,6 +119,29 @@ def _add(recording: dict[str, Any], row: Row) -> None:
             recording["labels"],
             (name for name, _, _ in recording["negatives"]),
         )
+
+
+def _group(recording: dict[str, Any], table: Table) -> str:
+    """The group of a recording of which the list names none: its site or date, if it is asked for.
+
+    Raises UserError where it is not known.
+    """
+    if table.group is None:
+        return ""
+    from weakneg.audio.acquire.folder import find_folder
+    from weakneg.audio.recorders import made
+
+    name = recording["file"] or recording["id"]
+    folder = Path(table.folder)
+    with suppress(UserError):  # the name may be enough; before sound is read, all of it is checked
+        folder = find_folder(folder)
+    found: str = getattr(made(str(folder / name)), table.group)
+    if not found:
+        raise UserError(
+            f"dataset.group: neither the name nor the header of {name!r} says the {table.group}: "
+            "name its group in the list, or remove this key."
+        )
+    return found
 
 
 def _table(list_file: str | Table) -> Table:

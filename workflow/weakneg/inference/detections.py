@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MODEL = ["study", "class", "strategy", "seeds"]
+_MADE = ["date", "time", "site"]
 _TOUCH = 1e-6  # seconds; times in the table have nine digits
 
 
@@ -30,6 +31,8 @@ class Detection(NamedTuple):
         The class.
     score : float
         The highest of the clips.
+    date, time, site : str
+        When it starts and where it was recorded; empty if they are not known.
     """
 
     recording: str
@@ -37,6 +40,9 @@ class Detection(NamedTuple):
     end: float
     class_name: str
     score: float
+    date: str = ""
+    time: str = ""
+    site: str = ""
 
 
 @command
@@ -75,7 +81,7 @@ def detections(
         When the file is not a table of scores, several models have scored a class, an option is
         missing or not used, or the folder exists.
     """
-    table = _read(scores)
+    table = read_scores(scores)
     if format in _OF_SCORES:
         if threshold is not None or top is not None:
             raise UserError(f"--format {format} holds all scores: leave out --threshold and --top.")
@@ -113,17 +119,17 @@ def detect(table: "pd.DataFrame", threshold: float, top: int | None = None) -> l
         In the order of recordings and time.
     """
     found: list[Detection] = []
-    columns = ["recording", "class", "start", "end", "score"]
+    columns = ["recording", "class", "start", "end", "score", *_MADE]
     above = table.loc[table["score"] >= threshold, columns].sort_values(
         ["recording", "class", "start"], kind="stable"
     )
-    for recording, name, start, end, score in above.itertuples(index=False):
+    for recording, name, start, end, score, *made in above.itertuples(index=False):
         last = found[-1] if found else None
         joins = last is not None and (last.recording, last.class_name) == (recording, name)
         if last is not None and joins and start <= last.end + _TOUCH:
             found[-1] = last._replace(end=max(last.end, end), score=max(last.score, score))
         else:
-            found.append(Detection(recording, start, end, name, score))
+            found.append(Detection(recording, start, end, name, score, *made))
     if top is not None:
         of_class: dict[str, list[Detection]] = {}
         for each in sorted(found, key=lambda each: -each.score):
@@ -132,15 +138,17 @@ def detect(table: "pd.DataFrame", threshold: float, top: int | None = None) -> l
     return sorted(found)
 
 
-def _read(path: Path) -> "pd.DataFrame":
+def read_scores(path: Path) -> "pd.DataFrame":
     """The scores, without rows of problems; one model for each class."""
     import pandas as pd
 
     needed = ["recording", "start", "end", *_MODEL, "score"]
     try:
         # Classes may be called NA or nan.
-        table = pd.read_csv(path, keep_default_na=False, dtype=dict.fromkeys(_MODEL, str))
-        table = table.loc[table["score"] != "", needed]
+        text = dict.fromkeys((*_MODEL, *_MADE), str)
+        table = pd.read_csv(path, keep_default_na=False, dtype=text)
+        table = table.reindex(columns=dict.fromkeys([*table.columns, *_MADE]), fill_value="")
+        table = table.loc[table["score"] != "", [*needed, *_MADE]]
         table = table.astype({"start": float, "end": float, "score": float})
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
@@ -160,7 +168,7 @@ def _read(path: Path) -> "pd.DataFrame":
 
 # ---- all scores ----------------------------------------------------------------------------------
 def _wide(table: "pd.DataFrame", output: Path) -> None:
-    clips = ["recording", "start", "end"]
+    clips = ["recording", "start", "end", *_MADE]
     wide = table.pivot(index=clips, columns="class", values="score").reset_index()
     write_table(output, list(wide.columns), wide.itertuples(index=False))
 
@@ -175,18 +183,19 @@ def _parquet(table: "pd.DataFrame", output: Path) -> None:
 
 # ---- tables of detections ------------------------------------------------------------------------
 def _csv(found: Iterable[Detection], threshold: float, output: Path) -> None:
-    header = ("recording", "start", "end", "class", "score", "threshold")
-    write_table(output, header, ((*each, threshold) for each in found))
+    header = ("recording", "start", "end", "class", "score", "threshold", *_MADE)
+    write_table(output, header, ((*each[:5], threshold, *each[5:]) for each in found))
 
 
 def _kaleidoscope(found: Iterable[Detection], threshold: float, output: Path) -> None:
-    header = ("INDIR", "FOLDER", "IN FILE", "OFFSET", "DURATION")
+    header = ("INDIR", "FOLDER", "IN FILE", "OFFSET", "DURATION", "DATE", "TIME")
     rows = []
     for each in found:
         path = Path(each.recording).absolute()
         place = (str(path.parent.parent), path.parent.name, path.name)
         times = (each.start, round(each.end - each.start, 6))
-        rows.append((*place, *times, each.class_name, "", each.score, threshold))
+        when = (each.date, each.time)
+        rows.append((*place, *times, *when, each.class_name, "", each.score, threshold))
     write_table(output, (*header, "AUTO ID", "MANUAL ID", "SCORE", "THRESHOLD"), rows)
 
 

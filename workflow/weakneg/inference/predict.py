@@ -15,6 +15,7 @@ from weakneg.audio.clips import Clip, compute_clips, in_order
 from weakneg.audio.decode import open_audio
 from weakneg.audio.errors import AudioError
 from weakneg.audio.files import is_audio, nearest
+from weakneg.audio.recorders import Made, made
 from weakneg.errors import Interrupted, UserError
 from weakneg.inference.trained import Predictions, TrainedModel, read_models
 from weakneg.inference.unfinished import Tables, unfinished_tables
@@ -25,7 +26,7 @@ from weakneg.stages import Threads, command
 
 _CLIP = ("recording", "start", "end")
 _MODEL = ("study", "class", "strategy", "seeds")
-COLUMNS = (*_CLIP, *_MODEL, "score", "problem")
+COLUMNS = (*_CLIP, *_MODEL, "score", "problem", *Made._fields)
 FRAME_COLUMNS = (*_CLIP, "time", *_MODEL, "score", "part")
 
 _BATCH = 32  # clips
@@ -80,10 +81,11 @@ def predict(
 
     The columns are `COLUMNS`: recording, start and end of the clip in it (seconds), the model
     (study, class, strategy and seeds, separated by semicolons), score (the probability of the
-    class, mean over seeds), and problem. Recordings longer than a clip are cut like those of the
-    study; a rest at the end that the study leaves out, since it is shorter than half a clip, is
-    scored in one more clip, which ends with the recording. A clip or a recording that cannot be
-    used gets one row with the problem and no score.
+    class, mean over seeds), problem, and date, time and site of the clip, as far as the name or the
+    header of the recording says them (see `weakneg.audio.recorders`). Recordings longer than a clip
+    are cut like those of the study; a rest at the end that the study leaves out, since it is
+    shorter than half a clip, is scored in one more clip, which ends with the recording. A clip or a
+    recording that cannot be used gets one row with the problem and no score.
 
     Parameters
     ----------
@@ -208,13 +210,15 @@ def _score_recordings(
                     n_scored, n_problems, rate = 0, 0, 0
                     continue
                 rate = piece.file_rate
+                when = made(piece.recording).after(piece.start or 0)
                 if piece.clip is None:
                     n_problems += 1
-                    table.writerow((*_place(piece), *[""] * (len(_MODEL) + 1), piece.problem))
+                    empty = [""] * (len(_MODEL) + 1)
+                    table.writerow((*_place(piece), *empty, piece.problem, *when))
                     continue
                 for model, of_model in zip(models, scores, strict=True):
                     score = _every_digit(of_model.clip[number])
-                    table.writerow((*_place(piece), *model.name, model.seeds, score, ""))
+                    table.writerow((*_place(piece), *model.name, model.seeds, score, "", *when))
                     for writer in of_frames:
                         writer.writerows(_frame_rows(piece, model, of_model, number))
                 n_scored += 1

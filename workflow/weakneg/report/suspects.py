@@ -36,7 +36,7 @@ SHOWN = 5  # suspects per class in the text
 @stage
 def list_suspects(
     runs: list[StrategyRun],
-    manifest: Path,
+    manifests: list[Path],
     settings: Json[dict[str, Any]],
     dataset: str,
     data_folder: Path,
@@ -50,8 +50,8 @@ def list_suspects(
     ----------
     runs : list of (str, Path)
         Strategy and folder of each run; strategies that choose the same bags share a folder.
-    manifest : Path
-        The test clips, which no model trained on.
+    manifests : list of Path
+        The manifests of the test clips, which no model trained on.
     settings : dict
         The study as it is reported.
     dataset : str
@@ -68,7 +68,7 @@ def list_suspects(
     Raises
     ------
     UserError
-        When a run, the manifest or a list is missing or damaged.
+        When a run, a manifest or a list is missing or damaged.
     """
     study = Study.of(settings)
     data = datasets.load(dataset)
@@ -80,7 +80,7 @@ def list_suspects(
         folders[read_run(run)["class"]].setdefault(run)
     clips = [] if heard is None else read_heard(heard)
     rows, precisions = [], {}
-    for name, bags in zip(study.classes, bags_of_classes([manifest], study, related), strict=True):
+    for name, bags in zip(study.classes, bags_of_classes(manifests, study, related), strict=True):
         scores = np.concatenate([read_scores(run, bags)[1] for run in folders[name]])
         ranked = suspects(scores, bags.label)
         judged = judged_clips(bags, clips, classes[name]) if name in classes else None

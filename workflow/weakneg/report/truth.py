@@ -38,7 +38,7 @@ from weakneg.stages import StrategyRun, stage
 @stage
 def judge_truth(
     runs: list[StrategyRun],
-    manifest: Path,
+    manifests: list[Path],
     heard: Path,
     classes: Json[dict[str, dict[str, list[str]]]],
     settings: Json[dict[str, Any]],
@@ -50,8 +50,8 @@ def judge_truth(
     ----------
     runs : list of (str, Path)
         Strategy and folder of each run; strategies that choose the same bags share a folder.
-    manifest : Path
-        The test clips.
+    manifests : list of Path
+        The manifests of the test clips.
     heard : Path
         The list of what people heard.
     classes : dict
@@ -69,7 +69,7 @@ def judge_truth(
     study = Study.of(settings)
     study = dataclasses.replace(study, classes=[c for c in study.classes if c in classes])
     clips = read_heard(heard)
-    bags = dict(zip(study.classes, bags_of_classes([manifest], study), strict=True))
+    bags = dict(zip(study.classes, bags_of_classes(manifests, study), strict=True))
     judged = {
         name: (of_class, judged_clips(of_class, clips, classes[name]))
         for name, of_class in bags.items()

@@ -198,15 +198,22 @@ class Results:
 
     # ------------------------------------------------------------------------- bags and runs
     def manifest(self, split: str, class_slug: str) -> str:
-        """The bags of a split; each class has its own unless bags are clips."""
-        of_class = "" if self.bags_are_clips else f"{class_slug}/"
+        """The bags of a split; clips have one for all classes, but for those that are corrected."""
+        of_class = f"{class_slug}/"
+        if self.bags_are_clips:
+            is_corrected = (self.study.class_of(class_slug), split) in self.study.corrected
+            of_class = f"corrected/{of_class}" if is_corrected else ""
         return f"{self.folder}/bags/{of_class}{split}.csv"
 
-    @property
-    def training_manifests(self) -> list[str]:
-        """The training bags of each class, in the study's order; one file if bags are clips."""
-        slugs = [""] if self.bags_are_clips else list(self.study.class_slugs)
-        return [self.manifest("train", slug) for slug in slugs]
+    def manifests(self, split: str) -> list[str]:
+        """The bags of each class, in the study's order; one file if it serves all classes."""
+        found = [self.manifest(split, slug) for slug in self.study.class_slugs]
+        one = self.bags_are_clips and len({*found}) == 1
+        return found[:1] if one else found
+
+    def corrections(self, split: str, class_slug: str) -> tuple[str, ...]:
+        """The lists that correct labels of a class and a split."""
+        return self.study.corrected[self.study.class_of(class_slug), split].files
 
     @property
     def initial_weights(self) -> list[str]:

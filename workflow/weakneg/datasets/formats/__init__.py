@@ -60,6 +60,8 @@ class Table(NamedTuple):
         Labels with less are not used.
     folder : str
         Folder of the recordings, in which their paths begin.
+    group : {"site", "date"}, optional
+        What groups recordings of which the list names no group.
     """
 
     path: str
@@ -72,6 +74,7 @@ class Table(NamedTuple):
     annotated: Annotated = "whole"
     min_confidence: float | None = None
     folder: str = ""
+    group: Literal["site", "date"] | None = None
 
     def column(self, key: str) -> str | int | None:
         """The column that the study names for `key`, if it does."""

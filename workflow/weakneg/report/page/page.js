@@ -116,6 +116,14 @@
 
   // Play a clip, with its spectrogram.
   const player = document.getElementById("player");
+  const pictured = all("[data-picture]");
+  const pictures = pictured.length ? read("sounds") : {};
+  for (const button of pictured) {
+    const image = document.createElement("img");
+    image.alt = "";
+    image.src = `data:image/png;base64,${pictures[button.dataset.play].picture}`;
+    button.prepend(image);
+  }
   for (const button of all("[data-play]")) {
     button.addEventListener("click", () => {
       const { sound, picture } = read("sounds")[button.dataset.play];
@@ -132,7 +140,8 @@
     player.hidden = true;
   });
 
-  // What was heard is kept by the browser, and saved as a list that the workflow reads.
+  // What was heard is kept by the browser, and saved as a list that the workflow reads: the class is
+  // in the column of the answer.
   const study = read("summary").name;
   const marked = (mark) => mark.closest("tr").dataset.class;
   const key = (mark) => JSON.stringify(["weakneg", study, marked(mark), mark.dataset.id]);
@@ -142,10 +151,16 @@
     mark.addEventListener("input", () => localStorage.setItem(key(mark), mark.value));
   }
   all("[data-save-marks]")[0]?.addEventListener("click", () => {
-    const name = control("chosen_class").value;
+    const name = control("chosen_class")?.value ?? marked(marks[0]);
+    const answers = { yes: "labels", no: "negatives", unsure: "unsure" };
     const rows = marks
-      .filter((mark) => marked(mark) === name && ["yes", "no"].includes(mark.value))
-      .map((mark) => [mark.dataset.id, mark.dataset.start, mark.value === "yes" ? name : ""]);
-    save("heard", [["id", "start", "labels"], ...rows]);
+      .filter((mark) => marked(mark) === name && mark.value in answers)
+      .map((mark) => [
+        mark.dataset.id,
+        mark.dataset.start,
+        ...Object.keys(answers).map((answer) => (mark.value === answer ? name : "")),
+      ]);
+    const slug = name.toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "");
+    save(`heard_${slug}`, [["id", "start", ...Object.values(answers)], ...rows]);
   });
 }
