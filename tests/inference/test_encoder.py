@@ -1,6 +1,5 @@
 """A study of embeddings of a foundation model, from sound to scores."""
 
-import csv
 from pathlib import Path
 
 import h5py
@@ -9,86 +8,22 @@ import onnxruntime
 import pandas as pd
 import pytest
 import soundfile
-from by_position import score_run, train_run
-from encoders import HERTZ, RATE, write_encoder
+from encoders import HERTZ, RATE, encoding_of, write_encoder
 
 from weakneg.audio.decode import open_audio
 from weakneg.audio.embeddings import embed_shard
 from weakneg.audio.encoder import open_encoder
-from weakneg.audio.encoder_file import digest_of
-from weakneg.audio.recordings import Recording, write_recordings
-from weakneg.bags.manifest import list_clips
 from weakneg.command_line import main
-from weakneg.config.encoder import Encoding
-from weakneg.config.sections import AudioSettings
-from weakneg.config.stages import EmbeddingSettings, RunSettings, ScoreSettings
+from weakneg.config.stages import EmbeddingSettings
 from weakneg.errors import UserError
-from weakneg.features.from_shards import join
 from weakneg.features.store import read_store
 
 CLASSES = ("Hum", "Ring")
-CUT = {"sample_rate": RATE, "clip_seconds": 1.0, "hop_seconds": None}
 
 
-def encoding_of(file: Path, **changes) -> Encoding:
-    settings = {"sample_rate": RATE, "seconds": 0.5, "hop_seconds": 0.25, "output": "embedding"}
-    return Encoding(digest=digest_of(str(file)), **(settings | changes))
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory) -> Path:
-    """Recordings, the stores of their embeddings, and a scored run of each class."""
-    folder = tmp_path_factory.mktemp("encoded")
-    encoder = write_encoder(folder / "tones.onnx")
-    encoding = encoding_of(encoder)
-    rows, shards = [], {}
-    for split, n in (("train", 24), ("test", 6)):
-        listed = []
-        (folder / split).mkdir()
-        for number in range(n):
-            rng = np.random.default_rng(number + 100 * n)
-            samples = 0.05 * rng.standard_normal(round((0.6 + number % 3) * RATE))
-            labels = [label for bit, label in enumerate(CLASSES) if number >> bit & 1]
-            for label in labels:
-                hertz = {"Hum": 200, "Ring": 3000}[label]
-                samples += 0.3 * np.sin(2 * np.pi * hertz / RATE * np.arange(len(samples)))
-            path = folder / split / f"{number}.wav"
-            soundfile.write(path, samples, RATE, subtype="PCM_16")
-            rows.append({"id": path.name, "split": split, "file": path.name, "labels": labels})
-            listed.append((path.name, path, "", "", "ok", ""))
-        with open(folder / "status.csv", "w", newline="") as file:
-            columns = ("id", "path", "start", "end", "status", "message")
-            csv.writer(file).writerows([columns, *listed])
-        shards[split] = [folder / split / "000.h5"]
-        settings = EmbeddingSettings(**CUT, encoding=encoding)
-        embed_shard(folder / "status.csv", settings, str(encoder), shards[split][0], 1)
-    write_recordings(folder / "recordings.csv", map(Recording.of, rows))
-    stores = [folder / f"{split}.h5" for split in shards]
-    audio = AudioSettings(sample_rate=RATE, clip_seconds=1.0).model_dump()
-    problems = folder / "problems.csv"
-    listed = folder / "recordings.csv"
-    join(listed, shards, CLASSES, audio, *stores, problems, encoding=encoding)
-    for store in stores:
-        list_clips(store, store.with_suffix(".csv"))
-    settings = RunSettings.model_validate(
-        {
-            "model": {"name": "mlp", "pooling": "attention"},
-            "sampling": {"negatives_per_positive": 1.0},
-            "training": {
-                **{"epochs": 20, "batch_size": 8, "learning_rate": 1e-2},
-                "validation_fraction": 0.3,
-            },
-            **{"strategy": "random", "options": {}, "seeds": [0, 3], "draw_per_seed": False},
-        }
-    )
-    for name in CLASSES:
-        run = folder / "runs" / name / "random"
-        identity = {"study": "s", "class": name, "strategy": "random", "fingerprint": "f00d"}
-        train_run(stores[0], folder / "train.csv", run, settings, identity)
-        scoring = ScoreSettings(model=settings.model, score_batch_size=7, draw_per_seed=False)
-        scored = (stores[1], folder / "test.csv", run / "model.pt", name, run / "scores.parquet")
-        score_run(*scored, scoring, "cpu", 1)
-    return folder
+@pytest.fixture
+def study(encoded) -> Path:
+    return encoded
 
 
 def predict(study: Path, recordings: Path, output: Path, *options, status: int = 0) -> None:
@@ -158,13 +93,13 @@ def test_the_scores_of_recordings_are_those_of_the_study(study, tmp_path):
             key = (row.id.partition("@")[0], row.start)
             assert places[key] == pytest.approx(expected[row.bag], abs=2e-6)
         assert len(places) == len(bags)
-        heard = files.map({f"{n}.wav": n >> CLASSES.index(name) & 1 for n in range(6)}) == 1
+        heard = files.map({f"test{n}.wav": n >> CLASSES.index(name) & 1 for n in range(6)}) == 1
         assert found.score[heard].min() > found.score[~heard].max()
 
 
 def test_frames_are_timed_by_their_windows(study, tmp_path):
     options = ("--frames", tmp_path / "frames.csv")
-    predict(study, study / "test" / "1.wav", tmp_path / "scores.csv", *options)
+    predict(study, study / "test" / "test1.wav", tmp_path / "scores.csv", *options)
     frames = pd.read_csv(tmp_path / "frames.csv")
     times = frames[(frames["class"] == "Hum") & (frames.start == 0)].time
     assert times.tolist() == [0.25, 0.5, 0.75]
@@ -207,7 +142,9 @@ def test_an_embedding_that_is_not_finite_is_a_problem_of_its_clip(tmp_path):
     (tmp_path / "status.csv").write_text(
         f"id,path,start,end,status,message\na.wav,{tmp_path / 'a.wav'},,,ok,\n"
     )
-    settings = EmbeddingSettings(**CUT, encoding=encoding_of(file))
+    settings = EmbeddingSettings(
+        sample_rate=RATE, clip_seconds=1.0, hop_seconds=None, encoding=encoding_of(file)
+    )
     embed_shard(tmp_path / "status.csv", settings, str(file), tmp_path / "s.h5", 1)
     with h5py.File(tmp_path / "s.h5") as shard:
         assert shard["x"].shape == (0, 3, len(HERTZ))

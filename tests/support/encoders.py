@@ -6,6 +6,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from weakneg.audio.encoder_file import digest_of
+from weakneg.config.encoder import Encoding
+
 HERTZ = (200, 700, 1500, 3000, 5000)
 RATE = 16_000
 
@@ -66,5 +69,11 @@ def write_encoder(
     model.ir_version = 9
     if rate:
         helper.set_model_props(model, {"sample_rate": rate})
-    onnx.save(model, path, save_as_external_data=beside, size_threshold=128)
+    onnx.save(model, path, save_as_external_data=beside, location="weights", size_threshold=128)
     return path
+
+
+def encoding_of(file: Path, **changes) -> Encoding:
+    """How the tests use an encoder: windows of half a second that overlap by half."""
+    settings = {"sample_rate": RATE, "seconds": 0.5, "hop_seconds": 0.25, "output": "embedding"}
+    return Encoding(digest=digest_of(str(file)), **(settings | changes))
