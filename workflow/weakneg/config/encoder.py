@@ -67,8 +67,11 @@ class EncoderSettings(Section):
         )
 
 
-_OF_SPECTROGRAMS = {"frames": None, "waveform": False, "statistics": "training"}
-_OF_SPECTROGRAMS |= {"padding": "masked"}
+_OF_SPECTROGRAMS = {
+    **{"frames": None, "waveform": False, "statistics": "training"},
+    **{"padding": "masked"},
+}
+"""Keys of `audio` that have no meaning for embeddings, and their defaults."""
 
 
 def encoder_encodes_the_sound(study: "Study") -> Mapping[str, Any]:
