@@ -50,6 +50,8 @@ def test_a_clip_is_encoded_window_by_window(tmp_path, frames, batch):
         np.testing.assert_allclose(of_window, expected.reshape(-1, len(HERTZ)), rtol=1e-5)
     assert encoder.n_frames(15_000) == len(found) == 3 * (frames or 1)
     assert [encoder.n_windows(n) for n in (1, 8000, 8001, 11_999, 12_001)] == [1, 1, 2, 2, 2 + 1]
+    apart = open_encoder(file, encoding_of(file, hop_seconds=0.5))
+    assert [apart.n_windows(n) for n in (8000, 11_999, 12_000, 19_999, 20_000)] == [1, 1, 2, 2, 3]
     assert encoder.centre(0) == pytest.approx(0.25 / (frames or 1))
 
 

@@ -171,13 +171,14 @@ def _header(path: Path) -> Header | None:
 
 
 def _heard(headers: dict[str, Header], audio: AudioSettings, encoded: bool) -> str:
-    """The rates of files, and what of them the encoder hears, or the spectrograms show."""
+    """The rates of files, and what of them the encoder is given, or the spectrograms show."""
     rates = Counter(header.sample_rate for header in headers.values())
     counted = ", ".join(f"{rate / 1000:g} kHz ({n:,})" for rate, n in rates.most_common(_SHOWN))
     several = sum(header.channels > 1 for header in headers.values())
     mixed = f"; {several:,} have several channels, which are averaged" if several else ""
     if encoded:
-        return f"sample rates: {counted}{mixed}; the encoder hears {audio.sample_rate:,} Hz"
+        given = f"{audio.sample_rate / 1000:g} kHz"
+        return f"sample rates: {counted}{mixed}; the encoder is given {given}"
     high = audio.high_hz or audio.sample_rate / 2
     return (
         f"sample rates: {counted}{mixed}; spectrograms show {audio.low_hz:g} Hz to "
