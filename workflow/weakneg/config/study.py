@@ -79,6 +79,7 @@ class Study(Section):
     )
     encoder: EncoderSettings | None = Field(
         None,
+        exclude_if=partial(is_, None),
         description="A foundation model of sound: its embeddings take the place of spectrograms, "
         "and `model` is one for clips, such as mlp.",
     )
