@@ -1,4 +1,4 @@
-# From recordings to spectrograms, in shards: `build_features` joins them.
+# From recordings to spectrograms or embeddings, in shards: `build_features` joins them.
 
 
 rule list_recordings:
@@ -88,3 +88,29 @@ rule compute_shard:
     shell:
         "python -m weakneg compute_shard --settings {params.settings:q} --status {input}"
         " --output {output} --threads {threads} --code {params.code} 2> {log}"
+
+
+# The file of the encoder is a resource: the settings have its digest, so that a copy reruns nothing.
+rule embed_shard:
+    input:
+        "results/{study}/audio/{split}/{shard}.csv",
+    output:
+        "results/{study}/features/embeddings/{split}/{shard}.h5",
+    log:
+        "results/{study}/logs/embed_shard/{split}/{shard}.log",
+    cache: SHARED
+    conda:
+        "../../envs/weakneg.yaml"
+    threads: 1
+    resources:
+        encoder=lambda wildcards: results_of(wildcards.study).study.encoder.file,
+    params:
+        settings=settings_of(stages.EmbeddingSettings),
+        sound=lambda wildcards, input: (
+            results.sound_of_shard(wildcards.split, wildcards.shard, input[0]) if SHARED else []
+        ),
+        code=code_for(stages.EmbeddingSettings),
+    shell:
+        "python -m weakneg embed_shard --settings {params.settings:q} --status {input}"
+        " --encoder {resources.encoder:q} --output {output} --threads {threads}"
+        " --code {params.code} 2> {log}"

@@ -1,13 +1,13 @@
-"""From recordings to clips and their log-mel spectrograms."""
+"""From recordings to clips and their features: log-mel spectrograms, or embeddings."""
 
 import math
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -31,14 +31,14 @@ class Clip:
         Seconds from the start of the recording, or of the part of it that is listed.
     sound : Sound
         Waveform and levels.
-    log_mel : ndarray, (t, F) float16
-        Log-mel spectrogram, without padding.
+    features : ndarray, (t, F)
+        Log-mel spectrogram, float16, or embeddings, float32; without padding.
     """
 
     start: float
     end: float
     sound: Sound
-    log_mel: np.ndarray
+    features: np.ndarray
 
 
 class Extent(NamedTuple):
@@ -135,6 +135,9 @@ def compute_clip(
     return Clip(start, end, sound, spectrogram.numpy())
 
 
+Compute: TypeAlias = Callable[[AudioFile, float, float, Stretch, Mapping[str, Any]], Clip]
+
+
 class Problem(NamedTuple):
     """What is wrong with a part of a recording, or with all of it.
 
@@ -158,7 +161,10 @@ class Problem(NamedTuple):
 
 
 def compute_clips(
-    audio: AudioFile, settings: Mapping[str, Any], tail: bool = False
+    audio: AudioFile,
+    settings: Mapping[str, Any],
+    tail: bool = False,
+    compute: Compute = compute_clip,
 ) -> Iterator[tuple[int, Clip | Problem]]:
     """Yield the clips of an open recording, and what is wrong with it, in the order of time.
 
@@ -170,6 +176,8 @@ def compute_clips(
         As for `clips_of`.
     tail : bool
         Whether what is left out at the end gives one more clip, if it has a frame of a spectrogram.
+    compute : callable
+        Computes a clip, as `compute_clip` does; or `weakneg.audio.encoder.Encoder.compute_clip`.
 
     Yields
     ------
@@ -193,7 +201,7 @@ def compute_clips(
         if stretch.damaged:
             continue
         try:
-            clip = compute_clip(audio, start, end, stretch, settings)
+            clip = compute(audio, start, end, stretch, settings)
         except AudioError as error:
             yield number, Problem(start, end, True, f"{error.reason}: {error}")
             continue
@@ -215,6 +223,7 @@ def clips_of(
     settings: Mapping[str, Any],
     start: float | None = None,
     end: float | None = None,
+    compute: Compute = compute_clip,
 ) -> Generator[tuple[str, Clip | Problem], None, Extent]:
     """Yield the clips of a recording, and what is wrong with it, one by one.
 
@@ -226,6 +235,8 @@ def clips_of(
         The settings of features: see `weakneg.config.stages.ShardSettings`. `waveform` is not used.
     start, end : float, optional
         The part of the file to use, in seconds; by default all of it.
+    compute : callable
+        As for `compute_clips`.
 
     Yields
     ------
@@ -247,7 +258,7 @@ def clips_of(
     waiting: list[Clip | Problem] = []  # until there is a second clip
     number = 0
     with open_audio(path, settings["sample_rate"], start, end) as audio:
-        for number, item in compute_clips(audio, settings):
+        for number, item in compute_clips(audio, settings, compute=compute):
             waiting.append(item)
             if number > 1:
                 yield from ((_suffix(each, hop_seconds), each) for each in waiting)

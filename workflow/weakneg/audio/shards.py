@@ -1,28 +1,31 @@
-"""From the audio files of a shard to its log-mel spectrograms.
+"""From the audio files of a shard to its features: log-mel spectrograms, or embeddings.
 
 A shard is an HDF5 file of the features of a few hundred recordings, n clips in the order of the
 list:
 
-- `x` (n, T, F): float16, log-mel spectrograms (see `weakneg.audio.mel`), one chunk per clip; rows
-  after the sound are zero padding, as in PSLA
+- `x` (n, T, F): float16, log-mel spectrograms (see `weakneg.audio.mel`), or float32, embeddings
+  (see `weakneg.audio.encoder`), one chunk per clip; rows after the sound are zero padding, as in
+  PSLA
 - `length` (n,): int64, number of valid rows
 - `id` (n,): text, the id of the recording, or `<id>@<seconds>` for a clip cut from it
 - `recording` (n,): text, id of the recording
 - `start`, `end` (n,): float64, seconds from the start of the listed part of the recording
 - `level` (n,), `peak` (n,): float32, see `weakneg.audio.decode.Sound`
 - `waveform` (n, S): int16, if the settings ask for it; 32767 is full scale, 0 is padding
-- `sum`, `sum_of_squares`, `count`: float64 and int64, over the valid rows of `x`
+- `sum`, `sum_of_squares`, `count`: float64 and int64, over the valid rows of `x`; of embeddings
+  (F,), for each feature
 - `heard` (k, 4): text, the fields of `Heard`
 - `problems` (m, 3): text, the fields of `ShardProblem`
 
 Attributes of the file are `format_version`, `settings` as JSON, and `n_recordings`, which includes
-recordings without a clip; `x` and `waveform` have a `digest` (see `weakneg.io.hdf5`).
+recordings without a clip, and of embeddings `encoder`, the path of its file; `x` and `waveform`
+have a `digest` (see `weakneg.io.hdf5`).
 """
 
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +35,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from weakneg.audio.clips import Clip, Extent, Problem, clips_of, in_order
+from weakneg.audio.clips import Clip, Compute, Extent, Problem, clips_of, compute_clip, in_order
 from weakneg.audio.decode import CLIPPED_SHARE, OTHER_UNIT_PEAK, n_samples
 from weakneg.audio.errors import AudioError
 from weakneg.audio.mel import LogMel
@@ -125,17 +128,87 @@ def compute_shard(status: Path, settings: ShardSettings, output: Path, threads: 
         When the table cannot be read, or the shard cannot be written.
     """
     parameters = settings.model_dump()
+    log_mel = LogMel.of(parameters)
+    _warn_of_empty_bins(log_mel)
+    samples = n_samples(settings.clip_seconds, settings.sample_rate)
+    n_frames = settings.frames or log_mel.n_frames(samples)
+    arrays = [Array("x", (n_frames, log_mel.mel_bins), np.float16, lambda clip: clip.features)]
+    if settings.waveform:
+        arrays.append(Array("waveform", (samples,), np.int16, _in_16_bits))
+    write_shard(status, parameters, output, threads, arrays, _sums)
+
+
+Sums = Callable[[np.ndarray], tuple[float | np.ndarray, float | np.ndarray, int]]
+
+
+class Array(NamedTuple):
+    """An array of a shard with a row for each clip.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the file.
+    shape : tuple of int
+        Shape of a row.
+    dtype : type
+        Its type.
+    values : callable
+        The row of a clip, which may be shorter; the rest is zeros.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: type
+    values: Callable[[Clip], np.ndarray]
+
+
+def write_shard(
+    status: Path,
+    settings: Mapping[str, Any],
+    output: Path,
+    threads: int,
+    arrays: Sequence[Array],
+    sums: Sums,
+    compute: Compute = compute_clip,
+    attributes: Mapping[str, str] = {},
+) -> None:
+    """Compute the features of a shard of recordings, and write them.
+
+    Parameters
+    ----------
+    status : Path
+        The status table of the shard.
+    settings : mapping
+        How sound becomes features: what the shard records, and `clips_of` reads.
+    output : Path
+        The shard, an HDF5 file.
+    threads : int
+        Number of clips that are computed at a time.
+    arrays : sequence of Array
+        What to write of each clip, `x` first.
+    sums : callable
+        Sum and sum of squares of the features (t, F) of a clip, and how many numbers these add up.
+    compute : callable
+        As for `weakneg.audio.clips.compute_clips`.
+    attributes : mapping
+        More attributes of the file.
+
+    Raises
+    ------
+    UserError
+        When the table cannot be read, or the shard cannot be written.
+    """
     listed = read_status(status)
     torch.set_num_threads(1)  # for each of the threads
     digest_of = lru_cache(maxsize=64)(_file_digest)  # recordings may be parts of one file
-    _warn_of_empty_bins(LogMel.of(parameters))
     with (
         Progress(Path(output).name, len(listed), "recordings", parts="clips") as progress,
         new_file(output) as file,
     ):
-        items = in_order((_items(row, parameters, digest_of, progress) for row in listed), threads)
-        _write_shard(file, items, parameters)
+        sources = (_items(row, settings, digest_of, progress, compute) for row in listed)
+        _write_items(file, in_order(sources, threads), settings, arrays, sums)
         file.attrs["n_recordings"] = len(listed)
+        file.attrs.update(attributes)
 
 
 _Item = tuple[str, str, Clip] | ShardProblem | Heard
@@ -157,6 +230,7 @@ def _items(
     settings: Mapping[str, Any],
     digest_of: Callable[[str], str],
     progress: Progress,
+    compute: Compute,
 ) -> Iterator[_Item]:
     """What a recording contributes: clips, each with its id and that of the recording; the rest."""
     if row.status != "ok":
@@ -164,7 +238,7 @@ def _items(
         yield ShardProblem(row.id, problem, "excluded")
     else:
         try:
-            extent = yield from _clips(row, settings, progress)
+            extent = yield from _clips(row, settings, progress, compute)
             of_part = f"{digest_of(row.path)} {row.start} {row.end}"
             yield Heard(row.id, extent.seconds, extent.sample_rate, of_part)
         except AudioError as error:
@@ -173,10 +247,10 @@ def _items(
 
 
 def _clips(
-    row: StatusRow, settings: Mapping[str, Any], progress: Progress
+    row: StatusRow, settings: Mapping[str, Any], progress: Progress, compute: Compute
 ) -> Generator[_Item, None, Extent]:
     """The clips of a recording and its problems; returns the extent of the recording."""
-    clips = clips_of(row.path, settings, row.start, row.end)
+    clips = clips_of(row.path, settings, row.start, row.end, compute)
     while True:
         try:
             suffix, clip = next(clips)
@@ -198,21 +272,31 @@ def _file_digest(path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST]
 
 
-def _write_shard(
+def _in_16_bits(clip: Clip) -> np.ndarray:
+    return (clip.sound.waveform * _FULL_SCALE).round().clip(*_INT16)
+
+
+def _sums(log_mel: np.ndarray) -> tuple[float, float, int]:
+    """Sum and sum of squares of a spectrogram, and the number of its values."""
+    log_mels = torch.from_numpy(log_mel).float()
+    # Each frame in single precision: eight digits are correct, in half the time of double.
+    total, of_squares = (x.sum(1).double().sum().item() for x in (log_mels, log_mels.square()))
+    return total, of_squares, log_mels.numel()
+
+
+def _write_items(
     file: h5py.File,
     items: Iterable[_Item],
     settings: Mapping[str, Any],
+    arrays: Sequence[Array],
+    sums: Sums,
 ) -> None:
-    log_mel = LogMel.of(settings)
-    samples = n_samples(settings["clip_seconds"], settings["sample_rate"])
-    n_frames = settings["frames"] or log_mel.n_frames(samples)
-    arrays = [_Rows(file, "x", (n_frames, log_mel.mel_bins), np.float16)]
-    if settings["waveform"]:
-        arrays.append(_Rows(file, "waveform", (samples,), np.int16))
+    rows_of = [_Rows(file, each.name, each.shape, each.dtype) for each in arrays]
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     problems = []
     heard: list[str] = []
-    sums = np.zeros(2)
+    total: float | np.ndarray = 0.0
+    of_squares: float | np.ndarray = 0.0
     count = 0
     for item in items:
         if isinstance(item, ShardProblem):
@@ -224,20 +308,17 @@ def _write_shard(
         clip_id, recording, clip = item
         number = len(columns["id"])
         if number % _ROOM == 0:
-            reserve(file, (number + _ROOM) * sum(rows.row_bytes for rows in arrays))
-            for rows in arrays:
+            reserve(file, (number + _ROOM) * sum(rows.row_bytes for rows in rows_of))
+            for rows in rows_of:
                 rows.resize(number + _ROOM)
-        arrays[0].write(number, clip.log_mel)
-        if settings["waveform"]:
-            arrays[1].write(number, (clip.sound.waveform * _FULL_SCALE).round().clip(*_INT16))
-        log_mels = torch.from_numpy(clip.log_mel).float()
-        # Each frame in single precision: eight digits are correct, in half the time of double.
-        sums += [x.sum(1).double().sum().item() for x in (log_mels, log_mels.square())]
-        count += log_mels.numel()
-        row = (clip_id, recording, clip.start, clip.end, len(clip.log_mel))
+        for rows, array in zip(rows_of, arrays, strict=True):
+            rows.write(number, array.values(clip))
+        of_clip, of_its_squares, n = sums(clip.features)
+        total, of_squares, count = total + of_clip, of_squares + of_its_squares, count + n
+        row = (clip_id, recording, clip.start, clip.end, len(clip.features))
         for name, value in zip(columns, (*row, clip.sound.level, clip.sound.peak), strict=True):
             columns[name].append(value)
-    for rows in arrays:
+    for rows in rows_of:
         rows.resize(len(columns["id"]))
     contents: dict[str, ArrayLike] = {
         name: encoded(values) if dtype is str else np.array(values, dtype)
@@ -246,12 +327,12 @@ def _write_shard(
     texts = [text for problem in problems for text in problem]
     contents["problems"] = encoded(texts).reshape(-1, len(ShardProblem._fields))
     contents["heard"] = encoded(heard).reshape(-1, len(Heard._fields))
-    contents |= {"sum": sums[0], "sum_of_squares": sums[1], "count": count}
-    clips = len(columns["id"]) * sum(rows.row_bytes for rows in arrays)
+    contents |= {"sum": total, "sum_of_squares": of_squares, "count": count}
+    clips = len(columns["id"]) * sum(rows.row_bytes for rows in rows_of)
     reserve(file, clips + sum(np.asarray(values).nbytes for values in contents.values()))
     for name, values in contents.items():
         file[name] = values
-    for rows in arrays:
+    for rows in rows_of:
         rows.finish()
     file.attrs["format_version"] = FORMAT_VERSION
     file.attrs["settings"] = json.dumps(dict(settings), sort_keys=True)

@@ -17,6 +17,7 @@ from weakneg.config.classes import (
     learnable,
     most_frequent,
 )
+from weakneg.config.encoder import encoder_encodes_the_sound
 from weakneg.config.messages import no_such, problem
 from weakneg.config.sections import (
     OF_TABLES,
@@ -103,7 +104,7 @@ def bags_are_of_images(study: Study) -> Completed:
 
 def spectrograms_are_of_sound(study: Study) -> Completed:
     """Only audio data sets have spectrograms and a source."""
-    if study.kind == "spectrograms":
+    if study.dataset.definition.kind == "spectrograms":
         return {"audio": study.audio or AudioSettings()}
     for key in ("audio", "source", "augmentation"):
         if getattr(study, key) is not None:
@@ -114,7 +115,7 @@ def spectrograms_are_of_sound(study: Study) -> Completed:
 
 def sound_has_one_source(study: Study) -> Completed:
     """A data set that publishes only lists needs a source; one with its own sound has none."""
-    if study.kind != "spectrograms":
+    if study.dataset.definition.kind != "spectrograms":
         return {}
     source = study.source or FolderSource()
     data = study.dataset.definition
@@ -133,7 +134,8 @@ def model_fits_the_data(study: Study) -> Completed:
     """Each model takes one kind of data."""
     if models()[study.model.name] != study.kind:
         fitting = [name for name, kind in models().items() if kind == study.kind]
-        text = f"{study.model.name!r} is not a model for the {study.kind} of {study.dataset.name}"
+        of = study.dataset.name if study.encoder is None else "an encoder"
+        text = f"{study.model.name!r} is not a model for the {study.kind} of {of}"
         raise problem(f"{text}. Allowed: {', '.join(fitting)}", "model", "name")
     return {}
 
@@ -475,6 +477,7 @@ CHECKS: tuple[Callable[[Study], Completed], ...] = (
     list_is_recognised,
     corrections_are_of_recordings,
     bags_are_of_images,
+    encoder_encodes_the_sound,
     spectrograms_are_of_sound,
     sound_has_one_source,
     model_fits_the_data,

@@ -153,12 +153,13 @@ def read_study(path: Path, folder: Path) -> Study:
 def _relative_to_study(path: Path, content: dict[str, Any]) -> None:
     """Make the paths that a study gives, relative to its file, relative to the working directory.
 
-    These are the paths of lists, of a folder, and of the user's own strategies and losses.
+    These are the paths of lists, of a folder, of an encoder, and of the user's own strategies and
+    losses.
     """
-    for section in (content.get("dataset"), content.get("truth")):
+    for section in (content.get("dataset"), content.get("truth"), content.get("encoder")):
         if not isinstance(section, dict):
             continue
-        for key in ("list", "folder"):
+        for key in ("list", "folder", "file"):
             value = section.get(key)
             if isinstance(value, str) and (path.parent / value).exists():
                 # The parameters of jobs do not depend on how the path of the study was typed.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from weakneg.config.classes import class_names
+from weakneg.config.encoder import Encoding
 from weakneg.config.sections import AudioSettings, BagSettings, DatasetSettings, ModelSettings
 from weakneg.config.source import POLITENESS, SHARD_SIZE
 from weakneg.config.strategy import HiddenShare, Observed
@@ -155,6 +156,25 @@ class ShardSettings(StageSettings):
         return cls(**study.audio.model_dump(exclude=OF_STORES))
 
 
+class EmbeddingSettings(StageSettings):
+    """Settings of the stage that computes embeddings."""
+
+    stage = "embed_shard"
+
+    sample_rate: int
+    clip_seconds: float
+    hop_seconds: float | None
+    encoding: Encoding
+
+    @classmethod
+    def of(cls, study: "Study") -> "EmbeddingSettings":
+        """Take the settings from a study."""
+        assert study.audio is not None
+        assert study.encoder is not None
+        cut = study.audio.model_dump(include={"sample_rate", "clip_seconds", "hop_seconds"})
+        return cls(**cut, encoding=study.encoder.encoding)
+
+
 class FeaturesSettings(StageSettings):
     """Settings of the stage that makes the feature stores.
 
@@ -166,6 +186,8 @@ class FeaturesSettings(StageSettings):
         How sound becomes spectrograms; only for audio.
     class_names : list of str, optional
         Names of all classes of the data set; only for audio.
+    encoding : Encoding, optional
+        How sound becomes embeddings instead.
     """
 
     stage = "build_features"
@@ -173,12 +195,14 @@ class FeaturesSettings(StageSettings):
     dataset: DatasetSettings
     audio: AudioSettings | None = None
     class_names: list[str] | None = None
+    encoding: Encoding | None = Field(None, exclude_if=partial(is_, None))
 
     @classmethod
     def of(cls, study: "Study") -> "FeaturesSettings":
         """Take the settings from a study."""
         names = None if study.audio is None else list(class_names(study.dataset))
-        return cls(dataset=study.dataset, audio=study.audio, class_names=names)
+        encoding = None if study.encoder is None else study.encoder.encoding
+        return cls(dataset=study.dataset, audio=study.audio, class_names=names, encoding=encoding)
 
     @property
     def plugins(self) -> list[str]:

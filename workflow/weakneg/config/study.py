@@ -12,6 +12,7 @@ from weakneg import strategies
 from weakneg.bags.split import n_chosen, n_validation
 from weakneg.config.classes import Top, class_slug, wanted_classes
 from weakneg.config.corrections import Corrected, corrected
+from weakneg.config.encoder import EncoderSettings
 from weakneg.config.messages import no_such
 from weakneg.config.sections import (
     AudioSettings,
@@ -76,6 +77,12 @@ class Study(Section):
     audio: AudioSettings | None = Field(
         None,
         description="How sound becomes spectrograms; only for audio data sets.",
+    )
+    encoder: EncoderSettings | None = Field(
+        None,
+        exclude_if=partial(is_, None),
+        description="A foundation model of sound: its embeddings take the place of spectrograms, "
+        "and `model` is one for clips, such as mlp.",
     )
     source: Annotated[Source | None, BeforeValidator(checked_source)] = Field(
         None,
@@ -277,7 +284,7 @@ class Study(Section):
     @property
     def kind(self) -> DataKind:
         """The kind of data: images are put into bags, and each clip is a bag."""
-        return self.dataset.definition.kind
+        return self.dataset.definition.kind if self.encoder is None else "clips"
 
     @property
     def draw_per_seed(self) -> bool:

@@ -46,6 +46,8 @@ def estimate(
         raise UserError(f"--config: {error}") from error
     loaded = load(read_config() | settings | {"studies": [study]}).study(Path(study).stem)
     print(cost_text(loaded), flush=True)
+    if loaded.encoder is not None:
+        return  # speeds are measured with spectrograms; models of embeddings take little time
 
     # Imported here because loading PyTorch takes seconds.
     from weakneg.estimate.speed import measure_speed

@@ -106,7 +106,7 @@ def description(study: Study) -> Iterator[str]:
         f"{counts} (clips of up to {audio.clip_seconds:g} s)"
     )
     if headers:
-        yield _heard(headers, audio)
+        yield _heard(headers, audio, study.encoder is not None)
     names_of_all = class_names(dataset)
     columns = []
     for split in splits:
@@ -170,12 +170,15 @@ def _header(path: Path) -> Header | None:
     return Header(info.frames / info.samplerate, info.samplerate, info.channels)
 
 
-def _heard(headers: dict[str, Header], audio: AudioSettings) -> str:
-    """The rates of files, and what of them the spectrograms show."""
+def _heard(headers: dict[str, Header], audio: AudioSettings, encoded: bool) -> str:
+    """The rates of files, and what of them the encoder is given, or the spectrograms show."""
     rates = Counter(header.sample_rate for header in headers.values())
     counted = ", ".join(f"{rate / 1000:g} kHz ({n:,})" for rate, n in rates.most_common(_SHOWN))
     several = sum(header.channels > 1 for header in headers.values())
     mixed = f"; {several:,} have several channels, which are averaged" if several else ""
+    if encoded:
+        given = f"{audio.sample_rate / 1000:g} kHz"
+        return f"sample rates: {counted}{mixed}; the encoder is given {given}"
     high = audio.high_hz or audio.sample_rate / 2
     return (
         f"sample rates: {counted}{mixed}; spectrograms show {audio.low_hz:g} Hz to "

@@ -184,7 +184,7 @@ def summary(
     same: Iterable[Doubt],
     listed: Mapping[str, Recording],
     heard: Mapping[str, Heard],
-    mel: LogMel,
+    mel: LogMel | None,
 ) -> list[str]:
     """Say in a few lines what is doubtful.
 
@@ -194,8 +194,8 @@ def summary(
         As for `event_doubts`.
     same : iterable of Doubt
         What `same_sound` returns.
-    mel : LogMel
-        What makes the spectrograms.
+    mel : LogMel, optional
+        What makes the spectrograms; None for embeddings.
 
     Returns
     -------
@@ -218,7 +218,7 @@ def summary(
             "other labels"
         )
     rates = [found.sample_rate for found in heard.values()]
-    if wide := [rate for rate in rates if misses_most_of(mel, rate)]:
+    if mel and (wide := [rate for rate in rates if misses_most_of(mel, rate)]):
         lines.append(unheard(len(wide), len(rates), max(wide), mel))
     return lines
 

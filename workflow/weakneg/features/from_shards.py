@@ -1,13 +1,12 @@
 """Feature stores of both splits, from shards of features.
 
-A store of the kind "spectrograms" (see `weakneg.features.store`) holds no spectrograms itself: its
-`x` is an HDF5 virtual data set over the shards, which are named by paths relative to the folder of
-the store. The folder of results can therefore be moved or mounted elsewhere as a whole. Where HDF5
+A store of spectrograms or embeddings (see `weakneg.features.store`) holds none itself: its `x` is
+an HDF5 virtual data set over the shards, which are named by paths relative to the folder of the
+store. The folder of results can therefore be moved or mounted elsewhere as a whole. Where HDF5
 itself cannot open a shard, `x` is NaN; `weakneg.features.store` raises an error.
 """
 
 import json
-import math
 import os
 import sys
 from collections import Counter
@@ -21,8 +20,9 @@ import numpy as np
 from weakneg.audio import shards as features
 from weakneg.audio.mel import LogMel
 from weakneg.audio.recordings import SPLITS, Recording, read_recordings
+from weakneg.config.encoder import Encoding
 from weakneg.config.sections import AudioSettings
-from weakneg.config.stages import OF_STORES
+from weakneg.config.stages import OF_STORES, EmbeddingSettings
 from weakneg.datasets import Problem, Unlisted
 from weakneg.errors import UserError
 from weakneg.features import store
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 PSLA_MEAN, PSLA_STD = -4.6476, 4.5699
 """Mean and standard deviation of AudioSet's log-mel spectrograms in the recipes of PSLA."""
+
+_CONSTANT = 1e-12  # variance over squared mean; rounding makes it more than 0
 
 _AGAIN = "delete what is left of it, so that the next run makes it again"
 
@@ -73,6 +75,7 @@ def make(
         test_store,
         problems,
         settings.dataset.unlisted,
+        settings.encoding,
     )
 
 
@@ -85,6 +88,7 @@ def join(
     test_store: str | os.PathLike,
     problems: str | os.PathLike,
     unlisted: Unlisted = "negative",
+    encoding: Encoding | None = None,
 ) -> None:
     """Write the stores of both splits over their shards, and the list of all problems.
 
@@ -109,6 +113,8 @@ def join(
         The CSV file to write.
     unlisted : {"negative", "unknown"}
         See `DatasetSettings`.
+    encoding : Encoding, optional
+        That of the shards, if they hold embeddings.
 
     Raises
     ------
@@ -118,9 +124,13 @@ def join(
         their recordings.
     """
     audio = AudioSettings.model_validate(settings)
+    made_with = audio.model_dump(exclude=OF_STORES)
+    if encoding is not None:
+        cut = {key: made_with[key] for key in ("sample_rate", "clip_seconds", "hop_seconds")}
+        made_with = EmbeddingSettings(**cut, encoding=encoding).model_dump()
     listed = {recording.id: recording for recording in read_recordings(recordings, classes)}
     joined = {
-        split: _Joined(split, [Path(path) for path in shards[split]], audio, listed)
+        split: _Joined(split, [Path(path) for path in shards[split]], made_with, listed)
         for split in SPLITS
     }
     heard = joined["train"].heard | joined["test"].heard
@@ -129,10 +139,13 @@ def join(
     for of_split in joined.values():
         of_split.label(listed, classes, audio, unlisted)
     if settings["statistics"] == "psla":
-        mean, std = PSLA_MEAN, PSLA_STD
+        mean, std = np.array([PSLA_MEAN]), np.array([PSLA_STD])
     else:
         mean, std = joined["train"].statistics()
     parameters = {**settings, "unlisted": unlisted} if unlisted == "unknown" else settings
+    if encoding is not None:
+        file = joined["train"].encoder
+        parameters = {**parameters, "encoding": encoding.model_dump(), "encoder": file}
     for split, path in zip(SPLITS, (train_store, test_store), strict=True):
         joined[split].write(path, listed, classes, parameters, mean, std)
     lost = [pair for of_split in joined.values() for pair in of_split.lost]
@@ -141,7 +154,8 @@ def join(
     for doubt in [*event_doubts(outside, lost, listed, heard), *same]:
         rows.append((listed[doubt.id].split, *doubt))
     write_table(problems, Problem._fields, sorted(rows, key=lambda row: SPLITS.index(row[0])))
-    for line in summary(outside, lost, same, listed, heard, LogMel.of(settings)):
+    mel = LogMel.of(settings) if encoding is None else None
+    for line in summary(outside, lost, same, listed, heard, mel):
         for stream in (sys.stdout, sys.stderr):  # the console, and the log of the job
             print(f"{problems}: {line}", file=stream)
 
@@ -159,26 +173,29 @@ class _Joined:
         The recordings that were read to their end, by id.
     lost : list of (str, (str, float, float))
         Recording and event, of the events that label no clip.
+    encoder : str
+        Path of the file of the encoder, when a shard of embeddings was made; "" for spectrograms.
     """
 
     def __init__(
         self,
         split: str,
         shards: Sequence[Path],
-        audio: AudioSettings,
+        made_with: Mapping[str, Any],
         listed: Mapping[str, Recording],
     ):
         self._split, self._shards = split, shards
+        self.encoder = ""
         self.problems: list[list[str]] = []
         self._shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name in store.LARGE}
         self._dtypes: dict[str, np.dtype] = {}
-        self._sums = np.zeros(3)
+        self._sums = np.zeros((3, 1))
         self._n_recordings = 0
         self.heard: dict[str, features.Heard] = {}
         self.lost: list[tuple[str, Event]] = []
         parts: dict[str, list[np.ndarray]] = {name: [] for name in features.COLUMNS}
         for path in shards:
-            self._read(path, audio, parts)
+            self._read(path, made_with, parts)
         n_clips = sum(map(len, parts["id"]))
         if not n_clips:
             raise UserError(f"the {split} split has no usable clips{self._most_common()}")
@@ -211,13 +228,14 @@ class _Joined:
         first = next(recording for recording, named, _ in self.problems if named == problem)
         return f"; the most common problem ({count} times, first for {first!r}): {problem}."
 
-    def _read(self, path: Path, audio: AudioSettings, parts: dict[str, list[np.ndarray]]) -> None:
+    def _read(
+        self, path: Path, made_with: Mapping[str, Any], parts: dict[str, list[np.ndarray]]
+    ) -> None:
         try:
             with open_file(path, _AGAIN) as file:
                 if file.attrs["format_version"] != features.FORMAT_VERSION:
                     raise UserError(f"{path} has a different format version: {_AGAIN}.")
-                made_with = json.loads(file.attrs["settings"])
-                if made_with != audio.model_dump(exclude=OF_STORES):
+                if json.loads(file.attrs["settings"]) != made_with:
                     raise UserError(f"{path} was made with different settings: {_AGAIN}.")
                 self._n_recordings += file.attrs["n_recordings"]
                 for name, dtype in features.COLUMNS.items():
@@ -226,7 +244,9 @@ class _Joined:
                 self.problems += np.char.decode(file["problems"][...], "utf-8").tolist()
                 heard = np.char.decode(file["heard"][...], "utf-8").tolist()
                 self.heard |= {row[0]: features.Heard.of(*row) for row in heard}
-                self._sums += [file[name][()] for name in ("sum", "sum_of_squares", "count")]
+                sums = [file[name][()] for name in ("sum", "sum_of_squares", "count")]
+                self._sums = self._sums + np.stack(np.broadcast_arrays(*map(np.atleast_1d, sums)))
+                self.encoder = file.attrs.get("encoder", "")
                 for name in store.LARGE:
                     if name in file:
                         self._shapes[name].append(file[name].shape)
@@ -253,11 +273,16 @@ class _Joined:
             unlisted,
         )
 
-    def statistics(self) -> tuple[float, float]:
-        """Mean and standard deviation of the spectrograms without padding."""
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of the features without padding.
+
+        Both are (1,) for spectrograms and (F,) for embeddings. That of a constant feature is 1, so
+        that it can be divided by.
+        """
         total, total_of_squares, count = self._sums
         mean = total / count
-        return mean, math.sqrt(total_of_squares / count - mean**2)
+        variance = total_of_squares / count - mean**2
+        return mean, np.sqrt(np.where(variance > _CONSTANT * mean**2, variance, 1.0))
 
     def write(
         self,
@@ -265,13 +290,13 @@ class _Joined:
         listed: Mapping[str, Recording],
         classes: Sequence[str],
         settings: Mapping[str, Any],
-        mean: float,
-        std: float,
+        mean: np.ndarray,
+        std: np.ndarray,
     ) -> None:
         """Write the store of the split to `path`."""
         rows = [listed[recording] for recording in self.columns["recording"].tolist()]
         contents = dict(self.columns)
-        contents |= {"mean": np.array([mean]), "std": np.array([std])}
+        contents |= {"mean": mean, "std": std}
         groups = np.array([row.group or row.id for row in rows])
         if len(np.unique(groups)) < len(groups):
             contents["group"] = groups
@@ -283,7 +308,7 @@ class _Joined:
                 if self._shapes[name]:
                     self._write_virtual(file, name, Path(path).parent)
             file.attrs["format_version"] = store.FORMAT_VERSION
-            file.attrs["kind"] = "spectrograms"
+            file.attrs["kind"] = "clips" if self.encoder else "spectrograms"
             parameters = {**settings, "split": self._split}
             file.attrs["parameters"] = json.dumps(parameters, sort_keys=True)
             file.attrs["class_names"] = list(classes)

@@ -13,8 +13,10 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import soundfile
 import torch
@@ -46,6 +48,7 @@ def export(
     *,
     models: list[Path],
     output: Path,
+    encoder: Path | None = None,
     seeds: list[int] | None = None,
 ) -> None:
     """Write trained models as one ONNX file, from waveforms to the scores that `predict` gives.
@@ -61,6 +64,8 @@ def export(
         Folders of runs, or their model.pt.
     output : Path
         The ONNX file.
+    encoder : Path
+        As for `predict`; the file that is written contains it.
     seeds : list of int
         The score is the mean over these; by default over all seeds of a run.
 
@@ -71,7 +76,7 @@ def export(
         `MOST_BYTES`, when scores differ by more than `TOLERANCE`, and when the file cannot be
         written.
     """
-    loaded = read_models(models, seeds, torch.device("cpu"))
+    loaded = read_models(models, seeds, torch.device("cpu"), encoder)
     size = sum(_n_bytes(network) for model in loaded for network in model.networks.values())
     if size > MOST_BYTES:
         raise UserError(
@@ -80,10 +85,10 @@ def export(
         )
     paths = find_recordings(recordings or [])
     print(f"{output}: exporting {len(loaded)} models, about half a minute", file=sys.stderr)
-    program = _program(loaded)
+    program = _model(loaded)
     try:
         with replace_when_whole(output) as temporary:
-            program.save(temporary)
+            onnx.save(program, temporary)
             difference, n_clips = _compare(temporary, loaded, paths)
             if not difference <= TOLERANCE:
                 raise UserError(
@@ -143,36 +148,51 @@ def _spectrograms(waveform: Tensor, front_end: FrontEnd) -> tuple[Tensor, Tensor
     return x, pad(heard, (0, padding))[None]
 
 
-def _program(models: Sequence[TrainedModel]) -> "torch.onnx.ONNXProgram":
+def _model(models: Sequence[TrainedModel]) -> "onnx.ModelProto":
     front_end = models[0].front_end
-    n_samples = front_end.clip_samples
-    lengths = torch.export.Dim("samples", min=front_end.log_mel.frame_samples, max=n_samples)
-    scorer, example = _Scorer(models).eval(), torch.zeros(2, n_samples)
-    scorer(example)  # makes the mel filters, which are cached: making them cannot be exported
-    try:
-        with warnings.catch_warnings(action="ignore"):  # PyTorch warns about its own code
-            program = torch.onnx.export(
-                scorer,
-                (example,),
-                dynamic_shapes=({0: torch.export.Dim("batch"), 1: lengths},),
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamo=True,
-                verbose=False,
-            )
-    except torch.onnx.OnnxExporterError as error:
-        raise UserError(f"{models[0].path} cannot be written as ONNX: {error.__cause__}") from error
-    assert program is not None  # it is with `dynamo`
+    if front_end.encoder is not None:
+        from weakneg.inference.compose import composed
+
+        model = composed(models, _exported, INPUT, OUTPUT)
+    else:
+        n_samples = front_end.clip_samples
+        lengths = torch.export.Dim("samples", min=front_end.log_mel.frame_samples, max=n_samples)
+        scorer, example = _Scorer(models).eval(), torch.zeros(2, n_samples)
+        scorer(example)  # makes the mel filters, which are cached: making them cannot be exported
+        sizes = {0: torch.export.Dim("batch"), 1: lengths}
+        model = _exported(scorer, (example,), (sizes,), [INPUT], [OUTPUT])
     columns = [
         dict(zip(("study", "class", "strategy", "seeds"), (*m.name, [*m.networks]), strict=True))
         for m in models
     ]
-    program.model.metadata_props.update(
-        sample_rate=str(front_end.settings["sample_rate"]),
-        clip_seconds=str(front_end.settings["clip_seconds"]),
-        models=json.dumps(columns),
-    )
-    return program
+    metadata = {key: str(front_end.settings[key]) for key in ("sample_rate", "clip_seconds")}
+    onnx.helper.set_model_props(model, metadata | {"models": json.dumps(columns)})
+    return model
+
+
+def _exported(
+    module: nn.Module,
+    examples: tuple[Tensor, ...],
+    dynamic_shapes: tuple[dict[int, Any], ...],
+    inputs: list[str],
+    outputs: list[str],
+) -> "onnx.ModelProto":
+    """A module as ONNX."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # PyTorch warns about its own code
+            program = torch.onnx.export(
+                module,
+                examples,
+                dynamic_shapes=dynamic_shapes,
+                input_names=inputs,
+                output_names=outputs,
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise UserError(f"the models cannot be written as ONNX: {error.__cause__}") from error
+    assert program is not None  # it is with `dynamo`
+    return program.model_proto
 
 
 def _compare(
@@ -206,11 +226,11 @@ def _compare(
     largest, n_clips = 0.0, 0
     with tempfile.TemporaryDirectory(prefix="weakneg-") as folder:
         for path in [*_sounds(Path(folder), front_end), *recordings]:
-            for piece in pieces_of(path, front_end.settings):
+            for piece in pieces_of(path, front_end):
                 if piece.clip is None:
                     raise UserError(f"{path} cannot be used for the check ({piece.problem}).")
                 (found,) = session.run([OUTPUT], {INPUT: piece.clip.sound.waveform[None]})
-                padded = front_end.padded([piece.clip.log_mel])
+                padded = front_end.padded([piece.clip.features])
                 expected = [
                     Predictions.mean(
                         [m.score(seed, *padded, frames=False) for seed in m.networks]

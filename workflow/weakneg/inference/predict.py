@@ -4,9 +4,9 @@ import hashlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,8 @@ from weakneg.audio.errors import AudioError
 from weakneg.audio.files import is_audio, nearest
 from weakneg.audio.recorders import Made, made
 from weakneg.errors import Interrupted, UserError
-from weakneg.inference.trained import Predictions, TrainedModel, read_models
+from weakneg.inference.embeddings import EmbeddingsFile, embeddings_file
+from weakneg.inference.trained import FrontEnd, Predictions, TrainedModel, read_models
 from weakneg.inference.unfinished import Tables, unfinished_tables
 from weakneg.io.progress import Progress
 from weakneg.jobs.device import prepare
@@ -71,6 +72,8 @@ def predict(
     models: list[Path],
     output: Path,
     frames: Path | None = None,
+    embeddings: Path | None = None,
+    encoder: Path | None = None,
     tail: bool = True,
     resume: bool = False,
     seeds: list[int] | None = None,
@@ -92,13 +95,19 @@ def predict(
     recordings : list of Path
         Audio files, or folders of them; all audio files in these are scored.
     models : list of Path
-        Folders of runs, or their model.pt, from studies with the same spectrograms.
+        Folders of runs, or their model.pt, from studies with the same spectrograms or embeddings.
     output : Path
         The CSV file.
     frames : Path
         Another CSV file, with the columns `FRAME_COLUMNS`, for the scores of frames: a row for each
         frame that a model scores, except padding, with the time of its centre (seconds in the
         recording).
+    embeddings : Path
+        A Parquet file for the embeddings of clips and of their frames, a row for each clip, model
+        and seed, and for each frame of it; `weakneg.inference.embeddings` lists the columns.
+    encoder : Path
+        The ONNX file of the encoder, for models of a study with one; by default the file that its
+        embeddings were computed with, where that was.
     tail : bool
         Score what is left at the end of a recording, as far as it has a frame of a spectrogram.
     resume : bool
@@ -115,27 +124,38 @@ def predict(
     ------
     UserError
         When a model or a file is missing or cannot be used, when no clip could be scored (the file
-        is still written, with the problems), when it cannot be written, when both files have the
-        same path, and when the interrupted run had other models or options.
+        is still written, with the problems), when it cannot be written, when two files have the
+        same path, when the interrupted run had other models or options, and when `resume` is to
+        continue a file of embeddings.
     Interrupted
         After Ctrl-C; what was finished is kept for `resume`.
     """
     threads = threads or os.cpu_count() or 1
-    for path in filter(None, (output, frames)):
+    taken: dict[str, str] = {}
+    for what, path in {"clips": output, "frames": frames, "embeddings": embeddings}.items():
+        if path is None:
+            continue
         if os.path.isdir(path):
             raise UserError(f"{path} is a folder: name a file to write.")
-    if frames and os.path.realpath(frames) == os.path.realpath(output):
-        raise UserError(f"{output} is named for clips and for frames: give --frames another name.")
+        other = taken.setdefault(os.path.realpath(path), what)
+        if other != what:
+            raise UserError(
+                f"{path} is named for {other} and for {what}: give --{what} another name."
+            )
+    if embeddings and resume:
+        raise UserError("--resume cannot continue a file of embeddings: leave out one of the two.")
     # Each thread computes a different clip or model.
-    loaded = read_models(models, seeds, prepare(device, threads=1))
+    loaded = read_models(models, seeds, prepare(device, threads=1), encoder)
     paths = find_recordings(recordings)
     tables = {output: COLUMNS} | ({frames: FRAME_COLUMNS} if frames else {})
     made_of = _made_of(loaded, tail, bool(frames))
     written = None
     try:
-        with unfinished_tables(tables, made_of, resume) as written:
+        with ExitStack() as stack:
+            written = stack.enter_context(unfinished_tables(tables, made_of, resume))
+            embedded = stack.enter_context(embeddings_file(embeddings)) if embeddings else None
             left = _not_finished(paths, written, resume)
-            wide = _score_recordings(loaded, left, written, len(paths), tail, threads)
+            wide = score_recordings(loaded, left, written, len(paths), tail, threads, embedded)
     except KeyboardInterrupt:
         n_finished = len(written.finished) if written else 0
         raise Interrupted(
@@ -181,31 +201,32 @@ def _not_finished(paths: Sequence[str], written: Tables, resume: bool) -> list[s
     return [path for path in paths if path not in finished]
 
 
-def _score_recordings(
+def score_recordings(
     models: Sequence[TrainedModel],
     paths: Sequence[str],
     written: Tables,
     n_recordings: int,
     tail: bool,
     threads: int,
+    embedded: EmbeddingsFile | None = None,
 ) -> list[int]:
     """Score recordings; return the sample rates of those that hold far higher frequencies."""
     front_end = models[0].front_end
     table, *of_frames = written.writers
     wide: list[int] = []
     n_scored, n_problems, rate = 0, 0, 0  # of the recording that is being written
-    sources = (_pieces_and_end(path, front_end.settings, tail) for path in paths)
+    sources = (_pieces_and_end(path, front_end, tail) for path in paths)
     with (
         closing(in_order(sources, threads)) as pieces,
         ThreadPoolExecutor(threads) as pool,
     ):
         for batch in _batches(_with_progress(pieces, n_recordings, len(written.finished))):
-            scores = _score(models, batch, bool(of_frames), pool)
+            scores = _score(models, batch, bool(of_frames), embedded is not None, pool)
             number = 0  # position of the clip in the batch
             for piece in batch:
                 if isinstance(piece, End):
                     written.finish(piece.recording, n_scored, n_problems)
-                    if misses_most_of(front_end.log_mel, rate):
+                    if front_end.encoder is None and misses_most_of(front_end.log_mel, rate):
                         wide.append(rate)
                     n_scored, n_problems, rate = 0, 0, 0
                     continue
@@ -221,6 +242,8 @@ def _score_recordings(
                     table.writerow((*_place(piece), *model.name, model.seeds, score, "", *when))
                     for writer in of_frames:
                         writer.writerows(_frame_rows(piece, model, of_model, number))
+                    if embedded is not None:
+                        _add_embeddings(embedded, piece, model, of_model, number)
                 n_scored += 1
                 number += 1
     return wide
@@ -284,15 +307,15 @@ def _audio_files(folder: str | os.PathLike[str]) -> Iterator[str]:
         )
 
 
-def pieces_of(path: str, settings: Mapping[str, Any], tail: bool = False) -> Iterator[Piece]:
-    """Cut a recording into clips and compute their spectrograms.
+def pieces_of(path: str, front_end: FrontEnd, tail: bool = False) -> Iterator[Piece]:
+    """Cut a recording into clips and compute their features.
 
     Parameters
     ----------
     path : str
         The recording.
-    settings : mapping
-        Those of the models' `FrontEnd`.
+    front_end : FrontEnd
+        That of the models.
     tail : bool
         Whether what is left at the end gives one more clip, if it has a frame of a spectrogram.
 
@@ -301,17 +324,18 @@ def pieces_of(path: str, settings: Mapping[str, Any], tail: bool = False) -> Ite
     Piece
         At least one, with the clip or its problem.
     """
+    settings = front_end.settings
     try:
         with open_audio(path, settings["sample_rate"]) as audio:
-            for _, item in compute_clips(audio, settings, tail):
+            for _, item in compute_clips(audio, settings, tail, front_end.compute):
                 clip, problem = (item, "") if isinstance(item, Clip) else (None, item.message)
                 yield Piece(path, item.start, item.end, clip, problem, audio.file_rate)
     except AudioError as error:
         yield Piece(path, None, None, None, f"{error.reason}: {error}")
 
 
-def _pieces_and_end(path: str, settings: Mapping[str, Any], tail: bool) -> Iterator[Piece | End]:
-    yield from pieces_of(path, settings, tail)
+def _pieces_and_end(path: str, front_end: FrontEnd, tail: bool) -> Iterator[Piece | End]:
+    yield from pieces_of(path, front_end, tail)
     yield End(path)
 
 
@@ -337,15 +361,16 @@ def _score(
     models: Sequence[TrainedModel],
     batch: Sequence[Piece | End],
     frames: bool,
+    embeddings: bool,
     pool: ThreadPoolExecutor,
 ) -> list[Predictions]:
     """Score the clips in a batch with each model; mean over its seeds."""
-    clips = [piece.clip.log_mel for piece in batch if isinstance(piece, Piece) and piece.clip]
+    clips = [piece.clip.features for piece in batch if isinstance(piece, Piece) and piece.clip]
     if not clips:
         return []
     x, sound = models[0].front_end.padded(clips)
     jobs = [
-        [pool.submit(model.score, seed, x, sound, frames) for seed in model.networks]
+        [pool.submit(model.score, seed, x, sound, frames, embeddings) for seed in model.networks]
         for model in models
     ]
     return [Predictions.mean([job.result() for job in of_model]) for of_model in jobs]
@@ -355,18 +380,32 @@ def _frame_rows(
     piece: Piece, model: TrainedModel, scores: Predictions, number: int
 ) -> Iterator[tuple[str, ...]]:
     """Yield the rows of the frames of a clip, which is number `number` of its batch."""
+    assert scores.frame is not None
+    times = _frame_times(piece, model, scores.frame.shape[1])
+    for frame, time in enumerate(times):
+        score = _every_digit(scores.frame[number, frame])
+        part = "" if scores.part is None else _every_digit(scores.part[number, frame])
+        yield (*_place(piece), _decimal(time), *model.name, model.seeds, score, part)
+
+
+def _frame_times(piece: Piece, model: TrainedModel, n_frames: int) -> list[float]:
+    """Centres of the frames of a clip, up to its padding, in seconds of the recording."""
     assert piece.clip is not None
     assert piece.start is not None
-    assert scores.frame is not None
-    log_mel, step = model.front_end.log_mel, model.frame_step
-    for frame, score in enumerate(scores.frame[number]):
-        row = frame * step
-        if row >= len(piece.clip.log_mel):
-            break  # the rest is padding
-        centre = (row * log_mel.shift_samples + log_mel.frame_samples / 2) / log_mel.sample_rate
-        part = "" if scores.part is None else _every_digit(scores.part[number, frame])
-        time = _decimal(piece.start + centre)
-        yield (*_place(piece), time, *model.name, model.seeds, _every_digit(score), part)
+    rows = range(0, len(piece.clip.features), model.frame_step)[:n_frames]
+    return [piece.start + model.front_end.centre(row) for row in rows]
+
+
+def _add_embeddings(
+    file: EmbeddingsFile, piece: Piece, model: TrainedModel, scores: Predictions, number: int
+) -> None:
+    """Add the embeddings of a clip, which is number `number` of its batch."""
+    assert piece.start is not None
+    assert piece.end is not None
+    for seed, bags, frames in scores.embeddings:
+        times = _frame_times(piece, model, frames.shape[1])
+        clip = (piece.recording, piece.start, piece.end)
+        file.add(clip, model.name, seed, bags[number], frames[number, : len(times)], times)
 
 
 def _place(piece: Piece) -> tuple[str, ...]:

@@ -1,24 +1,29 @@
-"""Trained models of sound: from a run's `model.pt` to scores of spectrograms."""
+"""Trained models of sound: from a run's `model.pt` to scores of spectrograms or embeddings."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from weakneg.audio.clips import Compute, compute_clip
 from weakneg.audio.decode import n_samples
 from weakneg.audio.mel import LogMel
+from weakneg.config.encoder import Encoding
 from weakneg.config.sections import AudioSettings, ModelSettings
 from weakneg.errors import UserError
 from weakneg.models import bag_classifier
 from weakneg.models.attention import AttentionHead
 from weakneg.models.bag_classifier import BagClassifier
 from weakneg.models.psla import PslaHead
+
+if TYPE_CHECKING:
+    from weakneg.audio.encoder import Encoder
 
 MODEL_FILE = "model.pt"
 
@@ -31,18 +36,33 @@ _LONGEST_REASON = 200  # characters
 
 
 class FrontEnd(NamedTuple):
-    """How recordings become spectrograms; the same for all models that are used together.
+    """How recordings become features; the same for all models that are used together.
 
     Attributes
     ----------
     settings : dict
-        Settings for `weakneg.audio.clips.compute_clip`.
+        Settings for `weakneg.audio.clips.compute_clips`.
     shape : (T, F)
-        Shape of the spectrogram of a clip; shorter ones are padded with zeros.
+        Shape of the features of a clip; shorter ones are padded with zeros.
+    encoder : Encoder, optional
+        What makes embeddings; None for spectrograms.
     """
 
     settings: dict[str, Any]
     shape: tuple[int, int]
+    encoder: "Encoder | None" = None
+
+    @property
+    def compute(self) -> Compute:
+        """What computes the features of a clip."""
+        return compute_clip if self.encoder is None else self.encoder.compute_clip
+
+    def centre(self, row: int) -> float:
+        """Centre of a row of the features, in seconds from the start of its clip."""
+        if self.encoder is not None:
+            return self.encoder.centre(row)
+        mel = self.log_mel
+        return (row * mel.shift_samples + mel.frame_samples / 2) / mel.sample_rate
 
     @property
     def log_mel(self) -> LogMel:
@@ -54,27 +74,45 @@ class FrontEnd(NamedTuple):
         """Number of samples of a clip."""
         return n_samples(self.settings["clip_seconds"], self.settings["sample_rate"])
 
-    def padded(self, spectrograms: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-        """Pad spectrograms (t, F), t at most T, with zeros.
+    def padded(self, features: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+        """Pad features (t, F), t at most T, with zeros.
 
         Parameters
         ----------
-        spectrograms : sequence of (t, F) float16
-            B spectrograms.
+        features : sequence of (t, F) float16 or float32
+            Those of B clips.
 
         Returns
         -------
-        (B, T, F) float16
-            The padded spectrograms.
+        (B, T, F) float16 or float32
+            The padded features.
         (B, T) bool
             True for the rows that hold sound.
         """
-        x = np.zeros((len(spectrograms), *self.shape), np.float16)
+        x = np.zeros((len(features), *self.shape), features[0].dtype)
         sound = np.zeros(x.shape[:2], bool)
-        for rows, heard, spectrogram in zip(x, sound, spectrograms, strict=True):
-            rows[: len(spectrogram)] = spectrogram
-            heard[: len(spectrogram)] = True
+        for rows, heard, of_clip in zip(x, sound, features, strict=True):
+            rows[: len(of_clip)] = of_clip
+            heard[: len(of_clip)] = True
         return torch.from_numpy(x), torch.from_numpy(sound)
+
+
+class Embeddings(NamedTuple):
+    """Embeddings of B clips and their n frames, as a network of D dimensions makes them.
+
+    Attributes
+    ----------
+    seed : int
+        The seed of the network.
+    bag : (B, D) float32
+        What strategies see of the clips.
+    frame : (B, n, D) float32
+        Inputs of the last layer.
+    """
+
+    seed: int
+    bag: np.ndarray
+    frame: np.ndarray
 
 
 class Predictions(NamedTuple):
@@ -89,11 +127,14 @@ class Predictions(NamedTuple):
     part : (B, n) float64 or None
         What the frame contributes to the logit of the clip (pooling `attention`) or to its
         probability (pooling `psla`). None for other poolings, and if frames are not scored.
+    embeddings : tuple of Embeddings
+        Those of each seed; none if they were not asked for.
     """
 
     clip: np.ndarray
     frame: np.ndarray | None
     part: np.ndarray | None
+    embeddings: tuple[Embeddings, ...] = ()
 
     @classmethod
     def mean(cls, scores: Sequence["Predictions"]) -> "Predictions":
@@ -104,6 +145,7 @@ class Predictions(NamedTuple):
             np.mean([each.clip for each in scores], axis=0),
             np.mean(frames, axis=0) if frames else None,
             np.mean(parts, axis=0) if parts else None,
+            tuple(embeddings for each in scores for embeddings in each.embeddings),
         )
 
 
@@ -118,9 +160,9 @@ class TrainedModel:
     study, class_name, strategy : str
         Which run it is.
     front_end : FrontEnd
-        How recordings become spectrograms.
-    mean, std : float
-        Spectrograms are normalised with these.
+        How recordings become features.
+    mean, std : (1,) or (F,) float32
+        Features are normalised with these.
     masked : bool
         Whether the pooling leaves padding out.
     networks : dict of int to BagClassifier
@@ -132,8 +174,8 @@ class TrainedModel:
     class_name: str
     strategy: str
     front_end: FrontEnd
-    mean: float
-    std: float
+    mean: Tensor
+    std: Tensor
     masked: bool
     networks: dict[int, BagClassifier]
 
@@ -149,24 +191,28 @@ class TrainedModel:
 
     @property
     def frame_step(self) -> int:
-        """Number of spectrogram rows from one frame that the model scores to the next.
+        """Number of rows of the features from one frame that the model scores to the next.
 
         The first frame is centred on the first row.
         """
         return next(iter(self.networks.values())).frame_step
 
     @torch.inference_mode()
-    def score(self, seed: int, x: Tensor, sound: Tensor, frames: bool) -> Predictions:
-        """Score spectrograms with the classifier of a seed.
+    def score(
+        self, seed: int, x: Tensor, sound: Tensor, frames: bool, embeddings: bool = False
+    ) -> Predictions:
+        """Score clips with the classifier of a seed.
 
         Parameters
         ----------
         seed : int
             Which classifier.
         x, sound : tensors
-            Spectrograms and the rows that hold sound, as `FrontEnd.padded` returns them.
+            Features and the rows that hold sound, as `FrontEnd.padded` returns them.
         frames : bool
             Whether to score frames, too.
+        embeddings : bool
+            Whether to return embeddings, too.
 
         Returns
         -------
@@ -180,7 +226,9 @@ class TrainedModel:
         network = self.networks[seed]
         device = next(network.parameters()).device
         x = (x.to(device).float() - self.mean) / self.std
-        h, mask = network.instances(x[:, None], sound.to(device) if self.masked else None)
+        if self.front_end.encoder is None:  # a spectrogram is one input of the network
+            x = x[:, None]
+        h, mask = network.instances(x, sound.to(device) if self.masked else None)
         clip = network.head.logit(h, mask)
         if not torch.isfinite(clip).all():
             raise UserError(
@@ -193,13 +241,20 @@ class TrainedModel:
             frame = _probability(alone.view(h.shape[:2]))
             if isinstance(network.head, AttentionHead | PslaHead):
                 part = network.head.parts(h, mask).double().cpu().numpy()
-        return Predictions(_probability(clip), frame, part)
+        found: tuple[Embeddings, ...] = ()
+        if embeddings:
+            bag = network.head.score(h, mask, gradients=False).embeddings
+            found = (Embeddings(seed, bag.cpu().numpy(), h.cpu().numpy()),)
+        return Predictions(_probability(clip), frame, part, found)
 
 
 def read_models(
-    paths: Sequence[str | os.PathLike[str]], seeds: Sequence[int] | None, device: torch.device
+    paths: Sequence[str | os.PathLike[str]],
+    seeds: Sequence[int] | None,
+    device: torch.device,
+    encoder: Path | None = None,
 ) -> list[TrainedModel]:
-    """Read trained models that use the same spectrograms.
+    """Read trained models that use the same spectrograms, or the same embeddings.
 
     Parameters
     ----------
@@ -209,6 +264,8 @@ def read_models(
         The classifiers to use; by default all.
     device : torch.device
         Where to put them.
+    encoder : Path, optional
+        The file of the encoder of the embeddings; by default where it was when they were computed.
 
     Returns
     -------
@@ -219,17 +276,18 @@ def read_models(
     ------
     UserError
         When a file is missing, damaged, or not a model of sound, when it lacks a seed, when models
-        need different spectrograms, and when two have the same study, class and strategy.
+        need different spectrograms or embeddings, when two have the same study, class and strategy,
+        and when the encoder is missing, another one or not needed.
     """
     models: dict[tuple[str, str, str], TrainedModel] = {}
     files = [path / MODEL_FILE if path.is_dir() else path for path in map(Path, paths)]
     for path in dict.fromkeys(files):
-        model = _read_model(path, seeds, device)
+        model = _read_model(path, seeds, device, encoder)
         first = next(iter(models.values()), model)
         if model.front_end != first.front_end:
             raise UserError(
-                f"{first.path} and {model.path} need different spectrograms: use one of them at a "
-                "time."
+                f"{first.path} and {model.path} need different spectrograms or embeddings: use one "
+                "of them at a time."
             )
         if model.name in models:
             raise UserError(
@@ -240,7 +298,9 @@ def read_models(
     return list(models.values())
 
 
-def _read_model(path: Path, seeds: Sequence[int] | None, device: torch.device) -> TrainedModel:
+def _read_model(
+    path: Path, seeds: Sequence[int] | None, device: torch.device, encoder: Path | None
+) -> TrainedModel:
     if not path.is_file():
         raise UserError(f"{path} is missing: name the folder of a run or its {MODEL_FILE}.")
     try:
@@ -262,13 +322,17 @@ def _read_model(path: Path, seeds: Sequence[int] | None, device: torch.device) -
             f"{path} is a model of many classes (task: multilabel), which cannot score recordings "
             "yet: name runs of a study with task: binary."
         )
-    if saved["kind"] != "spectrograms":
+    encodes = saved["kind"] == "clips" and "encoding" in saved.get("parameters", {})
+    if saved["kind"] != "spectrograms" and not encodes:
         raise UserError(
-            f"{path} is a model of {saved['kind']}, but only models of spectrograms can score "
-            "recordings: use `python -m weakneg score_run` to score a feature store."
+            f"{path} is a model of {saved['kind']}, but only models of spectrograms, and those of "
+            "studies with an encoder, can score recordings: use `python -m weakneg score_run` to "
+            "score a feature store."
         )
+    if encoder is not None and not encodes:
+        raise UserError(f"{path} is a model of spectrograms, without an encoder: name none.")
     try:
-        return _model(path, saved, seeds, device)
+        return _model(path, saved, seeds, device, encoder)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         line = " ".join(str(reason).split())[:_LONGEST_REASON] or type(error).__name__
@@ -278,7 +342,11 @@ def _read_model(path: Path, seeds: Sequence[int] | None, device: torch.device) -
 
 
 def _model(
-    path: Path, saved: dict[str, Any], seeds: Sequence[int] | None, device: torch.device
+    path: Path,
+    saved: dict[str, Any],
+    seeds: Sequence[int] | None,
+    device: torch.device,
+    encoder: Path | None,
 ) -> TrainedModel:
     # The settings decide what is imported and computed, so they are checked like a user's input.
     parameters = {name: saved["parameters"][name] for name in _FRONT_END}
@@ -286,11 +354,14 @@ def _model(
         name: saved["parameters"][name] for name in _YOUNGER if name in saved["parameters"]
     }
     settings = AudioSettings.model_validate(parameters).model_dump(include={*parameters})
-    n_frames, n_bins = saved["instance_shape"]
-    front_end = FrontEnd(settings, (n_frames, n_bins))
-    frames = settings["frames"] or front_end.log_mel.n_frames(front_end.clip_samples)
-    if front_end.shape != (frames, settings["mel_bins"]):
-        raise ValueError(f"its spectrograms are {n_frames} x {n_bins}")
+    if saved["kind"] == "clips":
+        front_end = _with_encoder(path, saved, settings, encoder)
+    else:
+        n_frames, n_bins = saved["instance_shape"]
+        front_end = FrontEnd(settings, (n_frames, n_bins))
+        frames = settings["frames"] or front_end.log_mel.n_frames(front_end.clip_samples)
+        if front_end.shape != (frames, settings["mel_bins"]):
+            raise ValueError(f"its spectrograms are {n_frames} x {n_bins}")
     missing = set(seeds or ()) - set(saved["weights"])
     if missing:
         has = ", ".join(map(str, saved["weights"]))
@@ -299,15 +370,33 @@ def _model(
     for seed in seeds or saved["weights"]:
         # Scores use full precision, even if training did not.
         model = ModelSettings.model_validate(saved["model"] | {"precision": "float32"})
-        classifier = bag_classifier.load(model, front_end.shape)
+        classifier = bag_classifier.load(model, tuple(saved["instance_shape"]))
         classifier.load_state_dict(saved["weights"][seed])
         networks[seed] = classifier.to(device).eval()
     study, class_name, strategy = (str(saved[key]) for key in ("study", "class", "strategy"))
-    (mean,), (std,) = saved["mean"], saved["std"]
+    mean, std = (torch.tensor(saved[key], device=device) for key in ("mean", "std"))
+    if mean.shape != std.shape or len(mean) not in (1, front_end.shape[1]):
+        raise ValueError(f"it has {len(mean)} means and {len(std)} standard deviations")
     masked = saved["parameters"].get("padding") == "masked"  # older models lack it
-    return TrainedModel(
-        path, study, class_name, strategy, front_end, float(mean), float(std), masked, networks
-    )
+    return TrainedModel(path, study, class_name, strategy, front_end, mean, std, masked, networks)
+
+
+def _with_encoder(
+    path: Path, saved: dict[str, Any], settings: dict[str, Any], file: Path | None
+) -> FrontEnd:
+    """The front end of a model of embeddings."""
+    from weakneg.audio.encoder import open_encoder
+
+    known = str(saved["parameters"]["encoder"])
+    if file is None and not os.path.exists(known):
+        raise UserError(
+            f"{path} needs its encoder, which was {known}: name that file, or a copy of it, with "
+            "--encoder."
+        )
+    encoder = open_encoder(file or known, Encoding.model_validate(saved["parameters"]["encoding"]))
+    front_end = FrontEnd(settings, (0, 0), encoder)
+    n_frames = encoder.n_frames(front_end.clip_samples)
+    return front_end._replace(shape=(n_frames, encoder.window_shape[1]))
 
 
 def _probability(logits: Tensor) -> np.ndarray:

@@ -107,7 +107,7 @@ def as_mp3(clip: Clip, rate: int) -> bytes:
 
 def as_png(clip: Clip) -> bytes:
     """The log-mel spectrogram of a clip as a picture, time to the right and frequency up."""
-    picture = clip.log_mel.astype(np.float32).T
+    picture = clip.features.astype(np.float32).T
     file = io.BytesIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()

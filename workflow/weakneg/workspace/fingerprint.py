@@ -52,6 +52,7 @@ NUMBER_MAKERS = {
     "altair": ("altair",),
     "matplotlib": ("matplotlib",),
     "numpy": ("numpy",),
+    "onnxruntime": ("onnxruntime", "numpy"),
     "scipy": ("scipy", "numpy"),
     "sklearn": ("scikit-learn", "scipy", "numpy"),
     "soundfile": ("soundfile",),

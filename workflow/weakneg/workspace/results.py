@@ -167,10 +167,11 @@ class Results:
 
     @property
     def feature_inputs(self) -> list[str]:
-        """The input of the feature stores: published files, or shards of spectrograms."""
+        """The input of the feature stores: published files, or shards of features."""
         if not self.is_sound:
             return self.data_files
-        return [f"{self.folder}/audio/recordings.csv", *self.shards("features/shards", "h5")]
+        kind = "shards" if self.study.encoder is None else "embeddings"
+        return [f"{self.folder}/audio/recordings.csv", *self.shards(f"features/{kind}", "h5")]
 
     @property
     def status_tables(self) -> list[str]:
