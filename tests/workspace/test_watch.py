@@ -109,11 +109,13 @@ def test_a_finished_run_has_a_line_with_its_AP_and_that_of_the_baseline(workflow
 
 def test_what_was_made_before_the_workflow_began_is_not_done(workflow):
     workflow.finishes("random")
-    for file in (workflow.folder / RUNS / "random").iterdir():
+    workflow.starts(f"{RUNS}/badge/run.json")  # and was killed
+    left = [*(workflow.folder / RUNS / "random").iterdir(), *watch._INCOMPLETE.iterdir()]
+    for file in left:
         os.utime(file, (1, 1))
     running = Running(workflow.entry)
     assert look(running) == []
-    assert said(running)[0].startswith("toy: 0 of 2 runs done")
+    assert said(running)[0].startswith("toy: 0 of 2 runs done, about ")
 
 
 def test_the_time_left_comes_from_recorded_durations(workflow):
@@ -134,7 +136,9 @@ def test_the_time_left_comes_from_recorded_durations(workflow):
 def test_a_failed_job_is_said_with_the_last_line_of_its_log_until_it_runs_again(workflow):
     running, output = Running(workflow.entry), f"{RUNS}/badge/run.json"
     workflow.starts(output)
+    workflow.starts(other := f"{RUNS}/badge/scores.parquet")  # of the same group
     assert look(running) == []
+    workflow.ends(other)
     workflow.says(output, "epoch 1\nerror: no memory.\n")
     workflow.ends(output)
     [line] = look(running)

@@ -210,7 +210,7 @@ class Running:
         if changed == self._changed and soon and not final:
             return []
         self._changed, self._looked_at = changed, time.monotonic()
-        marked = _marked()
+        marked = _marked(self._began)
         waiting = [job for job in self.jobs if job.to_do]
         finished, lines = [], []
         for job in waiting:
@@ -260,9 +260,9 @@ class Running:
 
     def _has_run(self, job: Job, first: bool) -> bool:
         """Whether a job that neither runs nor is done has run."""
-        if first:
-            return bool(job.log) and _newer(job.log, self._began)
-        return job.outputs[0] in self._going
+        # One whose group failed before it began has no log.
+        logged = bool(job.log) and _newer(job.log, self._began)
+        return logged and (first or job.outputs[0] in self._going)
 
     def _left(self, jobs: Sequence[Job], times: Times) -> str:
         """The time that is left, ", about 12 min left", or "" if that is not known.
@@ -338,12 +338,13 @@ def _marker(output: str) -> Path:
     return _INCOMPLETE / _name(output)
 
 
-def _marked() -> set[str]:
-    """The names of the outputs of running jobs, encoded."""
+def _marked(began: float) -> set[str]:
+    """The encoded names of the outputs of running jobs, not of those that were killed earlier."""
     try:
-        return {each.name for each in os.scandir(_INCOMPLETE)}
+        names = [each.name for each in os.scandir(_INCOMPLETE)]
     except OSError:
         return set()
+    return {name for name in names if _newer(str(_INCOMPLETE / name), began)}
 
 
 def _modified(path: str | Path) -> float | None:
