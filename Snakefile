@@ -61,13 +61,16 @@ onstart:
     record_code(job.params.get("code", []) for job in workflow.dag.needrun_jobs())
     if workflow.local_exec:
         warm.start()
+    watch.announce(workflow, results_of)
 
 
 onsuccess:
+    watch.end()
     highlights = [file for study in REQUESTED for file in results_of(study).highlights]
     if highlights:
         print("\nFinished. Figures, tables and page:", *highlights, sep="\n  ")
 
 
 onerror:
+    watch.end()
     print(f"\n{start.failure(log)}")

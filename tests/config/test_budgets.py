@@ -82,6 +82,7 @@ def test_a_study_of_budgets_has_tables_and_a_figure_of_its_own(study):
         "metrics.csv",
         "tables/budget.csv",
         "tables/budget.md",
+        "tables/budget.tex",
         *(f"figures/budget.{kind}" for kind in ("pdf", "png", "svg")),
         "report.html",
     ]

@@ -67,7 +67,7 @@ def test_images_cannot_be_listened_to(study):
 
 def test_only_a_study_with_truth_is_judged(study, tmp_path):
     of = Results(study("{list: heard.csv, classes: {Dog: dog}}"))
-    judged = {f"results/mine/tables/truth.{end}" for end in ("csv", "md")}
+    judged = {f"results/mine/tables/truth.{end}" for end in ("csv", "md", "tex")}
     assert judged < {*of.all}
     assert "results/mine/figures/truth.png" in of.all
     assert of.truth_list == ["heard.csv"]

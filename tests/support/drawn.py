@@ -2,7 +2,6 @@
 
 import importlib
 import json
-from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -69,8 +68,8 @@ def make_study(root, classes, strategies, n_seeds, n_epochs=4):
 def figure_of(name, metrics, study, runs=()):
     """A figure of metrics in memory."""
     module = importlib.import_module(f"weakneg.report.figures.{name}")
-    with house_style():
-        return module.draw(SimpleNamespace(metrics=metrics, runs=runs), study)
+    shown = {"metrics": metrics, "runs": runs}
+    return module.draw(**{each: shown[each] for each in figures.inputs(name)}, study=study)
 
 
 def many_classes(n_seeds=3):

@@ -1,7 +1,9 @@
 """A copy of the repository in which tests run Snakemake."""
 
+import contextlib
 import multiprocessing
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -69,6 +71,25 @@ class Workspace:
         result = self.snakemake("--cores", "2", *arguments, **environment)
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout + result.stderr
+
+    def run_on_terminal(self, *arguments: str) -> str:
+        """Like `run`, with a terminal in place of files; returns what that shows."""
+        terminal, slave = pty.openpty()
+        with subprocess.Popen(
+            [BINARIES / "snakemake", "--cores", "2", *arguments],
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+        ) as process:
+            os.close(slave)
+            shown = b""
+            with contextlib.suppress(OSError), open(terminal, "rb", buffering=0) as screen:
+                while part := screen.read(4096):
+                    shown += part
+        assert process.returncode == 0, shown.decode()
+        return shown.decode().replace("\r\n", "\n")
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Rule -> number of jobs that would run, without the target rules."""

@@ -35,7 +35,7 @@ WANTED = "[full,margin_budget_2]"
 def test_a_study_of_budgets_has_a_table_and_a_figure_of_its_own(workspace):
     results = workspace.folder / "results/budgets"
     assert sorted(path.name for path in (results / "tables").iterdir()) == [
-        *("budget.csv", "budget.md"),
+        *("budget.csv", "budget.md", "budget.tex"),
     ]
     assert {path.suffix for path in (results / "figures").iterdir()} == {".pdf", ".png", ".svg"}
     metrics = pd.read_csv(results / "metrics.csv", index_col="strategy")

@@ -53,7 +53,12 @@ def test_the_page_has_an_example_of_each_kind(extended):
 def test_every_figure_has_its_caption(extended):
     library = extended.folder / "workflow/weakneg"
     captions = {path.stem for path in (extended.folder / "workflow/report").glob("*.rst")}
-    assert captions == {"workflow", *plugins.names(library / "report/figures", "draw")}
+    assert captions == {
+        "workflow",
+        "page",
+        "run",
+        *plugins.names(library / "report/figures", "draw"),
+    }
 
 
 def test_the_examples_are_in_the_style_of_the_house(extended):

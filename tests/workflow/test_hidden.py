@@ -36,6 +36,7 @@ def test_a_study_that_hides_positives_has_tables_and_a_figure_of_its_own(workspa
     assert sorted(path.name for path in (results / "tables").iterdir()) == [
         "hidden.csv",
         "hidden.md",
+        "hidden.tex",
         "hidden_epochs.csv",
     ]
     assert {path.suffix for path in (results / "figures").iterdir()} == {".pdf", ".png", ".svg"}

@@ -131,7 +131,13 @@ def test_every_study_passes_a_dry_run(workspace):
 def test_a_study_of_ones_own_outside_the_repository(workspace, tmp_path_factory):
     mine = tmp_path_factory.mktemp("elsewhere") / "mine.yaml"
     mine.write_text("title: Mine\nextends: digits\nclasses: ['7']\ntraining: {epochs: 2}\n")
-    workspace.run("--config", f"studies=[{mine}]", "strategies=[random,margin]", "seeds=2")
+    shown = workspace.run_on_terminal(
+        *("--config", f"studies=[{mine}]", "strategies=[random,margin]", "seeds=2")
+    )
+    assert len(re.findall(r"^(?:random|margin), 7: AP \.\d+", shown, re.MULTILINE)) == 2
+    assert "mine: done" in shown.split("Finished. Figures")[0]
+    for log in workspace.folder.glob(".snakemake/log/*"):
+        assert "mine: done" not in log.read_text()
     metrics = pd.read_csv(workspace.folder / "results/mine/metrics.csv")
     assert metrics[["class", "strategy", "seed"]].values.tolist() == [
         [7, "random", 0],

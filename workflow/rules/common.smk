@@ -17,7 +17,7 @@ from weakneg.config.load import load
 from weakneg.io.files import check_writable
 from weakneg.jobs import warm
 from weakneg.report import figures
-from weakneg.workspace import results, start
+from weakneg.workspace import results, start, watch
 from weakneg.workspace.provenance import keep_with_results, record_code
 from weakneg.workspace.results import (
     AUDIT_TABLES,

@@ -234,6 +234,8 @@ for figure in figures.names():
             report(
                 f"results/{{study}}/figures/{figure}.png",
                 category="{study}",
+                subcategory="Figures",
+                labels={"figure": figure.replace("_", " ")},
                 caption=f"../report/{figure}.rst",
             ),
             expand(
@@ -293,7 +295,13 @@ rule write_report:
         figures=of_results("svg_figures"),
         sounds=of_results("sounds"),
     output:
-        "results/{study}/report.html",
+        report(
+            "results/{study}/report.html",
+            category="{study}",
+            subcategory="Page",
+            labels={"page": "answer, tables and charts"},
+            caption="../report/page.rst",
+        ),
     log:
         "results/{study}/logs/write_report.log",
     localrule: True

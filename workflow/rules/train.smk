@@ -26,7 +26,13 @@ rule train_run:
         history="results/{study}/runs/{class_slug}/{run}/history.parquet",
         timing="results/{study}/runs/{class_slug}/{run}/timing.parquet",
         selection="results/{study}/runs/{class_slug}/{run}/selection.h5",
-        record="results/{study}/runs/{class_slug}/{run}/run.json",
+        record=report(
+            "results/{study}/runs/{class_slug}/{run}/run.json",
+            category="{study}",
+            subcategory="Runs",
+            labels={"class": "{class_slug}", "strategy": "{run}"},
+            caption="../report/run.rst",
+        ),
     log:
         "results/{study}/logs/train_run/{class_slug}/{run}.log",
     conda:

@@ -1,13 +1,13 @@
 """The figure of budgets."""
 
+from io import StringIO
+
 import pandas as pd
 import pytest
 from drawn import fits, texts
 
 from weakneg.analysis.study import Study
 from weakneg.report.figures import budget
-from weakneg.report.figures.reading import Inputs
-from weakneg.report.figures.style import house_style
 
 BUDGETS = {"full": None, "random_budget_1": 1.0, "random_budget_4": 4.0, "mine_budget_1": 1.0}
 SETTINGS = {
@@ -48,12 +48,9 @@ def table(seeds: int) -> pd.DataFrame:
 
 
 @pytest.fixture
-def draw(tmp_path):
+def draw():
     def drawn(results: pd.DataFrame):
-        results.to_csv(tmp_path / "budget.csv", index=False)
-        study = Study.of(SETTINGS)
-        with house_style():
-            return budget.draw(Inputs(study, [], {"budget": tmp_path / "budget.csv"}), study)
+        return budget.draw(pd.read_csv(StringIO(results.to_csv())), Study.of(SETTINGS))
 
     return drawn
 
@@ -61,8 +58,7 @@ def draw(tmp_path):
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_it_shows_every_strategy_the_level_and_the_budgets(draw, seeds):
     figure = draw(table(seeds))
-    with house_style():
-        assert fits(figure)
+    assert fits(figure)
     [legend] = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["Full", "Random", "Mine"]
     above = figure.axes[0]

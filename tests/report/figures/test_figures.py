@@ -178,4 +178,4 @@ def test_figures_say_what_they_are_for():
 
 def test_every_figure_has_a_caption():
     captions = {path.stem for path in (ROOT / "workflow" / "report").glob("*.rst")}
-    assert captions == {"workflow", *figures.names()}
+    assert captions == {"workflow", "page", "run", *figures.names()}

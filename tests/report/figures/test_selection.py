@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from drawn import fits, texts
 from selections import LABEL, Made
@@ -12,8 +13,7 @@ from weakneg.analysis.study import Study
 from weakneg.command_line import main
 from weakneg.errors import UserError
 from weakneg.report.figures import draw_figure, selection
-from weakneg.report.figures.reading import Inputs
-from weakneg.report.figures.style import house_style, styles
+from weakneg.report.figures.style import styles
 from weakneg.report.formatting import number
 
 
@@ -28,9 +28,9 @@ def tables_of(made):
 def drawn_from(made):
     """The figure of a made study, and what is written in it."""
     study = Study.of(made.settings)
-    with house_style():
-        figure = selection.draw(Inputs(study, (), tables_of(made)), study)
-        figure.draw_without_rendering()
+    tables = {name: pd.read_csv(path) for name, path in tables_of(made).items()}
+    figure = selection.draw(**tables, study=study)
+    figure.draw_without_rendering()
     return figure, [" ".join(text.split()) for text in texts(figure)]
 
 

@@ -15,7 +15,6 @@ from weakneg.analysis.sound import ALL_CLIPS, read_sound
 from weakneg.analysis.study import Study
 from weakneg.audio.mel import LogMel
 from weakneg.report.figures import draw_figure, sound
-from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.sound import draw_overview
 from weakneg.report.figures.style import house_style
 
@@ -116,15 +115,14 @@ def test_bytes_are_the_same_in_another_process(made, tmp_path):
 
 def test_the_figure_and_its_table_are_of_one_reading(made, tmp_path, monkeypatch):
     read = []
+    sound._overview.cache_clear()
     monkeypatch.setattr(
         sound, "read_sound", lambda *given: read.append(given) or read_sound(*given)
     )
     files = {option: made[option] for option in ("recordings", "problems")}
     files |= {f"{split}_store": path for split, path in made["stores"].items()}
     study = Study.of(settings_of_sound(names(12)[:2]))
-    inputs = Inputs(study, (), files)
-    table = sound.table(inputs, study)
-    with house_style():
-        sound.draw(inputs, study)
+    table = sound.table(**files, study=study)
+    sound.draw(**files, study=study)
     assert len(read) == 1
     assert len(table) == 6

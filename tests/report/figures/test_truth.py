@@ -5,10 +5,9 @@ from drawn import fits, texts
 from heard import CLASSES, Study
 
 from weakneg.analysis.study import Study as Reported
+from weakneg.analysis.truth import read_judged
 from weakneg.errors import UserError
 from weakneg.report.figures import draw_figure
-from weakneg.report.figures.reading import Inputs
-from weakneg.report.figures.style import house_style
 from weakneg.report.figures.truth import draw
 from weakneg.report.truth import judge_truth
 
@@ -22,8 +21,7 @@ def study(tmp_path):
 
 def drawn(made, **changes):
     study = Reported.of(made.settings | changes)
-    with house_style():
-        return draw(Inputs(study, [], {"truth": made.tables / "truth.csv"}), study)
+    return draw(read_judged(made.tables / "truth.csv"), study)
 
 
 def test_each_strategy_has_a_mark_for_each_kind_of_labels(study):

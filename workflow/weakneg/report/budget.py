@@ -15,7 +15,6 @@ from weakneg.analysis.budget import (
 from weakneg.analysis.metrics import METRICS, read_metrics, select_study
 from weakneg.analysis.study import Study
 from weakneg.io.csv import write_frame
-from weakneg.io.files import replace_when_whole
 from weakneg.report.formatting import (
     DASH,
     bootstrap_phrase,
@@ -26,6 +25,7 @@ from weakneg.report.formatting import (
     seeds_phrase,
     signed_number,
 )
+from weakneg.report.latex import write_text
 from weakneg.report.markdown import escape, markdown_table
 from weakneg.stages import StrategyRun, stage
 
@@ -47,8 +47,8 @@ def compare_budgets(
     settings : dict
         The study as it is reported.
     folder : Path
-        Folder to write to: budget.csv (see `weakneg.analysis.budget.results_by_budget`) and
-        budget.md.
+        Folder to write to: budget.csv (see `weakneg.analysis.budget.results_by_budget`),
+        budget.md and budget.tex.
 
     Raises
     ------
@@ -64,9 +64,8 @@ def compare_budgets(
 
 
 def write_budget_text(path: Path, results: pd.DataFrame, study: Study) -> None:
-    """Write the summary to a file; parameters as for `budget_text`."""
-    with replace_when_whole(path) as temporary:
-        temporary.write_text(budget_text(results, study), encoding="utf-8", newline="\n")
+    """Write the summary, and its tables in LaTeX beside it; parameters as for `budget_text`."""
+    write_text(path, budget_text(results, study))
 
 
 def budget_text(results: pd.DataFrame, study: Study) -> str:

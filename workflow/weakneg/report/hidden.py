@@ -12,7 +12,6 @@ from weakneg.analysis.metrics import read_metrics, select_study
 from weakneg.analysis.runs import runs_of_classes
 from weakneg.analysis.study import Study
 from weakneg.io.csv import write_frame
-from weakneg.io.files import replace_when_whole
 from weakneg.report.formatting import (
     DASH,
     classes_phrase,
@@ -21,6 +20,7 @@ from weakneg.report.formatting import (
     seeds_phrase,
     signed_number,
 )
+from weakneg.report.latex import write_text
 from weakneg.report.markdown import escape, markdown_table
 from weakneg.stages import StrategyRun, stage
 
@@ -41,7 +41,7 @@ def audit_hidden(
         The study as it is reported.
     folder : Path
         Folder to write to: hidden.csv (see `weakneg.analysis.hidden.metrics_by_share`),
-        hidden_epochs.csv (see `measures_by_epoch`) and hidden.md.
+        hidden_epochs.csv (see `measures_by_epoch`), hidden.md and hidden.tex.
 
     Raises
     ------
@@ -60,10 +60,8 @@ def audit_hidden(
 def write_hidden_text(
     path: Path, results: pd.DataFrame, epochs: pd.DataFrame, study: Study
 ) -> None:
-    """Write the summary to a file; parameters as for `hidden_text`."""
-    with replace_when_whole(path) as temporary:
-        text = hidden_text(results, epochs, study)
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    """Write the summary, and its tables in LaTeX beside it; parameters as for `hidden_text`."""
+    write_text(path, hidden_text(results, epochs, study))
 
 
 def hidden_text(results: pd.DataFrame, epochs: pd.DataFrame, study: Study) -> str:

@@ -1,7 +1,7 @@
 """The tables: Table 1 of the paper with intervals, comparisons, ranks and costs.
 
 The CSV files are tidy, with all digits, and hold the numbers of the figures. The Markdown files are
-for reading: blocks of text and tables.
+for reading: blocks of text and tables. The LaTeX files have the same tables for papers.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,6 @@ from weakneg.analysis.metrics import (
 from weakneg.analysis.runs import SECONDS
 from weakneg.analysis.study import Study
 from weakneg.io.csv import write_frame
-from weakneg.io.files import replace_when_whole
 from weakneg.report.formatting import (
     bootstrap_phrase,
     classes_phrase,
@@ -46,6 +45,7 @@ from weakneg.report.formatting import (
     seeds_phrase,
     signed_number,
 )
+from weakneg.report.latex import write_text
 from weakneg.report.markdown import escape, markdown_table
 from weakneg.stages import stage
 
@@ -64,8 +64,8 @@ def write_tables(metrics: Path, settings: Json[dict[str, Any]], folder: Path) ->
     settings : dict
         The study as it is reported.
     folder : Path
-        Folder to write to: table1, win_counts and cost as .csv and .md; ranks, differences and
-        class_size as .csv.
+        Folder to write to: table1, win_counts and cost as .csv, .md and .tex; ranks, differences
+        and class_size as .csv.
 
     Raises
     ------
@@ -111,9 +111,7 @@ def write_tables(metrics: Path, settings: Json[dict[str, Any]], folder: Path) ->
         write_frame(folder / f"{name}.csv", table)
     note = [study.note] if study.note else []
     for name, blocks in texts.items():
-        with replace_when_whole(folder / f"{name}.md") as temporary:
-            text = "\n\n".join([*blocks, *note]) + "\n"
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+        write_text(folder / f"{name}.md", "\n\n".join([*blocks, *note]) + "\n")
 
 
 # ---------------------------------------------------------------------------------------------

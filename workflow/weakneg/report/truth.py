@@ -22,7 +22,6 @@ from weakneg.analysis.truth import (
 )
 from weakneg.datasets.listened import read_heard
 from weakneg.io.csv import write_frame
-from weakneg.io.files import replace_when_whole
 from weakneg.report.formatting import (
     bootstrap_phrase,
     interval,
@@ -31,6 +30,7 @@ from weakneg.report.formatting import (
     seeds_phrase,
     signed_number,
 )
+from weakneg.report.latex import write_text
 from weakneg.report.markdown import escape, markdown_table
 from weakneg.stages import StrategyRun, stage
 
@@ -59,7 +59,7 @@ def judge_truth(
     settings : dict
         The study as it is reported.
     folder : Path
-        Folder to write to: truth.csv and truth.md.
+        Folder to write to: truth.csv, truth.md and truth.tex.
 
     Raises
     ------
@@ -76,9 +76,7 @@ def judge_truth(
     }
     table = judge_runs(runs, judged)
     write_frame(folder / "truth.csv", table)
-    with replace_when_whole(folder / "truth.md") as temporary:
-        text = _text(as_metrics(table, study), study, len(clips))
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    write_text(folder / "truth.md", _text(as_metrics(table, study), study, len(clips)))
 
 
 def _text(table: pd.DataFrame, study: Study, listed: int) -> str:

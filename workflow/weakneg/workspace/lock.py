@@ -34,17 +34,30 @@ def enter() -> None:
     RUNNING.mkdir(parents=True, exist_ok=True)
     named = list(RUNNING.iterdir())
     locked = LOCKS.is_dir() and any(LOCKS.iterdir())
-    if not any(_may_run(entry.name, locked) for entry in named):
+    if not any(may_run(other.name, locked) for other in named):
         if named:
             shutil.rmtree(LOCKS, ignore_errors=True)
-        for entry in named:
-            entry.unlink(missing_ok=True)
-    entry = RUNNING.absolute() / f"{os.getpid()} {platform.node()}"
-    entry.touch()
-    atexit.register(_leave, entry, os.getpid())
+        for other in named:
+            other.unlink(missing_ok=True)
+    entry().touch()
+    atexit.register(_leave, entry(), os.getpid())
 
 
-def _may_run(name: str, locked: bool) -> bool:
+def entry() -> Path:
+    """The file with the name of this process."""
+    return RUNNING.absolute() / f"{os.getpid()} {platform.node()}"
+
+
+def may_run(name: str, locked: bool) -> bool:
+    """Whether a Snakemake may still run.
+
+    Parameters
+    ----------
+    name : str
+        Its name in `RUNNING`.
+    locked : bool
+        The answer for one on another machine.
+    """
     pid, machine = name.split(" ", 1)
     if machine != platform.node():
         return locked

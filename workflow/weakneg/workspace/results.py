@@ -22,18 +22,18 @@ from weakneg.stages import entry
 from weakneg.workspace.fingerprint import fingerprint
 
 TABLES = [
-    *("table1.csv", "table1.md", "win_counts.csv", "win_counts.md", "cost.csv", "cost.md"),
-    *("ranks.csv", "differences.csv", "class_size.csv"),
+    *("table1.csv", "table1.md", "table1.tex", "win_counts.csv", "win_counts.md", "win_counts.tex"),
+    *("cost.csv", "cost.md", "cost.tex", "ranks.csv", "differences.csv", "class_size.csv"),
 ]
 AUDIT_TABLES = [
     *("selection_overlap.csv", "selection_turnover.csv", "most_selected.csv", "selection.md"),
 ]
-HIDDEN_TABLES = ["hidden.csv", "hidden_epochs.csv", "hidden.md"]
-BUDGET_TABLES = ["budget.csv", "budget.md"]
+HIDDEN_TABLES = ["hidden.csv", "hidden_epochs.csv", "hidden.md", "hidden.tex"]
+BUDGET_TABLES = ["budget.csv", "budget.md", "budget.tex"]
 # Subject of a study that is a grid -> its tables, in place of comparisons of single runs.
 _OF_GRIDS = {"hidden": HIDDEN_TABLES, "budget": BUDGET_TABLES}
 SUSPECT_TABLES = ["suspects.csv", "suspects.md"]
-TRUTH_TABLES = ["truth.csv", "truth.md"]
+TRUTH_TABLES = ["truth.csv", "truth.md", "truth.tex"]
 POINTING_TABLES = ["pointing.csv", "pointing.md"]
 FORMATS = ["pdf", "png", "svg"]
 _CAPTIONS = Path(__file__).parents[2] / "report"

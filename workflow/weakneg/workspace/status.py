@@ -18,6 +18,7 @@ from weakneg.plugins import is_own
 from weakneg.stages import command, entry
 from weakneg.workspace.fingerprint import explain
 from weakneg.workspace.provenance import read_code
+from weakneg.workspace.times import Times
 
 _HASH = re.compile("[0-9a-f]{16}")
 _MOST_NAMED = 3  # names in a line, before "and 2 more"
@@ -88,11 +89,11 @@ def status_text(studies: Sequence[str], settings: Sequence[str]) -> str:
         groups["data"] = shared
     for study in sorted({job.study for job in jobs if job.study is not None}):
         groups[study] = [job for job in jobs if job.study == study]
-    time = _Times(jobs)
+    time = Times(jobs)
     return "\n\n".join("\n".join(_study_lines(name, groups[name], time)) for name in groups)
 
 
-def _study_lines(name: str, jobs: Sequence[Job], time: "_Times") -> Iterator[str]:
+def _study_lines(name: str, jobs: Sequence[Job], time: Times) -> Iterator[str]:
     waiting = [job for job in jobs if job.why is not None]
     if waiting:
         yield f"{name}: {len(waiting)} of {_count(len(jobs), 'job')} would run{time.of(waiting)}"
@@ -323,43 +324,7 @@ def _differences(old: Any, new: Any, key: str) -> Iterator[str]:
         yield f"{key} {old} -> {new}".strip()
 
 
-# ----------------------------------------------------------------------------- times, machines
-class _Times:
-    """How long jobs take, from how long they and similar jobs took."""
-
-    def __init__(self, jobs: Iterable[Job]):
-        self._known: dict[tuple[str | None, ...], list[float]] = defaultdict(list)
-        for job in jobs:
-            if job.seconds is not None:
-                for key in self._keys(job):
-                    self._known[key].append(job.seconds)
-
-    @staticmethod
-    def _keys(job: Job) -> list[tuple[str | None, ...]]:
-        return [
-            (job.study, job.rule, job.strategy),
-            (job.study, job.rule),
-            (job.rule, job.strategy),
-            (job.rule,),
-        ]
-
-    def of(self, jobs: Sequence[Job]) -> str:
-        """The total time of jobs, ", about 12 min"; "" if there is nothing to estimate it from."""
-        total = 0.0
-        for job in jobs:
-            known = next((self._known[key] for key in self._keys(job) if self._known[key]), None)
-            if known is None:
-                return ""
-            total += job.seconds if job.seconds is not None else sum(known) / len(known)
-        return f", about {_duration(total)}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
+# ----------------------------------------------------------------------------- machines
 def _made_with(runs: Iterable[Path]) -> Iterator[str]:
     """With what the finished runs were trained, the most common first."""
     made: Counter[tuple[str, str, str]] = Counter()

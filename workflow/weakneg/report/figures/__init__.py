@@ -2,18 +2,27 @@
 
 Each figure is a module of this folder that defines
 
-    INPUTS = ("metrics", "runs")
     KINDS = ("clips", "spectrograms")
 
-    def draw(inputs: Inputs, study: Study) -> Figure
+    @in_house_style
+    def draw(metrics: pd.DataFrame, runs: Sequence[tuple[str, Path]], study: Study) -> Figure
 
-`INPUTS` are the options of `draw_figure` that it reads: some of metrics, runs, overlap, turnover,
-hidden, hidden_epochs, budget, recordings, train_store, test_store, problems and truth. `KINDS` are
-the kinds of data that it is for, by default all; studies that hide positives have the figures of
-the kind "hidden", and studies of budgets those of the kind "budget". A figure may also have a
-table, for numbers that are in no other table:
+What it draws are its parameters, which are some of the options of `draw_figure`: the tables
+metrics, overlap, turnover, hidden, hidden_epochs, budget and truth; the folders of the runs; the
+files recordings, train_store, test_store and problems. `KINDS` are the kinds of data that it is
+for, by default all; studies that hide positives have the figures of the kind "hidden", and studies
+of budgets those of the kind "budget". A figure may also have a table, for numbers that are in no
+other table:
 
-    def table(inputs: Inputs, study: Study) -> pd.DataFrame
+    def table(metrics: pd.DataFrame, runs: Sequence[tuple[str, Path]], study: Study) -> pd.DataFrame
+
+So anybody can draw any of them, from results that are read or made in another way:
+
+    from weakneg.report.figures import win_count
+    from weakneg.report.results import read_results
+
+    metrics, study = read_results("results/cifar10")
+    win_count.draw(metrics, study).savefig("win_count.pdf")
 
 The workflow finds a new file and its caption (workflow/report/<name>.rst) by itself. Equal inputs
 give equal bytes in every format: dates are left out of the files, SVG ids come from a fixed salt,
@@ -45,9 +54,9 @@ def for_kind(kind: str) -> list[str]:
 
 
 def inputs(name: str) -> tuple[str, ...]:
-    """The options of `draw_figure` that a figure reads: `INPUTS` in its file."""
-    found: tuple[str, ...] = plugins.constant(_FOLDER, name, "INPUTS")
-    return found
+    """The options of `draw_figure` that a figure reads: the parameters of its `draw`."""
+    arguments = plugins.function(_FOLDER, name, "draw").args.args
+    return tuple(each.arg for each in arguments if each.arg != "study")
 
 
 def has_table(name: str) -> bool:
@@ -77,7 +86,7 @@ def draw_figure(
 ) -> None:
     """Draw a figure of a study, in one or several formats.
 
-    A figure reads only some of the files: see `INPUTS` in its source.
+    A figure reads only some of the files: see `draw` in its source.
 
     Parameters
     ----------
@@ -118,8 +127,8 @@ def draw_figure(
     from weakneg.analysis.study import Study
     from weakneg.io.csv import write_frame
     from weakneg.io.files import replace_when_whole
-    from weakneg.report.figures.reading import Inputs
-    from weakneg.report.figures.style import METADATA, house_style, settle
+    from weakneg.report.figures.reading import read_inputs
+    from weakneg.report.figures.style import METADATA, house_style
 
     plugins.check_name(name, names(), "figure")
     for output in outputs:
@@ -142,12 +151,11 @@ def draw_figure(
         "problems": problems,
         "truth": truth,
     }
-    given = Inputs(study, runs or [], files)
+    given = read_inputs(inputs(name), study, runs or [], files)
     if table is not None:
-        write_frame(table, module.table(given, study), "%.3f")
+        write_frame(table, module.table(**given, study=study), "%.3f")
     with house_style():
-        figure = module.draw(given, study)
-        settle(figure)
+        figure = module.draw(**given, study=study)
         for output in outputs:
             with replace_when_whole(output) as temporary:
                 figure.savefig(temporary, metadata=METADATA[temporary.suffix])

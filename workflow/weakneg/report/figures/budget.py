@@ -14,7 +14,6 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from weakneg.analysis.metrics import METRICS
 from weakneg.analysis.study import Study
-from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
     AP_LIMITS,
     FAINT,
@@ -22,6 +21,7 @@ from weakneg.report.figures.style import (
     Style,
     canvas,
     guide_lines,
+    in_house_style,
     layout_of,
     legend_of_curves,
     logarithmic,
@@ -34,18 +34,17 @@ from weakneg.report.figures.style import (
 )
 from weakneg.report.formatting import bootstrap_phrase, classes_phrase
 
-INPUTS = ("budget",)
 KINDS = ("budget",)
 _DODGE = 1.05  # ratio of budgets: intervals side by side
 
 
-def draw(inputs: Inputs, study: Study) -> Figure:
-    """Draw the figure."""
-    results = inputs.table("budget")
-    if not results["budget"].notna().any():
+@in_house_style
+def draw(budget: pd.DataFrame, study: Study) -> Figure:
+    """Draw the figure, from the table budget.csv."""
+    if not budget["budget"].notna().any():
         return nothing_to_compare(study, "No strategy with a budget is left.")
-    n_classes, n_seeds = (int(results[each].max()) for each in ("classes", "seeds"))
-    looks = _looks(results, study)
+    n_classes, n_seeds = (int(budget[each].max()) for each in ("classes", "seeds"))
+    looks = _looks(budget, study)
     baseline = study.joint_name(study.baseline)
     below = f"difference from {baseline} at the same budget"
     if n_classes > 1:
@@ -56,12 +55,12 @@ def draw(inputs: Inputs, study: Study) -> Figure:
         "how few negatives are enough?",
         f"mean over {classes_phrase(n_classes)}; above: negatives per positive over the points of "
         f"{baseline}, {seeds_and_intervals(n_seeds)}; below: {below}"
-        f"{_whole_pool(results, n_classes)}",
+        f"{_whole_pool(budget, n_classes)}",
     )
     layout_of(figure).set(hspace=0.06)
     above, differences = figure.subplots(2, 2)
     for column, (metric, title) in enumerate(METRICS.items()):
-        of_metric = results[results["metric"] == metric]
+        of_metric = budget[budget["metric"] == metric]
         _draw_metric(above[column], of_metric, looks, baseline)
         above[column].set_ylabel(f"test {title}")
         _draw_differences(differences[column], of_metric, looks, baseline)

@@ -9,11 +9,11 @@ from matplotlib.patches import Rectangle
 
 from weakneg.analysis.comparison import paired_differences, size_trend
 from weakneg.analysis.study import Study
-from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
     MUTED,
     Style,
     canvas,
+    in_house_style,
     label,
     label_below,
     label_lowest,
@@ -27,13 +27,12 @@ from weakneg.report.figures.style import (
 )
 from weakneg.report.formatting import classes_phrase, seeds_phrase
 
-INPUTS = ("metrics",)
 KINDS = ("clips", "spectrograms")  # with images, all classes have about the same number of bags
 
 
-def draw(inputs: Inputs, study: Study) -> Figure:
-    """Draw the figure."""
-    metrics = inputs.metrics
+@in_house_style
+def draw(metrics: pd.DataFrame, study: Study) -> Figure:
+    """Draw the figure, from the metrics."""
     table, n_seeds = paired_differences(metrics, study, "ap"), metrics["seed"].nunique()
     if table.empty:
         return nothing_to_compare(study)

@@ -10,13 +10,13 @@ from matplotlib.patches import Patch
 from weakneg.analysis.comparison import costs
 from weakneg.analysis.runs import SECONDS
 from weakneg.analysis.study import Study
-from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
     MUTED,
     canvas,
     draw_mark,
     guide_lines,
     hide_left_axis,
+    in_house_style,
     label_rows,
     legend_below,
     round_ticks,
@@ -34,15 +34,13 @@ from weakneg.report.formatting import (
     seeds_phrase,
 )
 
-INPUTS = ("metrics",)
-
 # In the order of an epoch; blue is the extra time for choosing, grey the rest.
 PARTS = dict(zip(SECONDS, ("#7FB2DD", "#0B4F8A", "#BDBDBD", "#E2E2E2"), strict=True))
 
 
-def draw(inputs: Inputs, study: Study) -> Figure:
-    """Draw the figure."""
-    metrics = inputs.metrics
+@in_house_style
+def draw(metrics: pd.DataFrame, study: Study) -> Figure:
+    """Draw the figure, from the metrics."""
     table = costs(metrics, study).set_index("strategy")
     rows = rows_of(study, table.index)
     n_classes, n_seeds = len(study.classes), metrics["seed"].nunique()

@@ -15,26 +15,25 @@ from matplotlib.figure import Figure
 
 from weakneg.analysis.comparison import average_ranks
 from weakneg.analysis.study import Study
-from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
     INK,
     MUTED,
     Style,
     canvas,
+    in_house_style,
     label,
     nothing_to_compare,
     styles,
 )
 from weakneg.report.formatting import classes_phrase, p_value, seeds_phrase
 
-INPUTS = ("metrics",)
 LINE = 0.16  # inches between lines of the drawing
 FREE: dict[str, Any] = {"clip_on": False, "solid_capstyle": "butt"}
 
 
-def draw(inputs: Inputs, study: Study) -> Figure:
-    """Draw the figure."""
-    metrics = inputs.metrics
+@in_house_style
+def draw(metrics: pd.DataFrame, study: Study) -> Figure:
+    """Draw the figure, from the metrics."""
     table = average_ranks(metrics, study, "ap")
     if len(table) < 2:
         return nothing_to_compare(study)

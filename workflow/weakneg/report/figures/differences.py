@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from weakneg.analysis.comparison import paired_differences
 from weakneg.analysis.study import Study
-from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
     MUTED,
     Style,
     canvas,
     guide_lines,
     hide_left_axis,
+    in_house_style,
     label,
     label_below,
     label_lowest,
@@ -29,13 +29,12 @@ from weakneg.report.figures.style import (
     styles,
 )
 
-INPUTS = ("metrics",)
 MANY_CLASSES = 20  # with more classes, all panels are in one row, so that each class is one line
 
 
-def draw(inputs: Inputs, study: Study) -> Figure:
-    """Draw the figure."""
-    metrics = inputs.metrics
+@in_house_style
+def draw(metrics: pd.DataFrame, study: Study) -> Figure:
+    """Draw the figure, from the metrics."""
     table = paired_differences(metrics, study, "ap")
     if table.empty:
         return nothing_to_compare(study)

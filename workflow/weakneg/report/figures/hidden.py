@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 
 from weakneg.analysis.hidden import MEASURES, baseline_of
 from weakneg.analysis.study import Study
-from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
     AP_LIMITS,
     MUTED,
@@ -23,6 +22,7 @@ from weakneg.report.figures.style import (
     draw_curve,
     epoch_axis,
     guide_lines,
+    in_house_style,
     legend_of_curves,
     nothing_to_compare,
     plain,
@@ -32,36 +32,35 @@ from weakneg.report.figures.style import (
 )
 from weakneg.report.formatting import classes_phrase
 
-INPUTS = ("hidden", "hidden_epochs")
 KINDS = ("hidden",)
 
 
-def draw(inputs: Inputs, study: Study) -> Figure:
-    """Draw the figure."""
-    results, epochs = inputs.table("hidden"), inputs.table("hidden_epochs")
-    if not (epochs["hidden"] > 0).any():
+@in_house_style
+def draw(hidden: pd.DataFrame, hidden_epochs: pd.DataFrame, study: Study) -> Figure:
+    """Draw the figure, from the tables hidden.csv and hidden_epochs.csv."""
+    if not (hidden_epochs["hidden"] > 0).any():
         return nothing_to_compare(study, "No positives are hidden in the runs that are left.")
     strategy, loss = baseline_of(study)
     by_strategy = {place.strategy: look for place, look in _looks(study) if place.loss == loss}
     by_loss = {place.loss: look for place, look in _looks(study) if place.strategy == strategy}
-    shown = _share_to_show(epochs)
+    shown = _share_to_show(hidden_epochs)
     figure = canvas(
         5.0,
         study,
         "what missing labels cost, and who finds them",
         f"mean over {classes_phrase(len(study.classes))}; "
-        f"band: {seeds_and_intervals(int(results['seeds'].max()))}"
+        f"band: {seeds_and_intervals(int(hidden['seeds'].max()))}"
         f"; below: {100 * shown:g}% of the positive training bags are hidden",
     )
     (by_choice, by_doubt), (chosen, memory) = figure.subplots(2, 2)
-    _draw_shares(by_choice, results[results["loss"] == loss], "strategy", by_strategy, strategy)
-    _draw_shares(by_doubt, results[results["strategy"] == strategy], "loss", by_loss, loss)
+    _draw_shares(by_choice, hidden[hidden["loss"] == loss], "strategy", by_strategy, strategy)
+    _draw_shares(by_doubt, hidden[hidden["strategy"] == strategy], "loss", by_loss, loss)
     lows, highs = zip(by_choice.get_ylim(), by_doubt.get_ylim(), strict=True)
     for axes in (by_choice, by_doubt):
         axes.set_ylim(min(lows), max(highs))
     by_choice.set_title(f"strategies, with {loss}")
     by_doubt.set_title(f"losses, with {strategy}")
-    of_share = epochs[epochs["hidden"] == shown]
+    of_share = hidden_epochs[hidden_epochs["hidden"] == shown]
     _draw_chosen(chosen, of_share[of_share["loss"] == loss], by_strategy)
     _draw_memory(memory, of_share[of_share["strategy"] == strategy], by_loss)
     for looks in (by_loss, by_strategy):  # from the bottom up

@@ -18,7 +18,6 @@ from weakneg.analysis.intervals import mean_interval
 from weakneg.analysis.runs import read_epochs, read_run
 from weakneg.analysis.study import Study
 from weakneg.errors import UserError
-from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
     AP_LIMITS,
     Style,
@@ -26,6 +25,7 @@ from weakneg.report.figures.style import (
     draw_curve,
     epoch_axis,
     guide_lines,
+    in_house_style,
     label,
     logarithmic,
     plain,
@@ -34,13 +34,11 @@ from weakneg.report.figures.style import (
 )
 from weakneg.report.formatting import measured_on, seeds_phrase
 
-INPUTS = ("metrics", "runs")
 
-
-def draw(inputs: Inputs, study: Study) -> Figure:
-    """Draw the figure."""
-    metrics = inputs.metrics
-    curves = read_curves(inputs.runs, metrics, study)
+@in_house_style
+def draw(metrics: pd.DataFrame, runs: Sequence[tuple[str, Path]], study: Study) -> Figure:
+    """Draw the figure, from the metrics, and strategy and folder of each run."""
+    curves = read_curves(runs, metrics, study)
     style = styles(study)
     n_epochs = max(len(curve.ap[0]) for curve in curves.values())
     stopped_early = any(curve.stopped_early for curve in curves.values())

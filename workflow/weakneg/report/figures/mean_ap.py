@@ -20,7 +20,6 @@ from matplotlib.patches import Patch
 from weakneg.analysis.comparison import class_sizes, paired_differences
 from weakneg.analysis.intervals import MEAN_OVER_CLASSES, intervals
 from weakneg.analysis.study import Study
-from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
     AP_LIMITS,
     INK,
@@ -29,6 +28,7 @@ from weakneg.report.figures.style import (
     draw_mark,
     guide_lines,
     hide_left_axis,
+    in_house_style,
     label,
     label_rows,
     legend_below,
@@ -44,16 +44,16 @@ from weakneg.report.figures.style import (
 )
 from weakneg.report.formatting import number, seeds_phrase
 
-INPUTS = ("metrics",)
 MOST_CLASSES_IN_A_MEAN = 12
 BAND = "#DDDDDD"
 
 
-def draw(inputs: Inputs, study: Study) -> Figure:
-    """Draw the figure."""
+@in_house_style
+def draw(metrics: pd.DataFrame, study: Study) -> Figure:
+    """Draw the figure, from the metrics."""
     if len(study.classes) > MOST_CLASSES_IN_A_MEAN:
-        return _class_by_class(inputs.metrics, study)
-    return _mean_over_classes(inputs.metrics, study)
+        return _class_by_class(metrics, study)
+    return _mean_over_classes(metrics, study)
 
 
 # ----------------------------------------------------------------------------- many classes

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from weakneg.analysis.study import Study
-from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
     CENTRED,
     FAINT,
@@ -25,6 +24,7 @@ from weakneg.report.figures.style import (
     draw_curve,
     epoch_axis,
     guide_lines,
+    in_house_style,
     label,
     legend_below,
     plain,
@@ -33,18 +33,16 @@ from weakneg.report.figures.style import (
 )
 from weakneg.report.formatting import classes_phrase, number, seeds_phrase
 
-INPUTS = ("overlap", "turnover")
-
 AGREEMENT = LinearSegmentedColormap.from_list("agreement", ["#FFFFFF", "#A9CDEB", "#0B4F8A"])
 RANDOM: dict[str, Any] = {"color": FAINT, "linewidth": 4, "solid_capstyle": "butt", "zorder": 0}
 PANELS = {"turnover": "new in a selection", "used": "share of the pool used"}
 
 
-def draw(inputs: Inputs, study: Study) -> Figure:
-    """Draw the figure."""
+@in_house_style
+def draw(overlap: pd.DataFrame, turnover: pd.DataFrame, study: Study) -> Figure:
+    """Draw the figure, from the tables selection_overlap.csv and selection_turnover.csv."""
     strategies = study.competitors
     headline = "which negatives the strategies choose"
-    overlap, turnover = inputs.table("overlap"), inputs.table("turnover")
     turnover = turnover[turnover["strategy"].isin(strategies)]
     if turnover.empty:
         return canvas(0.7, study, headline, "No strategy chose bags, so there is nothing to show.")

@@ -9,6 +9,7 @@ classes, the one with the most training clips first.
 import math
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from weakneg.analysis.sound import ALL_CLIPS, Example, Overview, read_sound
 from weakneg.analysis.study import Study
 from weakneg.audio.mel import LogMel
 from weakneg.audio.recordings import SPLITS
-from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
     FAINT,
     INK,
@@ -32,6 +32,7 @@ from weakneg.report.figures.style import (
     canvas,
     guide_lines,
     hide_left_axis,
+    in_house_style,
     layout_of,
     legend_below,
     round_ticks,
@@ -39,7 +40,6 @@ from weakneg.report.figures.style import (
     thousands,
 )
 
-INPUTS = ("recordings", "train_store", "test_store", "problems")
 KINDS = ("spectrograms",)
 
 _ONE_PER_ROW = 3  # classes; with more, two share a row
@@ -56,22 +56,29 @@ _NUDGE = {"train": -0.17, "test": 0.17}  # within the row of a class
 _HERTZ = {250: "250 Hz", 1000: "1 kHz", 4000: "4 kHz", 16000: "16 kHz", 64000: "64 kHz"}
 
 
-def draw(inputs: Inputs, study: Study) -> Figure:
-    """Draw the figure."""
-    return draw_overview(_overview(inputs), study)
-
-
-def table(inputs: Inputs, study: Study) -> pd.DataFrame:
-    """The numbers of the figure: see `weakneg.analysis.sound.class_table`."""
-    return _overview(inputs).table
-
-
-@cache  # the figure and its table share one reading
-def _overview(inputs: Inputs) -> Overview:
-    stores = {split: inputs.file(f"{split}_store") for split in SPLITS}
-    return read_sound(
-        inputs.file("recordings"), stores, inputs.file("problems"), inputs.study.classes
+@in_house_style
+def draw(
+    recordings: Path, train_store: Path, test_store: Path, problems: Path, study: Study
+) -> Figure:
+    """Draw the figure, from the list of recordings, the feature stores and their problems."""
+    return draw_overview(
+        _overview(recordings, train_store, test_store, problems, tuple(study.classes)), study
     )
+
+
+def table(
+    recordings: Path, train_store: Path, test_store: Path, problems: Path, study: Study
+) -> pd.DataFrame:
+    """The numbers of the figure: see `weakneg.analysis.sound.class_table`."""
+    return _overview(recordings, train_store, test_store, problems, tuple(study.classes)).table
+
+
+@cache  # the figure and its table share one reading: files are read once in a process
+def _overview(
+    recordings: Path, train_store: Path, test_store: Path, problems: Path, classes: tuple[str, ...]
+) -> Overview:
+    stores = {"train": train_store, "test": test_store}
+    return read_sound(recordings, stores, problems, list(classes))
 
 
 def draw_overview(sound: Overview, study: Study) -> Figure:

@@ -12,7 +12,8 @@ import math
 import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from functools import wraps
+from typing import Any, Literal, NamedTuple, ParamSpec
 
 import matplotlib
 import numpy as np
@@ -27,6 +28,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from weakneg.analysis.study import Study
 from weakneg.report.formatting import number, seeds_phrase
+
+_Shown = ParamSpec("_Shown")
 
 WIDTH = 7.1  # inches: the text width of a two-column page
 AP_LIMITS = (-0.02, 1.02)
@@ -107,6 +110,19 @@ def house_style() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(HOUSE_STYLE)
         yield
+
+
+def in_house_style(draw: Callable[_Shown, Figure]) -> Callable[_Shown, Figure]:
+    """Make a function that draws a figure draw it in the house style, with a settled layout."""
+
+    @wraps(draw)
+    def drawn(*shown: _Shown.args, **named: _Shown.kwargs) -> Figure:
+        with house_style():
+            figure = draw(*shown, **named)
+            settle(figure)
+        return figure
+
+    return drawn
 
 
 def styles(study: Study) -> dict[str, Style]:

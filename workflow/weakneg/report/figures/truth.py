@@ -9,8 +9,7 @@ from matplotlib.lines import Line2D
 
 from weakneg.analysis.comparison import compare
 from weakneg.analysis.study import Study
-from weakneg.analysis.truth import as_metrics, read_judged
-from weakneg.report.figures.reading import Inputs
+from weakneg.analysis.truth import as_metrics
 from weakneg.report.figures.style import (
     INK,
     MUTED,
@@ -19,6 +18,7 @@ from weakneg.report.figures.style import (
     draw_mark,
     guide_lines,
     hide_left_axis,
+    in_house_style,
     label_below,
     label_rows,
     legend_below,
@@ -30,7 +30,6 @@ from weakneg.report.figures.style import (
 )
 from weakneg.report.formatting import bootstrap_phrase, classes_phrase
 
-INPUTS = ("truth",)
 KINDS = ("clips", "spectrograms")
 BY = {"labels": Style("#BBBBBB", "o", "-"), "heard": Style(INK, "s", "-")}
 NAMES = {"labels": "by the labels of the data set", "heard": "by what people heard"}
@@ -38,11 +37,11 @@ TITLES = {"ap": "average precision", "roc_auc": "ROC-AUC"}
 APART = 0.16  # from the middle of a row to its two marks
 
 
-def draw(inputs: Inputs, study: Study) -> Figure:
-    """Draw the figure."""
-    table = read_judged(inputs.file("truth"))
-    study = dataclasses.replace(study, classes=table["class"].unique().tolist())
-    table = as_metrics(table, study)
+@in_house_style
+def draw(truth: pd.DataFrame, study: Study) -> Figure:
+    """Draw the figure, from the table truth.csv."""
+    study = dataclasses.replace(study, classes=truth["class"].unique().tolist())
+    table = as_metrics(truth, study)
     strategies = [each for each in study.distinct if each != study.baseline]
     if not strategies or study.baseline not in study.distinct:
         return nothing_to_compare(study)

@@ -16,12 +16,12 @@ from matplotlib.patches import Patch
 from weakneg.analysis.comparison import chance_range, compare
 from weakneg.analysis.metrics import METRICS
 from weakneg.analysis.study import Study
-from weakneg.report.figures.reading import Inputs
 from weakneg.report.figures.style import (
     CENTRED,
     INK,
     MUTED,
     canvas,
+    in_house_style,
     label_rows,
     legend_below,
     nothing_to_compare,
@@ -29,8 +29,6 @@ from weakneg.report.figures.style import (
     set_apart,
 )
 from weakneg.report.formatting import bootstrap_phrase, p_value, seeds_phrase
-
-INPUTS = ("metrics",)
 
 BETTER, BETTER_NOISE, TIE, WORSE_NOISE, WORSE = (
     "#0B4F8A",
@@ -43,9 +41,9 @@ COINS = "#ECECEC"
 WHISKER: dict[str, Any] = {"color": INK, "linewidth": 0.9, "marker": "|", "markersize": 4}
 
 
-def draw(inputs: Inputs, study: Study) -> Figure:
-    """Draw the figure."""
-    metrics = inputs.metrics
+@in_house_style
+def draw(metrics: pd.DataFrame, study: Study) -> Figure:
+    """Draw the figure, from the metrics."""
     tables = {metric: compare(metrics, study, metric) for metric in METRICS}
     if any(table.empty for table in tables.values()):
         return nothing_to_compare(study)
