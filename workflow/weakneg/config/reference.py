@@ -72,32 +72,38 @@ def reference(config: Schema, study: Schema) -> str:
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
-def option_descriptions(folder: Path, plugin: str, function: str) -> dict[str, str]:
-    """What the docstring of a plugin says of each of its options.
+def option_lines(
+    folder: Path, plugin: str, function: str, options: Mapping[str, Option]
+) -> dict[str, str]:
+    """What is said of each option of a strategy or a loss, as Markdown.
 
     Parameters
     ----------
     folder : Path
         Folder of the plugins.
     plugin, function : str
-        Name of the plugin and of its function.
+        Name of the plugin and of its function, whose docstring describes the options.
+    options : mapping of str to Option
+        The options.
 
     Returns
     -------
     dict of str to str
-        The description of each option, on one line.
+        The values, the default and the description of each option.
     """
     text = ast.get_docstring(plugins.function(folder, plugin, function)) or ""
     found = re.findall(r"^(\w+(?:, \w+)*) : .*\n((?:    .*(?:\n|$))+)", text, re.MULTILINE)
+    described = {
+        name: " ".join(words.split()) for names, words in found for name in names.split(", ")
+    }
     return {
-        name: " ".join(described.split())
-        for names, described in found
-        for name in names.split(", ")
+        key: f"{_option_values(option)}; default `{_value(option.default)}`. "
+        + _escaped(described[key])
+        for key, option in options.items()
     }
 
 
-def option_values(option: Option) -> str:
-    """The values that an option of a strategy or a loss may have, as Markdown."""
+def _option_values(option: Option) -> str:
     allowed = option.allowed
     if isinstance(allowed, plugins.Interval):
         limits = {"minimum": allowed.low, "maximum": allowed.high}
@@ -113,15 +119,11 @@ def option_values(option: Option) -> str:
 def _plugins(
     names: Iterable[str], options: Callable[[str], dict[str, Option]], folder: Path, function: str
 ) -> str:
-    lines = []
-    for name in names:
-        described = option_descriptions(folder, name, function)
-        for key, option in options(name).items():
-            lines.append(
-                f"- **`{name}`, `{key}`**: {option_values(option)}; default "
-                f"`{_value(option.default)}`. {described[key]}\n"
-            )
-    return "\n".join(lines)
+    return "\n".join(
+        f"- **`{name}`, `{key}`**: {said}\n"
+        for name in names
+        for key, said in option_lines(folder, name, function, options(name)).items()
+    )
 
 
 def _sections(schema: Schema, defs: Mapping[str, Schema]) -> dict[str, str]:
@@ -208,5 +210,5 @@ def _value(value: object) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text in which Markdown sees no tags."""
-    return text.replace("<", "\\<")
+    """Text in which Markdown sees neither tags nor emphasis."""
+    return re.sub(r"([<*])", r"\\\1", text)
