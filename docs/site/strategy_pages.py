@@ -70,8 +70,8 @@ def _page(name: str, when: str, cost: str) -> str:
     chosen = _choose(name)
     title = name if _inner(name) else strategies.display_name(name, name)
     parts = [
-        f"# `{name}`" if title == name else f"# {title}: `{name}`",
-        _markdown(module, name),
+        f"# `{name}`" if title == name else f"# {title}",
+        f"`{name}`: {_markdown(module, name)}",
         f"```{{raw}} html\n{_picture(name, title, chosen)}\n```",
         _described(name, chosen),
         f"**When to use it**: {_linked(when, name)}.",
