@@ -173,7 +173,7 @@ def _described(name: str, chosen: Selection) -> str:
 
 
 def _picture(name: str, title: str, chosen: Selection) -> str:
-    """The toy pool with the chosen bags, as SVG to be part of a page, in the colours of the page."""
+    """The toy pool with the chosen bags, as SVG for a page, in the colours of the page."""
     _, negatives, positives = _toy_pool(name)
     look = strategies.look(name) or {"colour": "#D55E00", "marker": "o"}
     sizes = 34 * (1 if chosen.weights is None else chosen.weights.numpy())
