@@ -8,7 +8,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run setup test lint lock
+.PHONY: run setup test lint lock site
 
 # The studies that config.yaml names, with figures, tables and pages, and the index of all studies.
 run: setup
@@ -27,6 +27,11 @@ lint: .venv/requirements-dev.txt
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
+
+# The pages of docs/, and those of each strategy: open site/index.html.
+site: .venv/requirements-dev.txt
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs/site . site
+	@echo site/index.html
 
 # The locks, resolved anew from what is asked for in envs/*.in.
 lock: .venv/requirements-dev.txt

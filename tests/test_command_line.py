@@ -97,13 +97,6 @@ def test_rules_commands_and_functions_have_the_same_names():
         assert stage == rule or stage.startswith(f"{rule}_"), (rule, stage)
 
 
-def test_every_command_in_the_pages_exists():
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
-    named = {name for page in pages for name in COMMAND.findall(page.read_text())}
-    assert named - set(entries()) <= {"count_negatives"}  # the stage that docs/extending.md adds
-    assert {"predict", "status"} <= named
-
-
 def test_a_stage_is_called_as_its_signature_says():
     """The options of the rules are parameters, and those that have no default are given."""
     for file in sorted((ROOT / "workflow/rules").glob("*.smk")):

@@ -225,9 +225,13 @@ def load_study(study: str | Path, studies_folder: str | Path = STUDIES) -> Study
 
 @command
 def schema() -> None:
-    """Write the JSON schemas of the configuration into workflow/schemas."""
-    for name, text in schemas().items():
+    """Write what follows from the models of the configuration: JSON schemas, and their page."""
+    from weakneg.config.reference import PAGE, reference
+
+    written = schemas()
+    for name, text in written.items():
         (SCHEMAS / name).write_text(text, encoding="utf-8")
+    PAGE.write_text(reference(*map(json.loads, written.values())), encoding="utf-8")
 
 
 def schemas() -> dict[str, str]:

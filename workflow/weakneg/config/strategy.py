@@ -50,8 +50,9 @@ OR_OWN = "or the path of your own .py file, relative to the study's file"
 
 
 class LossChoice(BaseModel):
-    """A loss; `model_extra` holds all of its options, given or default."""
+    """A loss and its options."""
 
+    # model_extra holds all options, given or default.
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str = Field(description=f"Loss: a file in workflow/weakneg/losses, {OR_OWN}.")
