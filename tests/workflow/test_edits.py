@@ -34,7 +34,7 @@ FIGURES = Counter(
     f"draw_{figure}"
     for figure in (
         *("win_count", "critical_difference", "differences", "mean_ap", "cost"),
-        *("learning_curves", "selection"),
+        *("learning_curves", "selection", "worst_class"),
     )
 )
 OF_SOUND = Counter(["draw_class_size"])
