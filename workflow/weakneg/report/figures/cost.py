@@ -143,7 +143,9 @@ def _draw_front(axes: Axes, table: pd.DataFrame, front: list[str], study: Study)
     axes.set_ylabel(f"AP minus that of\n{study.display_name(study.baseline)}")
     round_ticks(axes.yaxis, 4, signed)
     guide_lines(axes, "y")
-    axes.set_title("Pareto front, in bold: no other strategy is both cheaper and better, by the mean")
+    axes.set_title(
+        "Pareto front, in bold: no other strategy is both cheaper and better, by the mean"
+    )
     low, high = axes.get_ylim()
     # Nothing is above the front on its left, so that names have room there, one above another.
     place = -math.inf
