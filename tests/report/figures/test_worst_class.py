@@ -1,5 +1,6 @@
 """The figure of each strategy's worst class."""
 
+import pytest
 from drawn import drawn, lines, many_classes, texts
 from matplotlib.colors import same_color
 
@@ -29,6 +30,6 @@ def test_the_lowest_by_chance_is_shown_unless_there_is_a_single_seed():
     [axes] = drawn("worst_class", metrics, study).axes
     [band] = [patch for patch in axes.patches if same_color(patch.get_facecolor(), "#ECECEC")]
     low, high = worst_by_chance(metrics, study, "ap")
-    assert band.get_bbox().intervalx.tolist() == [low, high]
+    assert band.get_bbox().intervalx.tolist() == pytest.approx([low, high])
     [axes] = drawn("worst_class", metrics[metrics["seed"] == 0], study).axes
     assert not axes.patches
