@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binom, ttest_1samp
+from scipy.stats import binom, norm, ttest_1samp
 from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 from synthetic import metrics_of, study_of
@@ -21,6 +21,7 @@ from weakneg.analysis.comparison import (
     holm,
     paired_differences,
     size_trend,
+    worst_by_chance,
 )
 from weakneg.analysis.intervals import mean_interval
 
@@ -282,6 +283,17 @@ class TestDetectable:
     def test_a_single_seed_detects_nothing(self):
         metrics, study = toy({"badge": [0.1, 0.2]})
         assert np.isnan(detectable(metrics, study, "ap")).all()
+
+
+class TestWorstByChance:
+    def test_it_is_the_range_of_the_lowest_of_as_many_normal_variables(self):
+        n = 12
+        low, high = worst_by_chance(*toy({"badge": [[0.25, -0.25]] * n}), "ap")
+        expected = [0.25 * norm.ppf(1 - (1 - p) ** (1 / n)) for p in (0.025, 0.975)]
+        assert (low, high) == pytest.approx(expected, rel=0.03)
+
+    def test_a_single_seed_says_nothing(self):
+        assert np.isnan(worst_by_chance(*toy({"badge": [0.1, 0.2]}), "ap")).all()
 
 
 class TestChance:

@@ -104,9 +104,9 @@ class Data:
         self.calls += 1
         order = torch.arange(len(self.ids)) if order is None else order
 
-        def gradients(label):
+        def gradients(label, rows):
             self.labels.append(label)
-            return self.gradients[label][order]
+            return self.gradients[label][order][rows]
 
         return Scores(self.logits[order], self.embeddings[order], gradients)
 
@@ -474,7 +474,7 @@ def test_a_pool_refuses_scores_that_do_not_fit_its_ids(field):
 def test_a_pool_refuses_gradients_that_do_not_fit_its_ids():
     data = Data(5)
     data.gradients["known"] = data.gradients["known"].sum(1)
-    with pytest.raises(ValueError, match=r"5 ids, but gradients of shape \(5,\)"):
+    with pytest.raises(ValueError, match=r"5 bags, but gradients of shape \(5,\)"):
         data.pool().gradients("known")
 
 

@@ -35,10 +35,11 @@ class Counted:
     def pool(self, kept=slice(None)):
         logits, embeddings = self.logits[kept], self.embeddings[kept]
 
-        def gradients(loss_label):
-            self.asked.append(f"gradients {loss_label}")
+        def gradients(loss_label, rows):
+            if self.asked[-1] != f"gradients {loss_label}":  # asked for in blocks
+                self.asked.append(f"gradients {loss_label}")
             y = {"known": torch.zeros_like(logits), "hypothesised": (logits > 0).float()}
-            return (logits.sigmoid() - y[loss_label])[:, None] * embeddings
+            return ((logits.sigmoid() - y[loss_label])[:, None] * embeddings)[rows]
 
         def score(with_gradients):
             self.asked.append("scores")

@@ -141,6 +141,10 @@ def test_gradients_whose_squares_float32_cannot_hold_are_told_apart(name):
     assert select(name, 3, logits, embeddings, loss_label="known").scores.min() > 0
 
 
+def kmeans_plus_plus(points, k, generator):
+    return badge.kmeans_plus_plus(points.__getitem__, len(points), k, generator)
+
+
 @pytest.mark.parametrize(("block", "per_point"), [(1, 16), (2, 1e9), (16, 1e9), (16, -1e9)])
 def test_badge_draws_in_proportion_to_the_squared_distance(monkeypatch, block, per_point):
     """All orders of four points, against their exact probabilities.
@@ -162,9 +166,7 @@ def test_badge_draws_in_proportion_to_the_squared_distance(monkeypatch, block, p
     assert sum(expected.values()) == pytest.approx(1)
     generator = torch.Generator().manual_seed(0)
     draws = 3000
-    counts = Counter(
-        tuple(badge.kmeans_plus_plus(points, 4, generator).tolist()) for _ in range(draws)
-    )
+    counts = Counter(tuple(kmeans_plus_plus(points, 4, generator).tolist()) for _ in range(draws))
     assert set(counts) <= set(expected)
     for order, probability in expected.items():
         spread = math.sqrt(draws * probability * (1 - probability))
@@ -186,13 +188,13 @@ def test_badge_knows_no_centre_at_the_origin():
     # the origin would leave the origin no weight at all.
     points = tensor([[0.0], [9.0], [10.0]])
     generator = torch.Generator().manual_seed(0)
-    second = [int(badge.kmeans_plus_plus(points, 2, generator)[1]) for _ in range(300)]
+    second = [int(kmeans_plus_plus(points, 2, generator)[1]) for _ in range(300)]
     assert second.count(0) > 280
 
 
 def test_badge_ends_where_gradients_are_too_small_for_the_precision():
     points = 1e-40 * torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
-    chosen = badge.kmeans_plus_plus(points, 5, torch.Generator().manual_seed(0))
+    chosen = kmeans_plus_plus(points, 5, torch.Generator().manual_seed(0))
     assert len(chosen.unique()) == 5
 
 
@@ -203,7 +205,7 @@ def test_badge_ends_where_gradients_are_too_small_for_the_precision():
     seed=st.integers(0, 99),
 )
 def test_badge_takes_a_duplicate_only_when_every_distinct_gradient_is_taken(points, scale, seed):
-    chosen = badge.kmeans_plus_plus(
+    chosen = kmeans_plus_plus(
         scale * tensor(points), len(points), torch.Generator().manual_seed(seed)
     ).tolist()
     assert sorted(chosen) == list(range(len(points)))
@@ -216,7 +218,7 @@ def test_badge_finds_every_cluster_before_it_returns_to_one():
     # 200 clusters, 1 apart, of three bags that are 1e-6 apart: more than fit into one block.
     cluster = torch.arange(600) % 200
     points = torch.stack([1 + cluster.double(), 1e-6 * (torch.arange(600) // 200).double()], 1)
-    chosen = badge.kmeans_plus_plus(points, 600, torch.Generator().manual_seed(0))
+    chosen = kmeans_plus_plus(points, 600, torch.Generator().manual_seed(0))
     assert len(cluster[chosen[:200]].unique()) == 200
     assert len(chosen.unique()) == 600
 
@@ -228,7 +230,7 @@ def test_badge_is_uniform_where_gradients_do_not_differ(scale, first):
     # 17 irregular numbers: |a|^2 + |b|^2 - 2ab of such points is not 0 but rounding error.
     generator = torch.Generator().manual_seed(0)
     points = (scale * torch.randn(17, generator=generator).double()).repeat(5, 1)
-    orders = [badge.kmeans_plus_plus(points, 3, generator).tolist() for _ in range(2000)]
+    orders = [kmeans_plus_plus(points, 3, generator).tolist() for _ in range(2000)]
     assert all(len(set(order)) == 3 for order in orders)
     if first is not None:
         assert {order.pop(0) for order in orders} == {first}
@@ -242,7 +244,7 @@ def test_badge_tells_equal_gradients_of_float32_from_different_ones():
     """All of them have the same chance, so that 15 times as many draws leave none out."""
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(84, generator=generator).repeat(67, 1)
-    drawn = {badge.kmeans_plus_plus(points, 2, generator)[1].item() for _ in range(1000)}
+    drawn = {kmeans_plus_plus(points, 2, generator)[1].item() for _ in range(1000)}
     assert len(drawn) == 66
 
 

@@ -34,8 +34,9 @@ def pool(p=P, lengths=LENGTHS):
     logits = torch.tensor(p, dtype=torch.float64).logit()
     embeddings = torch.tensor(lengths, dtype=torch.float64)[:, None]
 
-    def score(gradients):
-        return Scores(logits, embeddings, lambda label: logits.sigmoid()[:, None] * embeddings)
+    def score(with_gradients):
+        gradients = logits.sigmoid()[:, None] * embeddings
+        return Scores(logits, embeddings, lambda label, rows: gradients[rows])
 
     return Pool(torch.arange(len(p)), score, None, strategy="mine", epoch=1)
 

@@ -22,9 +22,9 @@ def small_pool(logits=None, embeddings=None, positives=None, name="the strategy"
     embeddings = torch.ones(len(logits), 1) if embeddings is None else torch.as_tensor(embeddings)
     positive_logits, positive_embeddings = positives or ([0.0], [[1.0] * embeddings.shape[1]])
 
-    def gradients(label):
+    def gradients(label, rows):
         y = {"known": torch.zeros_like(logits), "hypothesised": (logits > 0).to(logits)}[label]
-        return (logits.sigmoid() - y)[:, None] * embeddings
+        return ((logits.sigmoid() - y)[:, None] * embeddings)[rows]
 
     def score(with_gradients):
         return Scores(logits, embeddings, gradients)

@@ -34,7 +34,7 @@ FIGURES = Counter(
     f"draw_{figure}"
     for figure in (
         *("win_count", "critical_difference", "differences", "mean_ap", "cost"),
-        *("learning_curves", "selection"),
+        *("learning_curves", "selection", "worst_class"),
     )
 )
 OF_SOUND = Counter(["draw_class_size"])
@@ -77,8 +77,8 @@ EDITS = [
     ("a type hint", "bags/draw.py",
      "bag_size: int,", "bag_size: object,", NOTHING),
     ("formatting", "strategies/pool.py",
-     "    k = pool.clamp(k)\n    return Selection(pool.ids[",
-     "    k = (\n        pool.clamp(k)\n    )\n    return Selection(pool.ids[", NOTHING),
+     "    order = highest(scores, pool.clamp(k))",
+     "    order = highest(\n        scores, pool.clamp(k)\n    )", NOTHING),
     ("a function that nothing calls", "strategies/pool.py",
      "def top_k(", "def unused():\n    pass\n\n\ndef top_k(", NOTHING),
     ("the name of a private variable (which is code)", "training/adam.py",
@@ -94,7 +94,7 @@ EDITS = [
     ("a strategy of one study", "strategies/kl_probability.py",
      "pool, -divergence", "pool, divergence", trained(2, 0)),
     ("what some strategies share", "strategies/pool.py",
-     "descending=True, stable=True", "descending=True", trained(2 * 5, 2 * 2)),
+     "nonzero()[:, 0]", "nonzero().flatten()", trained(2 * 5, 2 * 2)),
     ("what the configuration reads of strategies", "plugins.py",
      "found[argument.arg] = Option", "found[f'{argument.arg}'] = Option", NOTHING),
     # Models and training.

@@ -140,7 +140,7 @@ def test_unknown_figures_and_formats_are_refused(toy, tmp_path):
         draw_figure("win_count", settings, [tmp_path / "a.gif"], metrics=metrics)
 
 
-@pytest.mark.parametrize("name", ["win_count", "differences", "class_size"])
+@pytest.mark.parametrize("name", ["win_count", "differences", "class_size", "worst_class"])
 def test_without_a_baseline_the_figure_says_why_it_is_empty(toy, name):
     metrics_csv, _, settings = toy
     study = Study.of({**settings, "strategies": ["badge", "margin"]})
@@ -168,7 +168,7 @@ def test_figures_say_what_they_are_for():
         assert figures.inputs(name)
         assert {*figures.inputs(name)} <= options - {"table"}
     for_all = ["cost", "critical_difference", "differences", "learning_curves", "mean_ap"]
-    for_all += ["selection", "win_count"]
+    for_all += ["selection", "win_count", "worst_class"]
     of_clips = {"class_size", "truth", *for_all}
     assert figures.for_kind("images") == for_all
     assert figures.for_kind("clips") == sorted(of_clips)

@@ -298,6 +298,32 @@ def detectable(metrics: pd.DataFrame, study: Study, metric: str) -> tuple[float,
     return float(of_mean), float(quantiles(n_seeds - 1) * spread)
 
 
+def worst_by_chance(metrics: pd.DataFrame, study: Study, metric: str) -> tuple[float, float]:
+    """How low the lowest difference of a strategy is if it differs from the baseline by noise only.
+
+    Parameters
+    ----------
+    metrics, study, metric
+        As for `paired_differences`.
+
+    Returns
+    -------
+    float, float
+        Central 95% range of the lowest of independent normal variables, one per class. The mean of
+        each is 0, and its variance that of the mean difference over seeds, pooled over competitors.
+        NaN for a single seed, or without a competitor.
+    """
+    strategies, differences = _differences(metrics, study, metric)
+    differences = differences[[strategy != study.upper_bound for strategy in strategies]]
+    _, n_classes, n_seeds = differences.shape
+    if n_seeds < 2 or not len(differences):
+        return np.nan, np.nan
+    spread = np.sqrt(differences.var(axis=2, ddof=1).mean(axis=0) / n_seeds)
+    lowest = (np.random.default_rng(0).normal(size=(DRAWS, n_classes)) * spread).min(axis=1)
+    low, high = np.quantile(lowest, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
 def costs(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Cost and gain of each strategy, averaged over classes and seeds.
 

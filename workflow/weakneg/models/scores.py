@@ -1,6 +1,7 @@
 """Scores of bags."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ class BagScores:
     embeddings: Tensor
     gradient_directions: Tensor | None
 
-    def gradients(self, loss_label: str) -> Tensor:
+    def gradients(self, loss_label: str, rows: Tensor | slice = slice(None)) -> Tensor:
         """Compute the exact gradient of the bags' cross-entropy.
 
         Parameters
@@ -33,10 +34,12 @@ class BagScores:
         loss_label : {"known", "hypothesised"}
             The label y of the loss. "known": bags are negative, y = 0. "hypothesised": y is the
             model's own prediction, as in BADGE (Ash et al., 2019).
+        rows : (b,) int64 or slice
+            Which bags; by default all.
 
         Returns
         -------
-        (B, G) float32
+        (b, G) float32
             Gradient with respect to the weights of the last layer. If that has a row for each of
             the two classes, this is the row of class "positive". The other is its negative, so the
             norm of the full gradient is sqrt(2) times that of this row.
@@ -45,14 +48,21 @@ class BagScores:
         ----------
         Shah et al. (ICASSP 2024), equation 4.
         """
-        residual = torch.sigmoid(self.logits)
-        if loss_label == "hypothesised":
-            # P - 1, computed from the tail: for a bag that is surely positive it would round to 0.
-            residual = torch.where(self.logits > 0, -torch.sigmoid(-self.logits), residual)
-        elif loss_label != "known":
+        if loss_label not in self._residuals:
             raise ValueError(f"loss_label is 'known' or 'hypothesised', not {loss_label!r}")
         assert self.gradient_directions is not None
-        return residual[:, None] * self.gradient_directions
+        return self._residuals[loss_label][rows, None] * self.gradient_directions[rows]
+
+    @cached_property
+    def _residuals(self) -> dict[str, Tensor]:
+        """P - y (B,) by the label of the loss.
+
+        Of all bags at once: the last digit of a sigmoid depends on its place among the others.
+        """
+        known = torch.sigmoid(self.logits)
+        # P - 1, computed from the tail: for a bag that is surely positive it would round to 0.
+        hypothesised = torch.where(self.logits > 0, -torch.sigmoid(-self.logits), known)
+        return {"known": known, "hypothesised": hypothesised}
 
 
 def mean_weights(mask: Tensor, dtype: torch.dtype) -> Tensor:

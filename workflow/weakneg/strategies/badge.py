@@ -1,6 +1,7 @@
 """Bags with long and diverse gradients: BADGE."""
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -40,13 +41,18 @@ def select(
     Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds" (2020),
     algorithm 1.
     """
-    gradients = pool.gradients(loss_label)
-    chosen = kmeans_plus_plus(gradients, pool.clamp(k), generator)
-    norms = torch.linalg.vector_norm(gradients[chosen.to(gradients.device)].double(), dim=1)
+
+    def gradients(rows: Tensor) -> Tensor:
+        return pool.gradients(loss_label, rows)
+
+    chosen = kmeans_plus_plus(gradients, len(pool), pool.clamp(k), generator)
+    norms = torch.linalg.vector_norm(gradients(chosen).double(), dim=1)
     return Selection(pool.ids[chosen], norms.cpu())
 
 
-def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tensor:
+def kmeans_plus_plus(
+    points: Callable[[Tensor], Tensor], n: int, k: int, generator: torch.Generator
+) -> Tensor:
     """Choose points by k-means++: the longest one first, then D^2 sampling.
 
     Each further point is drawn with probability proportional to D^2, its squared distance to the
@@ -55,8 +61,10 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
 
     Parameters
     ----------
-    points : Tensor, (n, d) float
-        The points.
+    points : callable
+        `points(rows)` gives some of the points, (r, d) float, by their indices (r,) int64.
+    n : int
+        Number of points.
     k : int
         How many to choose, at most n.
     generator : torch.Generator
@@ -80,9 +88,8 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
     Arthur and Vassilvitskii, "k-means++: The Advantages of Careful Seeding" (2007). The first point
     is the longest one instead of a random one, as in section 4, item 5, of Shah et al.
     """
-    n = len(points)
-    distances = _Distances(points)
-    if k == 0 or distances.largest < torch.finfo(points.dtype).tiny:
+    distances = _Distances(points, n)
+    if k == 0 or distances.largest < distances.tiny:
         return torch.randperm(n, generator=generator)[:k]
     bound = torch.full_like(distances.squares, torch.inf)
     chosen = distances.squares.argmax().reshape(1)
@@ -91,7 +98,7 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
     while len(chosen) < k:
         new = chosen[in_bound:]
         if len(new) and wasted > n * (len(new) + _PER_POINT):
-            for rows in torch.split(torch.arange(n, device=points.device), _ROWS):
+            for rows in torch.split(torch.arange(n, device=bound.device), _ROWS):
                 bound[rows] = torch.minimum(bound[rows], distances.to_nearest(rows, new))
             in_bound, wasted, new = len(chosen), 0, chosen[:0]
         mass = bound.cumsum(0, dtype=torch.float64)
@@ -102,7 +109,7 @@ def kmeans_plus_plus(points: Tensor, k: int, generator: torch.Generator) -> Tens
             rest = rest[torch.randperm(len(rest), generator=generator)[: k - len(chosen)]]
             return torch.cat([chosen.cpu(), rest])
         uniform = torch.rand(2, _BLOCK, dtype=torch.float64, generator=generator)
-        draw, accept = uniform.to(points.device)
+        draw, accept = uniform.to(bound.device)
         # right=True never lands on a point without mass, unless the cumulative sum is computed in
         # parallel and is not monotone: hence the clamp, and such a candidate is rejected.
         candidates = torch.searchsorted(mass, draw * mass[-1], right=True).clamp(max=n - 1)
@@ -125,17 +132,22 @@ class _Distances:
     Without that unit, the squares of small gradients would vanish in float32.
     """
 
-    def __init__(self, points: Tensor) -> None:
+    def __init__(self, points: Callable[[Tensor], Tensor], n: int) -> None:
         self.points = points
-        low, high = torch.aminmax(points) if points.numel() else (points.new_zeros(()),) * 2
-        self.largest = torch.maximum(-low, high)
+        none = points(torch.arange(0))
+        precision = torch.finfo(none.dtype)
+        self.tiny = precision.tiny
+        blocks = torch.split(torch.arange(n, device=none.device), _ROWS)
+        self.largest = none.new_zeros(())
+        for rows in blocks if none.shape[1] else ():
+            low, high = torch.aminmax(points(rows))
+            self.largest = torch.maximum(self.largest, torch.maximum(-low, high))
         if self.largest > 0:
-            blocks = torch.split(points, _ROWS)
-            self.squares = torch.cat([(rows / self.largest).square_().sum(1) for rows in blocks])
+            self.squares = none.new_empty(n)
+            for rows in blocks:
+                self.squares[rows] = (points(rows) / self.largest).square_().sum(1)
             # Rounding error of |a|^2 + |b|^2 - 2ab: two points that are closer count as equal.
-            self.resolution = (
-                8 * math.sqrt(points.shape[1]) * torch.finfo(points.dtype).eps * self.squares
-            )
+            self.resolution = 8 * math.sqrt(none.shape[1]) * precision.eps * self.squares
 
     def to_nearest(self, rows: Tensor, centres: Tensor) -> Tensor:
         """From each of `rows` (r,) to the nearest of `centres` (c,), indices of points: (r,)."""
@@ -153,8 +165,8 @@ class _Distances:
 
     def _products(self, rows: Tensor, centres: Tensor) -> Tensor:
         """|b|^2 - 2ab for each pair."""
-        scaled = self.points[centres] / self.largest / self.largest
-        return torch.addmm(self.squares[centres], self.points[rows], scaled.T, alpha=-2)
+        scaled = self.points(centres) / self.largest / self.largest
+        return torch.addmm(self.squares[centres], self.points(rows), scaled.T, alpha=-2)
 
 
 def _accepted(

@@ -27,10 +27,11 @@ def in_blocks(rows: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:
     """
     # Equal rows have equal sums, and sums of rows that differ are rarely equal.
     weights = torch.arange(1, rows.shape[1] + 1, dtype=torch.float64, device=rows.device).sqrt()
-    blocks = [
-        (score(x), (x * weights).sum(1)) for x in map(Tensor.double, torch.split(rows, _ROWS))
-    ]
-    scores, sums = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+    # Small results kept between large blocks would keep the memory of all blocks from being reused.
+    scores, sums = rows.new_empty(2, len(rows), dtype=torch.float64)
+    for first_row, block in zip(range(0, len(rows), _ROWS), torch.split(rows, _ROWS), strict=False):
+        x, here = block.double(), slice(first_row, first_row + len(block))
+        scores[here], sums[here] = score(x), (x * weights).sum(1)
     _, group = torch.unique(sums, return_inverse=True)
     position = torch.arange(len(rows), device=rows.device)
     first = torch.full_like(position, len(rows)).scatter_reduce_(0, group, position, "amin")[group]

@@ -33,7 +33,7 @@ def select(
     References
     ----------
     Kirsch et al., "Stochastic Batch Acquisition: A Simple Baseline for Deep Active Learning" (2023,
-    arXiv:2106.12059), section 3, softmax acquisition: the k highest s + e, where all e are
+    arXiv:2106.12059), softmax acquisition: the k highest s + e, where all e are
     independent and have a Gumbel distribution with the scale 1 / beta. The k highest scores of now
     would not be those of a model that has trained on some of them.
     """

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from weakneg.strategies import Ranking
-from weakneg.strategies.pool import Pool, Selection
+from weakneg.strategies.pool import Pool, Selection, highest
 
 
 def draw(
@@ -40,9 +40,11 @@ def draw(
     # Minus the logarithm of an exponential variable has that distribution.
     noise = -torch.empty(len(pool), dtype=torch.float64).exponential_(generator=generator).log()
     keys = log_weights.double().cpu() + noise
-    # The second sort is stable, so that the noise alone decides between weights of 0.
-    order = torch.argsort(noise, descending=True)
-    order = order[torch.argsort(keys[order], descending=True, stable=True)][: pool.clamp(k)]
+    k = pool.clamp(k)
+    order = highest(keys, k)
+    if k and keys[order[-1]] == -torch.inf:  # the noise alone decides between weights of 0
+        order = torch.argsort(noise, descending=True)
+        order = order[torch.argsort(keys[order], descending=True, stable=True)][:k]
     return Selection(pool.ids[order], scores.double().cpu()[order])
 
 

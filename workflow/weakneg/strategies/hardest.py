@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from weakneg.strategies.pool import Pool, Selection, top_k
+from weakneg.strategies.pool import Pool, Selection, highest, top_k
 
 DISPLAY_NAME = "Hardest"
 LOOK = {"colour": "#DC267F", "marker": ">"}
@@ -53,8 +53,8 @@ def hardest_without(pool: Pool, suspicion: Tensor, n: int, k: int) -> Selection:
     Selection
         The chosen bags; their scores are those of `select`.
     """
-    least_suspicious_first = torch.argsort(suspicion, stable=True)
-    return hardest(pool.part(least_suspicious_first[: max(len(pool) - n, pool.clamp(k))]), k)
+    stay = highest(-suspicion, max(len(pool) - n, pool.clamp(k)))
+    return hardest(pool.part(stay), k)
 
 
 def losses(logits: Tensor) -> Tensor:

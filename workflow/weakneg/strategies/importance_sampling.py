@@ -47,7 +47,7 @@ def select(
     References
     ----------
     Katharopoulos and Fleuret, "Not All Samples Are Created Equal: Deep Learning with Importance
-    Sampling" (2018), arXiv:1803.00942: algorithm 1, without the test whether it pays.
+    Sampling" (2018), arXiv:1803.00942, without the test whether it pays.
 
     Hesterberg, "Weighted Average Importance Sampling and Defensive Mixture Distributions" (1995):
     the share of uniform draws.

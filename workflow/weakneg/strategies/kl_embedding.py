@@ -1,7 +1,9 @@
 """Bags whose embedding resembles that of the positive bags."""
 
 import torch
+from torch import Tensor
 
+from weakneg.strategies.embeddings import in_blocks
 from weakneg.strategies.pool import Pool, Selection, top_k
 
 DISPLAY_NAME = "KL (embedding)"
@@ -22,6 +24,10 @@ def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
     the direction and the end of the ranking are this project's reading: negatives that look like
     positives.
     """
-    bags = pool.embeddings.double().log_softmax(1)
     positive = pool.positives.embeddings.double().mean(0).log_softmax(0)
-    return top_k(pool, -(bags.exp() * (bags - positive)).sum(1), k)
+
+    def divergence(bags: Tensor) -> Tensor:
+        bags = bags.log_softmax(1)
+        return (bags.exp() * (bags - positive)).sum(1)
+
+    return top_k(pool, -in_blocks(pool.embeddings, divergence), k)

@@ -24,8 +24,8 @@ def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
     References
     ----------
     Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples and
-    Adversarial Attacks" (2018, arXiv:1807.03888), equations 1 and 2. There, the smallest distance
-    of all classes says how normal a sample is. The distance to the positive class alone is this
+    Adversarial Attacks" (2018, arXiv:1807.03888), equation 2. There, the smallest distance of all
+    classes says how normal a sample is. The distance to the positive class alone is this
     project's reading: negatives that look like positives. So is the shrinkage, without which S
     could be singular.
     """

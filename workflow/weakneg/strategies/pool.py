@@ -25,16 +25,17 @@ class Scores:
     embeddings : Tensor, (N, D) float
         Input of the last layer, pooled over the bag.
     gradients : callable
-        `gradients(loss_label)` gives the (N, G) gradients of the bags' losses with respect to the
-        weights of the last layer. The loss is taken at the label of the bag ("known") or at the
-        one that the model finds more likely ("hypothesised"). Where the layer has a row for each of
-        the two classes, only the row of "positive" is included: the other row is its negative, so
-        the full gradients and the distances between them are sqrt(2) times as long.
+        `gradients(loss_label, rows)` gives the (n, G) gradients of the losses of some bags, by
+        their positions (n,) int64, with respect to the weights of the last layer. The loss is taken
+        at the label of the bag ("known") or at the one that the model finds more likely
+        ("hypothesised"). Where the layer has a row for each of the two classes, only the row of
+        "positive" is included: the other row is its negative, so the full gradients and the
+        distances between them are sqrt(2) times as long.
     """
 
     logits: Tensor
     embeddings: Tensor
-    gradients: Callable[[str], Tensor]
+    gradients: Callable[[str, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -157,30 +158,41 @@ class Pool:
         self.require_finite("embeddings of positive bags", positives.embeddings)
         return positives
 
-    def gradients(self, loss_label: str) -> Tensor:
+    def gradients(self, loss_label: str, rows: Tensor | None = None) -> Tensor:
         """Gradients as in `Scores`, sorted by id.
+
+        They are computed when they are asked for: those of all bags are large.
 
         Parameters
         ----------
         loss_label : {"known", "hypothesised"}
             The label at which the loss is taken.
+        rows : Tensor, (n,) int64, optional
+            Which bags: positions in `ids`; by default all.
 
         Returns
         -------
-        Tensor, (N, G) float
+        Tensor, (n, G) float
             The gradients.
         """
-        gradients = self._scores(gradients=True).gradients(loss_label)
-        if gradients.ndim != 2 or len(gradients) != len(self):
-            raise ValueError(f"{len(self)} ids, but gradients of shape {tuple(gradients.shape)}")
+        scores = self._scores(gradients=True)
+        rows = torch.arange(len(self)) if rows is None else rows
+        if not self._sorted:
+            rows = self._order.to(rows.device)[rows]
+        gradients = scores.gradients(loss_label, rows.to(scores.logits.device))
+        if gradients.ndim != 2 or len(gradients) != len(rows):
+            raise ValueError(f"{len(rows)} bags, but gradients of shape {tuple(gradients.shape)}")
         self.require_finite("gradients", gradients)
-        return self._by_id(gradients)
+        return gradients
 
     def gradient_norms(self, loss_label: str) -> Tensor:
-        """Lengths of the `gradients`, (N,) float64."""
-        # In float32 the square of a small gradient is 0; in blocks, as a copy in float64 is large.
-        blocks = torch.split(self.gradients(loss_label), 256)
-        return torch.cat([torch.linalg.vector_norm(g, dim=1, dtype=torch.float64) for g in blocks])
+        """Lengths of the `gradients`, (N,) float64 on the CPU."""
+        norms = torch.empty(len(self), dtype=torch.float64)
+        for rows in torch.split(torch.arange(len(self)), 1024):
+            # In float32 the square of a small gradient is 0.
+            block = self.gradients(loss_label, rows)
+            norms[rows] = torch.linalg.vector_norm(block, dim=1, dtype=torch.float64).cpu()
+        return norms
 
     def score_once(self) -> None:
         """Score the bags with their gradients, for whoever will ask for them.
@@ -205,26 +217,7 @@ class Pool:
         Pool
             Their pool, in ascending order of id.
         """
-        rows = rows.cpu().sort().values
-
-        def of_part(values: Tensor) -> Tensor:
-            return values[rows.to(values.device)]
-
-        def score(gradients: bool) -> Scores:
-            whole = self._scores(gradients)
-            return Scores(
-                of_part(whole.logits),
-                of_part(whole.embeddings),
-                lambda loss_label: of_part(self.gradients(loss_label)),
-            )
-
-        return Pool(
-            self.ids[rows],
-            score,
-            lambda: self.positives,
-            strategy=self.strategy,
-            epoch=self.epoch,
-        )
+        return _Part(self, rows.cpu().sort().values)
 
     def clamp(self, k: int) -> int:
         """The number of bags to choose: k, or the size of the pool if that is smaller."""
@@ -271,8 +264,38 @@ class Pool:
         return scores
 
     def _by_id(self, values: Tensor) -> Tensor:
-        # Gradients are large, and mostly in order already.
         return values if self._sorted else values[self._order.to(values.device)]
+
+
+class _Part(Pool):
+    """Some bags of a pool; see `Pool.part`."""
+
+    def __init__(self, whole: Pool, rows: Tensor):
+        self.ids = whole.ids[rows]
+        self.strategy, self.epoch = whole.strategy, whole.epoch
+        self._whole, self._rows = whole, rows
+
+    @cached_property
+    def logits(self) -> Tensor:  # type: ignore[override]
+        return self._of_part(self._whole.logits)
+
+    @cached_property
+    def embeddings(self) -> Tensor:  # type: ignore[override]
+        return self._of_part(self._whole.embeddings)
+
+    @property
+    def positives(self) -> Scores:  # type: ignore[override]
+        return self._whole.positives
+
+    def gradients(self, loss_label: str, rows: Tensor | None = None) -> Tensor:
+        rows = self._rows if rows is None else self._rows.to(rows.device)[rows]
+        return self._whole.gradients(loss_label, rows)
+
+    def score_once(self) -> None:
+        self._whole.score_once()
+
+    def _of_part(self, values: Tensor) -> Tensor:
+        return values[self._rows.to(values.device)]
 
 
 def _require_aligned(of: str, scores: Scores, n: int) -> None:
@@ -306,10 +329,18 @@ def top_k(pool: Pool, scores: Tensor, k: int) -> Selection:
         When a score is NaN or infinite.
     """
     pool.require_finite("scores", scores)
-    # torch.topk does not define the order of ties; a stable sort keeps the order of the ids.
-    ranked, order = torch.sort(scores.double(), descending=True, stable=True)
-    k = pool.clamp(k)
-    return Selection(pool.ids[order[:k].cpu()], ranked[:k].cpu())
+    scores = scores.double()
+    order = highest(scores, pool.clamp(k))
+    return Selection(pool.ids[order.cpu()], scores[order].cpu())
+
+
+def highest(values: Tensor, k: int) -> Tensor:
+    """Positions (k,) of the k highest of values (N,), highest first, the lower one in a tie."""
+    if not 0 < k < len(values):
+        return torch.argsort(values, descending=True, stable=True)[:k]
+    # torch.topk does not define which of equal values it takes.
+    candidates = (values >= values.topk(k).values[-1]).nonzero()[:, 0]
+    return candidates[torch.argsort(values[candidates], descending=True, stable=True)[:k]]
 
 
 def most_uncertain(pool: Pool, k: int) -> Selection:

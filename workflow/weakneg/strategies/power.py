@@ -43,7 +43,7 @@ def select(
     References
     ----------
     Kirsch et al., "Stochastic Batch Acquisition: A Simple Baseline for Deep Active Learning" (2023,
-    arXiv:2106.12059), section 3, power acquisition: the k highest log s + e, where all e are
+    arXiv:2106.12059), power acquisition: the k highest log s + e, where all e are
     independent and have a Gumbel distribution with the scale 1 / beta.
     """
     scores = scores_of_all(pool, of, generator)

@@ -29,10 +29,9 @@ def select(
     ----------
     Zhan et al., "Optimizing Dense Retrieval Model Training with Hard Negatives" (2021,
     arXiv:2104.08051), "STAR": random negatives stabilise the training on hard ones. There, both
-    kinds have a loss of their own, and the weight of the random one is small; here the share says
-    how many bags there are of each. The hard negatives of STAR are those of an earlier model; how
-    old the model may be is a question of the study here, and its answer is `sampling:
-    resample_every`.
+    kinds have a loss of their own; here the share says how many bags there are of each. The hard
+    negatives of STAR are those of an earlier model; how old the model may be is a question of the
+    study here, and its answer is `sampling: resample_every`.
     """
     hardest_first = torch.argsort(pool.logits.double(), descending=True, stable=True).cpu()
     k = pool.clamp(k)

@@ -1,5 +1,9 @@
-"""The gain of each strategy over the baseline, and its cost in bags and in seconds."""
+"""The gain of each strategy over the baseline, and its cost in bags and in seconds.
 
+Above, gain against seconds, with the strategies that no other one beats in both: the Pareto front.
+"""
+
+import math
 from collections.abc import Callable
 
 import pandas as pd
@@ -19,6 +23,7 @@ from weakneg.report.figures.style import (
     in_house_style,
     label_rows,
     legend_below,
+    logarithmic,
     round_ticks,
     rows_of,
     set_apart,
@@ -50,13 +55,20 @@ def draw(metrics: pd.DataFrame, study: Study) -> Figure:
     subtitle += f" {seeds_phrase(n_seeds)}; seconds: {measured_on(table['devices'])}"
     if n_classes > 1:
         subtitle += f"; difference: {bootstrap_phrase(n_classes, n_seeds)}"
+    comparable = table["devices"].nunique() == 1 and table["difference"].count() > 1
+    front = _front(table) if comparable else []
+    heights = [2.1] * bool(front) + [0.25 * (max(rows.values()) + 1) + 0.7]
     figure = canvas(
-        0.25 * (max(rows.values()) + 1) + 0.7,
+        sum(heights),
         study,
         f"what choosing gains over {baseline}, and what it costs",
         subtitle,
     )
-    gain, bags, clock = figure.subplots(1, 3, sharey=True)
+    grid = figure.add_gridspec(len(heights), 3, height_ratios=heights)
+    gain = figure.add_subplot(grid[-1, 0])
+    bags, clock = (figure.add_subplot(grid[-1, column], sharey=gain) for column in (1, 2))
+    for axes in (bags, clock):
+        axes.tick_params(axis="y", labelleft=False)
     _draw_gain(gain, table, rows, study)
     gain.set_xlabel(f"AP minus that of {baseline}")
     _draw_bars(bags, table["bags_trained"], rows, "{:,.0f}".format)
@@ -74,6 +86,10 @@ def draw(metrics: pd.DataFrame, study: Study) -> Figure:
         set_apart(axes, rows, study)
         hide_left_axis(axes)
     label_rows(gain, rows, study)
+    if front:
+        for strategy, name in zip(rows, gain.get_yticklabels(), strict=True):
+            name.set_fontweight("bold" if strategy in front else "normal")
+        _draw_front(figure.add_subplot(grid[0, :]), table, front, study)
     legend_below(
         figure,
         [
@@ -82,6 +98,66 @@ def draw(metrics: pd.DataFrame, study: Study) -> Figure:
         ],
     )
     return figure
+
+
+def _front(table: pd.DataFrame) -> list[str]:
+    """The strategies that no other one beats in gain and in seconds, the cheapest first."""
+    front: list[str] = []
+    best = -math.inf
+    by_cost = table.dropna(subset="difference").sort_values(
+        ["seconds", "difference"], ascending=[True, False], kind="stable"
+    )
+    for strategy, gain in by_cost["difference"].items():
+        if gain > best:
+            front.append(strategy)
+            best = gain
+    return front
+
+
+def _draw_front(axes: Axes, table: pd.DataFrame, front: list[str], study: Study) -> None:
+    """Gain against seconds. Only the front is named; the rows below tell the other markers."""
+    look = styles(study)
+    seconds_of, gain = table["seconds"], table["difference"]
+    ends = [*seconds_of[front], seconds_of.max()]
+    axes.step(ends, [*gain[front], gain[front[-1]]], where="post", color=MUTED, linewidth=0.8)
+    for strategy in front:
+        bounds = table.loc[strategy, ["difference_low", "difference_high"]]
+        axes.vlines(seconds_of[strategy], *bounds, color=look[strategy].colour, linewidth=0.8)
+    for strategy in gain.dropna().index:
+        on_front = strategy in front
+        axes.plot(
+            seconds_of[strategy],
+            gain[strategy],
+            look[strategy].marker,
+            color=look[strategy].colour,
+            markersize=6 if on_front else 4.5,
+            alpha=1 if on_front else 0.6,
+            markeredgewidth=0,
+            zorder=3 if on_front else 2,
+        )
+    logarithmic(axes)
+    axes.margins(x=0.16, y=0.1)
+    axes.set_xlabel("seconds")
+    axes.set_ylabel(f"AP minus that of\n{study.display_name(study.baseline)}")
+    round_ticks(axes.yaxis, 4, signed)
+    guide_lines(axes, "y")
+    axes.set_title(
+        "Pareto front, in bold: no other strategy is both cheaper and better, by the mean"
+    )
+    low, high = axes.get_ylim()
+    # Nothing is above the front on its left, so that names have room there, one above another.
+    place = -math.inf
+    for strategy in front:
+        place = max(gain[strategy], place + 0.085 * (high - low))
+        axes.annotate(
+            study.display_name(strategy),
+            (seconds_of[strategy], gain[strategy]),
+            (-6, 2 + (place - gain[strategy]) / (high - low) * 108),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7,
+            fontweight="bold",
+        )
 
 
 def _draw_gain(axes: Axes, table: pd.DataFrame, rows: dict[str, float], study: Study) -> None:
