@@ -99,7 +99,9 @@ def kmeans(
         model.fit(points(sample))
         number = torch.empty(len(bags) + len(positives), dtype=torch.int64)
         parts = [*torch.split(bags, _ROWS), *torch.split(positives, _ROWS)]
-        for block, here in zip(parts, number.split([len(part) for part in parts]), strict=True):
+        for block, here in zip(
+            parts, torch.split(number, [len(part) for part in parts]), strict=True
+        ):
             if len(block):
                 here.copy_(torch.from_numpy(model.predict(points(block))))
     return number[: len(bags)], number[len(bags) :]

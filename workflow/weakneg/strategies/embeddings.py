@@ -28,7 +28,8 @@ def in_blocks(rows: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:
     # Equal rows have equal sums, and sums of rows that differ are rarely equal.
     weights = torch.arange(1, rows.shape[1] + 1, dtype=torch.float64, device=rows.device).sqrt()
     # Small results kept between large blocks would keep the memory of all blocks from being reused.
-    scores, sums = rows.new_empty(2, len(rows), dtype=torch.float64)
+    scores = rows.new_empty(len(rows), dtype=torch.float64)
+    sums = torch.empty_like(scores)
     for first_row, block in zip(range(0, len(rows), _ROWS), torch.split(rows, _ROWS), strict=False):
         x, here = block.double(), slice(first_row, first_row + len(block))
         scores[here], sums[here] = score(x), (x * weights).sum(1)

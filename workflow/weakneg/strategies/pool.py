@@ -276,15 +276,15 @@ class _Part(Pool):
         self._whole, self._rows = whole, rows
 
     @cached_property
-    def logits(self) -> Tensor:  # type: ignore[override]
+    def logits(self) -> Tensor:
         return self._of_part(self._whole.logits)
 
     @cached_property
-    def embeddings(self) -> Tensor:  # type: ignore[override]
+    def embeddings(self) -> Tensor:
         return self._of_part(self._whole.embeddings)
 
     @property
-    def positives(self) -> Scores:  # type: ignore[override]
+    def positives(self) -> Scores:
         return self._whole.positives
 
     def gradients(self, loss_label: str, rows: Tensor | None = None) -> Tensor:
