@@ -16,12 +16,14 @@ from weakneg.audio.decode import open_audio
 from weakneg.audio.errors import AudioError
 from weakneg.audio.files import is_audio, nearest
 from weakneg.errors import Interrupted, UserError
+from weakneg.inference.thresholds import calibrated_models, thresholds_of
 from weakneg.inference.trained import Predictions, TrainedModel, read_models
 from weakneg.inference.unfinished import Tables, unfinished_tables
 from weakneg.io.progress import Progress
 from weakneg.jobs.device import prepare
 from weakneg.jobs.gpus import Device
 from weakneg.stages import Threads, command
+from weakneg.training.thresholds import Threshold
 
 _CLIP = ("recording", "start", "end")
 _MODEL = ("study", "class", "strategy", "seeds")
@@ -71,6 +73,9 @@ def predict(
     output: Path,
     frames: Path | None = None,
     tail: bool = True,
+    overlap: float | None = None,
+    threshold: Threshold | None = None,
+    calibrated: bool = False,
     resume: bool = False,
     seeds: list[int] | None = None,
     device: Device = "",
@@ -83,7 +88,8 @@ def predict(
     class, mean over seeds), and problem. Recordings longer than a clip are cut like those of the
     study; a rest at the end that the study leaves out, since it is shorter than half a clip, is
     scored in one more clip, which ends with the recording. A clip or a recording that cannot be
-    used gets one row with the problem and no score.
+    used gets one row with the problem and no score. With `threshold` and `calibrated`, a column of
+    the same name follows.
 
     Parameters
     ----------
@@ -99,6 +105,15 @@ def predict(
         recording).
     tail : bool
         Score what is left at the end of a recording, as far as it has a frame of a spectrogram.
+    overlap : float
+        Seconds by which clips overlap, less than their length; by default as in the study.
+    threshold : Rule
+        best-f1, best-gmean, precision:0.9, recall:0.8 or a score such as 0.4: the score from which
+        on a clip is detected, chosen for each model from its validation bags. It is written to the
+        column threshold, and `detections` uses it.
+    calibrated : bool
+        Turn scores into the chances that they seem to be, with what the scores of the validation
+        bags meant, where the class is as common as in the training list. Frames are not calibrated.
     resume : bool
         Keep the recordings that an interrupted run of the same command has finished, and score the
         others.
@@ -114,7 +129,8 @@ def predict(
     UserError
         When a model or a file is missing or cannot be used, when no clip could be scored (the file
         is still written, with the problems), when it cannot be written, when both files have the
-        same path, and when the interrupted run had other models or options.
+        same path, when the interrupted run had other models or options, and when a model has not
+        kept the validation bags that a threshold or calibration needs.
     Interrupted
         After Ctrl-C; what was finished is kept for `resume`.
     """
@@ -126,14 +142,23 @@ def predict(
         raise UserError(f"{output} is named for clips and for frames: give --frames another name.")
     # Each thread computes a different clip or model.
     loaded = read_models(models, seeds, prepare(device, threads=1))
+    settings = _overlapping(loaded[0].front_end.settings, overlap)
     paths = find_recordings(recordings)
-    tables = {output: COLUMNS} | ({frames: FRAME_COLUMNS} if frames else {})
-    made_of = _made_of(loaded, tail, bool(frames))
+    more: dict[str, list[Any]] = {}  # column -> its value for each model
+    if calibrated:
+        loaded = calibrated_models(loaded)
+        more["calibrated"] = ["yes"] * len(loaded)
+    if threshold is not None:
+        more["threshold"] = [_every_digit(each) for each in thresholds_of(loaded, threshold)]
+    tables = {output: (*COLUMNS, *more)} | ({frames: FRAME_COLUMNS} if frames else {})
+    made_of = _made_of(loaded, tail, bool(frames)) | {"overlap": overlap, **more}
     written = None
     try:
         with unfinished_tables(tables, made_of, resume) as written:
             left = _not_finished(paths, written, resume)
-            wide = _score_recordings(loaded, left, written, len(paths), tail, threads)
+            wide = _score_recordings(
+                loaded, left, settings, list(more.values()), written, len(paths), tail, threads
+            )
     except KeyboardInterrupt:
         n_finished = len(written.finished) if written else 0
         raise Interrupted(
@@ -165,6 +190,17 @@ def _made_of(models: Sequence[TrainedModel], tail: bool, frames: bool) -> dict[s
     }
 
 
+def _overlapping(settings: Mapping[str, Any], overlap: float | None) -> Mapping[str, Any]:
+    """The settings by which recordings are cut, with clips that overlap by some seconds."""
+    if overlap is None:
+        return settings
+    length = settings["clip_seconds"]
+    hop = round(length - overlap, 9)
+    if not (overlap >= 0 and hop * settings["sample_rate"] >= 1):
+        raise UserError(f"--overlap {overlap:g} must be at least 0 and less than {length:g} s.")
+    return {**settings, "hop_seconds": hop}
+
+
 def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -182,6 +218,8 @@ def _not_finished(paths: Sequence[str], written: Tables, resume: bool) -> list[s
 def _score_recordings(
     models: Sequence[TrainedModel],
     paths: Sequence[str],
+    settings: Mapping[str, Any],
+    more: Sequence[Sequence[Any]],
     written: Tables,
     n_recordings: int,
     tail: bool,
@@ -192,7 +230,7 @@ def _score_recordings(
     table, *of_frames = written.writers
     wide: list[int] = []
     n_scored, n_problems, rate = 0, 0, 0  # of the recording that is being written
-    sources = (_pieces_and_end(path, front_end.settings, tail) for path in paths)
+    sources = (_pieces_and_end(path, settings, tail) for path in paths)
     with (
         closing(in_order(sources, threads)) as pieces,
         ThreadPoolExecutor(threads) as pool,
@@ -210,11 +248,13 @@ def _score_recordings(
                 rate = piece.file_rate
                 if piece.clip is None:
                     n_problems += 1
-                    table.writerow((*_place(piece), *[""] * (len(_MODEL) + 1), piece.problem))
+                    empty = [""] * (len(_MODEL) + 1), [""] * len(more)
+                    table.writerow((*_place(piece), *empty[0], piece.problem, *empty[1]))
                     continue
-                for model, of_model in zip(models, scores, strict=True):
+                for place, (model, of_model) in enumerate(zip(models, scores, strict=True)):
                     score = _every_digit(of_model.clip[number])
-                    table.writerow((*_place(piece), *model.name, model.seeds, score, ""))
+                    values = (each[place] for each in more)
+                    table.writerow((*_place(piece), *model.name, model.seeds, score, "", *values))
                     for writer in of_frames:
                         writer.writerows(_frame_rows(piece, model, of_model, number))
                 n_scored += 1

@@ -19,6 +19,7 @@ from weakneg.models import bag_classifier
 from weakneg.models.attention import AttentionHead
 from weakneg.models.bag_classifier import BagClassifier
 from weakneg.models.psla import PslaHead
+from weakneg.training.thresholds import Calibration, Validation
 
 MODEL_FILE = "model.pt"
 
@@ -125,6 +126,10 @@ class TrainedModel:
         Whether the pooling leaves padding out.
     networks : dict of int to BagClassifier
         Seed -> classifier, in evaluation mode.
+    validation : Validation or None
+        The validation bags of these seeds; None if an old version trained them.
+    calibration : Calibration or None
+        What makes probabilities of clips from logits, other than the sigmoid.
     """
 
     path: Path
@@ -136,6 +141,8 @@ class TrainedModel:
     std: float
     masked: bool
     networks: dict[int, BagClassifier]
+    validation: Validation | None
+    calibration: Calibration | None = None
 
     @property
     def name(self) -> tuple[str, str, str]:
@@ -193,6 +200,8 @@ class TrainedModel:
             frame = _probability(alone.view(h.shape[:2]))
             if isinstance(network.head, AttentionHead | PslaHead):
                 part = network.head.parts(h, mask).double().cpu().numpy()
+        if self.calibration is not None:
+            clip = self.calibration.logit(clip.double())
         return Predictions(_probability(clip), frame, part)
 
 
@@ -306,7 +315,8 @@ def _model(
     (mean,), (std,) = saved["mean"], saved["std"]
     masked = saved["parameters"].get("padding") == "masked"  # older models lack it
     return TrainedModel(
-        path, study, class_name, strategy, front_end, float(mean), float(std), masked, networks
+        *(path, study, class_name, strategy, front_end, float(mean), float(std), masked, networks),
+        validation=Validation.of(saved, networks),
     )
 
 

@@ -227,6 +227,8 @@ def _write_run(
         "instance_shape": list(instance_shape),
         "weights": weights,
     }
+    if settings.classes is None:
+        model["validation"] = {seed: state["validation"] for seed, state in states.items()}
     _save(folder / "model.pt", model)
     for name in ("history", "timing"):
         rows = [{"seed": seed} | row for seed, state in states.items() for row in state[name]]

@@ -8,10 +8,10 @@ Each figure is a module of this folder that defines
     def draw(inputs: Inputs, study: Study) -> Figure
 
 `INPUTS` are the options of `draw_figure` that it reads: some of metrics, runs, overlap, turnover,
-hidden, hidden_epochs, budget, recordings, train_store, test_store, problems and truth. `KINDS` are
-the kinds of data that it is for, by default all; studies that hide positives have the figures of
-the kind "hidden", and studies of budgets those of the kind "budget". A figure may also have a
-table, for numbers that are in no other table:
+hidden, hidden_epochs, budget, recordings, train_store, test_store, problems, truth and reliability.
+`KINDS` are the kinds of data that it is for, by default all; studies that hide positives have the
+figures of the kind "hidden", and studies of budgets those of the kind "budget". A figure may also
+have a table, for numbers that are in no other table:
 
     def table(inputs: Inputs, study: Study) -> pd.DataFrame
 
@@ -73,6 +73,7 @@ def draw_figure(
     test_store: Path | None = None,
     problems: Path | None = None,
     truth: Path | None = None,
+    reliability: Path | None = None,
     table: Path | None = None,
 ) -> None:
     """Draw a figure of a study, in one or several formats.
@@ -105,6 +106,8 @@ def draw_figure(
         The list of problems next to them.
     truth : Path
         The table truth.csv.
+    reliability : Path
+        The table reliability.csv.
     table : Path
         CSV file to write, if the figure has a table; numbers have three decimals.
 
@@ -141,6 +144,7 @@ def draw_figure(
         "test_store": test_store,
         "problems": problems,
         "truth": truth,
+        "reliability": reliability,
     }
     given = Inputs(study, runs or [], files)
     if table is not None:
