@@ -27,7 +27,7 @@ from weakneg.report.figures.style import (
 from weakneg.report.formatting import classes_phrase
 
 INPUTS = ("reliability",)
-FEWEST = 20  # bags; points of fewer are mostly chance
+FEWEST = 10  # bags; points of fewer are mostly chance
 LOOKS = {RAW: Style("#BBBBBB", "o", "-"), CALIBRATED: Style(INK, "s", "-")}
 
 
@@ -38,11 +38,11 @@ def draw(inputs: Inputs, study: Study) -> Figure:
     rows = rows_of(study, study.distinct)
     kinds = [kind for kind in LOOKS if kind in set(table["scores"])]
     figure = canvas(
-        max(0.2 * len(rows) + 0.5, 2.0),
+        max(0.2 * len(rows) + 0.7, 2.6),
         study,
         "are scores the chances that they seem to be?",
         f"test bags of {classes_phrase(len(study.classes))} and all seeds, in bins of scores with "
-        f"{FEWEST} bags or more; calibrated: by Platt scaling on the validation bags; error: mean "
+        f"{FEWEST} bags or more; calibrated: by Platt scaling on the validation bags; calibration error: mean "
         "distance from the diagonal, weighted by bags",
     )
     *panels, errors = figure.subplots(1, len(kinds) + 1)
@@ -57,7 +57,7 @@ def draw(inputs: Inputs, study: Study) -> Figure:
             if len(bins):  # older runs are not calibrated
                 look, error = LOOKS[kind], calibration_error(bins)
                 errors.plot(error, y, look.marker, color=look.colour, markersize=5)
-    errors.set_title("error")
+    errors.set_title("calibration error")
     errors.set_xlim(0)
     round_ticks(errors.xaxis, 4, plain)
     guide_lines(errors, "both")
