@@ -42,8 +42,8 @@ def draw(inputs: Inputs, study: Study) -> Figure:
         study,
         "are scores the chances that they seem to be?",
         f"test bags of {classes_phrase(len(study.classes))} and all seeds, in bins of scores with "
-        f"{FEWEST} bags or more; calibrated: by Platt scaling on the validation bags; calibration error: mean "
-        "distance from the diagonal, weighted by bags",
+        f"{FEWEST} bags or more; calibrated: by Platt scaling on the validation bags; calibration "
+        "error: mean distance from the diagonal, weighted by bags",
     )
     *panels, errors = figure.subplots(1, len(kinds) + 1)
     for axes, kind in zip(panels, kinds, strict=True):
