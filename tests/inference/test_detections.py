@@ -96,6 +96,28 @@ def test_each_recording_has_a_selection_table_also_without_detections(detections
     ]
 
 
+def test_a_label_track_is_start_end_and_class_for_any_reader(detections):
+    assert detections("audacity", "--threshold", "0.5") == 0
+    track = pd.read_csv("out/x/a.wav.txt", sep="\t", header=None)
+    assert track.to_numpy().tolist() == [[0.0, 4.0, "Owl"], [6.0, 8.0, "Owl"]]
+
+
+def test_each_class_has_the_threshold_that_predict_has_written(detections):
+    table = pd.read_csv("scores.csv", keep_default_na=False)
+    thresholds = {"Owl": 0.85, "NA": 0.2, "": ""}
+    table.assign(threshold=table["class"].map(thresholds)).to_csv("scores.csv", index=False)
+    assert detections("csv") == 0
+    found = pd.read_csv("out", keep_default_na=False)
+    assert found.groupby("class").threshold.unique().str[0].to_dict() == {"NA": 0.2, "Owl": 0.85}
+    assert sorted(zip(found["class"], found.score, strict=True)) == [
+        *(("NA", 0.2), ("NA", 0.7), ("Owl", 0.9), ("Owl", 0.95)),
+    ]
+    Path("out").unlink()
+    assert detections("csv", "--threshold", "0.5") == 0
+    found = pd.read_csv("out", keep_default_na=False)
+    assert [tuple(row)[:5] for row in found.itertuples(index=False)] == FOUND
+
+
 @pytest.mark.parametrize("name", ["raven", "audacity"])
 def test_what_was_corrected_in_the_tool_is_a_list_for_a_study(detections, name):
     assert detections(name, "--threshold", "0.5") == 0

@@ -13,7 +13,8 @@ import soundfile
 import torch
 from by_position import compute_shard, score_run, train_run
 from onnx import load as load_onnx
-from scipy.special import expit
+from scipy.special import expit, logit
+from sklearn.metrics import f1_score
 
 from weakneg.audio.decode import open_audio
 from weakneg.audio.recordings import Recording, write_recordings
@@ -25,6 +26,7 @@ from weakneg.features.from_shards import join as join_features
 from weakneg.inference import export as exporting
 from weakneg.inference import predict as predicting
 from weakneg.models.pooling import POOLINGS
+from weakneg.training.thresholds import Validation
 
 RATE = 16_000
 AUDIO = AudioSettings(clip_seconds=1.0, mel_bins=16, frame_shift_ms=5.0)
@@ -323,6 +325,114 @@ def test_an_output_that_cannot_be_written_is_one_error(study, tmp_path, capsys):
     arguments = ["predict", study / "test", "--models", model, "--output", output]
     assert main(list(map(str, arguments))) == 1
     assert f"error: {output.parent} cannot be written" in capsys.readouterr().err
+
+
+# ---- thresholds and chances ----------------------------------------------------------------------
+def kept_of(run: Path) -> pd.DataFrame:
+    """The validation bags that a run has kept, of all seeds."""
+    kept = torch.load(run / "model.pt", weights_only=True)["validation"]
+    assert set(kept) == set(SEEDS)
+    return pd.concat(
+        pd.DataFrame({name: each.numpy() for name, each in of_seed.items()})
+        for of_seed in kept.values()
+    )
+
+
+def test_training_keeps_the_validation_bags_of_which_its_thresholds_are_the_best(study):
+    run = study / "runs" / "Hum" / "attention"
+    thresholds = json.loads((run / "run.json").read_text())["thresholds"]
+    kept = torch.load(run / "model.pt", weights_only=True)["validation"]
+    for seed, of_seed in kept.items():
+        scored, label = of_seed["logit"].numpy(), of_seed["label"].numpy()
+        scores = {t: f1_score(label, scored >= t) for t in scored}
+        assert thresholds[str(seed)]["f1"] in scores
+        assert scores[thresholds[str(seed)]["f1"]] == max(scores.values())
+
+
+def test_a_threshold_of_each_class_is_written_and_said(study, predict, capsys):
+    """It is the lowest score of a positive validation bag, as recall:1 is to find them all."""
+    table = predict(runs(study), [study / "test"], "--threshold", "recall:1")
+    lines = capsys.readouterr().err.splitlines()
+    for run, name in zip(runs(study), CLASSES, strict=True):
+        kept = kept_of(run)
+        lowest = kept.logit[kept.label == 1].min()
+        negatives = kept.logit[kept.label == 0]
+        [threshold] = table.threshold[table["class"] == name].unique()
+        assert threshold == pytest.approx(expit(lowest), abs=1e-12)
+        said = f"{name} (s/attention): detected from a score of {threshold:.4g} (recall:1) on; on "
+        [line] = [line for line in lines if line.startswith(said)]
+        assert f"and {(negatives >= lowest).sum()} of {len(negatives)} negatives" in line
+
+
+def test_calibrated_scores_keep_the_order_and_are_the_mean_over_seeds(study, predict):
+    [run, _] = runs(study)
+    before = predict([run], [study / "test"])
+    table = predict([run], [study / "test"], "--calibrated")
+    assert (table.calibrated == "yes").all()
+    kept = kept_of(run)
+    slope, intercept = Validation(kept.label.to_numpy(), kept.logit.to_numpy()).calibrate()
+    expected = sum(expit(slope * logit(own_scores(study, run, seed)) + intercept) for seed in SEEDS)
+    found = by_clip(table, study / "test")
+    np.testing.assert_allclose(found, expected.loc[found.index] / len(SEEDS), rtol=0, atol=1e-5)
+    assert not np.allclose(found, by_clip(before, study / "test"), atol=0.01)
+
+
+def test_detections_use_what_predict_has_written_or_the_models(study, predict, tmp_path, capsys):
+    """The same rule gives the same detections either way, also of calibrated scores."""
+    for options in ([], ["--calibrated"]):
+        rule = ["--threshold", "best-gmean"]
+        table = predict(runs(study), [study / "test"], *options, *rule)
+        scores = tmp_path / "scores.csv"
+        to = {name: tmp_path / f"{name}.csv" for name in ("written", "chosen")}
+        command = ["detections", str(scores), "--format", "csv", "--output"]
+        assert main([*command, str(to["written"])]) == 0
+        pd.DataFrame(table.drop(columns="threshold")).to_csv(scores, index=False)
+        capsys.readouterr()
+        assert main([*command, str(to["chosen"]), *rule]) == 1
+        assert "--threshold best-gmean needs the model of Hum" in capsys.readouterr().err
+        models = ["--models", *map(str, runs(study))]
+        assert main([*command, str(to["chosen"]), *rule, *models]) == 0
+        assert "(best-gmean) on; on validation bags: " in capsys.readouterr().err
+        found = [pd.read_csv(path) for path in to.values()]
+        pd.testing.assert_frame_equal(*found, rtol=0, atol=1e-12)
+        assert (found[0].score >= found[0].threshold).all()
+    folder = ["--format", "raven", "--output", str(tmp_path / "found"), *rule, *models]
+    assert main(["detections", str(scores), *folder]) == 0
+    applied = pd.read_csv(tmp_path / "found" / "_thresholds.csv").set_index("class")
+    for run, name in zip(runs(study), CLASSES, strict=True):
+        row, positives = applied.loc[name], kept_of(run).label.sum()
+        assert row.positives == positives
+        assert row.recall == row.true_positives / positives
+
+
+def test_a_model_of_an_older_version_takes_scores_as_thresholds_only(study, tmp_path, capsys):
+    saved = torch.load(runs(study)[0] / "model.pt", weights_only=True)
+    del saved["validation"]
+    torch.save(saved, tmp_path / "model.pt")
+    arguments = ["predict", str(study / "test"), "--models", str(tmp_path / "model.pt")]
+    arguments += ["--device", "cpu", "--output", str(tmp_path / "scores.csv")]
+    for option in (["--threshold", "best-f1"], ["--calibrated"]):
+        assert main([*arguments, *option]) == 1
+        assert "by a version that kept no validation scores" in capsys.readouterr().err
+    assert main([*arguments, "--threshold", "0.4"]) == 0
+    assert (pd.read_csv(tmp_path / "scores.csv").threshold == 0.4).all()
+
+
+def test_clips_overlap_as_asked(study, predict, tmp_path):
+    samples = sound(2.6, [200.0], 5)
+    long = write(tmp_path / "long.wav", samples)
+    table = predict(runs(study)[:1], [long], "--overlap", "0.75")
+    assert table.start.tolist() == [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75]
+    assert table.end.tolist() == [1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 2.6]
+    alone = predict(runs(study)[:1], [write(tmp_path / "one.wav", samples[RATE // 2 :][:RATE])])
+    assert table.score[2] == pytest.approx(alone.score.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("overlap", ["1", "-0.5", "nan"])
+def test_clips_cannot_overlap_entirely(study, tmp_path, capsys, overlap):
+    arguments = ["predict", study / "test", "--models", *runs(study)[:1], f"--overlap={overlap}"]
+    assert main([*map(str, arguments), "--output", str(tmp_path / "scores.csv")]) == 1
+    assert "must be at least 0 and less than 1 s" in capsys.readouterr().err
 
 
 # ---- interruptions -----------------------------------------------------------------------------

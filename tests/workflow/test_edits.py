@@ -34,7 +34,7 @@ FIGURES = Counter(
     f"draw_{figure}"
     for figure in (
         *("win_count", "critical_difference", "differences", "mean_ap", "cost"),
-        *("learning_curves", "selection", "worst_class"),
+        *("learning_curves", "selection", "reliability", "worst_class"),
     )
 )
 OF_SOUND = Counter(["draw_class_size"])
@@ -42,12 +42,13 @@ SUSPECTS = Counter(["list_suspects"])
 # The page shows what all others make; sounds are those of the clips in two of the tables.
 PAGE = Counter(["write_report"])
 SOUNDS = Counter(["cut_sounds"])
+CALIBRATION = Counter(["calibrate_scores"])
 REPORT = FIGURES + Counter(["write_tables", "audit_selections"]) + PAGE
 
 
 def report(digits: bool = True, sound: bool = True) -> Counter:
     """What follows from new scores."""
-    of_digits = REPORT + Counter(["collect_metrics"])
+    of_digits = REPORT + CALIBRATION + Counter(["collect_metrics"])
     return (of_digits if digits else NOTHING) + (
         of_digits + OF_SOUND + SUSPECTS + SOUNDS if sound else NOTHING
     )
@@ -133,7 +134,8 @@ EDITS = [
      Counter(write_tables=2, draw_win_count=2, draw_cost=2) + PAGE + PAGE),
     ("a metric", "analysis/metrics.py",
      "ap * len(label)", "len(label) * ap",
-     report() - SELECTIONS - SELECTIONS - SUSPECTS - SOUNDS),
+     report() - SELECTIONS - SELECTIONS - SUSPECTS - SOUNDS - CALIBRATION - CALIBRATION
+     - Counter(draw_reliability=2)),
     ("how suspects are ranked", "analysis/suspects.py",
      "argsort(-probability", "argsort(-1 * probability", SUSPECTS + SOUNDS + PAGE),
     ("a figure's colour", "report/figures/win_count.py",

@@ -68,6 +68,26 @@ rule audit_selections:
         " --code {params.code} 2> {log}"
 
 
+# Thresholds from the validation bags, and whether scores are the chances that they seem to be.
+rule calibrate_scores:
+    input:
+        of_results("run_files", ["model.pt", "scores.parquet"]),
+    output:
+        thresholds="results/{study}/tables/thresholds.csv",
+        reliability="results/{study}/tables/reliability.csv",
+    log:
+        "results/{study}/logs/calibrate_scores.log",
+    localrule: True
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        runs=of_results("run_pairs"),
+        code=checked(code, "calibrate_scores"),
+    shell:
+        "python -m weakneg calibrate_scores --runs {params.runs} --thresholds {output.thresholds}"
+        " --reliability {output.reliability} --code {params.code} 2> {log}"
+
+
 # What became of the hidden positives, of studies that hide some.
 rule audit_hidden:
     input:

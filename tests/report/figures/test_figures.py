@@ -168,7 +168,7 @@ def test_figures_say_what_they_are_for():
         assert figures.inputs(name)
         assert {*figures.inputs(name)} <= options - {"table"}
     for_all = ["cost", "critical_difference", "differences", "learning_curves", "mean_ap"]
-    for_all += ["selection", "win_count", "worst_class"]
+    for_all += ["reliability", "selection", "win_count", "worst_class"]
     of_clips = {"class_size", "truth", *for_all}
     assert figures.for_kind("images") == for_all
     assert figures.for_kind("clips") == sorted(of_clips)

@@ -1,21 +1,28 @@
 """Scores as the files of other tools: `python -m weakneg detections`."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from weakneg.errors import UserError
-from weakneg.io.csv import format_table, write_table
+from weakneg.io.csv import format_table, write_frame, write_table
 from weakneg.io.files import replace_when_whole
 from weakneg.stages import command
+from weakneg.training.thresholds import Point, Threshold
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MODEL = ["study", "class", "strategy", "seeds"]
 _MADE = ["date", "time", "site"]
+_APPLIED = ["threshold", "calibrated"]  # columns that `predict` writes if asked
+_VALIDATION = ("precision", "recall", *Point._fields[1:])
 _TOUCH = 1e-6  # seconds; times in the table have nine digits
+
+
+Thresholds: TypeAlias = Mapping[str, float]
+"""Class -> the score from which on a clip is detected."""
 
 
 class Detection(NamedTuple):
@@ -51,7 +58,8 @@ def detections(
     /,
     format: Literal["csv", "raven", "audacity", "kaleidoscope", "wide", "parquet"],
     output: Path,
-    threshold: float | None = None,
+    threshold: Threshold | None = None,
+    models: list[Path] | None = None,
     top: int | None = None,
 ) -> None:
     """Write the scores of `predict` for another tool.
@@ -59,8 +67,9 @@ def detections(
     A clip is detected if its score is at least the threshold. Clips of a recording that touch or
     overlap become one detection, with the highest of their scores. raven and audacity get a folder
     with a file for each recording, also where nothing was detected; _thresholds.csv in it says what
-    was applied. csv and kaleidoscope are one table of detections, with the threshold in a column.
-    wide (a row for each clip, a column for each class) and parquet hold all scores.
+    was applied, and what that gave on the validation bags. csv and kaleidoscope are one table of
+    detections, with the threshold in a column. wide (a row for each clip, a column for each class)
+    and parquet hold all scores.
 
     Parameters
     ----------
@@ -70,8 +79,12 @@ def detections(
         csv, raven, audacity, kaleidoscope, wide or parquet.
     output : Path
         The file, or the folder, to write.
-    threshold : float
-        Score from which on a clip is detected, 0 to 1; only for detections, which need it.
+    threshold : Rule
+        Score from which on a clip is detected, such as 0.4, or how to choose it for each class from
+        the validation bags of its model: best-f1, best-gmean, precision:0.9 or recall:0.8. Only for
+        detections; by default what `predict --threshold` has written.
+    models : list of Path
+        Folders of the runs that made the scores, or their model.pt, for thresholds that are chosen.
     top : int
         Keep only so many detections of each class, those with the highest scores.
 
@@ -79,7 +92,8 @@ def detections(
     ------
     UserError
         When the file is not a table of scores, several models have scored a class, an option is
-        missing or not used, or the folder exists.
+        missing or not used, a model is missing or has not kept its validation bags, no threshold
+        has the precision, or the folder exists.
     """
     table = read_scores(scores)
     if format in _OF_SCORES:
@@ -87,29 +101,33 @@ def detections(
             raise UserError(f"--format {format} holds all scores: leave out --threshold and --top.")
         _OF_SCORES[format](table, output)
         return
-    if threshold is None:
+    if threshold is None and "threshold" not in table:
         raise UserError(
-            f"--format {format} holds detections: say from which score on, as in --threshold 0.5. "
-            "Choose it on recordings whose labels you know: scores are not probabilities."
+            f"--format {format} holds detections: say from which score on, as in --threshold 0.5, "
+            "or choose it from validation, as in --threshold best-f1 --models results/mine/runs/*/*"
         )
-    found = detect(table, threshold, top)
+    applied = _thresholds(table, threshold, models or [])
+    thresholds = dict(zip(applied["class"], applied["threshold"], strict=True))
+    found = detect(table, thresholds, top)
     recordings = list(dict.fromkeys(table["recording"]))
     if format in _IN_FOLDERS:
-        _write_folder(_IN_FOLDERS[format], table, recordings, found, threshold, output)
+        _write_folder(_IN_FOLDERS[format], applied, recordings, found, thresholds, output)
     else:
-        _IN_TABLES[format](found, threshold, output)
+        _IN_TABLES[format](found, thresholds, output)
     print(f"{output}: {len(found):,} detections in {len(recordings):,} recordings")
 
 
-def detect(table: "pd.DataFrame", threshold: float, top: int | None = None) -> list[Detection]:
+def detect(
+    table: "pd.DataFrame", thresholds: Thresholds, top: int | None = None
+) -> list[Detection]:
     """Join neighbouring clips with scores of at least a threshold.
 
     Parameters
     ----------
     table : DataFrame
         The columns recording, start, end, class and score.
-    threshold : float
-        The lowest score that counts.
+    thresholds : mapping
+        Class -> the lowest score that counts.
     top : int, optional
         How many detections of each class to keep, those with the highest scores.
 
@@ -120,7 +138,7 @@ def detect(table: "pd.DataFrame", threshold: float, top: int | None = None) -> l
     """
     found: list[Detection] = []
     columns = ["recording", "class", "start", "end", "score", *_MADE]
-    above = table.loc[table["score"] >= threshold, columns].sort_values(
+    above = table.loc[table["score"] >= table["class"].map(thresholds), columns].sort_values(
         ["recording", "class", "start"], kind="stable"
     )
     for recording, name, start, end, score, *made in above.itertuples(index=False):
@@ -148,8 +166,10 @@ def read_scores(path: Path) -> "pd.DataFrame":
         text = dict.fromkeys((*_MODEL, *_MADE), str)
         table = pd.read_csv(path, keep_default_na=False, dtype=text)
         table = table.reindex(columns=dict.fromkeys([*table.columns, *_MADE]), fill_value="")
-        table = table.loc[table["score"] != "", [*needed, *_MADE]]
-        table = table.astype({"start": float, "end": float, "score": float})
+        needed += [*_MADE, *(name for name in _APPLIED if name in table)]
+        table = table.loc[table["score"] != "", needed]
+        numbers = [name for name in ("start", "end", "score", "threshold") if name in table]
+        table = table.astype(dict.fromkeys(numbers, float))
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{path} cannot be read as scores ({error}): name the file that `predict` has written."
@@ -164,6 +184,27 @@ def read_scores(path: Path) -> "pd.DataFrame":
             "model for each class."
         )
     return table
+
+
+def _thresholds(
+    table: "pd.DataFrame", threshold: Threshold | None, models: list[Path]
+) -> "pd.DataFrame":
+    """A row for each model with its threshold, and what that gives on its validation bags."""
+    rows = table.drop_duplicates(_MODEL)
+    if threshold is None:
+        return rows[[*_MODEL, "threshold"]]
+    if threshold.name == "score" and not models:
+        return rows[_MODEL].assign(threshold=threshold.target)
+    # Imported here: only models need PyTorch.
+    from weakneg.inference.thresholds import Model, thresholds_from_files
+
+    named = [Model(*row) for row in rows[_MODEL].to_numpy()]
+    chosen = thresholds_from_files(named, threshold, "calibrated" in table, models)
+    rows = rows[_MODEL].assign(threshold=[each for each, _ in chosen.values()])
+    points = [point for _, point in chosen.values()]
+    if not all(points):
+        return rows
+    return rows.assign(**{name: [getattr(each, name) for each in points] for name in _VALIDATION})
 
 
 # ---- all scores ----------------------------------------------------------------------------------
@@ -182,25 +223,26 @@ def _parquet(table: "pd.DataFrame", output: Path) -> None:
 
 
 # ---- tables of detections ------------------------------------------------------------------------
-def _csv(found: Iterable[Detection], threshold: float, output: Path) -> None:
+def _csv(found: Iterable[Detection], thresholds: Thresholds, output: Path) -> None:
     header = ("recording", "start", "end", "class", "score", "threshold", *_MADE)
-    write_table(output, header, ((*each[:5], threshold, *each[5:]) for each in found))
+    rows = ((*each[:5], thresholds[each.class_name], *each[5:]) for each in found)
+    write_table(output, header, rows)
 
 
-def _kaleidoscope(found: Iterable[Detection], threshold: float, output: Path) -> None:
+def _kaleidoscope(found: Iterable[Detection], thresholds: Thresholds, output: Path) -> None:
     header = ("INDIR", "FOLDER", "IN FILE", "OFFSET", "DURATION", "DATE", "TIME")
     rows = []
     for each in found:
         path = Path(each.recording).absolute()
         place = (str(path.parent.parent), path.parent.name, path.name)
         times = (each.start, round(each.end - each.start, 6))
-        when = (each.date, each.time)
+        when, threshold = (each.date, each.time), thresholds[each.class_name]
         rows.append((*place, *times, *when, each.class_name, "", each.score, threshold))
     write_table(output, (*header, "AUTO ID", "MANUAL ID", "SCORE", "THRESHOLD"), rows)
 
 
 # ---- a file for each recording -------------------------------------------------------------------
-def _raven(recording: str, found: Iterable[Detection], threshold: float) -> str:
+def _raven(recording: str, found: Iterable[Detection], thresholds: Thresholds) -> str:
     header = (
         *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)"),
         *("High Freq (Hz)", "Begin File", "Species", "Confidence", "Threshold (score)"),
@@ -209,14 +251,15 @@ def _raven(recording: str, found: Iterable[Detection], threshold: float) -> str:
     rows = [
         (
             *(number, "Spectrogram 1", 1, each.start, each.end, 0, high),
-            *(os.path.basename(recording), each.class_name, f"{each.score:.4f}", threshold),
+            *(os.path.basename(recording), each.class_name, f"{each.score:.4f}"),
+            thresholds[each.class_name],
         )
         for number, each in enumerate(found, 1)
     ]
     return format_table(header, rows, "\t")
 
 
-def _audacity(recording: str, found: Iterable[Detection], threshold: float) -> str:
+def _audacity(recording: str, found: Iterable[Detection], thresholds: Thresholds) -> str:
     lines = (f"{each.start:.6f}\t{each.end:.6f}\t{each.class_name}\n" for each in found)
     return "".join(lines)
 
@@ -233,11 +276,11 @@ def _highest_hz(recording: str) -> float:
 
 
 def _write_folder(
-    text_of: Callable[[str, Iterable[Detection], float], str],
-    table: "pd.DataFrame",
+    text_of: Callable[[str, Iterable[Detection], Thresholds], str],
+    applied: "pd.DataFrame",
     recordings: list[str],
     found: Iterable[Detection],
-    threshold: float,
+    thresholds: Thresholds,
     output: Path,
 ) -> None:
     """Write a file for each recording into a new folder, in folders as the recordings are."""
@@ -253,22 +296,17 @@ def _write_folder(
             inside = os.path.relpath(os.path.abspath(recording), home)
             path = Path(temporary, f"{inside}{ending}")
             path.parent.mkdir(parents=True, exist_ok=True)
-            text = text_of(recording, its_own, threshold)
+            text = text_of(recording, its_own, thresholds)
             path.write_text(text, encoding="utf-8", newline="")
-        models = table.drop_duplicates(_MODEL)[_MODEL].to_numpy().tolist()
-        write_table(
-            Path(temporary, "_thresholds.csv"),
-            (*_MODEL, "threshold"),
-            [(*model, threshold) for model in models],
-        )
+        write_frame(Path(temporary, "_thresholds.csv"), applied)
 
 
 _OF_SCORES: dict[str, Callable[["pd.DataFrame", Path], None]] = {"wide": _wide, "parquet": _parquet}
-_IN_TABLES: dict[str, Callable[[Iterable[Detection], float, Path], None]] = {
+_IN_TABLES: dict[str, Callable[[Iterable[Detection], Thresholds, Path], None]] = {
     "csv": _csv,
     "kaleidoscope": _kaleidoscope,
 }
-_IN_FOLDERS: dict[str, Callable[[str, Iterable[Detection], float], str]] = {
+_IN_FOLDERS: dict[str, Callable[[str, Iterable[Detection], Thresholds], str]] = {
     "raven": _raven,
     "audacity": _audacity,
 }

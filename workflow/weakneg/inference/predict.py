@@ -18,12 +18,14 @@ from weakneg.audio.files import is_audio, nearest
 from weakneg.audio.recorders import Made, made
 from weakneg.errors import Interrupted, UserError
 from weakneg.inference.embeddings import EmbeddingsFile, embeddings_file
+from weakneg.inference.thresholds import calibrated_models, thresholds_of
 from weakneg.inference.trained import FrontEnd, Predictions, TrainedModel, read_models
 from weakneg.inference.unfinished import Tables, unfinished_tables
 from weakneg.io.progress import Progress
 from weakneg.jobs.device import prepare
 from weakneg.jobs.gpus import Device
 from weakneg.stages import Threads, command
+from weakneg.training.thresholds import Threshold
 
 _CLIP = ("recording", "start", "end")
 _MODEL = ("study", "class", "strategy", "seeds")
@@ -75,6 +77,9 @@ def predict(
     embeddings: Path | None = None,
     encoder: Path | None = None,
     tail: bool = True,
+    overlap: float | None = None,
+    threshold: Threshold | None = None,
+    calibrated: bool = False,
     resume: bool = False,
     seeds: list[int] | None = None,
     device: Device = "",
@@ -88,7 +93,8 @@ def predict(
     header of the recording says them (see `weakneg.audio.recorders`). Recordings longer than a clip
     are cut like those of the study; a rest at the end that the study leaves out, since it is
     shorter than half a clip, is scored in one more clip, which ends with the recording. A clip or a
-    recording that cannot be used gets one row with the problem and no score.
+    recording that cannot be used gets one row with the problem and no score. With `threshold` and
+    `calibrated`, a column of the same name follows.
 
     Parameters
     ----------
@@ -110,6 +116,15 @@ def predict(
         embeddings were computed with, where that was.
     tail : bool
         Score what is left at the end of a recording, as far as it has a frame of a spectrogram.
+    overlap : float
+        Seconds by which clips overlap, less than their length; by default as in the study.
+    threshold : Rule
+        best-f1, best-gmean, precision:0.9, recall:0.8 or a score such as 0.4: the score from which
+        on a clip is detected, chosen for each model from its validation bags. It is written to the
+        column threshold, and `detections` uses it.
+    calibrated : bool
+        Turn scores into the chances that they seem to be, with what the scores of the validation
+        bags meant, where the class is as common as in the training list. Frames are not calibrated.
     resume : bool
         Keep the recordings that an interrupted run of the same command has finished, and score the
         others.
@@ -125,8 +140,9 @@ def predict(
     UserError
         When a model or a file is missing or cannot be used, when no clip could be scored (the file
         is still written, with the problems), when it cannot be written, when two files have the
-        same path, when the interrupted run had other models or options, and when `resume` is to
-        continue a file of embeddings.
+        same path, when the interrupted run had other models or options, when `resume` is to
+        continue a file of embeddings, and when a model has not kept the validation bags that a
+        threshold or calibration needs.
     Interrupted
         After Ctrl-C; what was finished is kept for `resume`.
     """
@@ -146,16 +162,28 @@ def predict(
         raise UserError("--resume cannot continue a file of embeddings: leave out one of the two.")
     # Each thread computes a different clip or model.
     loaded = read_models(models, seeds, prepare(device, threads=1), encoder)
+    cut = _overlapping(loaded[0].front_end, overlap)
     paths = find_recordings(recordings)
-    tables = {output: COLUMNS} | ({frames: FRAME_COLUMNS} if frames else {})
-    made_of = _made_of(loaded, tail, bool(frames))
+    more: dict[str, list[Any]] = {}  # column -> its value for each model
+    if calibrated:
+        loaded = calibrated_models(loaded)
+        more["calibrated"] = ["yes"] * len(loaded)
+    if threshold is not None:
+        more["threshold"] = [_every_digit(each) for each in thresholds_of(loaded, threshold)]
+    tables = {output: (*COLUMNS, *more)} | ({frames: FRAME_COLUMNS} if frames else {})
+    made_of = _made_of(loaded, tail, bool(frames)) | {"overlap": overlap, **more}
     written = None
     try:
         with ExitStack() as stack:
             written = stack.enter_context(unfinished_tables(tables, made_of, resume))
             embedded = stack.enter_context(embeddings_file(embeddings)) if embeddings else None
             left = _not_finished(paths, written, resume)
-            wide = score_recordings(loaded, left, written, len(paths), tail, threads, embedded)
+            wide = score_recordings(
+                *(loaded, left, written, len(paths), tail, threads),
+                embedded=embedded,
+                cut=cut,
+                more=list(more.values()),
+            )
     except KeyboardInterrupt:
         n_finished = len(written.finished) if written else 0
         raise Interrupted(
@@ -187,6 +215,18 @@ def _made_of(models: Sequence[TrainedModel], tail: bool, frames: bool) -> dict[s
     }
 
 
+def _overlapping(front_end: FrontEnd, overlap: float | None) -> FrontEnd:
+    """The same front end, but with clips that overlap by some seconds."""
+    if overlap is None:
+        return front_end
+    settings = front_end.settings
+    length = settings["clip_seconds"]
+    hop = round(length - overlap, 9)
+    if not (overlap >= 0 and hop * settings["sample_rate"] >= 1):
+        raise UserError(f"--overlap {overlap:g} must be at least 0 and less than {length:g} s.")
+    return front_end._replace(settings={**settings, "hop_seconds": hop})
+
+
 def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -208,14 +248,21 @@ def score_recordings(
     n_recordings: int,
     tail: bool,
     threads: int,
+    *,
     embedded: EmbeddingsFile | None = None,
+    cut: FrontEnd | None = None,
+    more: Sequence[Sequence[Any]] = (),
 ) -> list[int]:
-    """Score recordings; return the sample rates of those that hold far higher frequencies."""
+    """Score recordings; return the sample rates of those that hold far higher frequencies.
+
+    They are cut as `cut` says, by default as for the models. `more` are further columns, each with
+    a value for each model.
+    """
     front_end = models[0].front_end
     table, *of_frames = written.writers
     wide: list[int] = []
     n_scored, n_problems, rate = 0, 0, 0  # of the recording that is being written
-    sources = (_pieces_and_end(path, front_end, tail) for path in paths)
+    sources = (_pieces_and_end(path, cut or front_end, tail) for path in paths)
     with (
         closing(in_order(sources, threads)) as pieces,
         ThreadPoolExecutor(threads) as pool,
@@ -234,12 +281,13 @@ def score_recordings(
                 when = made(piece.recording).after(piece.start or 0)
                 if piece.clip is None:
                     n_problems += 1
-                    empty = [""] * (len(_MODEL) + 1)
-                    table.writerow((*_place(piece), *empty, piece.problem, *when))
+                    empty, none = [""] * (len(_MODEL) + 1), [""] * len(more)
+                    table.writerow((*_place(piece), *empty, piece.problem, *when, *none))
                     continue
-                for model, of_model in zip(models, scores, strict=True):
+                for place, (model, of_model) in enumerate(zip(models, scores, strict=True)):
                     score = _every_digit(of_model.clip[number])
-                    table.writerow((*_place(piece), *model.name, model.seeds, score, "", *when))
+                    values = (*when, *(each[place] for each in more))
+                    table.writerow((*_place(piece), *model.name, model.seeds, score, "", *values))
                     for writer in of_frames:
                         writer.writerows(_frame_rows(piece, model, of_model, number))
                     if embedded is not None:

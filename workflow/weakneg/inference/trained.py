@@ -21,6 +21,7 @@ from weakneg.models import bag_classifier
 from weakneg.models.attention import AttentionHead
 from weakneg.models.bag_classifier import BagClassifier
 from weakneg.models.psla import PslaHead
+from weakneg.training.thresholds import Calibration, Validation
 
 if TYPE_CHECKING:
     from weakneg.audio.encoder import Encoder
@@ -167,6 +168,10 @@ class TrainedModel:
         Whether the pooling leaves padding out.
     networks : dict of int to BagClassifier
         Seed -> classifier, in evaluation mode.
+    validation : Validation or None
+        The validation bags of these seeds; None if an old version trained them.
+    calibration : Calibration or None
+        What makes probabilities of clips from logits, other than the sigmoid.
     """
 
     path: Path
@@ -178,6 +183,8 @@ class TrainedModel:
     std: Tensor
     masked: bool
     networks: dict[int, BagClassifier]
+    validation: Validation | None
+    calibration: Calibration | None = None
 
     @property
     def name(self) -> tuple[str, str, str]:
@@ -241,6 +248,8 @@ class TrainedModel:
             frame = _probability(alone.view(h.shape[:2]))
             if isinstance(network.head, AttentionHead | PslaHead):
                 part = network.head.parts(h, mask).double().cpu().numpy()
+        if self.calibration is not None:
+            clip = self.calibration.logit(clip.double())
         found: tuple[Embeddings, ...] = ()
         if embeddings:
             bag = network.head.score(h, mask, gradients=False).embeddings
@@ -378,7 +387,10 @@ def _model(
     if mean.shape != std.shape or len(mean) not in (1, front_end.shape[1]):
         raise ValueError(f"it has {len(mean)} means and {len(std)} standard deviations")
     masked = saved["parameters"].get("padding") == "masked"  # older models lack it
-    return TrainedModel(path, study, class_name, strategy, front_end, mean, std, masked, networks)
+    return TrainedModel(
+        *(path, study, class_name, strategy, front_end, mean, std, masked, networks),
+        validation=Validation.of(saved, networks),
+    )
 
 
 def _with_encoder(

@@ -32,9 +32,9 @@ def redraw(published: Path, target: Path) -> None:
     The study is the one named in provenance.json, as defined in workflow/studies now, with the
     classes and strategies of metrics.csv. The figure of the selections also needs the tables
     selection_overlap.csv and selection_turnover.csv, that of hidden positives hidden.csv and
-    hidden_epochs.csv, that of budgets budget.csv; they are left out without them. What is made from
-    runs or data (learning curves, the figure of the audio, the tables of selections) is not drawn;
-    the page shows it as it was published.
+    hidden_epochs.csv, that of budgets budget.csv, that of reliability reliability.csv; they are
+    left out without them. What is made from runs or data (learning curves, the figure of the audio,
+    the tables of selections) is not drawn; the page shows it as it was published.
 
     Parameters
     ----------
@@ -69,6 +69,7 @@ def redraw(published: Path, target: Path) -> None:
         "hidden_epochs": published / "tables" / "hidden_epochs.csv",
         "budget": published / "tables" / "budget.csv",
         "truth": published / "tables" / "truth.csv",
+        "reliability": published / "tables" / "reliability.csv",
     }
     there: dict[str, Any] = {option: file for option, file in files.items() if file.exists()}
     reported, tables = Study.of(settings), target / "tables"

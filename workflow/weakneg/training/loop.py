@@ -53,6 +53,9 @@ model, optimizer, best_model : dict
 thresholds, tied : dict
     Those of the best epoch, see `best_thresholds` and `tied_at_the_ends`. Missing where there are
     many classes.
+validation : dict
+    Of the best epoch: label (B,) int8 and logit (B,) float64 of the validation bags. Missing where
+    there are many classes.
 chosen : (k,) int64
     Rows of the negative bags in use.
 weights : (k,) float64
@@ -309,6 +312,8 @@ class _SeedTraining:
         if best:
             state["best_model"] = {k: v.clone() for k, v in self.model.state_dict().items()}
             if self.label_record is None:
+                label = torch.from_numpy(self.validation_label).to(torch.int8)
+                state["validation"] = {"label": label, "logit": torch.from_numpy(scores)}
                 state["thresholds"] = best_thresholds(self.validation_label, scores)
                 state["tied"] = tied_at_the_ends(scores)
             for row in before:

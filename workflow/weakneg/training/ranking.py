@@ -24,7 +24,7 @@ def ranking_metrics(label: np.ndarray, score: np.ndarray) -> tuple[float, float]
     float, float
         Average precision and ROC-AUC.
     """
-    _, true_positives, false_positives = _counts(label, score)
+    _, true_positives, false_positives = counts_at_thresholds(label, score)
     precision = true_positives / (true_positives + false_positives)
     recall = true_positives / true_positives[-1]
     average_precision = np.sum(np.diff(recall, prepend=0.0) * precision)
@@ -74,7 +74,7 @@ def best_thresholds(label: np.ndarray, score: np.ndarray) -> dict[str, float]:
     dict of str to float
         Thresholds "f1" and "g_mean"; the higher one in a tie.
     """
-    thresholds, true_positives, false_positives = _counts(label, score)
+    thresholds, true_positives, false_positives = counts_at_thresholds(label, score)
     positives, negatives = true_positives[-1], false_positives[-1]
     f1 = 2 * true_positives / (true_positives + false_positives + positives)
     # The g-mean is the root of this divided by both numbers. Compared as integers, ties are exact.
@@ -102,8 +102,21 @@ def tied_at_the_ends(score: np.ndarray) -> dict[str, int]:
     return {end: int(count) if count > 1 else 0 for end, count in counts.items()}
 
 
-def _counts(label: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the distinct scores, highest first, and the true and false positives at each."""
+def counts_at_thresholds(
+    label: np.ndarray, score: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count what each threshold detects.
+
+    Parameters
+    ----------
+    label, score : arrays
+        As in `ranking_metrics`.
+
+    Returns
+    -------
+    (T,) float, (T,) float64, (T,) float64
+        The distinct scores, highest first, and the true and false positives at each.
+    """
     order = np.argsort(-score)  # not stable, but the order within a tie does not matter
     label, score = label[order], score[order]
     last_of_threshold = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)

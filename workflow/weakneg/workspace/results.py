@@ -32,6 +32,7 @@ HIDDEN_TABLES = ["hidden.csv", "hidden_epochs.csv", "hidden.md", "hidden.tex"]
 BUDGET_TABLES = ["budget.csv", "budget.md", "budget.tex"]
 # Subject of a study that is a grid -> its tables, in place of comparisons of single runs.
 _OF_GRIDS = {"hidden": HIDDEN_TABLES, "budget": BUDGET_TABLES}
+CALIBRATION_TABLES = ["thresholds.csv", "reliability.csv"]
 SUSPECT_TABLES = ["suspects.csv", "suspects.md"]
 TRUTH_TABLES = ["truth.csv", "truth.md", "truth.tex"]
 POINTING_TABLES = ["pointing.csv", "pointing.md"]
@@ -51,6 +52,7 @@ FIGURE_INPUTS = {
     "test_store": "results/{study}/features/test.h5",
     "problems": "results/{study}/features/problems.csv",
     "truth": "results/{study}/tables/truth.csv",
+    "reliability": "results/{study}/tables/reliability.csv",
 }
 
 
@@ -312,7 +314,7 @@ class Results:
     def tables(self) -> list[str]:
         """The tables."""
         own = _OF_GRIDS.get(self.study.subject)
-        names = [*(own or TABLES + AUDIT_TABLES)]
+        names = [*(own or TABLES + AUDIT_TABLES + CALIBRATION_TABLES)]
         names += ["classes.csv"] if self.bags_are_clips else []
         names += SUSPECT_TABLES if self.bags_are_clips and not own else []
         names += TRUTH_TABLES if self.is_judged and not own else []

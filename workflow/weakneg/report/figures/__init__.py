@@ -8,11 +8,11 @@ Each figure is a module of this folder that defines
     def draw(metrics: pd.DataFrame, runs: Sequence[tuple[str, Path]], study: Study) -> Figure
 
 What it draws are its parameters, which are some of the options of `draw_figure`: the tables
-metrics, overlap, turnover, hidden, hidden_epochs, budget and truth; the folders of the runs; the
-files recordings, train_store, test_store and problems. `KINDS` are the kinds of data that it is
-for, by default all; studies that hide positives have the figures of the kind "hidden", and studies
-of budgets those of the kind "budget". A figure may also have a table, for numbers that are in no
-other table:
+metrics, overlap, turnover, hidden, hidden_epochs, budget, truth and reliability; the folders of the
+runs; the files recordings, train_store, test_store and problems. `KINDS` are the kinds of data that
+it is for, by default all; studies that hide positives have the figures of the kind "hidden", and
+studies of budgets those of the kind "budget". A figure may also have a table, for numbers that are
+in no other table:
 
     def table(metrics: pd.DataFrame, runs: Sequence[tuple[str, Path]], study: Study) -> pd.DataFrame
 
@@ -82,6 +82,7 @@ def draw_figure(
     test_store: Path | None = None,
     problems: Path | None = None,
     truth: Path | None = None,
+    reliability: Path | None = None,
     table: Path | None = None,
 ) -> None:
     """Draw a figure of a study, in one or several formats.
@@ -114,6 +115,8 @@ def draw_figure(
         The list of problems next to them.
     truth : Path
         The table truth.csv.
+    reliability : Path
+        The table reliability.csv.
     table : Path
         CSV file to write, if the figure has a table; numbers have three decimals.
 
@@ -150,6 +153,7 @@ def draw_figure(
         "test_store": test_store,
         "problems": problems,
         "truth": truth,
+        "reliability": reliability,
     }
     given = read_inputs(inputs(name), study, runs or [], files)
     if table is not None:

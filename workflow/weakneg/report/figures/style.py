@@ -339,8 +339,8 @@ def draw_curve(
     )
 
 
-def guide_lines(axes: Axes, axis: Literal["x", "y"]) -> None:
-    """Faint lines at the ticks of an axis, "x" or "y", in the background."""
+def guide_lines(axes: Axes, axis: Literal["x", "y", "both"]) -> None:
+    """Faint lines at the ticks of an axis, or of both, in the background."""
     axes.set_axisbelow(True)
     axes.grid(axis=axis, color="#EEEEEE", linewidth=0.5)
 
