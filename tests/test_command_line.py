@@ -9,7 +9,7 @@ from workspace import ROOT
 
 from weakneg.command_line import main, parser_of
 from weakneg.stages import entries, entry
-from weakneg.workspace.fingerprint import fingerprint
+from weakneg.workspace.fingerprint import SOURCES, digest_of_sources, fingerprint
 
 COMMAND = re.compile(r"python -m weakneg (\w+)")
 
@@ -34,6 +34,21 @@ def test_code_that_changed_since_the_workflow_started_does_not_run(arguments, ca
     current = fingerprint(entry("collect_metrics"))
     assert main([*arguments, "--code", current, "collect_metrics"]) == 1
     assert "the code of" not in capsys.readouterr().err
+
+
+def test_code_is_compared_only_if_a_source_changed_since_the_workflow_started(
+    arguments, monkeypatch, capsys
+):
+    code = ["--code", "0123456789abcdef", "collect_metrics"]
+    monkeypatch.setenv(SOURCES, "of other sources")
+    assert main([*arguments, *code]) == 1
+    assert "the code of collect_metrics was changed" in capsys.readouterr().err
+    monkeypatch.setenv(SOURCES, digest_of_sources())
+    assert main([*arguments, *code]) == 1
+    assert "the code of" not in capsys.readouterr().err
+    own = [*code, "strategies.mine.py"]  # is not among those sources
+    assert main([*arguments, *own]) == 1
+    assert "error: there is no" in capsys.readouterr().err
 
 
 def test_a_missing_argument_is_named(capsys):

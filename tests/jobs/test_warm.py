@@ -16,8 +16,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 
 COMMANDS = '''
 """Commands for tests."""
 
+import atexit
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -36,6 +38,13 @@ def tell(file: Path) -> None:
     print("on stderr", file=sys.stderr)
     if file.exists():
         raise UserError(f"{file} exists")
+
+
+@command
+def finish() -> None:
+    """Leave something to do at the end."""
+    atexit.register(print, "at exit")
+    threading.Thread(target=lambda: (time.sleep(0.1), print("in a thread"))).start()
 
 
 @command
@@ -131,6 +140,11 @@ def test_a_job_does_the_same_as_without_the_server(jobs, file):
     assert not is_of_server(jobs, cold[1])
     assert (status, output.split()[:-1], errors) == (cold[0], cold[1].split()[:-1], cold[2])
     assert status == (0 if file == "none" else 1)
+
+
+def test_what_a_job_leaves_to_the_end_is_done_as_without_the_server(jobs):
+    assert jobs.result("finish") == (0, "in a thread\nat exit\n", "")
+    assert jobs.result("finish", warm=False) == (0, "in a thread\nat exit\n", "")
 
 
 def test_bad_arguments_end_a_job_as_without_the_server(jobs):

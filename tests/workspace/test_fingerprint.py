@@ -13,7 +13,7 @@ from weakneg.errors import UserError
 from weakneg.stages import entry
 from weakneg.workspace import fingerprint as module
 from weakneg.workspace import source_code
-from weakneg.workspace.fingerprint import explain, fingerprint
+from weakneg.workspace.fingerprint import digest_of_sources, explain, fingerprint
 
 SOURCES = {
     "weakneg/__init__.py": '"""The package."""\n',
@@ -104,6 +104,22 @@ def tree(tmp_path_factory):
 def of(folder: Path, strategy: str | None = "badge", entry: str = "weakneg.training.loop") -> str:
     plugins = [f"strategies.{strategy}"] if strategy else []
     return fingerprint(entry, plugins, package=folder / "weakneg", lock=folder / "requirements.txt")
+
+
+# ----------------------------------------------------------------------------- the digest
+def test_the_digest_changes_with_every_file(tree):
+    """A job takes it for a sign that no fingerprint has changed."""
+
+    def digest(folder: Path) -> str:
+        return digest_of_sources(folder / "weakneg", folder / "requirements.txt")
+
+    plain = digest(tree())
+    assert digest(tree()) == plain
+    edited = {file: digest(tree(file, "\n", " \n")) for file in SOURCES}
+    assert plain not in edited.values()
+    moved = tree()
+    (moved / "weakneg/config.py").rename(moved / "weakneg/settings.py")
+    assert digest(moved) != plain
 
 
 # ----------------------------------------------------------------------------- the entry module

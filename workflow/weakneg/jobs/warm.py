@@ -31,6 +31,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -324,7 +325,22 @@ def serve(listener: int, do: Callable[[list[str]], int]) -> int:
     if status == 0:
         new = [name for name in sys.modules if name not in before]
         server.report([name for name in new if _is_library(name)])
-    return status
+    return _end(status)
+
+
+def _end(status: int) -> int:
+    """End a fork as Python does, except that memory is not freed: to write to it is to copy it.
+
+    Returns the status if the output cannot be written, so that Python ends, and says so.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return status
+    os._exit(status)
 
 
 def _do(arguments: list[str]) -> int:

@@ -25,6 +25,8 @@ not confused.
 The effect of an assignment to an unused name (`_ = register(f)`) is not seen: write a call instead.
 """
 
+import hashlib
+import os
 import re
 from collections.abc import Iterable
 from functools import cache
@@ -45,6 +47,8 @@ from weakneg.workspace.source_code import (
 
 PACKAGE = Path(__file__).resolve().parent.parent
 LOCK = PACKAGE.parent.parent / "envs" / "requirements.txt"
+SOURCES = "WEAKNEG_SOURCES"
+"""Environment variable of jobs with the `digest_of_sources` when the workflow started."""
 
 # Imported name -> packages whose versions affect results, including those that it computes with.
 # pandas, pyarrow, h5py and pydantic are left out: they store numbers but do not compute them.
@@ -114,6 +118,30 @@ def explain(
         if isinstance(each, Definition) and not each.is_empty
     }
     return dict(sorted(parts.items())) | reach.pins(lock)
+
+
+def digest_of_sources(package: Path = PACKAGE, lock: Path = LOCK) -> str:
+    """Hash of all files that a fingerprint depends on, but for plugins of the user's own.
+
+    While it stays the same, so does every fingerprint; it takes a thirtieth of the time of one.
+
+    Parameters
+    ----------
+    package, lock : Path
+        As for `fingerprint`.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    found = [lock.read_bytes()] if lock.is_file() else []
+    for folder, inside, names in os.walk(package):
+        inside[:] = sorted({*inside} - {"__pycache__"})
+        for name in sorted(names):
+            file = Path(folder, name)
+            found += [str(file.relative_to(package)).encode(), file.read_bytes()]
+    return hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in found)).hexdigest()
 
 
 @cache

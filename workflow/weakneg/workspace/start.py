@@ -18,6 +18,7 @@ from weakneg.io.files import check_room
 from weakneg.jobs import warm
 from weakneg.jobs.slurm import check_cluster, choose_status_query, missing_python, refusals
 from weakneg.workspace import lock
+from weakneg.workspace.fingerprint import SOURCES, digest_of_sources
 from weakneg.workspace.results import Results, is_made_here
 
 _Arguments = ParamSpec("_Arguments")
@@ -59,9 +60,10 @@ def enter(config: Config) -> None:
 def prefix(config: Config, workflow_folder: Path, gpus: object) -> str:
     """Shell commands that run before those of every job, with Snakemake's braces escaped.
 
-    They tell jobs where the library is (also in a conda environment or on another machine), which
-    data and device to use, and where the server of `weakneg.jobs.warm` is. None of this affects
-    what jobs compute, so it is not among their parameters.
+    They tell jobs where the library is (also in a conda environment or on another machine), how to
+    see that it was not edited, which data and device to use, and where the server of
+    `weakneg.jobs.warm` is. None of this affects what jobs compute, so it is not among their
+    parameters.
 
     Parameters
     ----------
@@ -80,6 +82,7 @@ def prefix(config: Config, workflow_folder: Path, gpus: object) -> str:
     """
     environment = {
         "PYTHONPATH": str(workflow_folder),
+        SOURCES: digest_of_sources(),
         "WEAKNEG_LOCAL_COPIES": json.dumps(config.data),
         "WEAKNEG_DEVICE": config.device,
         "WEAKNEG_GPUS": str(gpus or ""),
