@@ -253,8 +253,7 @@ def levels(results: pd.DataFrame, study: Study) -> list[str]:
     study : Study
         The study.
     """
-    upper = study.upper_bound and study.methods[study.upper_bound].method
-    if results.loc[results["method"] != upper, "observed"].nunique() < 2:
+    if results.loc[results["method"] != study.full_method, "observed"].nunique() < 2:
         return []
     ordered = results.sort_values(["labels_observed", "positives_observed"], kind="stable")
     return [*ordered["observed"].unique()]
@@ -315,8 +314,8 @@ def labels_by_epoch(
     for record in records:
         for group, of_group in columns.items():
             table = pd.DataFrame(_measures(record, of_group, losses=group == ALL))
-            keys = {"name": record.strategy, "group": group, "seed": record.seed}
-            tables.append(table.assign(epoch=record.epoch, **keys))
+            table = table.assign(name=record.strategy, group=group, seed=record.seed)
+            tables.append(table.assign(epoch=record.epoch))
     keys = ["name", "group", "epoch", "measure"]
     long = pd.concat(tables).melt([*keys[:3], "seed"], [*LOSSES, *TREATMENT], keys[3]).dropna()
     found = _over_seeds(long, keys)
@@ -361,4 +360,5 @@ def _measures(record: Record, classes: Sequence[int], losses: bool) -> dict[str,
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """A part of a whole; NaN if the whole is nothing."""
     whole = np.asarray(whole, dtype=np.float64)
-    return np.divide(part, whole, out=np.full_like(whole, np.nan), where=whole > 0)
+    share: np.ndarray = np.divide(part, whole, out=np.full_like(whole, np.nan), where=whole > 0)
+    return share

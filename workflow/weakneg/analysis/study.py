@@ -144,6 +144,12 @@ class Study:
         """The distinct strategies except the upper bound."""
         return [strategy for strategy in self.distinct if strategy != self.upper_bound]
 
+    @property
+    def full_method(self) -> str | None:
+        """The method that sees all labels where others do not, in a study of many classes."""
+        way = self.methods.get(self.upper_bound or "")
+        return way and way.method
+
     def display_name(self, strategy: str) -> str:
         """The name of a strategy in tables and figures, such as "KL (embedding)"."""
         return self.display_names.get(strategy, strategy)

@@ -76,10 +76,10 @@ def draw(inputs: Inputs, study: Study) -> Figure:
     headline = "which assumed negatives should training believe?"
     figure = canvas(sum(heights), study, headline, subtitle)
     layout_of(figure).set(hspace=0.05)
-    above, *below = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    parts = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     if hiding:
-        _draw_training(figure, below[0], epochs, hiding, doubting, looks, down, study)
-    results_axes, *beside = _side_by_side(figure, above, [1.0, 1.15] if len(compared) else [1.0])
+        _draw_training(figure, parts[1], epochs, hiding, doubting, looks, down, study)
+    results_axes, *beside = _side_by_side(figure, parts[0], [1.0, 1.15] if len(compared) else [1.0])
     if seen_by:
         _draw_efficiency(results_axes, of_all, seen_by, looks, study)
     else:
@@ -94,9 +94,9 @@ def draw(inputs: Inputs, study: Study) -> Figure:
 
 def _rows(looks: Mapping[str, Style], study: Study) -> dict[str, float]:
     """Position of the row of each method; the upper bound comes last, set apart."""
-    upper = study.upper_bound and study.methods[study.upper_bound].method
+    upper = study.full_method
     rows = {method: float(y) for y, method in enumerate(name for name in looks if name != upper)}
-    return rows | ({upper: len(rows) + 0.4} if upper in looks else {})
+    return rows if upper is None else rows | {upper: len(rows) + 0.4}
 
 
 def _methods_with(epochs: pd.DataFrame, measure: str, looks: Mapping[str, Style]) -> list[str]:
@@ -120,10 +120,10 @@ def _draw_results(
     for row in of_all.to_dict("records"):
         y, look = rows[row["method"]], looks[row["method"]]
         draw_mark(axes, y, row["mean"], (row["low"], row["high"]), look)
-    upper = study.upper_bound and study.methods[study.upper_bound].method
+    upper = study.full_method
     names = [shorten(name, 28) + (", all labels" if name == upper else "") for name in rows]
     axes.set_yticks([*rows.values()], names, fontsize=7.5)
-    if upper in rows and len(rows) > 1:
+    if upper is not None and len(rows) > 1:
         axes.axhline(rows[upper] - 0.7, color=FAINT, linewidth=0.8, zorder=0)
     axes.set_ylim(max(rows.values()) + 0.6, -0.6)
     low, high = axes.get_xlim()  # intervals over two seeds reach far beyond 0 and 1
@@ -217,8 +217,8 @@ def _draw_training(
 ) -> None:
     """Losses of hidden labels, a panel for each method, and the precision of what it doubts."""
     across = -(-len(hiding) // down)
-    memory, *beside = spec.subgridspec(1, 2, width_ratios=[2.2, 1]) if doubting else [spec]
-    panels = memory.subgridspec(down, across)
+    columns = spec.subgridspec(1, 2, width_ratios=[2.2, 1]) if doubting else None
+    panels = (columns[0, 0] if columns else spec).subgridspec(down, across)
     baseline = study.methods[study.baseline].method
     by_measure = {
         measure: rows.pivot(index="epoch", columns="method", values="mean")
@@ -258,8 +258,8 @@ def _draw_training(
     if doubting:
         handles.append(Line2D([], [], color=MUTED, lw=0.8, ls=(0, (3, 2)), label="at random"))
     legend_below(figure, handles)
-    for place in beside:
-        _draw_precision(figure.add_subplot(place), by_measure, doubting, looks)
+    if columns:
+        _draw_precision(figure.add_subplot(columns[0, 1]), by_measure, doubting, looks)
 
 
 def _draw_precision(

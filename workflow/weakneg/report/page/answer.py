@@ -508,12 +508,13 @@ def answer_of_methods(results: pd.DataFrame, study: Study) -> Answer:
     worse = compared[(compared["seeds_high"] < 0) & (compared["classes_high"] < 0)]
     chance = len(compared) * _LEVEL / 2
     told = max(len(better), len(worse)) > chance
+    higher = f"{len(better)} {'has' if len(better) == 1 else 'have'}"
     names = [
         f"{verb} ({_shortened([_method(row, several) for _, row in rows.iterrows()])})"
         if len(rows)
         else verb
         for rows, verb in (
-            (better.sort_values("difference", ascending=False), f"{len(better)} have a higher AP"),
+            (better.sort_values("difference", ascending=False), f"{higher} a higher AP"),
             (worse.sort_values("difference"), f"{len(worse)} a lower one"),
         )
     ]

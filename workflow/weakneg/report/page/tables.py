@@ -343,7 +343,7 @@ def budget(table: pd.DataFrame, study: Study) -> list[Table]:
 def partial(table: pd.DataFrame, study: Study) -> list[Table]:
     """Results of every method, in groups of classes, one for each metric; from partial.csv."""
     baseline = study.methods[study.baseline].method
-    upper = study.upper_bound and study.methods[study.upper_bound].method
+    upper = study.full_method
     groups = [*table["group"].unique()]
     tables = []
     for metric, title in METRICS.items():
