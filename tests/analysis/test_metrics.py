@@ -303,3 +303,13 @@ class TestManyClasses:
         metrics = run_metrics(run)
         assert np.isnan(metrics.loc[0, ["ap", "roc_auc", "lift"]].astype(float)).all()
         assert metrics["ap"][1] == pytest.approx(5 / 6)
+
+
+def test_a_class_without_results_stays_without_numbers_in_the_file(tmp_path):
+    written = metrics_of({("NA", "random"): [0.5], ("", "random"): [0.1]})
+    written.loc[0, ["ap", "f1"]] = np.nan
+    written.to_csv(tmp_path / "metrics.csv", index=False)
+    found = read_metrics(tmp_path / "metrics.csv")
+    assert found["class"].tolist() == ["NA", ""]
+    assert found["ap"].tolist() == pytest.approx([np.nan, 0.1], nan_ok=True)
+    assert found["f1"].dtype == float

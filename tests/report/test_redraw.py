@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from pathlib import Path
 
+import partly_labelled
 from drawn import make_study
 from pages import budget_table
 
@@ -27,3 +29,25 @@ def test_a_study_of_budgets_has_its_page_again(tmp_path):
     assert "Cannot be told from 1 class" in page
     assert "<code>budget</code>" in page, "the figure"
     assert (tmp_path / "again" / "tables" / "budget.md").exists()
+
+
+def test_a_study_of_many_classes_has_its_page_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = "title: Mine\ndataset: {name: digits}\ntask: multilabel\nbags: {bag_size: 3}\n"
+    lines += "observed: one_positive\nmethods: [bce, focal]\n"
+    Path("mine.yaml").write_text(lines)
+    study, published = load_study("mine.yaml"), tmp_path / "published"
+    reported = FigureSettings.of(study).model_dump()
+    metrics, records, _ = partly_labelled.toy(10, ways=reported["methods"])
+    names = dict(zip(metrics["class"].unique(), study.classes, strict=True))
+    metrics["class"] = metrics["class"].map(names)
+    results, epochs = partly_labelled.tables(metrics, records, reported)
+    write_frame(published / "metrics.csv", metrics)
+    write_frame(published / "tables" / "partial.csv", results)
+    write_frame(published / "tables" / "partial_epochs.csv", epochs)
+    (published / "provenance.json").write_text(json.dumps({"study": "mine.yaml", "commit": "abc"}))
+    redraw(published, tmp_path / "again")
+    text = (tmp_path / "again" / "tables" / "partial.md").read_text(encoding="utf-8")
+    assert "| Focal    |" in text
+    page = (tmp_path / "again" / "report.html").read_text(encoding="utf-8")
+    assert "<code>partial</code>" in page, "the figure"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import partly_labelled
 from drawn import make_study
 
 from weakneg.analysis.budget import results_by_budget
@@ -62,5 +63,26 @@ def make_page(
         folder / "report.html",
         runs=runs,
         sounds=sounds,
+    )
+    return folder / "report.html"
+
+
+def make_page_of_methods(folder: Path, metrics: pd.DataFrame, records, settings, **more) -> Path:
+    """Write the page of a study of many classes, with its tables and figure."""
+    results, epochs = partly_labelled.tables(metrics, records, settings)
+    tables = {"partial": folder / "partial.csv", "partial_epochs": folder / "partial_epochs.csv"}
+    write_frame(tables["partial"], results)
+    write_frame(tables["partial_epochs"], epochs)
+    write_frame(folder / "metrics.csv", metrics)
+    figure = folder / "partial.svg"
+    draw_figure("partial", settings, [figure], **tables)
+    write_report(
+        folder / "metrics.csv",
+        [*tables.values()],
+        [figure],
+        page_settings(settings, **more),
+        {"partial": "A caption."},
+        "snakemake --cores all toy",
+        folder / "report.html",
     )
     return folder / "report.html"

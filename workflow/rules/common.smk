@@ -24,6 +24,7 @@ from weakneg.workspace.results import (
     BUDGET_TABLES,
     FORMATS,
     HIDDEN_TABLES,
+    PARTIAL_TABLES,
     POINTING_TABLES,
     SUSPECT_TABLES,
     TABLES,

@@ -110,6 +110,28 @@ rule audit_hidden:
         " --settings {params.settings:q} --folder {params.folder} --code {params.code} 2> {log}"
 
 
+# What methods make of partly unknown labels, in studies of many classes.
+rule audit_partial:
+    input:
+        of_results("run_files", ["selection.h5", "run.json"]),
+        metrics="results/{study}/metrics.csv",
+    output:
+        expand("results/{{study}}/tables/{table}", table=PARTIAL_TABLES),
+    log:
+        "results/{study}/logs/audit_partial.log",
+    localrule: True
+    conda:
+        "../../envs/weakneg.yaml"
+    params:
+        runs=of_results("run_pairs"),
+        settings=of_results("report"),
+        folder=subpath(output[0], parent=True),
+        code=checked(code, "audit_partial"),
+    shell:
+        "python -m weakneg audit_partial --runs {params.runs} --metrics {input.metrics}"
+        " --settings {params.settings:q} --folder {params.folder} --code {params.code} 2> {log}"
+
+
 # What each budget costs and brings, in studies of budgets.
 rule compare_budgets:
     input:

@@ -5,11 +5,18 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from partly_labelled import settings_of_methods
 from synthetic import metrics_of, study_of
 
 from weakneg.analysis.comparison import compare, detectable
+from weakneg.analysis.study import Study
 from weakneg.report.formatting import MINUS
-from weakneg.report.page.answer import answer, answer_of_budgets, answer_of_hidden
+from weakneg.report.page.answer import (
+    answer,
+    answer_of_budgets,
+    answer_of_hidden,
+    answer_of_methods,
+)
 
 GAINS = {"random": 0.0, "badge": 0.05, "margin": -0.05, "entropy": 0.0, "full": 0.02}
 
@@ -173,3 +180,63 @@ def test_the_baseline_alone_or_the_full_set_alone_is_answered_too():
     )
     table = pd.DataFrame({"metric": ["ap"], "budget": [np.nan]})
     assert answer_of_budgets(table, study_of(["a"], ["random"])).headline == "Nothing to compare"
+
+
+def answered_of_methods(gains, n_classes=20, n_seeds=3, over_classes=0.01):
+    """The answer where methods gain over the baseline; intervals over seeds are .01 to each side.
+
+    A method that gains "all" sees all labels and is the upper bound.
+    """
+    ways = {"bce": ("Naive AN", "1 positive")}
+    ways |= {name: (name, "all" if gain == "all" else "1 positive") for name, gain in gains.items()}
+    upper = next((name for name, gain in gains.items() if gain == "all"), None)
+    rows = [
+        {"method": method, "observed": observed, "mean": 0.5, "difference": gain}
+        for (method, observed), gain in zip(ways.values(), [None, *gains.values()], strict=True)
+    ]
+    table = pd.DataFrame(rows).assign(metric="ap", group="all", classes=n_classes, seeds=n_seeds)
+    table["difference"] = pd.to_numeric(table["difference"], errors="coerce")
+    for over, half in (
+        ("seeds", 0.01 if n_seeds > 1 else np.nan),
+        ("classes", over_classes if n_classes > 1 else np.nan),
+    ):
+        table[f"{over}_low"] = table["difference"] - half
+        table[f"{over}_high"] = table["difference"] + half
+    bound = 0.01 if n_seeds > 1 else np.nan
+    table = table.assign(low=table["mean"] - bound, high=table["mean"] + bound)
+    settings = settings_of_methods(["a"], ways, upper_bound=upper)
+    return answer_of_methods(table, Study.of(settings))
+
+
+def test_a_method_is_better_if_both_its_intervals_say_so():
+    gains = {"LL-R": 0.05, "WAN": -0.05, "EPR": 0.005, "Full label": "all"}
+    found = answered_of_methods(gains)
+    assert found.headline == "1 of 3 methods is better than Naive AN, 1 worse"
+    first, second, third = found.sentences
+    assert "1 has a higher AP (LL-R) and 1 a lower one (WAN) than Naive AN" in first
+    assert "+.050 (95% interval over seeds [+.040, +.060], over classes" in second
+    assert "Full label, which sees all labels, of .500" in second
+    assert "not corrected for 3" in third
+    found = answered_of_methods(gains, over_classes=0.1)
+    assert found.headline == "No difference from Naive AN can be told"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "why"),
+    [({"n_seeds": 1}, "1 seed"), ({"n_classes": 1}, "1 class")],
+)
+def test_one_seed_or_class_says_nothing_of_methods(sizes, why):
+    found = answered_of_methods({"LL-R": 0.05}, **sizes)
+    assert found.headline == f"Cannot be told from {why}"
+    assert "+.050" in found.sentences[1]
+
+
+def test_a_method_alone_is_not_compared():
+    assert answered_of_methods({"Full label": "all"}).headline == "Nothing to compare"
+
+
+def test_every_answer_about_methods_is_whole_sentences():
+    for gains in ({"LL-R": 0.05}, {}, {"LL-R": 0.0, "WAN": -0.1}):
+        for n in (1, 12):
+            found = answered_of_methods(gains, n_classes=n, n_seeds=n)
+            assert all(s[0].isupper() and s.endswith(".") for s in found.sentences)

@@ -5,8 +5,10 @@ import itertools
 import json
 import re
 
+import numpy as np
+import partly_labelled
 import pytest
-from pages import make_page, page_settings
+from pages import make_page, make_page_of_methods, page_settings
 from synthetic import HOSTILE, settings_of
 
 from weakneg.errors import UserError
@@ -147,3 +149,38 @@ def test_a_missing_table_is_named(tmp_path):
     page = Page(file.parent / "runs" / "metrics.csv", {}, settings)
     with pytest.raises(UserError, match=r"needs its table budget\.csv: finish the study first"):
         _ = page.answer
+
+
+@pytest.mark.parametrize("n_seeds", [2, 1])
+def test_the_page_of_methods_has_their_results_labels_and_classes(tmp_path, n_seeds):
+    metrics, records, settings = partly_labelled.toy(
+        11, n_seeds=n_seeds, upper_bound="full_label", note=EVIL
+    )
+    metrics = metrics.replace({"class": {"c001": EVIL}})
+    settings["classes"][1] = EVIL
+    metrics.loc[metrics["class"] == EVIL, ["ap", "roc_auc"]] = np.nan
+    file = make_page_of_methods(tmp_path / "mine", metrics, records, settings)
+    text, read = file.read_text(encoding="utf-8"), Read(file)
+    assert EVIL not in text
+    assert re.findall('data-chart="(.*?)"', text) == ["partial", "labels"]
+    parts = dict(re.findall('<script type="application/json" id="(\\w+)">(.*?)</script>', text))
+    data = json.loads(parts["data"])
+    assert {row["group"] for row in data["partial"]} == {"all", "G1", "G2", "G3", "G4", "G5"}
+    assert {row["measure"] for row in data["labels"]} >= {"loss_hidden_positive", "precision"}
+    said = " ".join(text for _, text in read.texts)
+    assert "1 of 11 classes is left out" in said
+    titles = [text for tag, text in read.texts if tag == "caption"]
+    assert titles[:2] == ["Mean AP over classes.", "Mean ROC-AUC over classes."]
+    assert {"Mean loss after the last epoch.", "AP, mean over seeds."} <= {*titles}
+    ids = [each["id"] for _, each in read.elements if "id" in each]
+    assert len(ids) == len({*ids})
+    assert {each["href"].removeprefix("#") for each in read.all("a")} <= {*ids}
+    index(tmp_path)
+    assert json.loads(parts["summary"])["headline"] in (tmp_path / "index.html").read_text()
+
+
+def test_the_page_of_a_single_method_has_no_comparison(tmp_path):
+    toy = partly_labelled.toy(3, ways={"bce": ("BCE", "all")})
+    text = make_page_of_methods(tmp_path, *toy).read_text(encoding="utf-8")
+    assert "Nothing to compare" in text
+    assert "Memorised" not in text

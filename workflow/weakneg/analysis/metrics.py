@@ -292,8 +292,8 @@ def read_metrics(path: str | Path, needed: Sequence[str] = NEEDED) -> pd.DataFra
     Returns
     -------
     DataFrame
-        One row per class, strategy and seed. Where the file does not have them, `TIED` are NaN, and
-        `test_unknown` is 0.
+        One row per class, strategy and seed; empty numbers are NaN. Where the file does not have
+        them, `TIED` are NaN, and `test_unknown` is 0.
 
     Raises
     ------
@@ -305,6 +305,7 @@ def read_metrics(path: str | Path, needed: Sequence[str] = NEEDED) -> pd.DataFra
             path,
             dtype=dict.fromkeys(TEXT_COLUMNS, str),
             keep_default_na=False,
+            na_values={name: [""] for name in COLUMNS if name not in TEXT_COLUMNS},
             float_precision="round_trip",
         )
     except FileNotFoundError:

@@ -42,6 +42,21 @@ class Place(NamedTuple):
     share: float
 
 
+class Way(NamedTuple):
+    """A place in the grid of methods and observed labels, in a study of many classes.
+
+    Attributes
+    ----------
+    method : str
+        Its name in tables and figures.
+    observed : str
+        Which labels it sees, in words: "all", "1 positive", "10%".
+    """
+
+    method: str
+    observed: str
+
+
 @dataclass(frozen=True)
 class Study:
     """A study as it is analysed and reported. All names are in the study's order.
@@ -60,7 +75,8 @@ class Study:
     baseline : str
         The strategy that the others are compared with.
     upper_bound : str, optional
-        The strategy that is shown but does not compete, because it has no budget.
+        The strategy that is shown but does not compete, because it has no budget, or sees labels
+        that others do not.
     reference : Reference, optional
         Published values, shown next to those of the study.
     note : str
@@ -74,6 +90,8 @@ class Study:
     budgets : mapping
         Only in a study of budgets: strategy -> its negatives per positive, or None for the whole
         pool. Its name in tables and figures is the same for all budgets.
+    methods : mapping
+        Only in a study of many classes: strategy -> its method, and the labels that it sees.
     """
 
     name: str
@@ -90,15 +108,18 @@ class Study:
     looks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     hidden: Mapping[str, Place] = field(default_factory=dict)
     budgets: Mapping[str, float | None] = field(default_factory=dict)
+    methods: Mapping[str, Way] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Study":
         """The study of a `weakneg.config.report.ReportSettings`, given as a mapping."""
         reference = settings.get("reference")
-        hidden = {name: Place(*values) for name, values in settings.get("hidden", {}).items()}
-        return cls(
-            **{**settings, "reference": reference and Reference(**reference), "hidden": hidden}
-        )
+        made = {
+            "reference": reference and Reference(**reference),
+            "hidden": {name: Place(*each) for name, each in settings.get("hidden", {}).items()},
+            "methods": {name: Way(*each) for name, each in settings.get("methods", {}).items()},
+        }
+        return cls(**{**settings, **made})
 
     @property
     def of_clips(self) -> bool:
@@ -122,6 +143,12 @@ class Study:
     def competitors(self) -> list[str]:
         """The distinct strategies except the upper bound."""
         return [strategy for strategy in self.distinct if strategy != self.upper_bound]
+
+    @property
+    def full_method(self) -> str | None:
+        """The method that sees all labels where others do not, in a study of many classes."""
+        way = self.methods.get(self.upper_bound or "")
+        return way and way.method
 
     def display_name(self, strategy: str) -> str:
         """The name of a strategy in tables and figures, such as "KL (embedding)"."""

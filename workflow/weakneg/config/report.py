@@ -9,6 +9,7 @@ from pydantic import Field
 from weakneg import losses, plugins, strategies
 from weakneg.config.load import load_study
 from weakneg.config.stages import canonical
+from weakneg.config.strategy import Observed, StrategyChoice
 from weakneg.config.values import Section
 from weakneg.datasets import DataKind
 
@@ -28,18 +29,19 @@ class ReportSettings(Section):
     baseline: str
     reference: dict[str, Any] | None
     note: str
-    upper_bound: str | None  # the strategy without a budget
+    upper_bound: str | None  # the strategy without a budget, or the method that sees all labels
     display_names: dict[str, str]  # strategy -> its name in tables and figures
     # Where positives are hidden: strategy -> the names of its strategy and loss, and the share.
     hidden: dict[str, list[str | float]] = Field({}, exclude_if=partial(eq, {}))
     # In a study of budgets: strategy -> its negatives per positive; None: the whole pool.
     budgets: dict[str, float | None] = Field({}, exclude_if=partial(eq, {}))
+    # Of many classes: strategy -> the name of its method, and of the labels that it sees.
+    methods: dict[str, list[str]] = Field({}, exclude_if=partial(eq, {}))
 
     @classmethod
     def of(cls, study: "Study") -> Self:
         """Take the settings from a study."""
-        # One that leaves bags out before it takes all others competes.
-        unbounded = [c.name for c in study.strategies if strategies.ignores_budget(c.strategy)]
+        methods = _ways(study) if study.subject == "partial" else {}
         return cls(
             name=study.name,
             title=study.title,
@@ -50,8 +52,9 @@ class ReportSettings(Section):
             baseline=study.baseline,
             reference=study.reference.model_dump() if study.reference else None,
             note=study.note,
-            upper_bound=next(iter(unbounded), None),
-            display_names={
+            upper_bound=_upper_bound(study),
+            display_names=_names_of_ways(methods)
+            or {
                 choice.name: strategies.display_name(choice.strategy, choice.curve, choice.options)
                 for choice in study.strategies
             },
@@ -59,11 +62,27 @@ class ReportSettings(Section):
             budgets={choice.name: choice.budget for choice in study.strategies}
             if study.subject == "budget"
             else {},
+            methods=methods,
         )
 
     def text(self) -> str:
         """The settings as JSON, for the command line."""
         return canonical(self.model_dump())
+
+
+def _upper_bound(study: "Study") -> str | None:
+    """What is shown but does not compete."""
+    if study.subject == "partial":
+        everything = [
+            choices[0].name
+            for choices in _methods(study).values()
+            if all(choice.observed == Observed() for choice in choices)
+        ]
+        seen_less = any(choice.observed != Observed() for choice in study.strategies)
+        return everything[0] if everything and seen_less else None
+    # One that leaves bags out before it takes all others competes.
+    unbounded = (c.name for c in study.strategies if strategies.ignores_budget(c.strategy))
+    return next(unbounded, None)
 
 
 def _hidden(study: "Study") -> dict[str, list[str | float]]:
@@ -79,6 +98,50 @@ def _hidden(study: "Study") -> dict[str, list[str | float]]:
         shown = losses.display_name(loss, plugins.stem(loss))
         found[choice.name] = [strategy, shown, choice.hidden_positives]
     return found
+
+
+def _ways(study: "Study") -> dict[str, list[str]]:
+    """The method of each entry, and what it sees of the labels."""
+    found = {}
+    for entry, choices in _methods(study).items():
+        loss = (choices[0].loss or study.training.loss).name
+        shown = losses.display_name(loss, entry)
+        if entry == loss == "bce" and any(choice.observed != Observed() for choice in choices):
+            shown = NAIVE
+        if shown == entry:
+            words = entry.replace("_", " ")
+            shown = words[0].upper() + words[1:]
+        for choice in choices:
+            found[choice.name] = [shown, _seen(choice.observed or Observed())]
+    return found
+
+
+NAIVE = "Naive AN"
+"""The cross-entropy where labels that are not observed are assumed to be negative."""
+
+
+def _methods(study: "Study") -> dict[str, list[StrategyChoice]]:
+    """The entries of each method, which are one for each of the labels that it is run with."""
+    found: dict[str, list[StrategyChoice]] = {}
+    for choice in study.strategies:
+        found.setdefault(choice.entry, []).append(choice)
+    return found
+
+
+def _seen(observed: Observed) -> str:
+    """What is observed, in tables and figures: "all", "1 positive", "10%"."""
+    if observed.positives is not None:
+        return f"{observed.positives} positive{'' if observed.positives == 1 else 's'}"
+    return "all" if observed.share is None else f"{100 * observed.share:g}%"
+
+
+def _names_of_ways(ways: dict[str, list[str]]) -> dict[str, str]:
+    """The name of each method, with the labels that it sees if it is run with several."""
+    shown = [method for method, _ in ways.values()]
+    return {
+        name: f"{method}, {seen}" if shown.count(method) > 1 else method
+        for name, (method, seen) in ways.items()
+    }
 
 
 class FigureSettings(ReportSettings):

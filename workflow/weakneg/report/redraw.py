@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from weakneg.analysis.metrics import read_metrics
+from weakneg.analysis.metrics import read_metrics, select_study
+from weakneg.analysis.partial import left_out
 from weakneg.analysis.study import Study
 from weakneg.config.load import load_study
 from weakneg.config.report import FigureSettings, PageSettings
@@ -18,6 +19,7 @@ from weakneg.report import figures
 from weakneg.report.budget import write_budget_text
 from weakneg.report.hidden import write_hidden_text
 from weakneg.report.page.write import write_report
+from weakneg.report.partial import write_partial_text
 from weakneg.report.tables import write_tables
 from weakneg.stages import command
 from weakneg.workspace.results import captions
@@ -32,9 +34,10 @@ def redraw(published: Path, target: Path) -> None:
     The study is the one named in provenance.json, as defined in workflow/studies now, with the
     classes and strategies of metrics.csv. The figure of the selections also needs the tables
     selection_overlap.csv and selection_turnover.csv, that of hidden positives hidden.csv and
-    hidden_epochs.csv, that of budgets budget.csv, that of reliability reliability.csv; they are
-    left out without them. What is made from runs or data (learning curves, the figure of the audio,
-    the tables of selections) is not drawn; the page shows it as it was published.
+    hidden_epochs.csv, that of budgets budget.csv, that of many classes partial.csv and
+    partial_epochs.csv, that of reliability reliability.csv; they are left out without them. What is
+    made from runs or data (learning curves, the figure of the audio, the tables of selections) is
+    not drawn; the page shows it as it was published.
 
     Parameters
     ----------
@@ -68,6 +71,8 @@ def redraw(published: Path, target: Path) -> None:
         "hidden": published / "tables" / "hidden.csv",
         "hidden_epochs": published / "tables" / "hidden_epochs.csv",
         "budget": published / "tables" / "budget.csv",
+        "partial": published / "tables" / "partial.csv",
+        "partial_epochs": published / "tables" / "partial_epochs.csv",
         "truth": published / "tables" / "truth.csv",
         "reliability": published / "tables" / "reliability.csv",
     }
@@ -80,6 +85,11 @@ def redraw(published: Path, target: Path) -> None:
         if there.keys() >= {"hidden", "hidden_epochs"}:
             results, epochs = pd.read_csv(there["hidden"]), pd.read_csv(there["hidden_epochs"])
             write_hidden_text(tables / "hidden.md", results, epochs, reported)
+    elif study.subject == "partial":  # and here with equal labels
+        if there.keys() >= {"partial", "partial_epochs"}:
+            results, epochs = pd.read_csv(there["partial"]), pd.read_csv(there["partial_epochs"])
+            without = left_out(select_study(metrics, reported), reported)
+            write_partial_text(tables / "partial.md", results, epochs, without, reported)
     else:
         write_tables(files["metrics"], settings, tables)
     for name in figures.for_kind(study.subject):

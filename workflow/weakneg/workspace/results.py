@@ -30,8 +30,9 @@ AUDIT_TABLES = [
 ]
 HIDDEN_TABLES = ["hidden.csv", "hidden_epochs.csv", "hidden.md", "hidden.tex"]
 BUDGET_TABLES = ["budget.csv", "budget.md", "budget.tex"]
+PARTIAL_TABLES = ["partial.csv", "partial_epochs.csv", "partial.md"]
 # Subject of a study that is a grid -> its tables, in place of comparisons of single runs.
-_OF_GRIDS = {"hidden": HIDDEN_TABLES, "budget": BUDGET_TABLES}
+_OF_GRIDS = {"hidden": HIDDEN_TABLES, "budget": BUDGET_TABLES, "partial": PARTIAL_TABLES}
 CALIBRATION_TABLES = ["thresholds.csv", "reliability.csv"]
 SUSPECT_TABLES = ["suspects.csv", "suspects.md"]
 TRUTH_TABLES = ["truth.csv", "truth.md", "truth.tex"]
@@ -47,6 +48,8 @@ FIGURE_INPUTS = {
     "hidden": "results/{study}/tables/hidden.csv",
     "hidden_epochs": "results/{study}/tables/hidden_epochs.csv",
     "budget": "results/{study}/tables/budget.csv",
+    "partial": "results/{study}/tables/partial.csv",
+    "partial_epochs": "results/{study}/tables/partial_epochs.csv",
     "recordings": "results/{study}/audio/recordings.csv",
     "train_store": "results/{study}/features/train.h5",
     "test_store": "results/{study}/features/test.h5",

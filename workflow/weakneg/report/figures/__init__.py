@@ -8,11 +8,12 @@ Each figure is a module of this folder that defines
     def draw(metrics: pd.DataFrame, runs: Sequence[tuple[str, Path]], study: Study) -> Figure
 
 What it draws are its parameters, which are some of the options of `draw_figure`: the tables
-metrics, overlap, turnover, hidden, hidden_epochs, budget, truth and reliability; the folders of the
-runs; the files recordings, train_store, test_store and problems. `KINDS` are the kinds of data that
-it is for, by default all; studies that hide positives have the figures of the kind "hidden", and
-studies of budgets those of the kind "budget". A figure may also have a table, for numbers that are
-in no other table:
+metrics, overlap, turnover, hidden, hidden_epochs, budget, partial, partial_epochs, truth and
+reliability; the folders of the runs; the files recordings, train_store, test_store and problems.
+`KINDS` are the kinds of data that it is for, by default all; studies that hide positives have the
+figures of the kind "hidden", studies of budgets those of the kind "budget", and studies of many
+classes those of the kind "partial". A figure may also have a table, for numbers that are in no
+other table:
 
     def table(metrics: pd.DataFrame, runs: Sequence[tuple[str, Path]], study: Study) -> pd.DataFrame
 
@@ -49,7 +50,7 @@ def names() -> list[str]:
 
 
 def for_kind(kind: str) -> list[str]:
-    """The names of the figures for a kind of data, or for "hidden" or "budget"."""
+    """The names of the figures for a kind of data, or for "hidden", "budget" or "partial"."""
     return [name for name in names() if kind in plugins.constant(_FOLDER, name, "KINDS", _KINDS)]
 
 
@@ -77,6 +78,8 @@ def draw_figure(
     hidden: Path | None = None,
     hidden_epochs: Path | None = None,
     budget: Path | None = None,
+    partial: Path | None = None,
+    partial_epochs: Path | None = None,
     recordings: Path | None = None,
     train_store: Path | None = None,
     test_store: Path | None = None,
@@ -107,6 +110,8 @@ def draw_figure(
         The tables of the same names, of a study that hides positives.
     budget : Path
         The table budget.csv, of a study of budgets.
+    partial, partial_epochs : Path
+        The tables of the same names, of a study of many classes.
     recordings : Path
         The list of recordings.
     train_store, test_store : Path
@@ -148,6 +153,8 @@ def draw_figure(
         "hidden": hidden,
         "hidden_epochs": hidden_epochs,
         "budget": budget,
+        "partial": partial,
+        "partial_epochs": partial_epochs,
         "recordings": recordings,
         "train_store": train_store,
         "test_store": test_store,

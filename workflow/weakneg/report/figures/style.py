@@ -101,6 +101,9 @@ class Style(NamedTuple):
 _MORE_COLOURS = ("#332288", "#882255", "#999933", "#117733", "#8C510A", "#44AA99", "#AA4499")
 _MORE_MARKERS = ("h", ">", "8", "*", "H")
 _MORE_DASHES = ((), (2, 1), (5, 1, 1, 1))
+# Of methods, which have no look in a file: 13 colours and 10 markers before one repeats.
+_OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", *_MORE_MARKERS[:2], "*")
 
 
 @contextmanager
@@ -141,6 +144,14 @@ def styles(study: Study) -> dict[str, Style]:
 
 def _style(colour: str, marker: str, dashes: Sequence[float] = ()) -> Style:
     return Style(colour, marker, (0, tuple(dashes)) if dashes else "-")
+
+
+def styles_of_methods(study: Study) -> dict[str, Style]:
+    """Name of each method of a study of many classes -> its style, whatever labels it sees."""
+    colours = itertools.cycle((*_OKABE_ITO, *_MORE_COLOURS))
+    looks = map(_style, colours, itertools.cycle(_MARKERS), itertools.cycle(_MORE_DASHES))
+    names = dict.fromkeys(study.methods[strategy].method for strategy in study.strategies)
+    return dict(zip(names, looks, strict=False))
 
 
 CENTRED: dict[str, Any] = {"ha": "center", "va": "center_baseline"}

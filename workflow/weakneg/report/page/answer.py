@@ -12,6 +12,7 @@ import pandas as pd
 from weakneg.analysis.budget import choice_stops_mattering, enough
 from weakneg.analysis.hidden import baseline_of
 from weakneg.analysis.intervals import CONFIDENCE
+from weakneg.analysis.partial import ALL
 from weakneg.analysis.study import Study
 from weakneg.report.formatting import (
     bootstrap_phrase,
@@ -456,3 +457,105 @@ def _per_positive(budget: float) -> str:
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
+
+
+def answer_of_methods(results: pd.DataFrame, study: Study) -> Answer:
+    """Answer which methods help where part of the labels is unknown.
+
+    A method is said to be better or worse if both intervals of its difference exclude zero: that
+    over seeds, so that it is not noise of training, and that over classes, so that it is not that
+    of a few of them.
+
+    Parameters
+    ----------
+    results : DataFrame
+        The table partial.csv, see `weakneg.analysis.partial.results_by_method`.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    Answer
+        The answer.
+    """
+    of_all = results[(results["metric"] == "ap") & (results["group"] == ALL)]
+    n_classes, n_seeds = (int(of_all[each].max()) for each in ("classes", "seeds"))
+    baseline = study.methods[study.baseline].method
+    compared = of_all.dropna(subset=["difference"])
+    several = compared["observed"].nunique() > 1
+    levels = _levels_of_methods(of_all, study)
+    if compared.empty:
+        needed = f"A comparison needs {baseline} and another method that sees the same labels."
+        return Answer("Nothing to compare", [needed, levels])
+    few = [
+        phrase
+        for n, phrase in ((n_seeds, seeds_phrase(1)), (n_classes, classes_phrase(1)))
+        if n == 1
+    ]
+    best = compared.loc[compared["difference"].idxmax()]
+    largest = (
+        f"the largest mean difference in AP from {baseline} with the same labels is"
+        f" {_amount_of_method(best)}, for {_method(best, several)}"
+    )
+    if few:
+        why = " and ".join(few)
+        unknown = (
+            f"Whether a method is better than {baseline} cannot be told from {why}"
+            f"{', which cannot show the noise of training' if n_seeds == 1 else ''}."
+        )
+        return Answer(f"Cannot be told from {why}", [unknown, _sentence(largest), levels])
+    better = compared[(compared["seeds_low"] > 0) & (compared["classes_low"] > 0)]
+    worse = compared[(compared["seeds_high"] < 0) & (compared["classes_high"] < 0)]
+    chance = len(compared) * _LEVEL / 2
+    told = max(len(better), len(worse)) > chance
+    higher = f"{len(better)} {'has' if len(better) == 1 else 'have'}"
+    names = [
+        f"{verb} ({_shortened([_method(row, several) for _, row in rows.iterrows()])})"
+        if len(rows)
+        else verb
+        for rows, verb in (
+            (better.sort_values("difference", ascending=False), f"{higher} a higher AP"),
+            (worse.sort_values("difference"), f"{len(worse)} a lower one"),
+        )
+    ]
+    what = "combinations" if several else f"method{'s' if len(compared) > 1 else ''}"
+    return Answer(
+        f"{len(better)} of {len(compared)} {what} {'is' if len(better) == 1 else 'are'} better than"
+        f" {baseline}, {len(worse)} worse"
+        if told
+        else f"No difference from {baseline} can be told",
+        [
+            f"In the mean over {classes_phrase(n_classes)} and {seeds_phrase(n_seeds)},"
+            f" {' and '.join(names)} than {baseline} with the same labels, by both 95% intervals:"
+            " that over seeds and that over classes. Chance alone gives at most about"
+            f" {chance:.2g} on each side.",
+            f"{largest[0].upper()}{largest[1:]}. {levels}",
+            f"Intervals are of one comparison each, not corrected for {len(compared)}; classes"
+            " share the model, so that they are not independent.",
+        ],
+    )
+
+
+def _levels_of_methods(of_all: pd.DataFrame, study: Study) -> str:
+    """The mean AP of the baseline, and of the upper bound if there is one."""
+    by_way = {(row["method"], row["observed"]): row for _, row in of_all.iterrows()}
+    way = study.methods[study.baseline]
+    said = f"{way.method} (labels observed: {way.observed}) has a mean AP of {_mean(by_way[way])}"
+    if study.upper_bound is not None:
+        upper = study.methods[study.upper_bound]
+        said += f", and {upper.method}, which sees all labels, of {_mean(by_way[upper])}"
+    return f"{said}."
+
+
+def _method(row: pd.Series, several: bool) -> str:
+    return f"{row['method']} (labels observed: {row['observed']})" if several else row["method"]
+
+
+def _amount_of_method(row: pd.Series) -> str:
+    amount = signed_number(row["difference"])
+    bounds = [
+        f"{over}{interval(row[f'{over}_low'], row[f'{over}_high'], signed_number)}"
+        for over in ("seeds", "classes")
+        if pd.notna(row[f"{over}_low"])
+    ]
+    return f"{amount} (95% interval over {', over '.join(bounds)})" if bounds else amount

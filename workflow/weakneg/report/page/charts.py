@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
 
+from weakneg.analysis.partial import ALL
 from weakneg.report.figures.style import Style
 
 Spec = dict[str, Any]
@@ -449,6 +450,95 @@ def budget(looks: Looks) -> Spec:
         "Result on the test bags against the number of bags trained on, by strategy; each mark is"
         " a budget, and the dashed line the level of the full set.",
     )
+
+
+def partial(looks: Looks, levels: list[str]) -> Spec:
+    """The metric of every method in the chosen group of classes.
+
+    Parameters
+    ----------
+    looks : Looks
+        The methods.
+    levels : list of str
+        Observed labels that it is drawn against; none: methods are rows.
+    """
+    base = (
+        alt.Chart(alt.NamedData("partial"))
+        .transform_filter("datum.metric == metric && datum.group == chosen_group")
+        .encode(
+            color=alt.Color("strategy:N", scale=looks.colour, legend=None),
+            tooltip=_tooltip(
+                "strategy:N::Method",
+                "observed:N::Labels observed",
+                "classes:Q::Classes",
+                "mean:Q:.4f:Mean",
+                "low:Q:.4f:Interval from",
+                "high:Q:.4f:to",
+                "difference:Q:+.4f:From the baseline",
+                "seeds_low:Q:+.4f:Over seeds, from",
+                "seeds_high:Q:+.4f:to",
+                "classes_low:Q:+.4f:Over classes, from",
+                "classes_high:Q:+.4f:to",
+            ),
+        )
+    )
+    title = "mean on the test bags"
+    if levels:
+        curves = base.encode(
+            x=alt.X(
+                "observed:N",
+                sort=levels,
+                title="labels observed",
+                axis=alt.Axis(grid=False, labelAngle=0),
+            ),
+            y=alt.Y("mean:Q", title=title, scale=alt.Scale(zero=False)),
+            color=alt.Color("strategy:N", scale=looks.colour, legend=alt.Legend(**_LEGEND)),
+        )
+        chart = alt.layer(*_lines(curves, looks))
+    else:
+        scale = alt.Scale(zero=False)
+        rule = base.mark_rule(strokeWidth=2).encode(
+            x=alt.X("low:Q", title=title, scale=scale), x2="high:Q", y=looks.rows
+        )
+        point = base.mark_point(filled=True, opacity=1, size=90).encode(
+            x=alt.X("mean:Q", title=title, scale=scale, axis=alt.Axis(tickCount=_FEW)),
+            y=looks.rows,
+            shape=alt.Shape("strategy:N", scale=looks.shape, legend=None),
+        )
+        chart = alt.layer(rule, point)
+    chart = chart.add_params(_choice("chosen_group", ALL), _choice("metric", "ap"))
+    return _spec(
+        chart,
+        320 if levels else _ROW * len(looks.names),
+        "Mean over classes of the result on the test bags, for every method, with its 95% interval"
+        " over seeds where methods are rows.",
+    )
+
+
+def labels(looks: Looks, first_measure: str) -> Spec:
+    """The chosen measure of what became of the labels, by epoch."""
+    picked = alt.selection_point(name="picked", fields=["strategy"], bind="legend")
+    colour = alt.Color("strategy:N", scale=looks.colour, legend=alt.Legend(**_LEGEND, **_LINES))
+    chart = (
+        alt.Chart(alt.NamedData("labels"))
+        .transform_filter("datum.measure == chosen_measure")
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(grid=False, tickMinStep=1)),
+            y=alt.Y("mean:Q", title="mean over seeds"),
+            color=colour,
+            opacity=alt.condition(picked, alt.value(1), alt.value(0.08)),
+            tooltip=_tooltip(
+                "strategy:N::Method",
+                "epoch:Q::Epoch",
+                "mean:Q:.4f:Mean",
+                "low:Q:.4f:Interval from",
+                "high:Q:.4f:to",
+            ),
+        )
+        .add_params(picked, _choice("chosen_measure", first_measure))
+    )
+    return _spec(chart, 320, "What became of the labels of every method, epoch by epoch.")
 
 
 def _lines(base: alt.Chart, looks: Looks) -> list[alt.Chart]:

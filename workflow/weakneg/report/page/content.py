@@ -10,12 +10,14 @@ import pandas as pd
 from weakneg.analysis.comparison import detectable
 from weakneg.analysis.intervals import CONFIDENCE
 from weakneg.analysis.metrics import HANDFUL, METRICS, TIED, read_metrics, select_study
+from weakneg.analysis.partial import ALL, LOSSES, TREATMENT, left_out, levels
 from weakneg.analysis.runs import read_parquet, read_run
 from weakneg.analysis.study import Study
 from weakneg.config.report import PageSettings
 from weakneg.errors import UserError
+from weakneg.report import partial
 from weakneg.report.budget import caption, whole_pools
-from weakneg.report.figures.style import Style, styles
+from weakneg.report.figures.style import Style, styles, styles_of_methods
 from weakneg.report.formatting import (
     bootstrap_phrase,
     measured_on,
@@ -25,8 +27,15 @@ from weakneg.report.formatting import (
     seeds_phrase,
 )
 from weakneg.report.page import charts, tables
-from weakneg.report.page.answer import Answer, answer, answer_of_budgets, answer_of_hidden
+from weakneg.report.page.answer import (
+    Answer,
+    answer,
+    answer_of_budgets,
+    answer_of_hidden,
+    answer_of_methods,
+)
 
+_MOST_NAMED = 20  # classes
 # Settings that are not those of a `Study`.
 _OF_THE_PAGE = {"description", "configuration", "paper", "paper_study"}
 
@@ -55,7 +64,7 @@ class Page:
     @property
     def is_grid(self) -> bool:
         """Whether strategies are crossed with something, so that a row of the page is many runs."""
-        return bool(self.study.hidden or self.study.budgets)
+        return bool(self.study.hidden or self.study.budgets or self.study.methods)
 
     def _read(self, name: str) -> pd.DataFrame:
         if name not in self._files:
@@ -76,6 +85,8 @@ class Page:
             return answer_of_hidden(self._read("hidden"), self.study)
         if self.study.budgets:
             return answer_of_budgets(self._read("budget"), self.study)
+        if self.study.methods:
+            return answer_of_methods(self._read("partial"), self.study)
         of_mean, _ = detectable(self.metrics, self.study, "ap")
         return answer(self._comparisons, of_mean, self.study)
 
@@ -109,6 +120,8 @@ class Page:
     @property
     def facts(self) -> list[tuple[str, str]]:
         """The study in numbers."""
+        if self.study.methods:
+            return self._facts_of_methods
         sizes = self.metrics.drop_duplicates(["class", "seed"])
         with_budget = self.study.budgets or [self.study.baseline]
         budget = self.metrics[self.metrics["strategy"].isin([*with_budget])]
@@ -124,6 +137,17 @@ class Page:
             ("Pool", _range(sizes["n_pool"])),
             ("Budget", _range(budget["budget"])),
             ("Test bags", _range(sizes["test_bags"])),
+        ]
+
+    @property
+    def _facts_of_methods(self) -> list[tuple[str, str]]:
+        seen = self.metrics[self.metrics["strategy"] == self.study.baseline]
+        return [
+            ("Classes", f"{len(self.study.classes)}"),
+            ("Methods", f"{len(self.looks.names)}"),
+            ("Seeds", f"{self.n_seeds}"),
+            ("Observed positives of a class", _range(seen["n_positive"])),
+            ("Test bags", _range(seen["test_bags"])),
         ]
 
     # ------------------------------------------------------------------------- tables
@@ -186,6 +210,46 @@ class Page:
         return caption(self._read("budget"))
 
     @property
+    def partial(self) -> list[tables.Table]:
+        """Results and differences of every method, by metric."""
+        return tables.partial(self._read("partial"), self.study)
+
+    @property
+    def partial_caption(self) -> str:
+        """What the columns of these tables are."""
+        results = self._read("partial")
+        return f"{partial.what_is_seen(results)} Means {partial.caption(results, self.study)}"
+
+    @property
+    def memory(self) -> tables.Table | None:
+        """What was memorised, where labels are hidden."""
+        found = partial.memorised(self._read("partial_epochs"))
+        return tables.memory(found) if len(found) else None
+
+    @property
+    def treated(self) -> tables.Table | None:
+        """What was rejected or corrected, where something was."""
+        found = partial.treated_labels(self._read("partial_epochs"))
+        return tables.treated(found) if len(found) else None
+
+    @property
+    def single_classes(self) -> list[tables.Table]:
+        """Results of every class and of the methods that see what the baseline does, by metric."""
+        return tables.single_classes(self.metrics, self.study)
+
+    @property
+    def measures(self) -> dict[str, str]:
+        """What is shown by epoch: measure -> what it is."""
+        said = {name: f"loss of {text}" for name, text in LOSSES.items()} | TREATMENT
+        epochs = self._read("partial_epochs")
+        return {name: text for name, text in said.items() if (epochs["measure"] == name).any()}
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups of classes."""
+        return [*self._read("partial")["group"].unique()]
+
+    @property
     def heard(self) -> tables.Table:
         """Labels against listening."""
         return tables.heard(self._read("truth"), self.study)
@@ -227,9 +291,12 @@ class Page:
             f"{' and '.join(map(study.display_name, names))} always choose the same bags in a model"
             " with two outcomes: they share their runs and count as one."
             for names in shared
-            if not study.hidden
+            if not (study.hidden or study.methods)
         )
         found += whole_pools(self._read("budget")) if study.budgets else []
+        if study.methods:
+            without = left_out(self.metrics, study)
+            found.append(partial.left_out_phrase(without, len(study.classes), _MOST_NAMED))
         unknown = self.metrics["test_unknown"].max()
         if unknown:
             found.append(
@@ -267,7 +334,9 @@ class Page:
 
     @cached_property
     def looks(self) -> charts.Looks:
-        """Colours and markers of the strategies."""
+        """Colours and markers of the strategies, or methods."""
+        if self.study.methods:
+            return charts.Looks(styles_of_methods(self.study))
         study, given = self.study, styles(self.study)
         if study.hidden:
             names = {strategy: place.strategy for strategy, place in study.hidden.items()}
@@ -294,6 +363,11 @@ class Page:
             return {"hidden": charts.hidden(self.looks, self.losses[0])}
         if study.budgets:
             return {"budget": charts.budget(self.looks)}
+        if study.methods:
+            return {
+                "partial": charts.partial(self.looks, levels(self._read("partial"), study)),
+                "labels": charts.labels(self.looks, next(iter(self.measures))),
+            }
         baseline, first = study.display_name(study.baseline), study.classes[0]
         found = {"seeds": charts.seeds(self.looks, first)}
         if self.compares:
@@ -315,6 +389,17 @@ class Page:
             return {"hidden": charts.records(table[table["measure"] == "ap"])}
         if self.study.budgets:
             return {"budget": charts.records(self._read("budget"))}
+        if self.study.methods:
+            seen = self.study.methods[self.study.baseline].observed
+            epochs = self._read("partial_epochs")
+            epochs = epochs[epochs["group"].eq(ALL) & epochs["observed"].eq(seen)]
+            return {
+                name: charts.records(table.rename(columns={"method": "strategy"}))
+                for name, table in {
+                    "partial": self._read("partial"),
+                    "labels": epochs.drop(columns=["group", "observed", "seeds"]),
+                }.items()
+            }
         runs = ["class", "strategy", "seed", *METRICS, "epochs", "best_epoch", "bags_trained"]
         cells = self._read("table1")
         found = {

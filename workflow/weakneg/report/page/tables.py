@@ -9,6 +9,7 @@ import pandas as pd
 from weakneg.analysis.budget import DIFFERENCES
 from weakneg.analysis.intervals import MEAN_OVER_CLASSES
 from weakneg.analysis.metrics import METRICS
+from weakneg.analysis.partial import ALL, LOSSES, left_out, observed_positives
 from weakneg.analysis.runs import SECONDS
 from weakneg.analysis.study import Study
 from weakneg.errors import UserError
@@ -29,6 +30,7 @@ MOST_SELECTED = 3  # shown per class and strategy
 _TEXT = {
     *("class", "strategy", "same_as", "metric", "baseline", "verdict", "devices", "loss"),
     *("split", "id", "link", "other_labels", "related_labels", "measure"),
+    *("method", "observed", "group"),
 }
 
 
@@ -331,6 +333,133 @@ def budget(table: pd.DataFrame, study: Study) -> list[Table]:
         header = ["Strategy", "Budget", "Bags", "Steps", "Seconds", title]
         header += [f"From {baseline}", "From the full set"]
         tables.append(Table(f"budget_{metric}", title, header, rows))
+    return tables
+
+
+# ---------------------------------------------------------------------------------------------
+# Many classes
+
+
+def partial(table: pd.DataFrame, study: Study) -> list[Table]:
+    """Results of every method, in groups of classes, one for each metric; from partial.csv."""
+    baseline = study.methods[study.baseline].method
+    upper = study.full_method
+    groups = [*table["group"].unique()]
+    tables = []
+    for metric, title in METRICS.items():
+        of_metric = table[table["metric"] == metric]
+        compete = of_metric[of_metric["method"] != upper]
+        best = compete.groupby(["observed", "group"])["mean"].max()
+        rows = []
+        for (method, observed), found in of_metric.groupby(["method", "observed"], sort=False):
+            by_group = found.set_index("group")
+            cells = [
+                Cell(
+                    number(mean := by_group.loc[group, "mean"]),
+                    mean,
+                    _half(by_group.loc[group]) if group == ALL else "",
+                    method != upper and mean == best[observed, group],
+                )
+                for group in groups
+            ]
+            row = by_group.loc[ALL]
+            of_baseline = [Cell(DASH, "")] * 2
+            if pd.notna(row["difference"]):
+                of_baseline = [
+                    Cell(
+                        signed_number(row["difference"]),
+                        row["difference"],
+                        interval(row[f"{over}_low"], row[f"{over}_high"], signed_number).strip(),
+                    )
+                    for over in ("seeds", "classes")
+                ]
+            rows.append(
+                [
+                    Cell(method, method, "upper bound" if method == upper else ""),
+                    _text(observed),
+                    *cells,
+                    *of_baseline,
+                    Cell(f"{row['epochs']:.3g}", row["epochs"]),
+                    Cell(seconds(row["seconds"]), row["seconds"]),
+                ]
+            )
+        header = ["Method", "Labels observed", f"Mean {title}", *groups[1:]]
+        header += [f"From {baseline}, over seeds", "Over classes", "Epochs", "Seconds"]
+        tables.append(Table(f"partial_{metric}", f"Mean {title} over classes.", header, rows))
+    return tables
+
+
+def _half(row: pd.Series) -> str:
+    half = row["high"] - row["mean"]
+    return "" if pd.isna(half) else f"± {number(half)}"
+
+
+def memory(table: pd.DataFrame) -> Table:
+    """What was memorised, from `weakneg.report.partial.memorised`."""
+    rows = [
+        [
+            _text(row["method"]),
+            _text(row["observed"]),
+            *(
+                Cell(DASH, "")
+                if pd.isna(row[measure])
+                else Cell(number(row[measure]), row[measure])
+                for measure in (*LOSSES, "highest")
+            ),
+            _count(row["epoch"]),
+            _share(row["fall"]),
+        ]
+        for row in table.to_dict("records")
+    ]
+    header = ["Method", "Labels observed", *(name.capitalize() for name in LOSSES.values())]
+    header += ["Highest of hidden positives", "At epoch", "Fall"]
+    return Table("memorised", "Mean loss after the last epoch.", header, rows)
+
+
+def treated(table: pd.DataFrame) -> Table:
+    """What was rejected or corrected, from `weakneg.report.partial.treated_labels`."""
+    shares = ("treated", "precision", "positives", "recall")
+    rows = [
+        [
+            _text(row["method"]),
+            _text(row["observed"]),
+            _text(row["group"]),
+            *(Cell(DASH, "") if pd.isna(row[name]) else _share(row[name]) for name in shares),
+        ]
+        for row in table.to_dict("records")
+    ]
+    header = ["Method", "Labels observed", "Classes", "Rejected or corrected", "Precision"]
+    header += ["At random", "Recall"]
+    return Table("treated", "Mean over the epochs in which labels are treated.", header, rows)
+
+
+def single_classes(metrics: pd.DataFrame, study: Study) -> list[Table]:
+    """Results of every class, one table for each metric; from metrics.csv.
+
+    The methods are those that see the same labels as the baseline, and the upper bound.
+    """
+    seen = study.methods[study.baseline].observed
+    shown = [
+        name
+        for name in study.strategies
+        if study.methods[name].observed == seen or name == study.upper_bound
+    ]
+    positives, without = observed_positives(metrics, study), {*left_out(metrics, study)}
+    tables = []
+    for metric, title in METRICS.items():
+        means = metrics.pivot_table(metric, "class", "strategy", sort=False)
+        rows = [
+            [
+                _text(name),
+                Cell(f"{positives[name]:,.4g}", positives[name]),
+                *(Cell(number(value), value) for value in means.loc[name, shown]),
+            ]
+            for name in study.classes
+            if name not in without
+        ]
+        header = ["Class", "Observed positives"]
+        header += [study.methods[name].method for name in shown]
+        tables.append(Table(f"classes_{metric}", f"{title}, mean over seeds.", header, rows))
     return tables
 
 

@@ -12,6 +12,7 @@ from weakneg.io.files import replace_when_whole
 from weakneg.report.page.charts import OUTCOMES
 from weakneg.report.page.content import Page, made_with
 from weakneg.report.page.render import figure, render
+from weakneg.report.partial import MEMORY, TREATED
 from weakneg.stages import StrategyRun, stage
 
 
@@ -64,8 +65,10 @@ def write_report(
         "page.html",
         page=page,
         study=page.study,
-        question=QUESTION,
-        words=WORDS,
+        question=QUESTION_OF_LABELS if page.study.methods else QUESTION,
+        words=WORDS_OF_LABELS if page.study.methods else WORDS,
+        memory_text=MEMORY,
+        treatment_text=TREATED,
         metrics=METRICS,
         outcomes=OUTCOMES,
         curves=page.curves(runs or []),
@@ -99,4 +102,25 @@ WORDS = [
      " classes, some do by chance."),
     ("p, Holm", "Probability of a difference at least as large if there were none; corrected for"
      " the number of strategies compared."),
+]  # fmt: skip
+
+QUESTION_OF_LABELS = "Which of the labels that are assumed to be negative should training believe?"
+WORDS_OF_LABELS = [
+    WORDS[0],
+    ("Observed label", "One that training knows. All others are hidden from it, and it takes them"
+     " for negative."),
+    ("Hidden positive", "A positive label that training takes for negative: a false negative."),
+    ("Method", "What training minimises: a loss, with its options. One model has an output for each"
+     " class."),
+    ("Naive AN", "The cross-entropy where labels that are not observed are assumed to be negative."
+     " The baseline is what others are compared with, where they see the same labels; the upper"
+     " bound sees all labels and does not compete."),
+    ("G1 to G5", "A fifth of the classes each, by the number of positive labels that the baseline"
+     " sees, the rarest first."),
+    ("Reject, correct", "Leave a label out of the loss, or take it for positive."),
+    ("Precision, recall", "The share of hidden positives among the labels rejected or corrected,"
+     " and the share of the hidden positives that are."),
+    *(pair for pair in WORDS if pair[0] in ("Seed", "AP", "ROC-AUC")),
+    ("95% interval", "In 95 of 100 repetitions, such an interval contains the true value. Over"
+     " seeds, it is about other trainings on these classes; over classes, about other classes."),
 ]  # fmt: skip
