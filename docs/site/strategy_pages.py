@@ -135,9 +135,9 @@ def _toy_pool(name: str) -> tuple[Pool, np.ndarray, np.ndarray]:
         h = torch.from_numpy(embeddings)
         logits = torch.from_numpy(embeddings @ _WEIGHTS + _BIAS)
 
-        def gradients(loss_label: str) -> torch.Tensor:
+        def gradients(loss_label: str, rows: torch.Tensor) -> torch.Tensor:
             label = (logits > 0).double() if loss_label == "hypothesised" else 0
-            return (logits.sigmoid() - label)[:, None] * h
+            return ((logits.sigmoid() - label)[:, None] * h)[rows]
 
         return Scores(logits, h, gradients)
 

@@ -13,6 +13,7 @@ What the name does not say is looked for in GUANO metadata, if the package guano
 in the comment of an AudioMoth. Times are as the recorder wrote them: in its time zone.
 """
 
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -120,7 +121,7 @@ def _by_comment(path: str) -> Made:
     import soundfile
 
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:  # names may be no text
             match = _AUDIOMOTH.search(file.comment)
     except (OSError, RuntimeError):
         return Made()

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from weakneg.errors import UserError
 
-_LONG = 30  # longer lists of allowed values are shortened
+_LONG = 40  # longer lists of allowed values are shortened
 
 Location = tuple[str | int, ...]
 """The keys and list positions that lead to a value."""
