@@ -19,7 +19,7 @@ def settings_of_methods(classes, ways, **more):
 
 
 def toy(n_classes=10, n_epochs=4, n_seeds=2, ways=None, doubting=("LL-R",), **more):
-    """Metrics, records and settings; the first class of the rarest is known to nobody."""
+    """Metrics, records and settings; the first classes are the rarest."""
     ways = ways or {
         "bce": ("Naive AN", "1 positive"),
         "large_loss_rejection": ("LL-R", "1 positive"),
@@ -50,7 +50,7 @@ def toy(n_classes=10, n_epochs=4, n_seeds=2, ways=None, doubting=("LL-R",), **mo
 def record(name, seed, way, n_classes, n_epochs, doubts, random) -> Record:
     """Labels of 100 bags, of which a method that sees some rejects up to two of each class."""
     epochs = np.arange(1, n_epochs + 1)
-    fates = [3, 0, 0, 97] if way[1] == "all" else [2, 0, 3, 95]
+    fates = [3, 97, 0, 0] if way[1] == "all" else [2, 0, 3, 95]
     entries = np.broadcast_to(np.array(fates)[:, None], (n_epochs, 4, n_classes))
     start = random.uniform(0.5, 1, (1, 4, n_classes)) * np.array([1, 0.3, 1, 0.3])[:, None]
     loss = start * np.exp(-epochs / n_epochs)[:, None, None]

@@ -276,6 +276,6 @@ def _draw_precision(
         draw_curve(axes, curve.index, curve, looks[method], len(curve))
     axes.set_title("precision of rejection and correction")
     epoch_axis(axes)
-    axes.set_ylim(0)
+    axes.set_ylim(0, 1.08 * axes.dataLim.y1)  # room for the highest marker
     round_ticks(axes.yaxis, 5, plain)
     guide_lines(axes, "y")

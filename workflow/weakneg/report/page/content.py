@@ -239,8 +239,9 @@ class Page:
 
     @property
     def measures(self) -> dict[str, str]:
-        """What is shown by epoch: measure -> what it is."""
-        said = {name: f"loss of {text}" for name, text in LOSSES.items()} | TREATMENT
+        """What is shown by epoch: measure -> what it is; what is memorised comes first."""
+        losses = sorted(LOSSES.items(), key=lambda each: each[0] != "loss_hidden_positive")
+        said = {name: f"loss of {text}" for name, text in losses} | TREATMENT
         epochs = self._read("partial_epochs")
         return {name: text for name, text in said.items() if (epochs["measure"] == name).any()}
 
