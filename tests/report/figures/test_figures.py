@@ -152,7 +152,7 @@ def test_a_figure_says_which_file_it_needs_and_whether_it_has_a_table(toy, tmp_p
     metrics, _, settings = toy
     with pytest.raises(UserError, match=r"^this figure needs the option --metrics: add it\.$"):
         draw_figure("win_count", settings, [tmp_path / "a.png"])
-    with pytest.raises(UserError, match=r"^this figure needs the option --train-store: add it\."):
+    with pytest.raises(UserError, match=r"^this figure needs the option --recordings: add it\."):
         draw_figure("sound", settings, [tmp_path / "a.png"])
     table = tmp_path / "table.csv"
     with pytest.raises(
