@@ -139,7 +139,7 @@ class _Distances:
         self.tiny = precision.tiny
         blocks = torch.split(torch.arange(n, device=none.device), _ROWS)
         self.largest = none.new_zeros(())
-        for rows in blocks if none.shape[1] else ():
+        for rows in blocks if n and none.shape[1] else ():
             low, high = torch.aminmax(points(rows))
             self.largest = torch.maximum(self.largest, torch.maximum(-low, high))
         if self.largest > 0:
