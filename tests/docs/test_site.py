@@ -64,8 +64,8 @@ def test_a_page_opens_from_disk_on_a_phone(site):
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: said.append(request.url))
-        for name in ("docs/index", "docs/strategies/badge", "docs/configuration", "docs/own-question"):
-            page.goto((site / f"{name}.html").as_uri())
+        for name in ("index", "strategies/badge", "configuration", "own-question"):
+            page.goto((site / "docs" / f"{name}.html").as_uri())
             width = page.evaluate("document.documentElement.scrollWidth")
             assert width <= 390, name
         browser.close()
