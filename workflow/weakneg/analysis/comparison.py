@@ -268,6 +268,12 @@ def average_ranks(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFr
     return table.sort_values("average_rank", kind="stable", ignore_index=True)
 
 
+def _of_competitors(metrics: pd.DataFrame, study: Study, metric: str) -> np.ndarray:
+    """Differences from the baseline (S, C, seeds), as `_differences`, without the upper bound."""
+    strategies, differences = _differences(metrics, study, metric)
+    return differences[[strategy != study.upper_bound for strategy in strategies]]
+
+
 def detectable(metrics: pd.DataFrame, study: Study, metric: str) -> tuple[float, float]:
     """Differences from the baseline that the seeds of a study suffice to detect.
 
@@ -284,8 +290,7 @@ def detectable(metrics: pd.DataFrame, study: Study, metric: str) -> tuple[float,
         the variance of the differences over seeds, pooled over classes and competitors. NaN for a
         single seed, or without a competitor.
     """
-    strategies, differences = _differences(metrics, study, metric)
-    differences = differences[[strategy != study.upper_bound for strategy in strategies]]
+    differences = _of_competitors(metrics, study, metric)
     _, n_classes, n_seeds = differences.shape
     if n_seeds < 2 or not len(differences):
         return np.nan, np.nan
@@ -313,8 +318,7 @@ def worst_by_chance(metrics: pd.DataFrame, study: Study, metric: str) -> tuple[f
         each is 0, and its variance that of the mean difference over seeds, pooled over competitors.
         NaN for a single seed, or without a competitor.
     """
-    strategies, differences = _differences(metrics, study, metric)
-    differences = differences[[strategy != study.upper_bound for strategy in strategies]]
+    differences = _of_competitors(metrics, study, metric)
     _, n_classes, n_seeds = differences.shape
     if n_seeds < 2 or not len(differences):
         return np.nan, np.nan

@@ -147,8 +147,7 @@ def play(
     rows = np.unique(np.concatenate([of_class for of_class, _ in of_classes.values()]))
     model = bag_classifier.load(settings.model, data.instance_shape, len(settings.classes))
     model = model.to(data.device).eval()
-    size = settings.score_batch_size
-    batches = [data.rows(rows[first : first + size]) for first in range(0, len(rows), size)]
+    batches = torch.split(data.rows(rows), settings.score_batch_size)
     found = []
     for seed, weights in saved["weights"].items():
         model.load_state_dict(weights)

@@ -5,6 +5,7 @@ nothing of them: they choose negatives of one class.
 """
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +16,16 @@ from weakneg.models.pooling import POOLINGS, Pooling
 from weakneg.models.scores import BagScores, mean_weights
 
 
-class ClassesHead(nn.Module):
+class ClassesHead(nn.Module, ABC):
     """What the heads share."""
 
+    @abstractmethod
     def logit(self, h: Tensor, mask: Tensor) -> Tensor:
         """Compute the logits of bags (B, C); parameters as in `score`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def parts(self, h: Tensor, mask: Tensor) -> Tensor:
         """Compute what each instance says of each class (B, n, C); parameters as in `score`."""
-        raise NotImplementedError
 
     def score(self, h: Tensor, mask: Tensor, gradients: bool) -> BagScores:
         """Compute the logits of bags, and their embeddings.

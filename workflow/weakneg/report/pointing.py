@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from pydantic import Json
 
 from weakneg.analysis.intervals import mean_interval
@@ -15,13 +14,14 @@ from weakneg.config.stages import ScoreSettings
 from weakneg.datasets.listened import read_heard
 from weakneg.features.store import open_store
 from weakneg.io.csv import write_frame
-from weakneg.io.files import replace_when_whole, unreadable
+from weakneg.io.files import replace_when_whole
 from weakneg.jobs.device import prepare
 from weakneg.jobs.gpus import Device
 from weakneg.report.formatting import classes_phrase, number, percentage, seeds_phrase
 from weakneg.report.markdown import escape, markdown_table
 from weakneg.stages import StrategyRun, Threads, stage
 from weakneg.training.data import BagData
+from weakneg.training.scoring import read_model
 
 
 @stage
@@ -85,12 +85,7 @@ def play_pointing_game(
         )
         data = BagData(features, bags, on_device)
         for method, run in runs:
-            path = run / "model.pt"
-            try:
-                saved = torch.load(path, map_location=on_device, weights_only=True)
-            except Exception as error:  # on damaged files torch.load raises nearly anything
-                again = "delete it, so that the run is trained again"
-                raise unreadable(path, error, again) from error
+            saved = read_model(run / "model.pt", on_device)
             tables.append(play(saved, model_settings, data, of_classes).assign(strategy=method))
     table = pd.concat(tables)[COLUMNS].round(5)
     write_frame(folder / "pointing.csv", table)

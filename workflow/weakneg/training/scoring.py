@@ -62,11 +62,7 @@ def score_run(
     columns: dict[str, list[Any]] = {"seed": [], "bag": [], "label": [], "score": []}
     with open_store(store) as features:
         draws = read_bags(manifest, features, settings.classes or class_name)
-        try:
-            saved = torch.load(model, map_location=on_device, weights_only=True)
-        except Exception as error:  # on damaged files torch.load raises nearly anything
-            again = "delete it, so that the run is trained again"
-            raise unreadable(model, error, again) from error
+        saved = read_model(model, on_device)
         given = {
             "class": class_name,
             "classes": settings.classes,
@@ -103,6 +99,16 @@ def score_run(
             columns["label"].append(bags.label)
             columns["score"].append(logits.cpu().numpy())
     write_table(output, pa.table({name: _column(np.concatenate(c)) for name, c in columns.items()}))
+
+
+def read_model(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read the model.pt of a run, onto a device. Raises UserError when it cannot be read."""
+    try:
+        saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # on damaged files torch.load raises nearly anything
+        again = "delete it, so that the run is trained again"
+        raise unreadable(path, error, again) from error
+    return saved
 
 
 def _column(values: np.ndarray) -> pa.Array:
