@@ -309,8 +309,11 @@ def test_the_parts_name_a_users_own_file_by_its_path(tree):
     parts = explain(entry, [f"strategies.{path}"], package=folder / "weakneg", lock=lock)
     assert {f"{path}:select", f"{path}:_halved"} <= parts.keys()
     assert f"{path}:unused" not in parts
-    with pytest.raises(UserError, match=rf"^there is no file {folder}/other.py\.$"):
-        of(folder, f"{folder}/other.py")
+    other = folder / "other.py"
+    with pytest.raises(UserError, match=rf"^there is no file {other}\.$"):
+        of(folder, str(other))
+    other.write_text(OWN)
+    assert of(folder, str(other))  # that it was missing is not remembered
 
 
 # ----------------------------------------------------------------------------- definitions

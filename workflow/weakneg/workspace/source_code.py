@@ -449,11 +449,15 @@ def module_of(package: Path, name: str) -> Module:
     return Module(package, name)
 
 
-@cache
 def source(package: Path, name: str) -> Path | None:
     """The file of a module of the package or of the user's own, or None if there is none."""
-    if is_own(name):
+    if is_own(name):  # may be written while the process runs
         return Path(name) if Path(name).is_file() else None
+    return _file_of(package, name)
+
+
+@cache
+def _file_of(package: Path, name: str) -> Path | None:
     top, *inside = name.split(".")
     path = package.joinpath(*inside)
     for file in (path / "__init__.py", path.with_suffix(".py")):
