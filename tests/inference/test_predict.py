@@ -96,18 +96,19 @@ def study(tmp_path_factory) -> Path:
     return folder
 
 
-def run(folder: Path, class_name: str, pooling: str) -> None:
-    """Train and score a run; the strategy is called like the pooling."""
+def run(folder: Path, class_name: str, pooling: str, classes: list[str] | None = None) -> Path:
+    """Train and score a run, of one class or of many; the strategy is called like the pooling."""
     model = {"name": "cnn", "pooling": pooling}
     settings = RunSettings.model_validate(
         {
             "model": model,
             "sampling": {"negatives_per_positive": 1.0},
             "training": {"epochs": 2, "batch_size": 8, "validation_fraction": 0.3},
-            "strategy": "random",
+            "strategy": "random" if classes is None else "full",
             "options": {},
             "seeds": list(SEEDS),
             "draw_per_seed": False,
+            "classes": classes,
         }
     )
     identity = {"study": "s", "class": class_name, "strategy": pooling, "fingerprint": "f00d"}
@@ -119,10 +120,13 @@ def run(folder: Path, class_name: str, pooling: str) -> None:
         target / "model.pt",
         class_name,
         target / "scores.parquet",
-        ScoreSettings(model=settings.model, score_batch_size=7, draw_per_seed=False),
+        ScoreSettings(
+            model=settings.model, score_batch_size=7, draw_per_seed=False, classes=classes
+        ),
         "cpu",
         1,
     )
+    return target
 
 
 def runs(study: Path, pooling: str = "attention") -> list[Path]:
@@ -146,11 +150,13 @@ def predict(tmp_path):
     return predict
 
 
-def own_scores(study: Path, run: Path, seed: int) -> pd.Series:
-    """(recording, start) -> probability in the study's scores."""
+def own_scores(study: Path, run: Path, seed: int, number: int | None = None) -> pd.Series:
+    """(recording, start) -> probability in the study's scores, of a class where there are many."""
     bags = pd.read_csv(study / "test.csv", index_col="bag")
     scores = pd.read_parquet(run / "scores.parquet")
     scores = scores[scores.seed == seed].set_index("bag").score
+    if number is not None:
+        scores = scores.str[number]
     scores.index = pd.MultiIndex.from_arrays(
         [bags.id.str.rsplit("@", n=1).str[0].loc[scores.index], bags.start.loc[scores.index]]
     )
@@ -176,6 +182,20 @@ def test_the_scores_of_the_test_recordings_are_those_of_the_study(study, predict
             mean = sum(expected[seed] for seed in chosen) / len(chosen)
             assert set(found.index) == set(mean.index)
             np.testing.assert_allclose(found, mean.loc[found.index], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("pooling", ["attention", "psla", "mean_softmax", "softmax_max"])
+def test_a_model_of_many_classes_scores_each_as_the_study_does(study, predict, pooling):
+    model = run(study, "All", pooling, list(CLASSES))
+    clips, frames = predict([model], [study / "test"], frames=True)
+    assert len(clips) == 2 * 9
+    for number, (name, table) in enumerate(clips.groupby("class", sort=False)):
+        assert name == CLASSES[number]
+        mean = sum(own_scores(study, model, seed, number) for seed in SEEDS) / len(SEEDS)
+        found = by_clip(table, study / "test")
+        np.testing.assert_allclose(found, mean.loc[found.index], rtol=0, atol=2e-6)
+    assert frames.groupby("class").size().nunique() == 1
+    assert frames.part.isna().all() == (pooling in POOLINGS)
 
 
 def test_every_clip_has_a_row_of_every_model(study, predict):
@@ -413,7 +433,7 @@ def test_a_model_of_an_older_version_takes_scores_as_thresholds_only(study, tmp_
     arguments += ["--device", "cpu", "--output", str(tmp_path / "scores.csv")]
     for option in (["--threshold", "best-f1"], ["--calibrated"]):
         assert main([*arguments, *option]) == 1
-        assert "by a version that kept no validation scores" in capsys.readouterr().err
+        assert "has kept no validation scores" in capsys.readouterr().err
     assert main([*arguments, "--threshold", "0.4"]) == 0
     assert (pd.read_csv(tmp_path / "scores.csv").threshold == 0.4).all()
 

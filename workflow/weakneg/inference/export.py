@@ -11,7 +11,7 @@ import json
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def export(
         written.
     """
     loaded = read_models(models, seeds, torch.device("cpu"), encoder)
-    size = sum(_n_bytes(network) for model in loaded for network in model.networks.values())
+    size = _n_bytes(network for model in loaded for network in model.networks.values())
     if size > MOST_BYTES:
         raise UserError(
             f"{len(loaded)} models have {size >> 20} MiB of weights, but an ONNX file can hold "
@@ -104,8 +104,11 @@ def export(
     )
 
 
-def _n_bytes(network: nn.Module) -> int:
-    return sum(weights.nbytes for weights in network.state_dict().values())
+def _n_bytes(networks: Iterable[nn.Module]) -> int:
+    """What networks need together; the classes of a model of many share an encoder."""
+    states = (network.state_dict().values() for network in networks)
+    distinct = {weights.data_ptr(): weights.nbytes for state in states for weights in state}
+    return sum(distinct.values())
 
 
 class _Scorer(nn.Module):
@@ -233,7 +236,10 @@ def _compare(
                 padded = front_end.padded([piece.clip.features])
                 expected = [
                     Predictions.mean(
-                        [m.score(seed, *padded, frames=False) for seed in m.networks]
+                        [
+                            m.score(seed, *m.instances(seed, *padded), frames=False)
+                            for seed in m.networks
+                        ]
                     ).clip
                     for m in models
                 ]

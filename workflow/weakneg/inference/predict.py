@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -417,11 +419,20 @@ def _score(
     if not clips:
         return []
     x, sound = models[0].front_end.padded(clips)
+
+    def score(classes: Sequence[TrainedModel], seed: int) -> list[Predictions]:
+        h, mask = classes[0].instances(seed, x, sound)
+        return [model.score(seed, h, mask, frames, embeddings) for model in classes]
+
+    # The classes of a file share the encoder.
+    files = [list(classes) for _, classes in groupby(models, key=attrgetter("path"))]
     jobs = [
-        [pool.submit(model.score, seed, x, sound, frames, embeddings) for seed in model.networks]
-        for model in models
+        [pool.submit(score, classes, seed) for seed in classes[0].networks] for classes in files
     ]
-    return [Predictions.mean([job.result() for job in of_model]) for of_model in jobs]
+    of_files = [[job.result() for job in of_seeds] for of_seeds in jobs]
+    return [
+        Predictions.mean(scores) for of_seeds in of_files for scores in zip(*of_seeds, strict=True)
+    ]
 
 
 def _frame_rows(

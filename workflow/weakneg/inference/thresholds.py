@@ -42,8 +42,8 @@ def calibrated_models(models: Sequence[TrainedModel]) -> list[TrainedModel]:
         name = str(Model(*model.name, model.seeds))
         if model.validation is None:
             raise UserError(
-                f"{name} was trained by a version that kept no validation scores, which "
-                "calibration needs: train it again, or leave out --calibrated."
+                f"{name} has kept no validation scores (models of many classes and of older "
+                "versions have none), which calibration needs: leave out --calibrated."
             )
         calibration = model.validation.calibrate()
         if calibration.slope <= 0:

@@ -17,6 +17,7 @@ from weakneg.audio.mel import LogMel
 from weakneg.config.encoder import Encoding
 from weakneg.config.sections import AudioSettings, ModelSettings
 from weakneg.errors import UserError
+from weakneg.inference.one_class import one_class
 from weakneg.models import bag_classifier
 from weakneg.models.attention import AttentionHead
 from weakneg.models.bag_classifier import BagClassifier
@@ -152,12 +153,12 @@ class Predictions(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """The classifiers of a run, one per seed; its score is the mean of their probabilities.
+    """The classifiers of a class, one per seed; its score is the mean of their probabilities.
 
     Attributes
     ----------
     path : Path
-        File of the model.
+        File of the model, which may hold other classes, too.
     study, class_name, strategy : str
         Which run it is.
     front_end : FrontEnd
@@ -169,7 +170,8 @@ class TrainedModel:
     networks : dict of int to BagClassifier
         Seed -> classifier, in evaluation mode.
     validation : Validation or None
-        The validation bags of these seeds; None if an old version trained them.
+        The validation bags of these seeds; None if an old version trained them, and for a class of
+        a model of many.
     calibration : Calibration or None
         What makes probabilities of clips from logits, other than the sigmoid.
     """
@@ -205,10 +207,8 @@ class TrainedModel:
         return next(iter(self.networks.values())).frame_step
 
     @torch.inference_mode()
-    def score(
-        self, seed: int, x: Tensor, sound: Tensor, frames: bool, embeddings: bool = False
-    ) -> Predictions:
-        """Score clips with the classifier of a seed.
+    def instances(self, seed: int, x: Tensor, sound: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode clips, as all classes of a model of many do.
 
         Parameters
         ----------
@@ -216,6 +216,33 @@ class TrainedModel:
             Which classifier.
         x, sound : tensors
             Features and the rows that hold sound, as `FrontEnd.padded` returns them.
+
+        Returns
+        -------
+        (B, n, D) float32
+            Embeddings of the frames.
+        (B, n) bool
+            True where there is a frame.
+        """
+        network = self.networks[seed]
+        device = next(network.parameters()).device
+        x = (x.to(device).float() - self.mean) / self.std
+        if self.front_end.encoder is None:  # a spectrogram is one input of the network
+            x = x[:, None]
+        return network.instances(x, sound.to(device) if self.masked else None)
+
+    @torch.inference_mode()
+    def score(
+        self, seed: int, h: Tensor, mask: Tensor, frames: bool, embeddings: bool = False
+    ) -> Predictions:
+        """Score clips with the classifier of a seed.
+
+        Parameters
+        ----------
+        seed : int
+            Which classifier.
+        h, mask : tensors
+            The clips, as `instances` returns them.
         frames : bool
             Whether to score frames, too.
         embeddings : bool
@@ -231,11 +258,6 @@ class TrainedModel:
             When a score is NaN or infinite.
         """
         network = self.networks[seed]
-        device = next(network.parameters()).device
-        x = (x.to(device).float() - self.mean) / self.std
-        if self.front_end.encoder is None:  # a spectrogram is one input of the network
-            x = x[:, None]
-        h, mask = network.instances(x, sound.to(device) if self.masked else None)
         clip = network.head.logit(h, mask)
         if not torch.isfinite(clip).all():
             raise UserError(
@@ -243,7 +265,7 @@ class TrainedModel:
             )
         frame = part = None
         if frames:
-            one = torch.ones(mask.numel(), 1, dtype=torch.bool, device=device)
+            one = torch.ones(mask.numel(), 1, dtype=torch.bool, device=h.device)
             alone = network.head.logit(h.flatten(0, 1)[:, None], one)
             frame = _probability(alone.view(h.shape[:2]))
             if isinstance(network.head, AttentionHead | PslaHead):
@@ -279,7 +301,7 @@ def read_models(
     Returns
     -------
     list of TrainedModel
-        In the order of `paths`.
+        In the order of `paths`; of a model of many classes, one for each class.
 
     Raises
     ------
@@ -291,25 +313,26 @@ def read_models(
     models: dict[tuple[str, str, str], TrainedModel] = {}
     files = [path / MODEL_FILE if path.is_dir() else path for path in map(Path, paths)]
     for path in dict.fromkeys(files):
-        model = _read_model(path, seeds, device, encoder)
-        first = next(iter(models.values()), model)
-        if model.front_end != first.front_end:
-            raise UserError(
-                f"{first.path} and {model.path} need different spectrograms or embeddings: use one "
-                "of them at a time."
-            )
-        if model.name in models:
-            raise UserError(
-                f"{models[model.name].path} and {model.path} are both of study {model.study}, "
-                f"class {model.class_name} and strategy {model.strategy}: name only one of them."
-            )
-        models[model.name] = model
+        for model in _read_models(path, seeds, device, encoder):
+            first = next(iter(models.values()), model)
+            if model.front_end != first.front_end:
+                raise UserError(
+                    f"{first.path} and {model.path} need different spectrograms or embeddings: use "
+                    "one of them at a time."
+                )
+            if model.name in models:
+                raise UserError(
+                    f"{models[model.name].path} and {model.path} are both of study {model.study}, "
+                    f"class {model.class_name} and strategy {model.strategy}: name only one of "
+                    "them."
+                )
+            models[model.name] = model
     return list(models.values())
 
 
-def _read_model(
+def _read_models(
     path: Path, seeds: Sequence[int] | None, device: torch.device, encoder: Path | None
-) -> TrainedModel:
+) -> list[TrainedModel]:
     if not path.is_file():
         raise UserError(f"{path} is missing: name the folder of a run or its {MODEL_FILE}.")
     try:
@@ -326,11 +349,6 @@ def _read_model(
             f"{path} was trained with an old version that did not save the settings of the data: "
             "train it again."
         )
-    if "classes" in saved:
-        raise UserError(
-            f"{path} is a model of many classes (task: multilabel), which cannot score recordings "
-            "yet: name runs of a study with task: binary."
-        )
     encodes = saved["kind"] == "clips" and "encoding" in saved.get("parameters", {})
     if saved["kind"] != "spectrograms" and not encodes:
         raise UserError(
@@ -341,7 +359,7 @@ def _read_model(
     if encoder is not None and not encodes:
         raise UserError(f"{path} is a model of spectrograms, without an encoder: name none.")
     try:
-        return _model(path, saved, seeds, device, encoder)
+        return _models(path, saved, seeds, device, encoder)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         line = " ".join(str(reason).split())[:_LONGEST_REASON] or type(error).__name__
@@ -350,13 +368,13 @@ def _read_model(
         ) from error
 
 
-def _model(
+def _models(
     path: Path,
     saved: dict[str, Any],
     seeds: Sequence[int] | None,
     device: torch.device,
     encoder: Path | None,
-) -> TrainedModel:
+) -> list[TrainedModel]:
     # The settings decide what is imported and computed, so they are checked like a user's input.
     parameters = {name: saved["parameters"][name] for name in _FRONT_END}
     parameters |= {
@@ -375,11 +393,13 @@ def _model(
     if missing:
         has = ", ".join(map(str, saved["weights"]))
         raise UserError(f"{path} has no seed {min(missing)}: name some of its seeds ({has}).")
+    # Scores use full precision, even if training did not.
+    model = ModelSettings.model_validate(saved["model"] | {"precision": "float32"})
+    classes = saved.get("classes")  # of a model of many
+    n_classes = None if classes is None else len(classes)
     networks = {}
     for seed in seeds or saved["weights"]:
-        # Scores use full precision, even if training did not.
-        model = ModelSettings.model_validate(saved["model"] | {"precision": "float32"})
-        classifier = bag_classifier.load(model, tuple(saved["instance_shape"]))
+        classifier = bag_classifier.load(model, tuple(saved["instance_shape"]), n_classes)
         classifier.load_state_dict(saved["weights"][seed])
         networks[seed] = classifier.to(device).eval()
     study, class_name, strategy = (str(saved[key]) for key in ("study", "class", "strategy"))
@@ -387,10 +407,19 @@ def _model(
     if mean.shape != std.shape or len(mean) not in (1, front_end.shape[1]):
         raise ValueError(f"it has {len(mean)} means and {len(std)} standard deviations")
     masked = saved["parameters"].get("padding") == "masked"  # older models lack it
-    return TrainedModel(
-        *(path, study, class_name, strategy, front_end, mean, std, masked, networks),
-        validation=Validation.of(saved, networks),
-    )
+    of_classes = {class_name: networks}
+    if classes is not None:
+        of_classes = {
+            str(name): {seed: one_class(each, model, number) for seed, each in networks.items()}
+            for number, name in enumerate(classes)
+        }
+    return [
+        TrainedModel(
+            *(path, study, name, strategy, front_end, mean, std, masked, of_class),
+            validation=Validation.of(saved, networks),
+        )
+        for name, of_class in of_classes.items()
+    ]
 
 
 def _with_encoder(

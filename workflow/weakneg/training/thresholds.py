@@ -238,8 +238,8 @@ def applied(
         if rule.name == "score":
             return rule.target, None
         raise UserError(
-            f"{name} was trained by a version that kept no validation scores, which the threshold "
-            f"{rule} needs: train it again, or give a score, as in --threshold 0.5."
+            f"{name} has kept no validation scores (models of many classes and of older versions "
+            f"have none), which the threshold {rule} needs: give a score, as in --threshold 0.5."
         )
     logit = validation.calibrate().logit(validation.logit) if calibrated else validation.logit
     if rule.name == "score":
