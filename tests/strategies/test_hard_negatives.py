@@ -1,6 +1,7 @@
 """The strategies that look for hard or covering bags, on pools worked out by hand."""
 
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from scipy.spatial.distance import cdist
 from sklearn.covariance import oas
 from small_pools import log_odds, select, tensor
 
-from weakneg.strategies import embeddings, mahalanobis
+from weakneg.strategies import coreset, embeddings, mahalanobis
 
 
 def normal(*shape, seed=0, dtype=torch.float64):
@@ -152,16 +153,17 @@ def test_rows_with_equal_weighted_sums_may_differ():
     assert embeddings.in_blocks(rows, lambda block: tensor([1.0, 2.0])).tolist() == [1, 2]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     points=st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=1, max_size=25),
     positives=st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=1, max_size=4),
     k=st.integers(0, 26),
+    few=st.sampled_from([1, 2, 5, 128]),  # candidates at a time
 )
-def test_each_bag_of_the_core_set_is_the_farthest_from_the_others(points, positives, k):
-    selection = select(
-        "coreset", k, embeddings=tensor(points), positives=([0.0] * len(positives), positives)
-    )
+def test_each_bag_of_the_core_set_is_the_farthest_from_the_others(points, positives, k, few):
+    known = ([0.0] * len(positives), positives)
+    with mock.patch.object(coreset, "_FEW", few):
+        selection = select("coreset", k, embeddings=tensor(points), positives=known)
     centres, left = list(positives), dict(enumerate(points))
     for bag, score in zip(selection.ids.tolist(), selection.scores.tolist(), strict=True):
         nearest = cdist(list(left.values()), centres).min(1)
@@ -175,6 +177,11 @@ def test_the_core_set_takes_every_distinct_bag_before_a_copy():
     ids = select("coreset", 90, embeddings=points, positives=([0.0], [[0.0] * 20])).ids
     assert sorted(ids[:30].tolist()) == list(range(30))
     assert ids[30:].tolist() == list(range(30, 90))
+
+
+def test_the_core_set_of_many_equal_bags_is_the_first_of_them():
+    ids = select("coreset", 3, embeddings=torch.ones(300, 2), positives=([0.0], [[0.0, 0.0]])).ids
+    assert ids.tolist() == [0, 1, 2]
 
 
 def blobs(sizes):

@@ -46,9 +46,11 @@ def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
         few *= 2  # until one of them is farther than all others
         while n_centres < len(centres):
             for part in torch.split(candidates, _ROWS):
-                new = centres[int(known[part].min()) : n_centres]
-                bound[part] = torch.minimum(bound[part], distances(points[part].double(), new))
-                known[part] = n_centres
+                old = part[known[part] < n_centres]
+                if len(old):
+                    new = centres[int(known[old].min()) : n_centres]
+                    bound[old] = torch.minimum(bound[old], distances(points[old].double(), new))
+                    known[old] = n_centres
             farthest = candidates[bound[candidates].argmax()]  # in a tie, the lowest id
             if not (bound[farthest] > others or len(candidates) == len(pool)):
                 break
