@@ -212,6 +212,17 @@ def test_the_order_in_which_the_pool_is_given_does_not_matter(name, options, n, 
 
 
 @every_strategy
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_a_pool_of_more_bags_than_are_looked_at_together(name, options, spread):
+    """Large pools are gone through in blocks. Silent recordings have equal bags."""
+    data = Data(2500, spread=spread)
+    order = torch.randperm(2500, generator=torch.Generator().manual_seed(1))
+    given = data.select(name, options, 20)
+    assert len(given.ids.unique()) == _expected_length(name, options, 2500, 20)
+    _assert_same(given, data.select(name, options, 20, order))
+
+
+@every_strategy
 def test_of_nothing_nothing_is_chosen(name, options):
     """As when another strategy has left out the whole pool."""
     found = Data(0).select(name, options, 3)

@@ -109,7 +109,7 @@ def test_a_precision_out_of_reach_and_a_model_without_validation_are_said():
     kept = Validation(np.array([1, 0]), np.array([0.0, 1.0]))
     with pytest.raises(UserError, match=r"^owl: no threshold has a precision of 0\.9"):
         applied(Rule.of("precision:0.9"), kept, calibrated=False, name="owl")
-    with pytest.raises(UserError, match=r"has kept no validation scores .* threshold best-f1 needs"):
+    with pytest.raises(UserError, match=r"kept no validation scores .* threshold best-f1 needs"):
         applied(Rule.of("best-f1"), None, calibrated=False, name="owl")
 
 
