@@ -100,7 +100,7 @@ def main() -> None:
     studies = [path.stem for path in sorted((ROOT / "workflow/studies").glob("*.yaml"))]
     os.environ.pop("WEAKNEG_DATA", None)
     with tempfile.TemporaryDirectory() as ours, tempfile.TemporaryDirectory() as theirs:
-        workspace = Workspace(Path(ours))
+        workspace = Workspace(Path(ours), shorter=False)
         jobs = Counter(workspace.planned(*studies))
         floor = Floor(Path(theirs), jobs, len(studies))
         assert sum(floor.planned().values()) == sum(jobs.values())

@@ -30,7 +30,7 @@ Run = Callable[[list[str]], object]
 def other(against: str, folder: Path) -> Run:
     """The other way, in an empty folder."""
     if against == "cold":
-        workspace = Workspace(folder)
+        workspace = Workspace(folder, shorter=False)
         workspace.edit("Snakefile", "        warm.start()\n", "        pass\n")
         return lambda words: workspace.run(*words)
     subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
@@ -62,7 +62,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as here, tempfile.TemporaryDirectory() as there:
         folders = {"now": Path(here), args.against: Path(there)}
-        workspace = Workspace(Path(here))
+        workspace = Workspace(Path(here), shorter=False)
         runs: dict[str, Run] = {
             "now": lambda words: workspace.run(*words),
             args.against: other(args.against, Path(there)),

@@ -38,7 +38,7 @@ WAYS = {
 
 def seconds(command: list[str], cluster: Cluster, folder: Path) -> float:
     """What a run of the study takes from the bags on."""
-    workspace = Workspace(folder)
+    workspace = Workspace(folder, shorter=False)
     (folder / "short.yaml").write_text(STUDY)
     workspace.run("--until", "draw_bags", *TARGET)
     workspace.before_path = (str(cluster.folder / "bin"),)

@@ -18,7 +18,7 @@ from weakneg.training.loop import train_seed
 SMALL = """\
 title: PSLA on a small scale
 extends: {study}
-audio: {{waveform: true, frames: 256}}
+audio: {{waveform: true, frames: 96}}
 model: {{name: {model}}}
 training:
   epochs: 2
@@ -26,7 +26,7 @@ training:
   validation_fraction: 0.1
   rate_warmup: 0.3
   batch_sampling: weighted
-augmentation: {{frequency_mask: 24, time_mask: 40}}
+augmentation: {{frequency_mask: 24, time_mask: 20}}
 sampling: {{candidate_fraction: 0.1, negatives_per_positive: 1.0}}
 classes: [{label}]
 strategies: [random, badge]
@@ -65,7 +65,7 @@ def test_the_study_of_the_paper_runs_from_sound_to_metrics(finished, study, mode
         assert history.learning_rate.iloc[-1] == pytest.approx(2e-3)
         saved = torch.load(run / "model.pt", weights_only=True)
         assert saved["model"]["name"] == model
-        assert saved["instance_shape"] == [256, 64]
+        assert saved["instance_shape"] == [96, 64]
 
     clip = next((finished.folder / "resources/soundscapes/audio/test").glob("*.flac"))
     scores = finished.folder / f"{name}.csv"

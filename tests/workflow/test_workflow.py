@@ -212,7 +212,10 @@ def published_cifar() -> Path:
 
 def test_cifar10_runs_on_the_real_images(workspace, published_cifar):
     study = workspace.folder / "workflow/studies/tiny.yaml"
-    study.write_text("title: Tiny\nextends: cifar10\ntraining: {epochs: 1}\n")
+    study.write_text(
+        "title: Tiny\nextends: cifar10\ntraining: {epochs: 1}\n"
+        "sampling: {candidate_fraction: 0.1}\n"
+    )
     workspace.run(
         *("tiny", "--config", "classes=[airplane]", "strategies=[random,margin]", "seeds=1"),
         WEAKNEG_DATA=str(published_cifar),
