@@ -1,9 +1,14 @@
 """Lists in the formats of other tools: what their rows mean, and what is known where none is."""
 
+import json
 import math
+import sys
 from pathlib import Path
+from uuid import UUID
 
+import numpy as np
 import pytest
+import scipy.io
 
 from weakneg.config import load as config
 from weakneg.config.classes import class_names, questions
@@ -210,6 +215,307 @@ def test_results_of_birdnet_need_a_threshold(write):
         "/data,sounds,a.wav,3.0,3.0,Strix aluco,Tawny Owl,0.9",
     )
     assert said(other, min_confidence=0) == [("a.wav", "Tawny Owl", (3.0, 6.0))]
+
+
+# ---- formats that libraries read -----------------------------------------------------------------
+def textgrid(*tiers: str) -> list[str]:
+    """Lines of a TextGrid of 4 seconds, as Praat writes it."""
+    head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0 ", "xmax = 4 "]
+    return [*head, "tiers? <exists> ", f"size = {len(tiers)} ", "item []: ", *tiers]
+
+
+def tier(kind: str, name: str, *entries: str) -> str:
+    fields = [f'    class = "{kind}" ', f'    name = "{name}" ', "    xmin = 0 ", "    xmax = 4 "]
+    what = "intervals" if kind == "IntervalTier" else "points"
+    fields.append(f"    {what}: size = {len(entries)} ")
+    for number, entry in enumerate(entries, 1):
+        fields += [f"    {what} [{number}]:", *(f"        {field} " for field in entry.split("|"))]
+    return "\n".join(["    item [1]:", *fields])
+
+
+def test_blank_intervals_of_a_textgrid_are_no_labels_and_points_have_no_length(write):
+    pytest.importorskip("praatio")
+    intervals = tier(
+        "IntervalTier",
+        "species",
+        *('xmin = 0|xmax = 1.5|text = ""', 'xmin = 1.5|xmax = 2.25|text = "Owl"'),
+        *('xmin = 2.25|xmax = 3|text = "  "', 'xmin = 3|xmax = 4|text = "Fox; Owl"'),
+    )
+    unused = tier("IntervalTier", "notes", 'xmin = 0|xmax = 4|text = ""')
+    write("grids/a.TextGrid", *textgrid(intervals, unused))
+    blank = tier("IntervalTier", "species", 'xmin = 0|xmax = 4|text = ""')
+    write("grids/b.TextGrid", *textgrid(blank))
+    points = tier("TextTier", "species", 'number = 0.5|mark = "Owl"')
+    write("grids/c.textgrid", *textgrid(points))
+    found = said("grids")
+    assert found == [
+        ("a", None),
+        ("a", "Owl", (1.5, 2.25)),
+        ("a", "Fox", "Owl", (3.0, 4.0)),
+        ("b", None),
+        ("c", None),
+        ("c", "Owl", (0.5, 0.5)),
+    ]
+    listed = formats.rows(Table("grids", "textgrid", annotated="listed"))
+    assert {(row.id, *row.negatives, row.times) for row in listed if row.negatives} == {
+        ("a", "Fox", (1.5, 2.25))
+    }
+
+
+def test_a_textgrid_in_utf16_keeps_quotes_and_line_breaks_of_a_label(write):
+    pytest.importorskip("praatio")
+    text = 'xmin = 0|xmax = 4|text = "the ""big""\nöwl"'
+    lines = textgrid(tier("IntervalTier", "x", text))
+    write("grids/a.TextGrid")
+    Path("grids/a.TextGrid").write_text("\n".join(lines) + "\n", encoding="utf-16")
+    assert said("grids")[1] == ("a", 'the "big"\nöwl', (0.0, 4.0))
+
+
+def test_a_short_textgrid_may_begin_with_a_time_that_has_an_exponent(write):
+    pytest.importorskip("praatio")
+    head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "0", "4", "<exists>", "1"]
+    entries = ["0", "1e-05", '""', "1e-05", "4", '"Owl"']
+    path = write("a.TextGrid", *head, '"IntervalTier"', '"x"', "0", "4", "2", *entries)
+    assert said(path)[1:] == [("a", "Owl", (1e-05, 4.0))]
+
+
+def test_the_study_says_which_tier_of_a_textgrid_holds_the_labels(write):
+    pytest.importorskip("praatio")
+    tiers = (tier("TextTier", name, f'number = 1|mark = "{name}"') for name in ("Species", "Call"))
+    path = write("a.TextGrid", *textgrid(*tiers))
+    with pytest.raises(UserError, match="is it Call or Species"):
+        said(path)
+    assert said(path, columns=(("labels", "Call"),))[1] == ("a", "Call", (1.0, 1.0))
+    with pytest.raises(UserError, match=r"no tier 'Bird' \(found: Species, Call\)"):
+        said(path, columns=(("labels", "Bird"),))
+
+
+def test_segments_of_evsonganaly_are_in_milliseconds_and_a_dash_is_no_label(write):
+    write("songs/bird 1.wav.not.mat")
+    write("songs/gy6or6_0808.138.cbin.not.mat")
+    write("songs/one.wav.not.mat")
+    several = {"onsets": [[100.0], [250.5], [900.0]], "offsets": [[200.0], [300.0], [950.0]]}
+    scipy.io.savemat("songs/bird 1.wav.not.mat", {**several, "labels": "a-i"})
+    empty = np.empty((0, 0))
+    scipy.io.savemat(
+        "songs/gy6or6_0808.138.cbin.not.mat", {"onsets": empty, "offsets": empty, "labels": ""}
+    )
+    scipy.io.savemat("songs/one.wav.not.mat", {"onsets": 10.0, "offsets": 20.0, "labels": "b"})
+    assert said("songs") == [
+        ("bird 1.wav", None),
+        ("bird 1.wav", "a", (0.1, 0.2)),
+        ("bird 1.wav", (0.2505, 0.3)),
+        ("bird 1.wav", "i", (0.9, 0.95)),
+        ("gy6or6_0808.138", None),  # a WAV file made from it
+        ("one.wav", None),
+        ("one.wav", "b", (0.01, 0.02)),
+    ]
+
+
+def jams(*annotations: tuple[str, list[tuple]]) -> str:
+    return json.dumps(
+        {
+            "annotations": [
+                {
+                    "namespace": namespace,
+                    "data": [
+                        dict(zip(("time", "duration", "value", "confidence"), each, strict=True))
+                        for each in observations
+                    ],
+                    "annotation_metadata": {},
+                    "sandbox": {},
+                    "time": 0,
+                    "duration": 10.0,
+                }
+                for namespace, observations in annotations
+            ],
+            "file_metadata": {"duration": 10.0, "jams_version": "0.3.4"},
+            "sandbox": {},
+        }
+    )
+
+
+def test_jams_hold_labels_of_several_people_and_other_namespaces(write):
+    pytest.importorskip("jams")
+    beats = ("beat", [(0.5, 0.0, 1, None)])
+    first, second = ("tag_open", [(0, 10, "Owl", 0.4)]), ("tag_open", [(2, 1, "Fox", 1.0)])
+    write("jams/a.jams", jams(beats, first, second))
+    write("jams/b.jams", jams(("tag_open", [])))
+    with pytest.raises(UserError, match=r"confidences from 0\.4 to 0\.4: .*min_confidence"):
+        said("jams")
+    assert said("jams", min_confidence=0.5) == [
+        ("a", None),
+        ("a", (0.0, 10.0)),
+        ("a", "Fox", (2.0, 3.0)),
+        ("b", None),
+    ]
+    path = write("c.jams", jams(first, ("segment_open", [(0, 5, "verse", None)])))
+    with pytest.raises(UserError, match="is it segment_open or tag_open"):
+        said(path)
+    columns = (("labels", "segment_open"),)
+    assert said(path, columns=columns)[1:] == [("c", "verse", (0.0, 5.0))]
+
+
+def test_events_of_scaper_have_their_labels_in_dictionaries(write):
+    pytest.importorskip("jams")
+    events = [(0.0, 10.0, {"label": "park", "role": "background"}, 1.0)]
+    events.append((2.5, 1.5, {"label": "siren", "role": "foreground"}, 1.0))
+    path = write("street.jams", jams(("scaper", events)))
+    assert said(path)[1:] == [("street", "park", (0.0, 10.0)), ("street", "siren", (2.5, 4.0))]
+
+
+def aoef(kind: str = "annotation_set", tag: str = "species", states=(), expansion=1.0) -> str:
+    """An owl and a fox in the first 10 s of a minute; nothing in a second clip, from 20 s on."""
+    ids = (str(UUID(int=number)) for number in range(1, 100))
+    sound, a, b, *events, project = (next(ids) for _ in range(8))
+    shapes = [
+        {"type": "BoundingBox", "coordinates": [1.0, 400.0, 2.5, 900.0]},
+        {"type": "LineString", "coordinates": [[4.0, 100.0], [5.5, 900.0], [6.0, 200.0]]},
+        {"type": "TimeStamp", "coordinates": 8.0},
+        {"type": "TimeInterval", "coordinates": [9.0, 9.5]},
+    ]
+    tags = [[0], [1], [0], []]
+    collection = {
+        "uuid": project,
+        "name": "night",
+        "collection_type": kind,
+        "tags": [
+            {"id": 0, "key": tag, "value": "Owl"},
+            {"id": 1, "key": "species", "value": "Fox"},
+        ],
+        "recordings": [
+            {
+                **{"uuid": sound, "path": "site 1/night.wav", "duration": 60.0, "channels": 1},
+                **{"samplerate": 16000, "time_expansion": expansion},
+            }
+        ],
+        "clips": [
+            {"uuid": a, "recording": sound, "start_time": 0.0, "end_time": 10.0},
+            {"uuid": b, "recording": sound, "start_time": 20.0, "end_time": 30.0},
+        ],
+        "sound_events": [
+            {"uuid": event, "recording": sound, "geometry": shape}
+            for event, shape in zip(events, shapes, strict=True)
+        ],
+        "sound_event_annotations": [
+            {"uuid": event, "sound_event": event, "tags": each}
+            for event, each in zip(events, tags, strict=True)
+        ],
+        "clip_annotations": [
+            {"uuid": a, "clip": a, "sound_events": events},
+            {"uuid": b, "clip": b, "tags": [1]},
+        ],
+        "tasks": [
+            {"uuid": clip, "clip": clip, "status_badges": [{"state": state}] if state else []}
+            for clip, state in zip((a, b), states, strict=False)
+        ],
+    }
+    return json.dumps({"version": "1.1.0", "data": collection})
+
+
+EVENTS = [
+    ("site 1/night.wav", "Owl", (1.0, 2.5)),
+    ("site 1/night.wav", "Fox", (4.0, 6.0)),
+    ("site 1/night.wav", "Owl", (8.0, 8.0)),
+    ("site 1/night.wav", (9.0, 9.5)),
+]
+
+
+def absences(path: str, **options) -> set[tuple]:
+    table = Table(path, "aoef", annotated="listed", **options)
+    return {(name, row.times) for row in formats.rows(table) for name in row.negatives}
+
+
+def test_aoef_knows_clips_and_the_rest_of_the_recording_is_unknown(write):
+    pytest.importorskip("soundevent")
+    path = write("set.json", aoef())
+    assert said(path) == [
+        ("site 1/night.wav", (0.0, 10.0)),
+        *EVENTS,
+        ("site 1/night.wav", "Fox", (20.0, 30.0)),
+    ]
+    known = {("Owl", (0.0, 10.0)), ("Fox", (0.0, 10.0)), ("Owl", (20.0, 30.0))}
+    assert known <= absences(path)
+    assert max(offset for _, (_, offset) in absences(path)) == 30.0
+
+
+def test_clips_of_an_aoef_project_are_known_once_they_are_completed(write):
+    pytest.importorskip("soundevent")
+    todo = write("todo.json", aoef("annotation_project", states=("assigned", "rejected")))
+    assert said(todo) == [("site 1/night.wav", (0.0, 10.0)), *EVENTS]
+    assert ("Owl", (0.0, 10.0)) not in absences(todo)
+    done = write("done.json", aoef("annotation_project", states=("completed", "verified")))
+    assert {("Owl", (0.0, 10.0)), ("Fox", (0.0, 10.0))} <= absences(done)
+
+
+def test_the_study_says_which_tags_of_aoef_are_labels(write):
+    pytest.importorskip("soundevent")
+    path = write("set.json", aoef(tag="call"))
+    with pytest.raises(UserError, match="which tags are the labels: call or dwc:scientificName"):
+        said(path)
+    assert [row[1:-1] for row in said(path, columns=(("labels", "species"),)) if row[1:-1]] == [
+        *[("Fox",)] * 2
+    ]
+    assert said(path, columns=(("labels", "call"),))[1] == EVENTS[0]
+
+
+def test_times_of_expanded_recordings_in_aoef_are_asked_about(write):
+    pytest.importorskip("soundevent")
+    path = write("bats.json", aoef(expansion=10.0))
+    with pytest.raises(UserError, match=r"expanded 10 times: say dataset\.times"):
+        said(path)
+    assert said(path, times="original")[1][-1] == (10.0, 25.0)
+
+
+def test_other_files_of_soundevent_are_not_annotations(write):
+    pytest.importorskip("soundevent")
+    path = write("set.json", aoef("recording_set"))
+    with pytest.raises(UserError, match=r"set\.json holds no annotations, but a RecordingSet"):
+        said(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "package", "extra"),
+    [
+        ("a.TextGrid", "praatio", "textgrid"),
+        ("a.jams", "jams", "jams"),
+        ("a.json", "soundevent", "aoef"),
+    ],
+)
+def test_a_missing_library_is_named_with_its_extra(write, monkeypatch, file, package, extra):
+    for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=rf"read by {package}, .* pip install -e '\.\[{extra}\]'"):
+        said(write(file, "x"))
+
+
+@pytest.mark.parametrize(
+    ("file", "package"),
+    [
+        *(("a.TextGrid", "praatio"), ("a.jams", "jams"), ("a.json", "soundevent")),
+        ("a.not.mat", "scipy"),
+    ],
+)
+def test_what_a_library_cannot_read_is_one_sentence(write, file, package):
+    pytest.importorskip(package)
+    with pytest.raises(UserError) as error:
+        said(write(file, "x"))
+    message = str(error.value)
+    assert message.startswith(f"{file} cannot be read by {package} (")
+    assert "\n" not in message
+    with pytest.raises(UserError, match=r"gone\..* cannot be read \(No such file"):
+        said(file.replace("a.", "gone."))
+
+
+def test_tables_take_precedence_over_other_files_in_their_folder(write):
+    write("tables/a.txt", "0\t1\tOwl")
+    write("tables/a.json", "{}")
+    assert formats.recognise("tables") == "audacity"
+    write("both/a.jams", "{}")
+    write("both/a.json", "{}")
+    with pytest.raises(UserError, match="say format: aoef or format: jams"):
+        formats.recognise("both")
 
 
 # ---- any other table -----------------------------------------------------------------------------

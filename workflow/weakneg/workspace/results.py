@@ -160,7 +160,8 @@ class Results:
         """The published files of the data set, or the user's own list or tables."""
         dataset = self.study.dataset
         if dataset.list:
-            return formats.table_files(dataset.list)
+            suffixes = formats.load(dataset.table.format).suffixes
+            return formats.table_files(dataset.list, suffixes)
         return [f"{self.data_folder}/{file}" for file in published_files(dataset.name)]
 
     @property

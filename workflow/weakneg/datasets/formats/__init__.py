@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from weakneg import plugins
 from weakneg.datasets.own_lists import LABEL_SEPARATOR
@@ -30,7 +30,9 @@ OWN = "own"
 Span = tuple[float, float]
 """Onset and offset, in seconds from the start of the recording."""
 
-_TABLES = (".txt", ".csv", ".tsv")
+TABLES = (".txt", ".csv", ".tsv")
+"""How the names of tables end."""
+
 _TOOLS = r"(\.BirdNET)?(\.(Table|Selections|selections|selection\.table|results)|\.\d+)*$"
 _EXPANSION = re.compile(r"time[ _]?exp(ansion)?([ _]factor)?", re.IGNORECASE)
 
@@ -138,12 +140,16 @@ class Format:
         is certain.
     choosable : tuple of str
         Columns that a study may name, since their names differ.
+    suffixes : tuple of str
+        How the names of its files end, in lower case. Those that are not tables are recognised by
+        it.
     """
 
     rows: Callable[[Table], Iterable[Row]]
     recognises: Callable[[Sequence[str]], bool]
     annotated: Callable[[Table], Annotated]
     choosable: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = TABLES
 
 
 def names() -> list[str]:
@@ -158,12 +164,13 @@ def load(name: str) -> Format:
 
 
 def recognise(path: str) -> str:
-    """Find out which format a list has, by the first line of it or of one of its tables.
+    """Find out which format a list has, by its suffix or the first line of one of its tables.
 
     Parameters
     ----------
     path : str
-        A table, or a folder of tables.
+        A table or another file of annotations, or a folder of them. In a folder with tables, other
+        files do not count.
 
     Returns
     -------
@@ -177,12 +184,14 @@ def recognise(path: str) -> str:
         When several formats recognise it, or, in a folder, none.
     """
     first: list[str] = []
-    for file in table_files(path):
-        first = next((values for _, values in _lines(file, path) if values), [])
-        if first:
-            break
-    # A folder in which every file is empty holds label tracks without labels.
-    found = [name for name in names() if load(name).recognises(first)]
+    found = [] if _files(path, TABLES) else [name for name in names() if _is_named_like(name, path)]
+    if not found:
+        for file in table_files(path):
+            first = next((values for _, values in _lines(file, path) if values), [])
+            if first:
+                break
+        # A folder in which every file is empty holds label tracks without labels.
+        found = [name for name in names() if load(name).recognises(first)]
     if len(found) > 1:
         choices = " or ".join(f"format: {name}" for name in found)
         raise UserError(f"dataset.list: {path} may have several formats: say {choices}.")
@@ -221,18 +230,71 @@ def rows(table: Table) -> tuple[Row, ...]:
 
 
 # ---- reading -------------------------------------------------------------------------------------
-def table_files(path: str) -> list[str]:
-    """Return the tables in a folder, at any depth and in order of name, or the path of a file."""
-    if not Path(path).is_dir():
-        return [path]
-    inside = (file for file in Path(path).rglob("*") if file.suffix.lower() in _TABLES)
-    found = sorted(str(file) for file in inside if not file.name.startswith((".", "_")))
+def table_files(path: str, suffixes: tuple[str, ...] = TABLES) -> list[str]:
+    """Return the tables in a folder, at any depth and in order of name, or the path of a file.
+
+    Parameters
+    ----------
+    path : str
+        The file or the folder.
+    suffixes : tuple of str
+        How the names of tables end; see `Format`.
+    """
+    found = _files(path, suffixes) if Path(path).is_dir() else [path]
     if not found:
         raise UserError(
-            f"dataset.list: {path} has no tables ({', '.join(_TABLES)}): name a table or a folder "
+            f"dataset.list: {path} has no tables ({', '.join(suffixes)}): name a table or a folder "
             "of them."
         )
     return found
+
+
+def load_file(path: str, table: Table, reader: str, **options: Any) -> Any:
+    """Load a file of annotations with a function of a library, which may not be installed.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    table : Table
+        The list that it belongs to. The extra of `pip install` with the library is called like the
+        format.
+    reader : str
+        The function, such as "jams.load".
+    **options
+        For the function.
+
+    Returns
+    -------
+    object
+        What the function returns.
+
+    Raises
+    ------
+    UserError
+        When the library is not installed, or cannot read the file.
+    """
+    module, _, function = reader.rpartition(".")
+    library = module.partition(".")[0]
+    try:
+        load = getattr(importlib.import_module(module), function)
+    except ImportError:
+        raise UserError(
+            f"dataset.list: the format {table.format} is read by {library}, which is not "
+            f"installed: run pip install -e '.[{table.format}]' in the clone."
+        ) from None
+    with one_line_errors(path, table.path):
+        Path(path).stat()  # libraries word it differently when there is no such file
+        try:
+            return load(path, **options)
+        except (OSError, UnicodeDecodeError):
+            raise
+        except Exception as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            reason = (lines or [type(error).__name__])[0].strip().rstrip(".:")
+            raise UserError(
+                f"{path} cannot be read by {library} ({reason}): correct or remove the file."
+            ) from None
 
 
 def lines_of(path: str, table: Table) -> Iterator[tuple[str, list[str]]]:
@@ -358,6 +420,18 @@ def folder_of(file: str, table: Table) -> str:
         return ""
     folder = PurePosixPath(Path(file).parent.relative_to(table.path).as_posix())
     return "" if folder == PurePosixPath() else f"{folder}/"
+
+
+def _files(path: str, suffixes: tuple[str, ...]) -> list[str]:
+    """The files with these suffixes: those in a folder, in order of name, or the file."""
+    inside = Path(path).rglob("*") if Path(path).is_dir() else [Path(path)]
+    named = (file for file in inside if file.name.lower().endswith(suffixes))
+    return sorted(str(file) for file in named if not file.name.startswith((".", "_")))
+
+
+def _is_named_like(name: str, path: str) -> bool:
+    """Whether a file, or one in a folder, has a suffix of a format."""
+    return bool(_files(path, load(name).suffixes))
 
 
 def _lines(path: str, listed: str) -> Iterator[tuple[int, list[str]]]:

@@ -1,0 +1,58 @@
+"""TextGrids of Praat: one file for each recording, named after it. Read by praatio.
+
+Which tier holds the labels is up to the annotator. Intervals leave no gaps: where nothing is
+labelled, there is one with a blank label, which says nothing. A point has no length.
+
+References
+----------
+.. [1] Boersma and Weenink, Praat manual, "TextGrid file formats".
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from weakneg.datasets.formats import Format, Row, Table, load_file, recording_of, table_files
+from weakneg.errors import UserError
+
+_SUFFIXES = (".textgrid",)
+
+
+def rows(table: Table) -> Iterator[Row]:
+    """Yield a row for each label, and one for each TextGrid."""
+    options = {"includeEmptyIntervals": False, "reportingMode": "silence"}
+    grids = {
+        path: load_file(path, table, "praatio.textgrid.openTextgrid", **options)
+        for path in table_files(table.path, _SUFFIXES)
+    }
+    name = table.column("labels") or _only_tier(grids, table)
+    for path, grid in grids.items():
+        if name is not None and name not in grid.tierNames:
+            raise UserError(
+                f"{path} has no tier {name!r} (found: {', '.join(grid.tierNames) or 'none'}): "
+                "rename one, or correct columns: {labels: ...} of the data set."
+            )
+        yield Row(path, *recording_of(path, table))
+        for *times, label in grid.getTier(name).entries if name is not None else ():
+            onset, offset = times[0], times[-1]
+            yield Row(path, *recording_of(path, table), table.labels(label), (onset, offset))
+
+
+def _only_tier(grids: dict[str, Any], table: Table) -> str | None:
+    """The tier with labels; None if there are no labels at all."""
+    found = {tier.name for grid in grids.values() for tier in grid.tiers if tier.entries}
+    if len(found) > 1:
+        names = sorted(found)
+        raise UserError(
+            f"{table.path}: which tier holds the labels: is it {' or '.join(names)}? Name it in "
+            f"the study, as in columns: {{labels: {names[0]}}}."
+        )
+    return found.pop() if found else None
+
+
+FORMAT = Format(
+    rows=rows,
+    recognises=lambda values: False,
+    annotated=lambda table: "listed",
+    choosable=("labels",),
+    suffixes=_SUFFIXES,
+)
