@@ -160,8 +160,7 @@ class Results:
         """The published files of the data set, or the user's own list or tables."""
         dataset = self.study.dataset
         if dataset.list:
-            suffixes = formats.load(dataset.table.format).suffixes
-            return formats.table_files(dataset.list, suffixes)
+            return formats.table_files(dataset.list, formats.suffixes(dataset.table.format))
         return [f"{self.data_folder}/{file}" for file in published_files(dataset.name)]
 
     @property

@@ -1,5 +1,6 @@
 """Formats of lists of recordings: one file each, which defines `FORMAT`, a `Format`.
 
+If files of a format are not tables, `SUFFIXES` says how their names end, in lower case.
 A format turns a table, or a folder of tables, into `Row`s. A new file is found automatically.
 `recognise` decides which format a list has, by its content; everything that does not depend on the
 format is done here: confidences, expanded times, and what is known where nothing is listed.
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from weakneg import plugins
 from weakneg.datasets.own_lists import LABEL_SEPARATOR
@@ -140,16 +141,12 @@ class Format:
         is certain.
     choosable : tuple of str
         Columns that a study may name, since their names differ.
-    suffixes : tuple of str
-        How the names of its files end, in lower case. Those that are not tables are recognised by
-        it.
     """
 
     rows: Callable[[Table], Iterable[Row]]
     recognises: Callable[[Sequence[str]], bool]
     annotated: Callable[[Table], Annotated]
     choosable: tuple[str, ...] = ()
-    suffixes: tuple[str, ...] = TABLES
 
 
 def names() -> list[str]:
@@ -160,6 +157,12 @@ def names() -> list[str]:
 def load(name: str) -> Format:
     """Return the format of that name."""
     found: Format = importlib.import_module(f"{__name__}.{name}").FORMAT
+    return found
+
+
+def suffixes(name: str) -> tuple[str, ...]:
+    """Return how the names of the files of a format end, in lower case."""
+    found: tuple[str, ...] = plugins.constant(Path(__file__).parent, name, "SUFFIXES", TABLES)
     return found
 
 
@@ -238,7 +241,7 @@ def table_files(path: str, suffixes: tuple[str, ...] = TABLES) -> list[str]:
     path : str
         The file or the folder.
     suffixes : tuple of str
-        How the names of tables end; see `Format`.
+        How their names end.
     """
     found = _files(path, suffixes) if Path(path).is_dir() else [path]
     if not found:
@@ -249,44 +252,29 @@ def table_files(path: str, suffixes: tuple[str, ...] = TABLES) -> list[str]:
     return found
 
 
-def load_file(path: str, table: Table, reader: str, **options: Any) -> Any:
-    """Load a file of annotations with a function of a library, which may not be installed.
+@contextmanager
+def read_by(library: str, path: str, table: Table) -> Iterator[None]:
+    """Turn what goes wrong when a library reads a file into a UserError, as a context manager.
 
     Parameters
     ----------
+    library : str
+        The library, which is imported inside, since it may not be installed. The extra of
+        `pip install` that has it is called like the format.
     path : str
         The file.
     table : Table
-        The list that it belongs to. The extra of `pip install` with the library is called like the
-        format.
-    reader : str
-        The function, such as "jams.load".
-    **options
-        For the function.
-
-    Returns
-    -------
-    object
-        What the function returns.
-
-    Raises
-    ------
-    UserError
-        When the library is not installed, or cannot read the file.
+        The list that it belongs to.
     """
-    module, _, function = reader.rpartition(".")
-    library = module.partition(".")[0]
-    try:
-        load = getattr(importlib.import_module(module), function)
-    except ImportError:
-        raise UserError(
-            f"dataset.list: the format {table.format} is read by {library}, which is not "
-            f"installed: run pip install -e '.[{table.format}]' in the clone."
-        ) from None
     with one_line_errors(path, table.path):
         Path(path).stat()  # libraries word it differently when there is no such file
         try:
-            return load(path, **options)
+            yield
+        except ImportError:
+            raise UserError(
+                f"dataset.list: the format {table.format} is read by {library}, which is not "
+                f"installed: run pip install -e '.[{table.format}]' in the clone."
+            ) from None
         except (OSError, UnicodeDecodeError):
             raise
         except Exception as error:
@@ -431,7 +419,7 @@ def _files(path: str, suffixes: tuple[str, ...]) -> list[str]:
 
 def _is_named_like(name: str, path: str) -> bool:
     """Whether a file, or one in a folder, has a suffix of a format."""
-    return bool(_files(path, load(name).suffixes))
+    return bool(_files(path, suffixes(name)))
 
 
 def _lines(path: str, listed: str) -> Iterator[tuple[int, list[str]]]:

@@ -11,22 +11,18 @@ References
    annotation_project and evaluation_set.
 """
 
-import importlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from weakneg.datasets.formats import Format, Row, Span, Table, load_file, recording, table_files
+from weakneg.datasets.formats import Format, Row, Span, Table, read_by, recording, table_files
 from weakneg.errors import UserError
 
-_SUFFIXES = (".json",)
+SUFFIXES = (".json",)
 
 
 def rows(table: Table) -> Iterator[Row]:
     """Yield a row for each annotated clip, and one for each sound event."""
-    files = {
-        path: load_file(path, table, "soundevent.io.load")
-        for path in table_files(table.path, _SUFFIXES)
-    }
+    files = {path: _load(path, table) for path in table_files(table.path, SUFFIXES)}
     for path, found in files.items():
         if not hasattr(found, "clip_annotations"):
             raise UserError(
@@ -50,6 +46,13 @@ def rows(table: Table) -> Iterator[Row]:
             if "rejected" not in state:
                 known = labels if state & {"completed", "verified"} else ()
                 yield from _clip(path, annotation, key, known, table)
+
+
+def _load(path: str, table: Table) -> Any:
+    with read_by("soundevent", path, table):
+        import soundevent.io
+
+        return soundevent.io.load(path)
 
 
 def _clip(
@@ -80,8 +83,9 @@ def _key(files: dict[str, Any], table: Table) -> str | None:
     named = table.column("labels")
     if named is not None:
         # soundevent has terms for common keys: species in the file is dwc:scientificName here.
-        data = importlib.import_module("soundevent.data")
-        named = str(data.term_from_key(str(named)).name)
+        from soundevent.data import term_from_key
+
+        named = str(term_from_key(str(named)).name)
     if named is not None and named not in found:
         raise UserError(
             f"{table.path} has no tags {named!r} (found: {', '.join(sorted(found)) or 'none'}): "
@@ -136,5 +140,4 @@ FORMAT = Format(
     recognises=lambda values: False,
     annotated=lambda table: "listed",
     choosable=("labels",),
-    suffixes=_SUFFIXES,
 )

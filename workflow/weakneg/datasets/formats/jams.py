@@ -13,19 +13,15 @@ References
 from collections.abc import Iterator
 from typing import Any
 
-from weakneg.datasets.formats import Format, Row, Table, load_file, recording_of, table_files
+from weakneg.datasets.formats import Format, Row, Table, read_by, recording_of, table_files
 from weakneg.errors import UserError
 
-_SUFFIXES = (".jams",)
+SUFFIXES = (".jams",)
 
 
 def rows(table: Table) -> Iterator[Row]:
     """Yield a row for each observation, and one for each file."""
-    # Namespaces of other programs, such as scaper, are not valid by themselves.
-    files = {
-        path: load_file(path, table, "jams.load", validate=False)
-        for path in table_files(table.path, _SUFFIXES)
-    }
+    files = {path: _load(path, table) for path in table_files(table.path, SUFFIXES)}
     namespace = _namespace(files, table)
     for path, jam in files.items():
         name = recording_of(path, table)
@@ -43,6 +39,14 @@ def rows(table: Table) -> Iterator[Row]:
                     (time, time + duration),
                     confidence=confidence if doubt else None,
                 )
+
+
+def _load(path: str, table: Table) -> Any:
+    with read_by("jams", path, table):
+        import jams
+
+        # Namespaces of other programs, such as scaper, are not valid by themselves.
+        return jams.load(path, validate=False)
 
 
 def _label(value: Any) -> str:
@@ -78,5 +82,4 @@ FORMAT = Format(
     recognises=lambda values: False,
     annotated=lambda table: "listed",
     choosable=("labels",),
-    suffixes=_SUFFIXES,
 )

@@ -12,19 +12,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import scipy.io
 
 from weakneg.datasets.formats import (
     Format,
     Row,
     Table,
     folder_of,
-    load_file,
+    read_by,
     recording,
     table_files,
 )
 from weakneg.errors import UserError
 
-_SUFFIX = ".not.mat"
+SUFFIXES = (".not.mat",)
 _UNLABELLED = "- "
 _RAW = ".cbin"
 """Suffix of raw recordings; those must be converted, so that any file of that name is meant."""
@@ -32,11 +33,12 @@ _RAW = ".cbin"
 
 def rows(table: Table) -> Iterator[Row]:
     """Yield a row for each segment, and one for each file."""
-    for path in table_files(table.path, (_SUFFIX,)):
-        of_recording = Path(path).name[: -len(_SUFFIX)].removesuffix(_RAW)
+    for path in table_files(table.path, SUFFIXES):
+        of_recording = Path(path).name[: -len(SUFFIXES[0])].removesuffix(_RAW)
         name = recording(path, f"{folder_of(path, table)}{of_recording}", table)
         yield Row(path, *name)
-        values = load_file(path, table, "scipy.io.loadmat")
+        with read_by("scipy", path, table):
+            values = scipy.io.loadmat(path)
         missing = [key for key in ("onsets", "offsets", "labels") if key not in values]
         if missing:
             raise UserError(f"{path} has no variable {missing[0]}: move it out of {table.path}.")
@@ -57,5 +59,4 @@ FORMAT = Format(
     rows=rows,
     recognises=lambda values: False,
     annotated=lambda table: "listed",
-    suffixes=(_SUFFIX,),
 )

@@ -11,19 +11,15 @@ References
 from collections.abc import Iterator
 from typing import Any
 
-from weakneg.datasets.formats import Format, Row, Table, load_file, recording_of, table_files
+from weakneg.datasets.formats import Format, Row, Table, read_by, recording_of, table_files
 from weakneg.errors import UserError
 
-_SUFFIXES = (".textgrid",)
+SUFFIXES = (".textgrid",)
 
 
 def rows(table: Table) -> Iterator[Row]:
     """Yield a row for each label, and one for each TextGrid."""
-    options = {"includeEmptyIntervals": False, "reportingMode": "silence"}
-    grids = {
-        path: load_file(path, table, "praatio.textgrid.openTextgrid", **options)
-        for path in table_files(table.path, _SUFFIXES)
-    }
+    grids = {path: _load(path, table) for path in table_files(table.path, SUFFIXES)}
     name = table.column("labels") or _only_tier(grids, table)
     for path, grid in grids.items():
         if name is not None and name not in grid.tierNames:
@@ -35,6 +31,13 @@ def rows(table: Table) -> Iterator[Row]:
         for *times, label in grid.getTier(name).entries if name is not None else ():
             onset, offset = times[0], times[-1]
             yield Row(path, *recording_of(path, table), table.labels(label), (onset, offset))
+
+
+def _load(path: str, table: Table) -> Any:
+    with read_by("praatio", path, table):
+        from praatio.textgrid import openTextgrid
+
+        return openTextgrid(path, includeEmptyIntervals=False, reportingMode="silence")
 
 
 def _only_tier(grids: dict[str, Any], table: Table) -> str | None:
@@ -54,5 +57,4 @@ FORMAT = Format(
     recognises=lambda values: False,
     annotated=lambda table: "listed",
     choosable=("labels",),
-    suffixes=_SUFFIXES,
 )
