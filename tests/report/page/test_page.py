@@ -6,11 +6,13 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import partly_labelled
 import pytest
 from pages import make_page, make_page_of_methods, page_settings
 from synthetic import HOSTILE, settings_of
 
+from weakneg.analysis.most_selected import COLUMNS
 from weakneg.errors import UserError
 from weakneg.report.page.content import Page
 from weakneg.report.page.index import index
@@ -103,6 +105,17 @@ def test_small_studies_have_pages_too(tmp_path, strategies):
     assert 'data-chart="seeds"' in text
     assert 'data-chart="curves"' in text
     assert ('data-chart="overall"' in text) == (len(strategies) > 1)
+
+
+def test_a_table_with_nothing_in_it_has_no_section(tmp_path):
+    """As the most selected bags of a study of random choice only, and suspects where none are."""
+    empty = {
+        "most_selected": pd.DataFrame(columns=COLUMNS),
+        "suspects": pd.DataFrame(columns=["id"]),
+    }
+    text = make_page(tmp_path, ["a"], ["random"], tables=empty).read_text(encoding="utf-8")
+    assert 'id="chosen"' not in text
+    assert 'id="suspects"' not in text
 
 
 BUDGETS = {

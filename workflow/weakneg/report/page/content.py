@@ -74,8 +74,8 @@ class Page:
         return tables.read_tidy(self._files[name])
 
     def has(self, name: str) -> bool:
-        """Whether the study has a table."""
-        return name in self._files
+        """Whether the study has a table, with something in it."""
+        return name in self._files and not self._read(name).empty
 
     # ------------------------------------------------------------------------- answer
     @cached_property
