@@ -55,6 +55,35 @@ def test_the_page_holds_all_that_it_shows_and_names_clips_as_corrections_do(clip
     assert 'data-id="in/b&lt;i&gt;.wav@0.5" data-start="0.5"' in page
 
 
+STUDY = """\
+title: Mine
+dataset: {name: recordings, list: list.csv, folder: in, unlisted: unknown}
+audio: {clip_seconds: 0.5}
+model: {name: cnn}
+strategies: [random]
+"""
+LISTED = [
+    *("a.wav,Owl,,0.5,1.0,", "b<i>.wav,,,,,"),
+    *(f"{split}{n},Owl,,,,{split}" for split in ("train", "test") for n in range(9)),
+    *(f"{split}{n},,Owl,,,{split}" for split in ("train", "test") for n in range(10, 19)),
+]
+
+
+def test_clips_that_a_study_has_answers_about_are_left_out(clips, capsys):
+    Path("list.csv").write_text("\n".join(["file,labels,negatives,onset,offset,split", *LISTED]))
+    Path("mine.yaml").write_text(STUDY)
+    assert clips("--study", "./mine.yaml") == 0
+    assert listed() == ["1_0.900_a_0s.wav", "2_0.700_b<i>_0.5s.wav", "3_0.450_b<i>_0s.wav"]
+    Path("heard.csv").write_text("id,start,labels,negatives\nin/b<i>.wav@0.5,0.5,,Owl\n")
+    Path("mine.yaml").write_text(f"{STUDY}corrections: heard.csv\n")
+    assert clips("--study", "./mine.yaml", "--output", "more") == 0
+    again = sorted(path.name for path in Path("more").glob("*.wav"))
+    assert again == ["1_0.900_a_0s.wav", "2_0.450_b<i>_0s.wav"]
+    Path("mine.yaml").write_text(STUDY.replace("unlisted: unknown", "unlisted: negative"))
+    assert clips("--study", "./mine.yaml", "--output", "none") == 1
+    assert "says of each clip whether it holds 'Owl'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -55,6 +55,7 @@ def clips(
     top: int = 50,
     doubtful: bool = False,
     class_name: str | None = None,
+    study: str | None = None,
 ) -> None:
     """Cut the clips of a class with the highest scores, to listen to them and to correct labels.
 
@@ -75,6 +76,9 @@ def clips(
         highest.
     class_name : str
         The class; it may be left out if only one was scored.
+    study : str
+        A study of these recordings: only clips of which neither its list nor its corrections say
+        whether they hold the class.
 
     Raises
     ------
@@ -89,6 +93,8 @@ def clips(
     if top < 1:
         raise UserError(f"--top must be at least 1, not {top}.")
     table, name = _of_class(read_scores(scores), class_name, scores)
+    if study is not None:
+        table = _unknown(table, name, study)
     listed = [*_ranked(table, top, doubtful)]
     sounds: dict[str, dict[str, str]] = {}
     with replace_when_whole(output) as temporary:
@@ -128,6 +134,57 @@ def _of_class(
     if name not in names:
         raise UserError(f"--class-name: {no_such(name, f'a class of {scores}', names)}")
     return table[table["class"] == name], name
+
+
+def _unknown(table: "pd.DataFrame", name: str, study: str) -> "pd.DataFrame":
+    """The scores of clips of which a study does not know whether they hold a class."""
+    from weakneg.audio.recordings import recordings_of
+    from weakneg.config.classes import class_names
+    from weakneg.config.load import load_study
+    from weakneg.config.messages import no_such
+    from weakneg.datasets import UNKNOWN
+    from weakneg.datasets.corrections import read_corrections, recording_of
+    from weakneg.datasets.listened import SAME_START_SECONDS
+    from weakneg.features.labels import label_clips
+
+    loaded = load_study(study)
+    dataset, audio = loaded.dataset, loaded.audio
+    if audio is None or not dataset.lists_recordings:
+        raise UserError(f"--study: {study} is not about recordings of your own.")
+    classes = class_names(dataset)
+    if name not in classes:
+        raise UserError(f"--study: {no_such(name, f'a class of {study}', classes)}")
+    folder = dataset.folder or ""
+    listed = {row.id: row for row in recordings_of(dataset, Path(folder))}
+    table = table.assign(id=[recording_of(path, listed, folder) for path in table["recording"]])
+    table = table[table["id"].notna()]  # others cannot be corrected
+    labelled = label_clips(
+        table["id"].to_numpy(str),
+        table["start"].to_numpy(float),
+        table["end"].to_numpy(float),
+        listed,
+        classes,
+        audio.sample_rate,
+        audio.min_overlap,
+        dataset.unlisted,
+    )
+    heard: set[int] = set()
+    for each in (each for file in loaded.corrections or () for each in read_corrections(file)):
+        if each.class_name != name:
+            continue
+        starts = table.loc[table["id"] == recording_of(each.id, listed, folder), "start"]
+        if each.start is not None:
+            away = (starts - each.start).abs()
+            starts = starts[away <= min(away.min(), SAME_START_SECONDS)]
+        heard.update(starts.index)
+    unknown = labelled.y[:, classes.index(name)] == UNKNOWN
+    table = table[unknown & ~table.index.isin(heard)]
+    if table.empty:
+        raise UserError(
+            f"--study: {study} says of each clip whether it holds {name!r}: if what its list does "
+            "not name is unknown, say dataset: {unlisted: unknown}."
+        )
+    return table
 
 
 def _ranked(table: "pd.DataFrame", top: int, doubtful: bool) -> Iterator[Listed]:
