@@ -16,6 +16,7 @@ from weakneg.config.stages import AcquireSettings, ListSettings
 from weakneg.datasets import formats, recordings
 from weakneg.datasets.formats import Table
 from weakneg.errors import UserError
+from weakneg.workspace.results import Results
 
 RAVEN = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)"
 BIRDNET = "Start (s),End (s),Scientific name,Common name,Confidence,File"
@@ -605,6 +606,17 @@ def test_jobs_read_the_list_as_the_study_does_and_sound_does_not_depend_on_label
         update={"dataset": study.dataset.model_copy(update={"annotated": "whole"})}
     )
     assert AcquireSettings.of(study, "train", "000") == AcquireSettings.of(whole, "train", "000")
+
+
+def test_files_that_are_not_tables_are_inputs_of_a_study(write):
+    for number in range(40):
+        path = write(f"songs/r{number}.wav.not.mat")
+        label = "a" if number % 2 else "b"
+        scipy.io.savemat(path, {"onsets": 0.0, "offsets": 500.0, "labels": label})
+    write("songs/readme.md", "not a song")
+    study = config.load_study(write("./mine.yaml", STUDY.replace("LIST", "songs")))
+    assert study.classes == ["a", "b"]
+    assert len(Results(study).data_files) == 40
 
 
 @pytest.mark.parametrize(
