@@ -278,8 +278,8 @@ def read_by(library: str, path: str, table: Table) -> Iterator[None]:
         except (OSError, UnicodeDecodeError):
             raise
         except Exception as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            reason = (lines or [type(error).__name__])[0].strip().rstrip(".:")
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            reason = " ".join(lines[:2] or [type(error).__name__]).rstrip(".:")
             raise UserError(
                 f"{path} cannot be read by {library} ({reason}): correct or remove the file."
             ) from None
