@@ -65,6 +65,22 @@ def test_channels_are_averaged(tmp_path):
     np.testing.assert_allclose(sound.waveform, (left + right) / 2, atol=1e-5)
 
 
+def test_one_of_the_channels_can_be_chosen(tmp_path):
+    quiet, loud = tone(), 1.5 * tone(hertz=3000)
+    path = write(tmp_path / "a.wav", np.stack([quiet, loud, quiet - 0.2], 1))
+    for channel, expected in (("first", quiet), ("loudest", loud)):
+        with open_audio(path, RATE, channel=channel) as audio:
+            np.testing.assert_allclose(audio.read(0.0, 1.0).waveform, expected, atol=1e-4)
+
+
+def test_a_first_channel_that_is_silent_is_told_from_channels_that_cancel(tmp_path):
+    path = write(tmp_path / "a.wav", np.stack([0 * tone(), tone()], 1))
+    with open_audio(path, RATE, channel="first") as audio, pytest.raises(AudioError) as caught:
+        audio.read(0.0, 1.0)
+    assert caught.value.reason == "silent"
+    assert "first channel" in str(caught.value)
+
+
 def test_the_mean_is_removed(tmp_path):
     sound = read(write(tmp_path / "a.wav", tone() + 0.25))
     assert abs(sound.waveform.mean()) < 1e-6

@@ -731,6 +731,20 @@ def test_bands_are_chosen_in_the_study(listed, tmp_path):
     assert "min_overlap" not in FeaturesSettings.of(study()).text()
 
 
+def test_a_channel_is_chosen_in_the_study(listed, tmp_path):
+    for name in ("a", "b"):
+        both = np.stack([tone(1000), 0.5 * tone(3000)], 1)
+        write(tmp_path / "sounds" / f"{name}.wav", both)
+    listed(["a.wav,Dog,train", "b.wav,Dog,test"], "file,labels,split")
+    mean, first, loudest = (
+        features(mine)["train"].x
+        for mine in (study(), study(audio="channel: first"), study(audio="channel: loudest"))
+    )
+    assert np.array_equal(first, loudest)
+    assert not np.array_equal(first, mean)
+    assert "channel" not in ShardSettings.of(study()).text()
+
+
 @pytest.mark.parametrize(
     "bands", ["low_hz: 8000", "low_hz: 500, high_hz: 500", "high_hz: 8001", "high_hz: 10"]
 )

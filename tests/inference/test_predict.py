@@ -220,6 +220,18 @@ def test_long_recordings_are_scored_clip_by_clip(study, predict, tmp_path):
         assert alone.score.item() == pytest.approx(row.score, abs=1e-6)
 
 
+def test_a_model_hears_the_channel_that_it_was_trained_on(study, predict, tmp_path):
+    saved = torch.load(runs(study)[0] / "model.pt", weights_only=True)
+    saved["parameters"]["channel"] = "first"
+    torch.save(saved, tmp_path / "model.pt")
+    left, right = sound(1.0, [200.0], 5), sound(1.0, [3000.0], 6)
+    both = predict(
+        [tmp_path / "model.pt"], [write(tmp_path / "both.wav", np.stack([left, right], 1))]
+    )
+    alone = predict(runs(study)[:1], [write(tmp_path / "left.wav", left)])
+    assert both.score.item() == pytest.approx(alone.score.item(), abs=1e-6)
+
+
 def test_a_clip_has_the_time_at_which_it_starts(study, predict, tmp_path):
     name = tmp_path / "POND_20191231_235959.wav"
     table = predict(runs(study)[:1], [write(name, sound(2.0, [200.0], 5))])

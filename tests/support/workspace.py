@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BINARIES = Path(sys.executable).parent
 # Tests of the workflow ask what runs, not how well it learns: the embedded studies train for less.
 SHORTER = {
-    "digits": ("epochs: 25\n", "epochs: 5\n"),
+    "digits": ("epochs: 25\n", "epochs: 10\n"),
     "soundscapes": ("epochs: 20\n", "epochs: 5\n"),
 }
 SOURCES = ("Snakefile", "config.yaml", "workflow", "envs", "profiles", "slurm")

@@ -257,7 +257,8 @@ def clips_of(
     hop_seconds = settings["hop_seconds"] or settings["clip_seconds"]
     waiting: list[Clip | Problem] = []  # until there is a second clip
     number = 0
-    with open_audio(path, settings["sample_rate"], start, end) as audio:
+    channel = settings.get("channel", "mean")
+    with open_audio(path, settings["sample_rate"], start, end, channel) as audio:
         for number, item in compute_clips(audio, settings, compute=compute):
             waiting.append(item)
             if number > 1:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from weakneg.audio.errors import (
     AudioError,
 )
 from weakneg.audio.sources import Loss, Source, open_source
+
+Channel = Literal["mean", "first", "loudest"]
+"""What of several channels is used."""
 
 SILENT_DBFS = -100.0
 """Sound below this level is silence: a constant amplitude of one step of 16 bits has -90 dBFS."""
@@ -109,9 +112,15 @@ class AudioFile:
     """
 
     def __init__(
-        self, source: Source, sample_rate: int, start: float | None, end: float | None
+        self,
+        source: Source,
+        sample_rate: int,
+        start: float | None,
+        end: float | None,
+        channel: Channel,
     ) -> None:
         self._source, self._sample_rate, self.file_rate = source, sample_rate, source.rate
+        self._channel = channel
         self._first = 0 if start is None else round(start * source.rate)
         self._stop = None if end is None else round(end * source.rate)
         self._told: set[Loss] = set()
@@ -195,17 +204,18 @@ class AudioFile:
         if not peak < _LOUDEST:  # NaN is not smaller either
             raise AudioError(NOT_FINITE, f"a sample of {peak:g}; full scale is 1")
         clipped = np.count_nonzero(np.abs(samples) >= CLIPPED_PEAK) if peak >= CLIPPED_PEAK else 0
-        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-        waveform = resample(mono, self._source.rate, self._sample_rate)
+        waveform = resample(_mono(samples, self._channel), self._source.rate, self._sample_rate)
         waveform = waveform[: n_samples(seconds, self._sample_rate)]
         waveform = waveform - waveform.mean()
         power = float(np.dot(waveform, waveform)) / len(waveform)
         level = 10 * math.log10(power) if power else -math.inf
         if level < SILENT_DBFS:
-            if float(samples.std(axis=0).max()) > 10 ** (SILENT_DBFS / 20):
+            if not float(samples.std(axis=0).max()) > 10 ** (SILENT_DBFS / 20):
+                raise AudioError(SILENT, f"no sound louder than {SILENT_DBFS:.0f} dBFS")
+            if self._channel == "mean":
                 text = "the channels have opposite signs, so that nothing is left of their mean"
                 raise AudioError(CANCELLED, text)
-            raise AudioError(SILENT, f"no sound louder than {SILENT_DBFS:.0f} dBFS")
+            raise AudioError(SILENT, "no sound in the first channel, but in another")
         return Sound(waveform, level, peak, clipped / samples.size)
 
     def read(self, offset: float, seconds: float) -> Sound:
@@ -261,6 +271,7 @@ def open_audio(
     sample_rate: int,
     start: float | None = None,
     end: float | None = None,
+    channel: Channel = "mean",
 ) -> Iterator[AudioFile]:
     """Open an audio file, or a part of it, as a context manager.
 
@@ -272,6 +283,9 @@ def open_audio(
         Rate to resample to, Hz.
     start, end : float, optional
         The part to use, in seconds; by default all of the file.
+    channel : {"mean", "first", "loudest"}
+        What of several channels to use: their mean, the first, or that with the largest power in
+        the piece that is read.
 
     Yields
     ------
@@ -285,9 +299,18 @@ def open_audio(
     """
     source = open_source(path)
     try:
-        yield AudioFile(source, sample_rate, start, end)
+        yield AudioFile(source, sample_rate, start, end, channel)
     finally:
         source.close()
+
+
+def _mono(samples: np.ndarray, channel: Channel) -> np.ndarray:
+    """One waveform (S,) of samples (S, channels)."""
+    if channel == "mean" and samples.shape[1] > 1:
+        mean: np.ndarray = samples.mean(axis=1)
+        return mean
+    number = int(samples.var(axis=0).argmax()) if channel == "loudest" else 0
+    return np.ascontiguousarray(samples[:, number])
 
 
 def n_samples(seconds: float, rate: int) -> int:

@@ -383,6 +383,12 @@ class AudioSettings(Section):
     )
     # Keys that are younger than studies are left out of their settings where they have their
     # defaults, so that these studies do not run again.
+    channel: Literal["mean", "first", "loudest"] = Field(
+        "mean",
+        exclude_if=partial(eq, "mean"),
+        description="What of a recording with several channels is heard: their mean, the first, or "
+        "the one with the largest power in each clip.",
+    )
     low_hz: float = Field(
         20.0,
         ge=0,

@@ -146,6 +146,7 @@ class ShardSettings(StageSettings):
     window: str
     frames: int | None
     waveform: bool
+    channel: str = Field("mean", exclude_if=partial(eq, "mean"))
     low_hz: float = Field(20.0, exclude_if=partial(eq, 20.0))
     high_hz: float | None = Field(None, exclude_if=partial(is_, None))
 
@@ -165,13 +166,15 @@ class EmbeddingSettings(StageSettings):
     clip_seconds: float
     hop_seconds: float | None
     encoding: Encoding
+    channel: str = Field("mean", exclude_if=partial(eq, "mean"))
 
     @classmethod
     def of(cls, study: "Study") -> "EmbeddingSettings":
         """Take the settings from a study."""
         assert study.audio is not None
         assert study.encoder is not None
-        cut = study.audio.model_dump(include={"sample_rate", "clip_seconds", "hop_seconds"})
+        of_sound = {"sample_rate", "clip_seconds", "hop_seconds", "channel"}
+        cut = study.audio.model_dump(include=of_sound)
         return cls(**cut, encoding=study.encoder.encoding)
 
 

@@ -376,7 +376,8 @@ def pieces_of(path: str, front_end: FrontEnd, tail: bool = False) -> Iterator[Pi
     """
     settings = front_end.settings
     try:
-        with open_audio(path, settings["sample_rate"]) as audio:
+        channel = settings.get("channel", "mean")
+        with open_audio(path, settings["sample_rate"], channel=channel) as audio:
             for _, item in compute_clips(audio, settings, tail, front_end.compute):
                 clip, problem = (item, "") if isinstance(item, Clip) else (None, item.message)
                 yield Piece(path, item.start, item.end, clip, problem, audio.file_rate)

@@ -33,7 +33,8 @@ _FRONT_END = (
     *("sample_rate", "clip_seconds", "hop_seconds", "mel_bins", "frame_length_ms"),
     *("frame_shift_ms", "window", "frames"),
 )
-_YOUNGER = ("low_hz", "high_hz")  # older models lack them, and so do those with the defaults
+# Older models lack them, and so do those with the defaults.
+_YOUNGER = ("channel", "low_hz", "high_hz")
 _LONGEST_REASON = 200  # characters
 
 
