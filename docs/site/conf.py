@@ -27,7 +27,7 @@ exclude_patterns = ["docs/site"]
 exclude_patterns += [".*", "site", "resources", "results/[!p]*", "workflow", "redrawn"]
 extensions = ["myst_nb"]
 myst_heading_anchors = 4
-nb_execution_mode = "off"  # tests/test_pages.py runs the notebooks
+nb_execution_mode = "off"  # tests/docs/test_notebooks.py runs the notebooks
 # Tables of results have headings of their own, and notebooks say which version of Python they ran.
 suppress_warnings = ["myst.header", "mystnb.unknown_mime_type"]
 highlight_language = "text"

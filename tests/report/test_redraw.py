@@ -5,13 +5,33 @@ import shutil
 from pathlib import Path
 
 import partly_labelled
+import pytest
 from drawn import make_study
 from pages import budget_table
+from workspace import ROOT
 
 from weakneg.config.load import load_study
 from weakneg.config.report import FigureSettings
 from weakneg.io.csv import write_frame
+from weakneg.report import figures
 from weakneg.report.redraw import redraw
+
+PUBLISHED = sorted(path.parent for path in ROOT.glob("results/published/*/README.md"))
+
+
+@pytest.mark.parametrize("published", PUBLISHED, ids=lambda path: path.name)
+def test_the_command_in_the_readme_of_a_published_study_makes_its_page(
+    published, tmp_path, monkeypatch
+):
+    folder = published.relative_to(ROOT).as_posix()
+    command = f"python -m weakneg redraw --published {folder} --target redrawn/{published.name}"
+    assert f"\n\n    {command}\n" in (published / "README.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(figures, "for_kind", lambda _: [])  # those that were published will do
+    redraw(published, tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'id="answer"' in page
+    assert ('id="figures"' in page) == any(published.glob("figures/*.svg"))
+    assert len(page.encode()) < 10_000_000
 
 
 def test_a_study_of_budgets_has_its_page_again(tmp_path):

@@ -1,10 +1,13 @@
 """The page of a small study."""
 
+import base64
+import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import partly_labelled
-from drawn import make_study
+from drawn import FIGURES, make_study
 
 from weakneg.analysis.budget import results_by_budget
 from weakneg.analysis.metrics import read_metrics
@@ -12,8 +15,12 @@ from weakneg.analysis.study import Study
 from weakneg.config.report import PageSettings
 from weakneg.io.csv import write_frame
 from weakneg.report.figures import draw_figure
+from weakneg.report.figures import inputs as needed
+from weakneg.report.page.tables import MOST_SELECTED, SUSPECTS
 from weakneg.report.page.write import write_report
+from weakneg.report.sounds import MOST_BYTES
 from weakneg.report.tables import write_tables
+from weakneg.strategies import names
 
 
 def budget_table(metrics: Path, study) -> pd.DataFrame:
@@ -36,10 +43,18 @@ def page_settings(study, **settings) -> PageSettings:
 
 
 def make_page(
-    folder: Path, classes, strategies, n_seeds=2, tables=None, sounds=None, **settings
+    folder: Path,
+    classes,
+    strategies,
+    n_seeds=2,
+    n_epochs=4,
+    tables=None,
+    sounds=None,
+    figures=("win_count",),
+    **settings,
 ) -> Path:
     """Write the page of a study with these classes and strategies, and perhaps more tables."""
-    metrics, runs, study = make_study(folder / "runs", classes, strategies, n_seeds)
+    metrics, runs, study = make_study(folder / "runs", classes, strategies, n_seeds, n_epochs)
     study |= settings
     of_budgets = bool(study.get("budgets"))
     if of_budgets:
@@ -48,17 +63,18 @@ def make_page(
         write_tables(metrics, study, folder / "tables")
     for more, rows in (tables or {}).items():
         write_frame(folder / "tables" / f"{more}.csv", rows)
-    name = "budget" if of_budgets else "win_count"
-    table = {"budget": folder / "tables" / "budget.csv"} if of_budgets else {"metrics": metrics}
-    figure = folder / "figures" / f"{name}.svg"
-    draw_figure(name, study, [figure], **table)
+    inputs = {"metrics": metrics, "runs": runs, "budget": folder / "tables" / "budget.csv"}
+    drawn = []
+    for name in ("budget",) if of_budgets else figures:
+        drawn.append(folder / "figures" / f"{name}.svg")
+        draw_figure(name, study, drawn[-1:], **{each: inputs[each] for each in needed(name)})
     page = page_settings(study, **settings)
     write_report(
         metrics,
         sorted((folder / "tables").glob("*.csv")),
-        [figure],
+        drawn,
         page,
-        {name: "A caption."},
+        {each.stem: "A caption." for each in drawn},
         "snakemake --cores all toy",
         folder / "report.html",
         runs=runs,
@@ -67,7 +83,59 @@ def make_page(
     return folder / "report.html"
 
 
-def make_page_of_methods(folder: Path, metrics: pd.DataFrame, records, settings, **more) -> Path:
+def make_large_page(folder: Path) -> Path:
+    """Write the page of a study of 40 classes of clips x 20 strategies x 3 seeds, with all it has.
+
+    Clips are listed with links and labels, as those of AudioSet are; those of the first ranks can
+    be heard, in as many bytes as `weakneg.report.sounds` makes of them.
+    """
+    random = np.random.default_rng(0)
+    classes = [f"Class {n:02}, with a {'long ' * (n % 4)}name" for n in range(40)]
+    strategies = ["full", "random", *(s for s in names() if s not in ("full", "random"))][:20]
+
+    def clip(**ranked):
+        clip_id = f"clip{random.integers(20_000):05}_ab"
+        labels = "Speech;Inside, small room;Domestic animals, pets"
+        link = f"https://example.org/watch?v={clip_id}&t=30"
+        return {**ranked, "id": clip_id, "start": 30.0, "link": link, "other_labels": labels}
+
+    suspects = [
+        clip(**{"class": name}, rank=rank, split="test", related_labels="", heard=None)
+        | {"probability": random.random(), "in_top": 1.0}
+        for name in classes
+        for rank in range(1, SUSPECTS + 1)
+    ]
+    most_selected = [
+        clip(**{"class": name}, strategy=strategy, rank=rank, bag=rank, times=9, selections=10)
+        for name in classes
+        for strategy in strategies
+        for rank in range(1, MOST_SELECTED + 1)
+    ]
+    heard = {row["id"]: row for row in (*suspects, *most_selected)}
+    sounds = folder / "sounds.json"
+    n_bytes = MOST_BYTES // len(heard) // 2
+    parts = {
+        clip_id: {
+            part: base64.b64encode(random.bytes(n_bytes)).decode() for part in ("sound", "picture")
+        }
+        for clip_id in heard
+    }
+    sounds.write_text(json.dumps(parts))
+    return make_page(
+        folder,
+        classes,
+        strategies,
+        n_seeds=3,
+        n_epochs=30,
+        tables={"suspects": pd.DataFrame(suspects), "most_selected": pd.DataFrame(most_selected)},
+        sounds=sounds,
+        figures=FIGURES,
+    )
+
+
+def make_page_of_methods(
+    folder: Path, metrics: pd.DataFrame, records, settings, pointing=None, **more
+) -> Path:
     """Write the page of a study of many classes, with its tables and figure."""
     results, epochs = partly_labelled.tables(metrics, records, settings)
     tables = {"partial": folder / "partial.csv", "partial_epochs": folder / "partial_epochs.csv"}
@@ -76,9 +144,13 @@ def make_page_of_methods(folder: Path, metrics: pd.DataFrame, records, settings,
     write_frame(folder / "metrics.csv", metrics)
     figure = folder / "partial.svg"
     draw_figure("partial", settings, [figure], **tables)
+    files = [*tables.values()]
+    if pointing is not None:
+        files.append(folder / "pointing.csv")
+        write_frame(files[-1], pointing)
     write_report(
         folder / "metrics.csv",
-        [*tables.values()],
+        files,
         [figure],
         page_settings(settings, **more),
         {"partial": "A caption."},

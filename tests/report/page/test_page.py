@@ -192,6 +192,27 @@ def test_the_page_of_methods_has_their_results_labels_and_classes(tmp_path, n_se
     assert json.loads(parts["summary"])["headline"] in (tmp_path / "index.html").read_text()
 
 
+@pytest.mark.parametrize("n_seeds", [2, 1])
+def test_the_page_of_methods_shows_the_pointing_game_where_it_was_played(tmp_path, n_seeds):
+    toy = partly_labelled.toy(3, n_seeds=n_seeds, upper_bound="full_label")
+    assert 'id="pointing"' not in make_page_of_methods(tmp_path / "not", *toy).read_text()
+    played = partly_labelled.pointed(toy[2]["strategies"], [EVIL, "007"], n_seeds)
+    file = make_page_of_methods(tmp_path / "played", *toy, pointing=played)
+    text, read = file.read_text(encoding="utf-8"), Read(file)
+    assert "#pointing" in [each["href"] for each in read.all("a")]
+    assert f"Bags: {EVIL} 10, 007 11." in " ".join(said for _, said in read.texts)
+    part = text[text.index('<section id="pointing"') :]
+    rows = re.findall("<tr>(.*?)</tr>", part[: part.index("</section>")], re.DOTALL)[1:]
+    cells = [re.sub("<.*?>", "", re.sub(r"\s+", " ", row)).strip() for row in rows]
+    names = ["Naive AN", "LL-R", "Full label upper bound", "Chance"]
+    assert [re.sub(r" [\d.].*", "", cell) for cell in cells] == names
+    shares = [0.52, 0.62, 0.72] if n_seeds == 1 else [0.53, 0.63, 0.73]
+    for share, cell in zip([*shares, 0.45], cells, strict=True):
+        assert f" {100 * share:.1f}% " in cell
+        assert ("±" in cell) == (n_seeds == 2 and "Chance" not in cell)
+    assert cells[-1].endswith(".350")
+
+
 def test_the_page_of_a_single_method_has_no_comparison(tmp_path):
     toy = partly_labelled.toy(3, ways={"bce": ("BCE", "all")})
     text = make_page_of_methods(tmp_path, *toy).read_text(encoding="utf-8")

@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 from pydantic import Json
 
-from weakneg.analysis.intervals import mean_interval
 from weakneg.analysis.pointing import COLUMNS, instances_of_classes, play
 from weakneg.analysis.study import Study
 from weakneg.bags.manifest import read_bags
@@ -17,8 +16,7 @@ from weakneg.io.csv import write_frame
 from weakneg.io.files import replace_when_whole
 from weakneg.jobs.device import prepare
 from weakneg.jobs.gpus import Device
-from weakneg.report.formatting import classes_phrase, number, percentage, seeds_phrase
-from weakneg.report.markdown import escape, markdown_table
+from weakneg.report.pointing_text import pointing_text
 from weakneg.stages import StrategyRun, Threads, stage
 from weakneg.training.data import BagData
 from weakneg.training.scoring import read_model
@@ -91,48 +89,3 @@ def play_pointing_game(
     write_frame(folder / "pointing.csv", table)
     with replace_when_whole(folder / "pointing.md") as temporary:
         temporary.write_text(pointing_text(table, study), encoding="utf-8", newline="\n")
-
-
-def pointing_text(table: pd.DataFrame, study: Study) -> str:
-    """The summary.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The table pointing.csv.
-    study : Study
-        The study.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
-    n_seeds = table["seed"].nunique()
-    over = f"mean over {classes_phrase(table['class'].nunique())} and {seeds_phrase(n_seeds)}"
-    interval = "; ± half of the 95% interval over seeds" if n_seeds > 1 else ""
-    by_seed = table.groupby(["strategy", "seed"], sort=False)[COLUMNS[4:]].mean()
-    rows = []
-    for method in dict.fromkeys(table["strategy"]):
-        means = {each: mean_interval(by_seed.loc[method, each].to_numpy()) for each in COLUMNS[4:]}
-        found = [escape(study.display_name(method))]
-        for measure, write in (("pointing", percentage), ("instance_ap", number)):
-            mean, _, high = means[measure]
-            half = f" ± {write(high - mean)}" if n_seeds > 1 else ""
-            found.append(f"{write(mean)}{half}")
-        rows.append(found)
-    chance = [
-        "chance",
-        percentage(by_seed["chance"].mean()),
-        number(by_seed["prevalence"].mean()),
-    ]
-    counts = table.drop_duplicates("class").set_index("class")["bags"]
-    parts = [
-        f"# {escape(study.title)}: the pointing game",
-        "Test bags that hold a class in some instances and not in others: in how many does the"
-        " instance that speaks most for the class hold it (pointing), and how well do the scores"
-        f" of instances rank them (AP of instances)? {over[0].upper()}{over[1:]}{interval}.",
-        markdown_table(["Method", "Pointing", "AP of instances"], [*rows, chance], "-", "-:", "-:"),
-        f"Bags: {', '.join(f'{escape(name)} {n}' for name, n in counts.items())}.",
-    ]
-    return "\n\n".join(parts) + "\n"

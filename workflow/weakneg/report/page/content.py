@@ -15,7 +15,7 @@ from weakneg.analysis.runs import read_parquet, read_run
 from weakneg.analysis.study import Study
 from weakneg.config.report import PageSettings
 from weakneg.errors import UserError
-from weakneg.report import partial
+from weakneg.report import partial, pointing_text
 from weakneg.report.budget import caption, whole_pools
 from weakneg.report.figures.style import Style, styles, styles_of_methods
 from weakneg.report.formatting import (
@@ -231,6 +231,17 @@ class Page:
         """What was rejected or corrected, where something was."""
         found = partial.treated_labels(self._read("partial_epochs"))
         return tables.treated(found) if len(found) else None
+
+    @property
+    def pointing(self) -> tables.Table:
+        """The results of the pointing game."""
+        return tables.pointing(self._read("pointing"), self.study)
+
+    @property
+    def pointing_caption(self) -> str:
+        """What is played, and with how many bags."""
+        table = self._read("pointing")
+        return f"{pointing_text.caption(table)} {pointing_text.bags_phrase(table)}"
 
     @property
     def single_classes(self) -> list[tables.Table]:

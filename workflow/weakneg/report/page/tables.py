@@ -23,6 +23,7 @@ from weakneg.report.formatting import (
     seconds,
     signed_number,
 )
+from weakneg.report.pointing_text import MEASURES, by_chance, by_method
 
 _MOST_CLASSES_AS_COLUMNS = 4
 SUSPECTS = 20  # shown per class
@@ -431,6 +432,23 @@ def treated(table: pd.DataFrame) -> Table:
     header = ["Method", "Labels observed", "Classes", "Rejected or corrected", "Precision"]
     header += ["At random", "Recall"]
     return Table("treated", "Mean over the epochs in which labels are treated.", header, rows)
+
+
+def pointing(table: pd.DataFrame, study: Study) -> Table:
+    """The results of the pointing game, and those of chance; from pointing.csv."""
+    rows = []
+    for row in by_method(table).to_dict("records"):
+        name = study.display_name(row["strategy"])
+        cells = [Cell(name, name, "upper bound" if row["strategy"] == study.upper_bound else "")]
+        for measure, write in MEASURES.items():
+            half = row[f"{measure}_half"]
+            note = "" if pd.isna(half) else f"± {write(half)}"
+            cells.append(Cell(write(row[measure]), row[measure], note))
+        rows.append(cells)
+    chance = by_chance(table)
+    cells = [Cell(write(chance[measure]), chance[measure]) for measure, write in MEASURES.items()]
+    rows.append([_text("Chance"), *cells])
+    return Table("pointing", "Mean over classes.", ["Method", "Pointing", "AP of instances"], rows)
 
 
 def single_classes(metrics: pd.DataFrame, study: Study) -> list[Table]:
