@@ -2,11 +2,11 @@
 
     python tests/benchmarks/page_opening.py [--rounds 5] [PAGE ...]
 
-By default the page of a small study (2 classes x 3 strategies x 2 seeds) and that of a large one (40 x
-20 x 3), both of invented results. They are opened in turns, each in a new window. Times are those of
-the browser's own clock, from the start of the navigation: until the text can be read (first paint),
-until the page is loaded, and until all charts are drawn. Prints the median of each and its ratio to
-that of the first page.
+By default the page of a small study (2 classes x 3 strategies x 2 seeds) and that of a large one
+(40 x 20 x 3), both of invented results. They are opened in turns, each in a new window. Times are
+those of the browser's own clock, from the start of the navigation: until something is painted,
+until the page is loaded, and until all charts are drawn. Prints the median of each, and its ratio
+to that of the first page.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "workflow"), str(ROOT / "tests/support")]
 
-from pages import make_large_page, make_page
-from playwright.sync_api import Browser, sync_playwright
+from pages import make_large_page, make_page  # noqa: E402
+from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
 TIMES = """() => new Promise((resolve) => {
   const drawn = () => {

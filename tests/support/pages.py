@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import partly_labelled
 from drawn import FIGURES, make_study
+from synthetic import metrics_of, settings_of
 
 from weakneg.analysis.budget import results_by_budget
 from weakneg.analysis.metrics import read_metrics
+from weakneg.analysis.runs import BY_SEED
 from weakneg.analysis.study import Study
 from weakneg.config.report import PageSettings
 from weakneg.io.csv import write_frame
@@ -47,14 +49,14 @@ def make_page(
     classes,
     strategies,
     n_seeds=2,
-    n_epochs=4,
+    make=make_study,
     tables=None,
     sounds=None,
     figures=("win_count",),
     **settings,
 ) -> Path:
     """Write the page of a study with these classes and strategies, and perhaps more tables."""
-    metrics, runs, study = make_study(folder / "runs", classes, strategies, n_seeds, n_epochs)
+    metrics, runs, study = make(folder / "runs", classes, strategies, n_seeds)
     study |= settings
     of_budgets = bool(study.get("budgets"))
     if of_budgets:
@@ -83,7 +85,7 @@ def make_page(
     return folder / "report.html"
 
 
-def make_large_page(folder: Path) -> Path:
+def make_large_page(folder: Path, figures=FIGURES) -> Path:
     """Write the page of a study of 40 classes of clips x 20 strategies x 3 seeds, with all it has.
 
     Clips are listed with links and labels, as those of AudioSet are; those of the first ranks can
@@ -112,6 +114,7 @@ def make_large_page(folder: Path) -> Path:
         for rank in range(1, MOST_SELECTED + 1)
     ]
     heard = {row["id"]: row for row in (*suspects, *most_selected)}
+    folder.mkdir(parents=True, exist_ok=True)
     sounds = folder / "sounds.json"
     n_bytes = MOST_BYTES // len(heard) // 2
     parts = {
@@ -126,11 +129,37 @@ def make_large_page(folder: Path) -> Path:
         classes,
         strategies,
         n_seeds=3,
-        n_epochs=30,
+        make=_invent_study,
         tables={"suspects": pd.DataFrame(suspects), "most_selected": pd.DataFrame(most_selected)},
         sounds=sounds,
-        figures=FIGURES,
+        figures=figures,
     )
+
+
+def _invent_study(root: Path, classes, strategies, n_seeds):
+    """As `make_study`, with 30 epochs and invented metrics: those of 2,400 models take a minute."""
+    random, runs, values = np.random.default_rng(0), [], {}
+    seeds = np.arange(n_seeds)
+    epochs = pd.DataFrame({"epoch": np.tile(np.arange(1, 31), n_seeds), "seed": seeds.repeat(30)})
+    for class_name in classes:
+        level = random.uniform(0.2, 0.7)
+        for strategy in strategies:
+            folder = root / f"{len(runs)}"
+            folder.mkdir(parents=True)
+            runs.append((strategy, folder))
+            ap = random.uniform(0, level, (n_seeds, 30)).cumsum(1) / np.arange(1, 31)
+            epochs.assign(validation_ap=ap.ravel()).to_parquet(folder / "history.parquet")
+            run = {"class": class_name, "strategy": strategy, "fingerprint": "f"}
+            of_seed = dict.fromkeys(BY_SEED, 1) | {"made_with": {"device": "cpu"}}
+            run |= {key: {str(seed): value for seed in seeds} for key, value in of_seed.items()}
+            (folder / "run.json").write_text(json.dumps(run))
+            values[class_name, strategy] = random.normal(level, 0.02, n_seeds)
+    metrics = metrics_of(values)
+    positives = dict(zip(classes, random.integers(50, 500, len(classes)), strict=True))
+    metrics["n_positive"] = metrics["class"].map(positives)
+    metrics["epochs"], metrics["seconds"] = 30, random.uniform(1, 20, len(metrics))
+    write_frame(root / "metrics.csv", metrics)
+    return root / "metrics.csv", runs, settings_of(classes, strategies)
 
 
 def make_page_of_methods(

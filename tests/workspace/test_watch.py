@@ -178,8 +178,10 @@ def test_watching_ends_with_the_workflow(workflow, capsys):
     process.communicate(b"\n")
     with pytest.raises(UserError, match="no workflow is running here"):
         watch.watch()
+    workflow.starts(f"{RUNS}/badge/run.json")  # and still marked as running, if it was killed
     watch._follow([Running(entry)], watch._Screen(redraws=False), [])
-    assert capsys.readouterr().out.splitlines()[1].startswith("toy: 1 of 2 runs done")
+    [_, line] = capsys.readouterr().out.splitlines()
+    assert line == "toy: ended with 1 of 2 runs done"
     with pytest.raises(UserError, match="does not make tyo"):
         watch._follow([Running(entry)], watch._Screen(redraws=False), ["tyo"])
 

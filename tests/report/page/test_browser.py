@@ -46,11 +46,16 @@ def page(browser, file):
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: said.append(request.url))
     page.goto(file.as_uri())
-    charts = page.locator("[data-chart]").count()
-    page.wait_for_function(f"document.querySelectorAll('[data-chart] svg').length == {charts}")
+    drawn(page)
     yield page
     page.close()
     assert [each for each in said if each != file.as_uri() and not each.startswith("data:")] == []
+
+
+def drawn(page):
+    """Wait until all charts are drawn."""
+    undrawn = page.locator("[data-chart]:not(:has(svg))")
+    sync_api.expect(undrawn).to_have_count(0, timeout=60_000)
 
 
 def column(page, name, header):
@@ -111,7 +116,7 @@ def test_a_table_is_downloaded_with_all_digits(page):
 def test_nothing_is_wider_than_the_window(page, width):
     page.set_viewport_size({"width": width, "height": 900})
     page.reload()
-    page.wait_for_function("document.querySelectorAll('[data-chart] svg').length == 6")
+    drawn(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -176,7 +181,7 @@ def clips(browser, of_clips):
     page = browser.new_page()
     page.set_default_timeout(60_000)
     page.goto(of_clips.as_uri())
-    page.wait_for_selector("[data-chart] svg")
+    drawn(page)
     yield page
     page.close()
 
@@ -191,11 +196,29 @@ def test_a_clip_is_played_with_its_spectrogram(clips):
     assert not clips.locator("#player").is_visible()
 
 
+def test_clips_of_another_class_come_with_its_choice_sorted_as_those_before(clips, tmp_path):
+    clips.locator("#suspects thead button", has_text="Rank").click()
+    clips.locator("[data-mark][data-id='d.wav']:visible").select_option("no")
+    clips.locator("#suspects select[data-same-as]").select_option(CLASSES[1])
+    assert column(clips, "suspects", "Rank") == ["3", "2", "1"]
+    mark = clips.locator("[data-mark][data-id='d.wav']:visible")
+    assert mark.input_value() == ""
+    mark.select_option("yes")
+    with clips.expect_download() as download:
+        clips.locator("[data-save-marks]").click()
+    download.value.save_as(tmp_path / "heard.csv")
+    assert read_heard(tmp_path / "heard.csv") == [
+        HeardClip("d.wav", 2.5, frozenset([CLASSES[1]])),
+    ]
+    clips.locator("#suspects [data-play]:visible").click()
+    assert clips.locator("#player strong").inner_text() == "<a>.wav"
+
+
 def test_marks_outlive_a_reload_and_are_a_list_that_the_workflow_reads(clips, tmp_path):
     for clip, mark in {"<a>.wav": "yes", "b, c.wav": "no", "d.wav": "unsure"}.items():
         clips.locator(f"[data-mark][data-id='{clip}']:visible").select_option(mark)
     clips.reload()
-    clips.wait_for_selector("[data-chart] svg")
+    drawn(clips)
     with clips.expect_download() as download:
         clips.locator("[data-save-marks]").click()
     download.value.save_as(tmp_path / download.value.suggested_filename)

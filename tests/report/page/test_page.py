@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import partly_labelled
 import pytest
-from pages import make_page, make_page_of_methods, page_settings
+from pages import make_large_page, make_page, make_page_of_methods, page_settings
 from synthetic import HOSTILE, settings_of
 
 from weakneg.analysis.most_selected import COLUMNS
@@ -164,6 +164,18 @@ def test_a_missing_table_is_named(tmp_path):
         _ = page.answer
 
 
+def test_the_page_of_40_classes_and_20_strategies_is_below_10_MB(tmp_path):
+    file = make_large_page(tmp_path, figures=["differences"])  # the largest by far
+    text = file.read_text(encoding="utf-8")
+    others = 1_600_000  # the other figures of such a study
+    assert len(text.encode()) + others < 10_000_000
+    # Elements cost more time than bytes do: most of a large page is text until it is asked for.
+    read = Read(file)
+    assert len(read.elements) < 10_000
+    assert sum("data-part" in each for each in read.all("script")) == 2 * 39
+    assert text.count("<select data-mark") == 40 * 20
+
+
 @pytest.mark.parametrize("n_seeds", [2, 1])
 def test_the_page_of_methods_has_their_results_labels_and_classes(tmp_path, n_seeds):
     metrics, records, settings = partly_labelled.toy(
@@ -203,7 +215,7 @@ def test_the_page_of_methods_shows_the_pointing_game_where_it_was_played(tmp_pat
     assert f"Bags: {EVIL} 10, 007 11." in " ".join(said for _, said in read.texts)
     part = text[text.index('<section id="pointing"') :]
     rows = re.findall("<tr>(.*?)</tr>", part[: part.index("</section>")], re.DOTALL)[1:]
-    cells = [re.sub("<.*?>", "", re.sub(r"\s+", " ", row)).strip() for row in rows]
+    cells = [" ".join(re.sub("<.*?>", " ", row).split()) for row in rows]
     names = ["Naive AN", "LL-R", "Full label upper bound", "Chance"]
     assert [re.sub(r" [\d.].*", "", cell) for cell in cells] == names
     shares = [0.52, 0.62, 0.72] if n_seeds == 1 else [0.53, 0.63, 0.73]

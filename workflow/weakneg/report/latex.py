@@ -1,12 +1,16 @@
 """The tables of a text in LaTeX, for papers."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from weakneg.io.files import replace_when_whole
 
-_HEAD = "% Needs \\usepackage{booktabs}; names in other scripts need XeLaTeX or LuaLaTeX."
+_HEAD = (
+    "% Needs \\usepackage{booktabs,graphicx}; names in other scripts need XeLaTeX or LuaLaTeX."
+    "\n% Tables that are wider than the line are shrunk: for a page on its side, replace table by"
+    "\n% sidewaystable, of \\usepackage{rotating}."
+)
+_MOST_ROWS = 50  # on a page
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     **{sign: f"\\{sign}" for sign in "{}$&#%_"},
@@ -46,7 +50,8 @@ def latex(text: str) -> str:
     -------
     str
         A `table` for each caption, which is what precedes a table in the text; tables that follow
-        without text between them share one. What follows the last table stands below it.
+        without text between them share one, as long as they fit on a page. What follows the last
+        table stands below it.
     """
     floats: list[tuple[list[str], list[str]]] = []  # captions and tables
     words: list[str] = []
@@ -54,10 +59,14 @@ def latex(text: str) -> str:
         if not block.startswith("|"):
             words.append(inline(f"{block.lstrip('# ')}." if block.startswith("#") else block))
         elif words or not floats:
-            floats.append((words, ["\n".join(_tabular(block))]))
+            floats.append((words, [_tabular(block)]))
             words = []
         else:
-            floats[-1][1].append("\n".join(_tabular(block)))
+            captions, tables = floats[-1]
+            if sum(each.count("\n") for each in tables) + block.count("\n") > _MOST_ROWS:
+                floats.append(([*captions[:1], "Continued."], [_tabular(block)]))
+            else:
+                tables.append(_tabular(block))
     if not floats:
         return "\n".join([_HEAD, *(f"% {line}" for each in words for line in each.splitlines())])
     parts = [_HEAD]
@@ -67,7 +76,7 @@ def latex(text: str) -> str:
             "\n".join(
                 [
                     "\\begin{table}[htbp]\n\\centering\\small",
-                    *([f"\\caption{{{' '.join(captions)}}}"] if captions else []),
+                    *([f"\\caption{{{' '.join(captions)}}}\\smallskip"] if captions else []),
                     "\n\\par\\medskip\n".join(tables),
                     *(f"\\par\\smallskip {each}" for each in below),
                     "\\end{table}",
@@ -77,12 +86,16 @@ def latex(text: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _tabular(block: str) -> Iterator[str]:
+def _tabular(block: str) -> str:
     header, rule, *rows = (line.strip("|").split("|") for line in block.splitlines())
-    yield f"\\begin{{tabular}}{{{''.join('r' if each.endswith(':') else 'l' for each in rule)}}}"
-    yield f"\\toprule\n{_row(header)}\n\\midrule"
-    yield from map(_row, rows)
-    yield "\\bottomrule\n\\end{tabular}"
+    columns = "".join("r" if each.endswith(":") else "l" for each in rule)
+    lines = [
+        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
+        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{_row(header)}\n\\midrule",
+        *map(_row, rows),
+        "\\bottomrule\n\\end{tabular}}",
+    ]
+    return "\n".join(lines)
 
 
 def _row(cells: list[str]) -> str:

@@ -24,6 +24,8 @@ from weakneg.workspace.results import Results, is_made_here
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
+_STOPPED = "Terminating processes on user request"  # in Snakemake's log, after Ctrl-C
+
 
 def checked(
     function: Callable[_Arguments, _Result],
@@ -185,9 +187,11 @@ def check_executor(
 
 
 def failure(logs: Iterable[str]) -> str:
-    """The message after a job has failed, from the logs of Snakemake."""
-    for log in logs:
-        if python := missing_python(Path(log)):
+    """The message after a workflow that did not finish, from the logs of Snakemake."""
+    for log in map(Path, logs):
+        if _STOPPED in log.read_text(encoding="utf-8", errors="replace"):
+            return "Stopped. The same command continues where it stopped."
+        if python := missing_python(log):
             return (
                 f"error: a node of the cluster has no {python}: install the environment in a folder"
                 " that the nodes share, and start Snakemake from it."

@@ -182,6 +182,7 @@ class Running:
         self._began = self._looked_at = 0.0
         self._changed: float | None = None
         self._going: set[str] = set()  # first outputs of the jobs that run
+        self._is_over = False
         self._said: set[str] = set()
 
     @property
@@ -224,6 +225,7 @@ class Running:
             elif going:
                 job.failed = False
         self._going = {job.outputs[0] for job in waiting if _name(job.outputs[0]) in marked}
+        self._is_over = final
         for job in self.jobs:
             if job.seconds is None and not job.to_do:
                 job.seconds = _recorded(job.outputs[0])
@@ -240,7 +242,8 @@ class Running:
         times = Times(self.jobs)
         for study in dict.fromkeys(job.study for job in self.jobs if self._is_shown(job)):
             jobs = [job for job in self.jobs if job.study == study]
-            yield _so_far(study or "data", jobs, self._going), self._left(jobs, times)
+            so_far = _so_far(study or "data", jobs, self._going, self._is_over)
+            yield so_far, "" if self._is_over else self._left(jobs, times)
 
     def _is_shown(self, job: Job) -> bool:
         return job.study in self._studies if self._studies else True
@@ -312,7 +315,7 @@ class Running:
                 yield line
 
 
-def _so_far(study: str, jobs: Sequence[Job], going: set[str]) -> str:
+def _so_far(study: str, jobs: Sequence[Job], going: set[str], is_over: bool) -> str:
     """How far a study is: "digits: 5 of 18 runs done, 2 in progress"."""
     left = [job for job in jobs if job.to_do]
     runs = {job.run for job in jobs if job.run}
@@ -322,11 +325,12 @@ def _so_far(study: str, jobs: Sequence[Job], going: set[str]) -> str:
         text = "done"
     elif to_do:
         text = f"{len(runs) - len(to_do)} of {len(runs)} runs done"
-        text += f", {len(now)} in progress" if now else ""
+        text += f", {len(now)} in progress" if now and not is_over else ""
     else:
         text = f"{f'{len(runs)} runs done, ' if runs else ''}{len(left)} of {len(jobs)} jobs left"
     failed = sum(job.failed for job in left)
-    return f"{study}: {text}{f', {failed} failed' if failed else ''}"
+    ended = "ended with " if is_over and left else ""
+    return f"{study}: {ended}{text}{f', {failed} failed' if failed else ''}"
 
 
 # ------------------------------------------------------------------------------------------- files

@@ -53,7 +53,7 @@ _FEW = alt.ExprRef("width < 300 ? 3 : 6")
 _LEGEND: Spec = {
     "title": None,
     "orient": "bottom",
-    "columns": 2,
+    "columns": alt.ExprRef("max(2, floor(width / 160))"),
     "labelLimit": 140,
     "symbolOpacity": 1,
 }

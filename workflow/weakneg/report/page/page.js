@@ -5,7 +5,6 @@
   const charts = read("charts");
   const data = read("data");
   const control = (name) => document.getElementById(`choose-${name}`);
-  document.documentElement.classList.add("js");
 
   // Copies of a control follow it, and it follows them.
   for (const copy of all("[data-same-as]")) {
@@ -18,15 +17,41 @@
     original.addEventListener("input", () => (copy.value = original.value));
   }
 
-  // The library binds the parameters of charts to the controls.
-  for (const element of all("[data-chart]")) {
-    const spec = { ...charts[element.dataset.chart], datasets: structuredClone(data) };
-    vegaEmbed(element, spec, { ast: true, renderer: "svg", actions: false });
-  }
+  // The library binds the parameters of charts to the controls. Each chart is a task of its own, so
+  // that the page can be read and used while they are drawn.
+  const draw = async () => {
+    for (const element of all("[data-chart]")) {
+      const spec = charts[element.dataset.chart];
+      const text = JSON.stringify(spec);
+      const named = Object.entries(data).filter(([name]) => text.includes(`"name":"${name}"`));
+      const datasets = structuredClone(Object.fromEntries(named));
+      await new Promise((resolve) => setTimeout(resolve));
+      await vegaEmbed(element, { ...spec, datasets }, { ast: true, renderer: "svg", actions: false });
+    }
+  };
+  draw();
+
+  const study = read("summary").name;
+  const key = (mark) =>
+    JSON.stringify(["weakneg", study, mark.closest("tr").dataset.class, mark.dataset.id]);
+  const recall = (mark) => (mark.value = localStorage.getItem(key(mark)) ?? "");
+
+  // The rows of a class are text until it is chosen: elements for all of them would take seconds.
+  const bring = (table) => {
+    const name = control("chosen_class")?.value;
+    for (const part of all("[data-part]", table).filter((each) => each.dataset.part === name)) {
+      const body = table.querySelector("tbody");
+      body.insertAdjacentHTML("beforeend", part.textContent);
+      part.remove();
+      all("[data-mark]", body).forEach(recall);
+      for (const header of all("[aria-sort]", table)) sort(header, header.ariaSort === "descending");
+    }
+  };
 
   // Tables show the rows of the chosen class and strategy that have all words of the filter.
   const shown = (row) => row.style.display !== "none";
   const show = (table) => {
+    bring(table);
     const words = (all("[data-filter]", table)[0]?.value ?? "").toLowerCase().split(/\s+/);
     for (const row of all("tbody tr", table)) {
       const chosen = ["class", "strategy"].every((key) => {
@@ -44,7 +69,6 @@
   for (const name of ["class", "strategy"]) {
     control(`chosen_${name}`)?.addEventListener("input", () => tables.forEach(show));
   }
-  tables.forEach(show);
   const showMetric = () => {
     for (const part of all("[data-metric]")) {
       part.style.display = part.dataset.metric === control("metric").value ? "" : "none";
@@ -53,27 +77,32 @@
   control("metric")?.addEventListener("input", showMetric);
   if (control("metric")) showMetric();
 
-  const value = (cell) => cell.dataset.value ?? cell.textContent.trim();
+  // A small note follows the text of some cells.
+  const value = (cell) => cell.dataset.value ?? (cell.firstChild?.textContent ?? "").trim();
 
   // Sort by a column: text up first, numbers down first; empty cells stay last.
+  const sort = (header, down) => {
+    const body = header.closest("table").tBodies[0];
+    const cell = (row) => row.cells[header.cellIndex];
+    const numeric = header.classList.contains("number");
+    const compare = (a, b) => {
+      const [x, y] = [a, b].map((row) => value(cell(row)));
+      if (x === "" || y === "") return (x === "") - (y === "");
+      return (down ? -1 : 1) * (numeric ? x - y : x.localeCompare(y, "en", { numeric: true }));
+    };
+    for (const other of header.parentElement.cells) other.removeAttribute("aria-sort");
+    header.ariaSort = down ? "descending" : "ascending";
+    body.append(...[...body.rows].sort(compare));
+  };
   for (const button of all("[data-sort]")) {
     button.addEventListener("click", () => {
       const header = button.closest("th");
-      const body = header.closest("table").tBodies[0];
-      const rows = [...body.rows];
-      const cell = (row) => row.cells[header.cellIndex];
       const numeric = header.classList.contains("number");
-      const down = header.ariaSort ? header.ariaSort === "ascending" : numeric;
-      const compare = (a, b) => {
-        const [x, y] = [a, b].map((row) => value(cell(row)));
-        if (x === "" || y === "") return (x === "") - (y === "");
-        return (down ? -1 : 1) * (numeric ? x - y : x.localeCompare(y, "en", { numeric: true }));
-      };
-      for (const other of header.parentElement.cells) other.removeAttribute("aria-sort");
-      header.ariaSort = down ? "descending" : "ascending";
-      body.append(...rows.sort(compare));
+      sort(header, header.ariaSort ? header.ariaSort === "ascending" : numeric);
     });
   }
+  all("[data-mark]").forEach(recall);
+  tables.forEach(show);
 
   // Download what is shown.
   const save = (name, rows) => {
@@ -124,17 +153,17 @@
     image.src = `data:image/png;base64,${pictures[button.dataset.play].picture}`;
     button.prepend(image);
   }
-  for (const button of all("[data-play]")) {
-    button.addEventListener("click", () => {
-      const { sound, picture } = read("sounds")[button.dataset.play];
-      player.querySelector("strong").textContent = button.dataset.play;
-      player.querySelector("img").src = `data:image/png;base64,${picture}`;
-      const audio = player.querySelector("audio");
-      audio.src = `data:audio/mpeg;base64,${sound}`;
-      player.hidden = false;
-      audio.play();
-    });
-  }
+  document.addEventListener("click", (event) => {
+    const clip = event.target.closest("[data-play]")?.dataset.play;
+    if (clip === undefined) return;
+    const { sound, picture } = read("sounds")[clip];
+    player.querySelector("strong").textContent = clip;
+    player.querySelector("img").src = `data:image/png;base64,${picture}`;
+    const audio = player.querySelector("audio");
+    audio.src = `data:audio/mpeg;base64,${sound}`;
+    player.hidden = false;
+    audio.play();
+  });
   player?.querySelector("button").addEventListener("click", () => {
     player.querySelector("audio").pause();
     player.hidden = true;
@@ -142,15 +171,12 @@
 
   // What was heard is kept by the browser, and saved as a list that the workflow reads: the class is
   // in the column of the answer.
-  const study = read("summary").name;
-  const marked = (mark) => mark.closest("tr").dataset.class;
-  const key = (mark) => JSON.stringify(["weakneg", study, marked(mark), mark.dataset.id]);
-  const marks = all("[data-mark]");
-  for (const mark of marks) {
-    mark.value = localStorage.getItem(key(mark)) ?? "";
-    mark.addEventListener("input", () => localStorage.setItem(key(mark), mark.value));
-  }
+  document.addEventListener("input", ({ target }) => {
+    if ("mark" in target.dataset) localStorage.setItem(key(target), target.value);
+  });
   all("[data-save-marks]")[0]?.addEventListener("click", () => {
+    const marked = (mark) => mark.closest("tr").dataset.class;
+    const marks = all("[data-mark]");
     const name = control("chosen_class")?.value ?? marked(marks[0]);
     const answers = { yes: "labels", no: "negatives", unsure: "unsure" };
     const rows = marks

@@ -6,6 +6,7 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import vl_convert
@@ -15,6 +16,7 @@ from weakneg.errors import UserError
 
 _FOLDER = Path(__file__).parent
 _VEGA_LITE = "6.4"  # that of the locked altair
+_PLAIN = ' "!$()*+,-./:;=?@[]^_`{|}~'  # signs that stand for themselves in the address of a figure
 
 
 def render(template: str, **values: Any) -> str:
@@ -87,5 +89,7 @@ def figure(path: Path, caption: str) -> dict[str, str]:
     if size is None:
         raise UserError(f"{path} is not a figure: delete it and run again.")
     width, height = (f"{float(each):.0f}" for each in size.groups())
-    url = f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
+    # A quarter shorter than base64. Nothing in it ends an attribute in single quotes.
+    text = quote(" ".join(content.decode().split()), safe=_PLAIN)
+    url = Markup(f"data:image/svg+xml,{text}")
     return {"name": path.stem, "caption": caption, "url": url, "width": width, "height": height}

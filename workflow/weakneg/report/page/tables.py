@@ -92,6 +92,14 @@ class Table(NamedTuple):
         columns = zip(*self.rows, strict=True)
         return [any(not isinstance(cell.value, str) for cell in column) for column in columns]
 
+    @property
+    def parts(self) -> list[tuple[str, list[int]]]:
+        """Class, and its rows by number, where rows are shown by choice; else a single part."""
+        found: dict[str, list[int]] = {} if self.of_class else {"": [*range(len(self.rows))]}
+        for index, class_name in enumerate(self.of_class):
+            found.setdefault(class_name, []).append(index)
+        return [*found.items()]
+
 
 def read_tidy(path: Path) -> pd.DataFrame:
     """Read a table of results. Names stay text, so that classes named "NA" or "007" survive.
@@ -168,14 +176,15 @@ def _table1(cells: pd.DataFrame, metric: str, study: Study) -> Table:
     by_key = cells.set_index(["class", "strategy"])
     names = names_of(study)
     classes = [MEAN_OVER_CLASSES, *study.classes] if len(study.classes) > 1 else study.classes
+    competing = cells[cells["strategy"].isin(study.competitors)]
+    best = competing.groupby("class")["mean"].max()
 
     def cell(class_name: str, strategy: str) -> Cell:
         row = by_key.loc[(class_name, strategy)]
-        best = max((by_key.loc[(class_name, s), "mean"] for s in study.competitors), default=None)
         note = "" if pd.isna(row["low"]) else f"± {number(row['high'] - row['mean'])}"
         if pd.notna(row["reference"]):
             note += f" (paper {number(row['reference']).removesuffix('0')})"
-        is_best = strategy in study.competitors and row["mean"] == best
+        is_best = strategy in study.competitors and row["mean"] == best[class_name]
         return Cell(number(row["mean"]), row["mean"], note.strip(), is_best)
 
     name, caption = f"table1_{metric}", METRICS[metric]

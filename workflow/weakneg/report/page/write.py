@@ -71,6 +71,7 @@ def write_report(
         treatment_text=TREATED,
         metrics=METRICS,
         outcomes=OUTCOMES,
+        specifications=page.specifications,
         curves=page.curves(runs or []),
         made_with=made_with(page.metrics, runs or [], provenance),
         command=command,
