@@ -12,7 +12,7 @@ from synthetic import metrics_of, settings_of
 
 from weakneg.analysis.budget import results_by_budget
 from weakneg.analysis.metrics import read_metrics
-from weakneg.analysis.runs import BY_SEED
+from weakneg.analysis.runs import BY_SEED, SECONDS
 from weakneg.analysis.study import Study
 from weakneg.config.report import PageSettings
 from weakneg.io.csv import write_frame
@@ -148,7 +148,10 @@ def _invent_study(root: Path, classes, strategies, n_seeds):
             folder.mkdir(parents=True)
             runs.append((strategy, folder))
             ap = random.uniform(0, level, (n_seeds, 30)).cumsum(1) / np.arange(1, 31)
-            epochs.assign(validation_ap=ap.ravel()).to_parquet(folder / "history.parquet")
+            history = epochs.assign(validation_ap=ap.ravel(), bags_trained=90 * epochs["epoch"])
+            history.assign(best=epochs["epoch"] == 30).to_parquet(folder / "history.parquet")
+            clock = dict.fromkeys(SECONDS, 0.5)
+            epochs.assign(**clock).to_parquet(folder / "timing.parquet")
             run = {"class": class_name, "strategy": strategy, "fingerprint": "f"}
             of_seed = dict.fromkeys(BY_SEED, 1) | {"made_with": {"device": "cpu"}}
             run |= {key: {str(seed): value for seed in seeds} for key, value in of_seed.items()}

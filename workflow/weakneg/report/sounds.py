@@ -22,7 +22,7 @@ from weakneg.io.files import replace_when_whole
 from weakneg.report.page.tables import MOST_SELECTED, SUSPECTS, read_tidy
 from weakneg.stages import stage
 
-MOST_BYTES = 2_000_000  # of all clips: a page of 40 classes and 20 strategies has less than 10 MB
+MOST_BYTES = 1_500_000  # of all clips: a page of 40 classes and 20 strategies has less than 10 MB
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _NO_VERSION: dict[str, Any] = {"Software": None}
 _COMPRESSION = 0.5  # about 25 kbit/s for speech at 16 kHz
