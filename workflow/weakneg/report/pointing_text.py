@@ -1,5 +1,7 @@
 """The pointing game as a text in Markdown."""
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from weakneg.analysis.intervals import mean_interval
@@ -7,7 +9,7 @@ from weakneg.analysis.study import Study
 from weakneg.report.formatting import classes_phrase, number, percentage, seeds_phrase
 from weakneg.report.markdown import escape, markdown_table
 
-MEASURES = {"pointing": percentage, "instance_ap": number}
+MEASURES: dict[str, Callable[[float], str]] = {"pointing": percentage, "instance_ap": number}
 """Columns of pointing.csv that are results of a model, and how they are written."""
 
 CHANCE = {"pointing": "chance", "instance_ap": "prevalence"}
