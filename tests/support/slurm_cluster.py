@@ -49,7 +49,8 @@ JobCompType=jobcomp/none
 MpiDefault=none
 SwitchType=switch/none
 ReturnToService=2
-MinJobAge=300
+# How long a job is remembered after its end: on a slow machine, a run of the tests takes minutes.
+MinJobAge=3600
 KillWait=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
