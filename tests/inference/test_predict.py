@@ -488,11 +488,11 @@ def interrupt(monkeypatch):
     def interrupt(path: Path | None) -> list[str]:
         opened = []
 
-        def opening(name, *arguments):
+        def opening(name, *arguments, **options):
             opened.append(Path(name).name)
             if path is not None and Path(name) == path:
                 raise KeyboardInterrupt
-            return open_audio(name, *arguments)
+            return open_audio(name, *arguments, **options)
 
         monkeypatch.setattr(predicting, "open_audio", opening)
         return opened
