@@ -26,7 +26,14 @@ from torch.nn.functional import pad
 from weakneg.datasets.synthesis import SAMPLE_RATE, SOUNDS, soundscape
 from weakneg.errors import UserError
 from weakneg.inference.predict import find_recordings, pieces_of
-from weakneg.inference.trained import FrontEnd, Predictions, TrainedModel, read_models
+from weakneg.inference.trained import (
+    FrontEnd,
+    Predictions,
+    TrainedModel,
+    by_file,
+    read_models,
+    score_classes,
+)
 from weakneg.io.files import replace_when_whole
 from weakneg.stages import command
 
@@ -234,14 +241,14 @@ def _compare(
                     raise UserError(f"{path} cannot be used for the check ({piece.problem}).")
                 (found,) = session.run([OUTPUT], {INPUT: piece.clip.sound.waveform[None]})
                 padded = front_end.padded([piece.clip.features])
+                by_seed = (
+                    [score_classes(each, seed, *padded, frames=False) for seed in each[0].networks]
+                    for each in by_file(models)
+                )
                 expected = [
-                    Predictions.mean(
-                        [
-                            m.score(seed, *m.instances(seed, *padded), frames=False)
-                            for seed in m.networks
-                        ]
-                    ).clip
-                    for m in models
+                    Predictions.mean(scores).clip
+                    for of_seeds in by_seed
+                    for scores in zip(*of_seeds, strict=True)
                 ]
                 # Python's max would ignore a NaN.
                 largest = float(np.maximum(largest, np.abs(found.T - expected).max()))

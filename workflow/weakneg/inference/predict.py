@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +19,14 @@ from weakneg.audio.recorders import Made, made
 from weakneg.errors import Interrupted, UserError
 from weakneg.inference.embeddings import EmbeddingsFile, embeddings_file
 from weakneg.inference.thresholds import calibrated_models, thresholds_of
-from weakneg.inference.trained import FrontEnd, Predictions, TrainedModel, read_models
+from weakneg.inference.trained import (
+    FrontEnd,
+    Predictions,
+    TrainedModel,
+    by_file,
+    read_models,
+    score_classes,
+)
 from weakneg.inference.unfinished import Tables, unfinished_tables
 from weakneg.io.progress import Progress
 from weakneg.jobs.device import prepare
@@ -420,15 +425,12 @@ def _score(
     if not clips:
         return []
     x, sound = models[0].front_end.padded(clips)
-
-    def score(classes: Sequence[TrainedModel], seed: int) -> list[Predictions]:
-        h, mask = classes[0].instances(seed, x, sound)
-        return [model.score(seed, h, mask, frames, embeddings) for model in classes]
-
-    # The classes of a file share the encoder.
-    files = [list(classes) for _, classes in groupby(models, key=attrgetter("path"))]
     jobs = [
-        [pool.submit(score, classes, seed) for seed in classes[0].networks] for classes in files
+        [
+            pool.submit(score_classes, classes, seed, x, sound, frames, embeddings)
+            for seed in classes[0].networks
+        ]
+        for classes in by_file(models)
     ]
     of_files = [[job.result() for job in of_seeds] for of_seeds in jobs]
     return [

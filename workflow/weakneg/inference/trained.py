@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -278,6 +280,44 @@ class TrainedModel:
             bag = network.head.score(h, mask, gradients=False).embeddings
             found = (Embeddings(seed, bag.cpu().numpy(), h.cpu().numpy()),)
         return Predictions(_probability(clip), frame, part, found)
+
+
+def by_file(models: Sequence[TrainedModel]) -> list[list[TrainedModel]]:
+    """The models of each file, which are the classes of a model of many, or one model."""
+    return [list(classes) for _, classes in groupby(models, key=attrgetter("path"))]
+
+
+def score_classes(
+    classes: Sequence[TrainedModel],
+    seed: int,
+    x: Tensor,
+    sound: Tensor,
+    frames: bool,
+    embeddings: bool = False,
+) -> list[Predictions]:
+    """Score clips with the models of a file, which share an encoder.
+
+    Parameters
+    ----------
+    classes : sequence of TrainedModel
+        The models.
+    seed, frames, embeddings
+        As for `TrainedModel.score`.
+    x, sound : tensors
+        As for `TrainedModel.instances`.
+
+    Returns
+    -------
+    list of Predictions
+        Those of each model.
+
+    Raises
+    ------
+    UserError
+        When a score is NaN or infinite.
+    """
+    h, mask = classes[0].instances(seed, x, sound)
+    return [model.score(seed, h, mask, frames, embeddings) for model in classes]
 
 
 def read_models(

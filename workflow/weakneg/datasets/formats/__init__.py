@@ -11,7 +11,7 @@ import importlib
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -400,6 +400,32 @@ def recording_of(file: str, table: Table) -> tuple[str, str]:
     """The id and the file of the recording that a table is named after, as for `recording`."""
     path = PurePosixPath(file)
     return recording(file, f"{folder_of(file, table)}{re.sub(_TOOLS, '', path.stem)}", table)
+
+
+def only(found: Collection[str], what: str, table: Table) -> str | None:
+    """Return the only place that has labels, or None if there is none.
+
+    Parameters
+    ----------
+    found : collection of str
+        The places with labels.
+    what : str
+        What they are, such as "tier".
+    table : Table
+        The list.
+
+    Raises
+    ------
+    UserError
+        When there are several.
+    """
+    if len(found) > 1:
+        names = sorted(found)
+        raise UserError(
+            f"{table.path}: which {what} holds the labels: is it {' or '.join(names)}? Name it in "
+            f"the study, as in columns: {{labels: {names[0]}}}."
+        )
+    return next(iter(found), None)
 
 
 def folder_of(file: str, table: Table) -> str:

@@ -13,7 +13,7 @@ References
 from collections.abc import Iterator
 from typing import Any
 
-from weakneg.datasets.formats import Format, Row, Table, read_by, recording_of, table_files
+from weakneg.datasets.formats import Format, Row, Table, only, read_by, recording_of, table_files
 from weakneg.errors import UserError
 
 SUFFIXES = (".jams",)
@@ -68,13 +68,7 @@ def _namespace(files: dict[str, Any], table: Table) -> str | int | None:
             f"{table.path} has no labels in the namespace {named!r} (found: "
             f"{', '.join(sorted(found)) or 'none'}): correct dataset.columns."
         )
-    if named is None and len(found) > 1:
-        names = sorted(found)
-        raise UserError(
-            f"{table.path}: which namespace holds the labels: is it {' or '.join(names)}? Name it "
-            f"in the study, as in columns: {{labels: {names[0]}}}."
-        )
-    return named or next(iter(found), None)
+    return named or only(found, "namespace", table)
 
 
 FORMAT = Format(

@@ -11,7 +11,7 @@ References
 from collections.abc import Iterator
 from typing import Any
 
-from weakneg.datasets.formats import Format, Row, Table, read_by, recording_of, table_files
+from weakneg.datasets.formats import Format, Row, Table, only, read_by, recording_of, table_files
 from weakneg.errors import UserError
 
 SUFFIXES = (".textgrid",)
@@ -43,13 +43,7 @@ def _load(path: str, table: Table) -> Any:
 def _only_tier(grids: dict[str, Any], table: Table) -> str | None:
     """The tier with labels; None if there are no labels at all."""
     found = {tier.name for grid in grids.values() for tier in grid.tiers if tier.entries}
-    if len(found) > 1:
-        names = sorted(found)
-        raise UserError(
-            f"{table.path}: which tier holds the labels: is it {' or '.join(names)}? Name it in "
-            f"the study, as in columns: {{labels: {names[0]}}}."
-        )
-    return found.pop() if found else None
+    return only(found, "tier", table)
 
 
 FORMAT = Format(

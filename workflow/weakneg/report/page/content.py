@@ -59,6 +59,7 @@ class Page:
         self.metrics = select_study(read_metrics(metrics), self.study)
         self.n_seeds = self.metrics["seed"].nunique()
         self._files = files
+        self._tables: dict[str, pd.DataFrame] = {}  # those that were read
         self.names = {} if self.is_grid else tables.names_of(self.study)
 
     @property
@@ -71,7 +72,9 @@ class Page:
             raise UserError(
                 f"The page of {self.study.name} needs its table {name}.csv: finish the study first."
             )
-        return tables.read_tidy(self._files[name])
+        if name not in self._tables:
+            self._tables[name] = tables.read_tidy(self._files[name])
+        return self._tables[name]
 
     def has(self, name: str) -> bool:
         """Whether the study has a table, with something in it."""
