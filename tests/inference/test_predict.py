@@ -198,6 +198,14 @@ def test_a_model_of_many_classes_scores_each_as_the_study_does(study, predict, p
     assert frames.part.isna().all() == (pooling in POOLINGS)
 
 
+def test_a_model_of_many_classes_is_exported_as_one_of_each(study, tmp_path):
+    model = run(study, "All", "attention", list(CLASSES))
+    file = tmp_path / "many.onnx"  # export compares its scores with those of the model
+    assert main(["export", "--models", str(model), "--output", str(file)]) == 0
+    (listed,) = (each.value for each in load_onnx(file).metadata_props if each.key == "models")
+    assert [each["class"] for each in json.loads(listed)] == list(CLASSES)
+
+
 def test_every_clip_has_a_row_of_every_model(study, predict):
     models = [study / "runs" / name / pooling for name, pooling in RUNS]
     together = predict(models, [study / "test"])
