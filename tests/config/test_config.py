@@ -573,7 +573,25 @@ def test_mistake_in_a_source_is_one_line(study, start, lines, expected):
             OF_SOUNDSCAPES,
             "augmentation: {mixup: 0.5}",
             "augmentation.mixup: 'mixup' is not a key here; did you mean 'mixup_rate'? Allowed: "
-            "mixup_rate, mixup_alpha, mixup_domain, frequency_mask, time_mask",
+            "mixup_rate, mixup_alpha, mixup_domain, frequency_mask, time_mask, noise",
+        ),
+        (
+            OF_SOUNDSCAPES,
+            "augmentation: {mixup_rate: 0, noise: {folder: backgrounds}}",
+            "augmentation.noise: requires that waveforms are kept: set audio.waveform to true",
+        ),
+        (
+            OF_SOUNDSCAPES,
+            "augmentation: {mixup_domain: spectrogram, noise: {folder: backgrounds}}\n"
+            "audio: {waveform: true}",
+            "augmentation.mixup_domain: must be 'waveform', since noise is added to waveforms, or "
+            "mixup_rate 0",
+        ),
+        (
+            OF_SOUNDSCAPES,
+            "augmentation: {mixup_rate: 0, noise: {folder: backgrounds, snr_db: [30, 3]}}\n"
+            "audio: {waveform: true}",
+            "augmentation.noise.snr_db: must be the lowest ratio and the highest, not [30.0, 3.0]",
         ),
         (
             STUDY,

@@ -114,3 +114,25 @@ rule embed_shard:
         "python -m weakneg embed_shard --settings {params.settings:q} --status {input}"
         " --encoder {resources.encoder:q} --output {output} --threads {threads}"
         " --code {params.code} 2> {log}"
+
+
+# Background noise for augmentation.
+rule prepare_noise:
+    input:
+        noise_files,
+    output:
+        table="results/{study}/audio/noise.csv",
+        waveforms="results/{study}/features/noise.h5",
+    log:
+        "results/{study}/logs/prepare_noise.log",
+    conda:
+        "../../envs/weakneg.yaml"
+    threads: 1
+    params:
+        settings=settings_of(stages.NoiseClipSettings),
+        folder=noise_folder,
+        code=code_for(stages.NoiseClipSettings),
+    shell:
+        "python -m weakneg prepare_noise --settings {params.settings:q} --folder {params.folder:q}"
+        " --table {output.table} --output {output.waveforms} --threads {threads}"
+        " --code {params.code} 2> {log}"

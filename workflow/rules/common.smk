@@ -12,6 +12,7 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
 
 from weakneg import datasets
+from weakneg.audio.acquire.folder import audio_files
 from weakneg.config import stages
 from weakneg.config.load import load
 from weakneg.io.files import check_writable
@@ -103,6 +104,15 @@ def published_lists(wildcards):
     if results.is_made_here(results_of(wildcards.study).study.dataset.name):
         return files
     return [ancient(file) for file in files]
+
+
+def noise_files(wildcards):
+    """The recordings of noise that augmentation adds."""
+    return checked(audio_files, Path(noise_folder(wildcards)))
+
+
+def noise_folder(wildcards):
+    return results_of(wildcards.study).study.augmentation.noise.folder
 
 
 def manifest(split):

@@ -21,6 +21,7 @@ rule train_run:
         store="results/{study}/features/train.h5",
         manifest=manifest("train"),
         weights=of_results("initial_weights"),
+        noise=of_results("noise"),
     output:
         model="results/{study}/runs/{class_slug}/{run}/model.pt",
         history="results/{study}/runs/{class_slug}/{run}/history.parquet",
@@ -54,6 +55,7 @@ rule train_run:
         "python -m weakneg train_run --study {wildcards.study} --class-name {params.class_name:q}"
         " --strategy {wildcards.run} --settings {params.settings:q}"
         " --store {input.store} --manifest {input.manifest} --weights {input.weights}"
+        " --noise {input.noise}"
         " --run {params.run}"
         " --threads {threads} --code {params.code:q} 2> {log}"
 

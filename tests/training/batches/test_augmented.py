@@ -11,7 +11,18 @@ from weakneg.audio.mel import LogMel
 from weakneg.config.training import AugmentationSettings
 from weakneg.errors import UserError
 from weakneg.training.batches import mix
-from weakneg.training.batches.augmented import FULL_SCALE, Draws, batches, draw, hide, mix_waveforms
+from weakneg.training.batches.augmented import (
+    FULL_SCALE,
+    Draws,
+    _noises,
+    add_noise,
+    batches,
+    draw,
+    hide,
+    spectrograms,
+)
+from weakneg.training.noise import Noise
+from weakneg.training.rows import ResidentRows
 
 T, F, RATE = 60, 32, 16000
 SAMPLES = (T - 1) * 160 + 400
@@ -45,6 +56,7 @@ class Clips:
 
     device = torch.device("cpu")
     audio = AUDIO
+    noise: Noise | None = None
 
     def __init__(self, n: int = 9, waveforms: bool = True):
         generator = torch.Generator().manual_seed(0)
@@ -205,13 +217,12 @@ def test_waveforms_are_asked_for_only_where_they_are_mixed():
         epoch(clips, ROWS)
 
 
-def test_a_mixture_longer_than_the_spectrogram_is_cut_and_a_shorter_one_padded():
+def test_sound_longer_than_the_spectrogram_is_cut_and_shorter_sound_padded():
     clips = Clips()
-    weight, frames = torch.tensor([0.5]), torch.tensor([T])
-    pair = clips.stored[:1], clips.stored[1:2]
-    whole = mix_waveforms(*pair, weight, frames, T, LOG_MEL)
-    assert torch.equal(mix_waveforms(*pair, weight, frames, 20, LOG_MEL), whole[:, :20])
-    padded = mix_waveforms(*pair, weight, frames, T + 30, LOG_MEL)
+    sound, frames = clips.stored[:1].float(), torch.tensor([T])
+    whole = spectrograms(sound, frames, T, LOG_MEL)
+    assert torch.equal(spectrograms(sound, frames, 20, LOG_MEL), whole[:, :20])
+    padded = spectrograms(sound, frames, T + 30, LOG_MEL)
     assert torch.equal(padded[:, :T], whole)
     assert (padded[:, T:] == 0).all()
 
@@ -219,5 +230,103 @@ def test_a_mixture_longer_than_the_spectrogram_is_cut_and_a_shorter_one_padded()
 def test_draws_are_shaped_for_batches():
     draws = draw(ROWS, AugmentationSettings(), 0)
     assert isinstance(draws, Draws)
-    assert [tuple(d.shape) for d in draws] == [(9,), (9,), (9, 2, 2)]
+    assert [tuple(d.shape) for d in draws] == [(9,), (9,), (9, 2, 2), (9,), (9, 3)]
     assert np.all((draws.masks.numpy() >= 0) & (draws.masks.numpy() < 1))
+
+
+def noisy(rate: float = 1.0, snr_db: tuple[float, float] = (10.0, 10.0), **settings):
+    noise = {"folder": "noise", "rate": rate, "snr_db": [*snr_db]}
+    return NEITHER | {"mixup_domain": "waveform", "noise": noise} | settings
+
+
+def with_noise(*waveforms: Tensor) -> Clips:
+    """The clips, and noise of any lengths, in 16 bits."""
+    clips = Clips()
+    rows = torch.zeros(len(waveforms), SAMPLES, dtype=torch.int16)
+    for row, waveform in zip(rows, waveforms, strict=True):
+        row[: len(waveform)] = waveform
+    clips.noise = Noise(ResidentRows(rows), torch.tensor([len(w) for w in waveforms]), "")
+    return clips
+
+
+def rustle(samples: int = SAMPLES, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(-3000, 3000, (samples,), generator=generator, dtype=torch.int16)
+
+
+@pytest.mark.parametrize("ratio", [-6.0, 0.0, 17.0])
+def test_noise_has_the_ratio_asked_for_over_what_is_heard_of_a_clip(ratio):
+    sound = torch.rand(3, 1000, generator=torch.Generator().manual_seed(0)) - 0.5
+    noise = torch.rand(3, 1000, generator=torch.Generator().manual_seed(1)) - 0.5
+    heard = torch.tensor([1000, 400, 20])
+    sound[1, 400:] = 0
+    added = add_noise(sound, noise, torch.full((3,), ratio), heard) - sound
+    for n, of_sound, of_noise in zip(heard, sound, added, strict=True):
+        found = 10 * torch.log10(of_sound[:n].square().mean() / of_noise[:n].square().mean())
+        assert found == pytest.approx(ratio, abs=0.01)
+
+
+def test_silence_adds_nothing():
+    sound, heard = torch.ones(1, 100), torch.tensor([100])
+    assert torch.equal(add_noise(sound, torch.zeros(1, 100), torch.zeros(1), heard), sound)
+
+
+def test_a_noisy_clip_is_the_spectrogram_of_clip_and_noise_and_keeps_its_label():
+    clips = with_noise(rustle())
+    settings = noisy()
+    draws = draw(ROWS, AugmentationSettings(**settings), 3)
+    x, label = epoch(clips, ROWS, 3, **settings)
+    assert torch.equal(label, clips.label[ROWS])
+    for found, own, begin in zip(x, ROWS, draws.noise[:, 1], strict=True):
+        n = 39 * 160 + 400 if own == 2 else SAMPLES
+        sound = clips.stored[own][:n].float() / FULL_SCALE
+        noise = rustle().roll(-int(begin * SAMPLES))[:n].float() / FULL_SCALE
+        noise = noise * (sound.square().mean() / noise.square().mean() / 10).sqrt()
+        expected = torch.zeros(T, F)
+        made = psla(sound + noise)
+        expected[: len(made)] = made
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-3)
+
+
+def test_noise_is_added_to_a_share_of_the_clips_and_the_others_are_as_stored():
+    clips = with_noise(rustle(), rustle(2000, 2))
+    settings = noisy(0.4)
+    rows = torch.arange(9).repeat(60)
+    draws = draw(rows, AugmentationSettings(**settings), 0)
+    assert draws.noisy.double().mean() == pytest.approx(0.4, abs=0.06)
+    x, _ = epoch(clips, rows, 0, 64, **settings)
+    same = (x - clips.x[rows]).abs().amax((1, 2)) < 1e-4
+    assert torch.equal(same, ~draws.noisy)
+
+
+def test_short_noise_starts_over_to_the_end_of_the_clip():
+    clips = with_noise(rustle(500))
+    x, _ = epoch(clips, ROWS, **noisy(snr_db=(-20.0, -20.0)))
+    change = (x - clips.x[ROWS])[ROWS != 2].abs().mean(2)
+    assert (change > 0.5).all()
+
+
+def test_ratios_cover_the_range_evenly_and_all_noises_are_used():
+    rows = torch.zeros(4000, dtype=torch.int64)
+    clips = with_noise(*(rustle(seed=s) for s in range(4)))
+    settings = AugmentationSettings(**noisy(snr_db=(-5.0, 15.0)))
+    draws = draw(rows, settings, 0)
+    [(_, ratio)] = _noises(clips, [draws], settings.noise)
+    assert ratio.min() == pytest.approx(-5, abs=0.1)
+    assert ratio.max() == pytest.approx(15, abs=0.1)
+    assert ratio.mean() == pytest.approx(5, abs=0.5)
+    used = (draws.noise[:, 0] * 4).long().bincount(minlength=4)
+    assert (used > 800).all()
+
+
+def test_noise_is_added_to_mixtures_too_and_leaves_their_labels_alone():
+    clips, settings = with_noise(rustle()), noisy(0.5, mixup_rate=0.5)
+    rows = ROWS.repeat(20)
+    draws = draw(rows, AugmentationSettings(**settings), 5)
+    kinds = {*zip(draws.mixed.tolist(), draws.noisy.tolist(), strict=True)}
+    assert len(kinds) == 4  # neither, one, the other, both
+    x, label = epoch(clips, rows, 5, 16, **settings)
+    plain, same = epoch(clips, rows, 5, 16, **NEITHER | {"mixup_rate": 0.5})
+    assert torch.equal(label, same)
+    changed = (x - plain).abs().amax((1, 2)) > 1e-3
+    assert torch.equal(changed, draws.noisy)

@@ -105,6 +105,10 @@ class LogMel:
         """Number of frames of a waveform with this many samples."""
         return max(0, 1 + (samples - self.frame_samples) // self.shift_samples)
 
+    def n_samples(self, frames: Tensor) -> Tensor:
+        """Number of samples that this many frames, at least one, are made of."""
+        return self.frame_samples + (frames - 1) * self.shift_samples
+
     def bin_at(self, hertz: float) -> float:
         """Position of a frequency among the bins: the centre of bin f is at f."""
         lowest, width = _scale(self)

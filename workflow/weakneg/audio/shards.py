@@ -134,7 +134,7 @@ def compute_shard(status: Path, settings: ShardSettings, output: Path, threads: 
     n_frames = settings.frames or log_mel.n_frames(samples)
     arrays = [Array("x", (n_frames, log_mel.mel_bins), np.float16, lambda clip: clip.features)]
     if settings.waveform:
-        arrays.append(Array("waveform", (samples,), np.int16, _in_16_bits))
+        arrays.append(Array("waveform", (samples,), np.int16, in_16_bits))
     write_shard(status, parameters, output, threads, arrays, _sums)
 
 
@@ -272,7 +272,8 @@ def _file_digest(path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST]
 
 
-def _in_16_bits(clip: Clip) -> np.ndarray:
+def in_16_bits(clip: Clip) -> np.ndarray:
+    """The waveform of a clip, in whole numbers of which 32767 is full scale."""
     return (clip.sound.waveform * _FULL_SCALE).round().clip(*_INT16)
 
 

@@ -141,7 +141,7 @@ def model_fits_the_data(study: Study) -> Completed:
 
 
 def augmentation_can_be_made(study: Study) -> Completed:
-    """Masks fit into the spectrogram, and waveforms to be mixed are kept."""
+    """Masks fit into the spectrogram, and waveforms to be mixed, or with noise, are kept."""
     if study.augmentation is None or study.audio is None:
         return {}
     widest, bins = study.augmentation.frequency_mask, study.audio.mel_bins
@@ -154,6 +154,12 @@ def augmentation_can_be_made(study: Study) -> Completed:
             "mixing waveforms requires that they are kept: set audio.waveform to true, or "
             "mixup_domain to 'spectrogram'"
         )
+        raise problem(text, "augmentation", "mixup_domain")
+    if study.augmentation.noise and not study.audio.waveform:
+        text = "requires that waveforms are kept: set audio.waveform to true"
+        raise problem(text, "augmentation", "noise")
+    if study.augmentation.noise and study.augmentation.mixup_rate > 0 and not mixes:
+        text = "must be 'waveform', since noise is added to waveforms, or mixup_rate 0"
         raise problem(text, "augmentation", "mixup_domain")
     return {}
 

@@ -153,10 +153,12 @@ def read_study(path: Path, folder: Path) -> Study:
 def _relative_to_study(path: Path, content: dict[str, Any]) -> None:
     """Make the paths that a study gives, relative to its file, relative to the working directory.
 
-    These are the paths of lists, of a folder, of an encoder, and of the user's own strategies and
+    These are the paths of lists, of folders, of an encoder, and of the user's own strategies and
     losses.
     """
-    for section in (content.get("dataset"), content.get("truth"), content.get("encoder")):
+    augmentation = content.get("augmentation")
+    noise = augmentation.get("noise") if isinstance(augmentation, dict) else None
+    for section in (*map(content.get, ("dataset", "truth", "encoder")), noise):
         if not isinstance(section, dict):
             continue
         for key in ("list", "folder", "file"):

@@ -157,6 +157,26 @@ class ShardSettings(StageSettings):
         return cls(**study.audio.model_dump(exclude=OF_STORES))
 
 
+class NoiseClipSettings(StageSettings):
+    """Settings of the stage that prepares background noise: of `AudioSettings`, how it is cut."""
+
+    stage = "prepare_noise"
+
+    sample_rate: int
+    clip_seconds: float
+    hop_seconds: float | None = None
+    channel: str
+
+    @classmethod
+    def of(cls, study: "Study") -> "NoiseClipSettings":
+        """Take the settings from a study."""
+        assert study.audio is not None
+        return cls(
+            **study.audio.model_dump(include={"sample_rate", "clip_seconds"}),
+            channel=study.audio.channel,
+        )
+
+
 class EmbeddingSettings(StageSettings):
     """Settings of the stage that computes embeddings."""
 

@@ -5,7 +5,7 @@ from functools import partial
 from operator import eq, is_
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from weakneg.config.messages import problem
 from weakneg.config.strategy import OR_OWN, Loss, LossChoice, SyntheticPositives
@@ -177,8 +177,33 @@ class RunSampling(SamplingSettings):
     negatives_per_positive: float = Field(2.0, gt=0)
 
 
+class NoiseSettings(Section):
+    """Background noise that is added to clips each time a model trains on them."""
+
+    folder: str = Field(
+        description="Folder of recordings of noise, which is searched at any depth. It is looked "
+        "for in the folder of this file, the working directory and the folder in WEAKNEG_DATA. "
+        "Labels stay as they are, so nothing in it should belong to a class."
+    )
+    rate: float = Field(
+        0.5, gt=0, le=1, description="Share of the clips of an epoch to which noise is added."
+    )
+    snr_db: Annotated[list[float], Field(min_length=2, max_length=2)] = Field(
+        [3.0, 30.0],
+        description="Lowest and highest ratio of the power of the clip to that of the noise, in "
+        "dB; each ratio between them is equally likely.",
+    )
+
+    @field_validator("snr_db")
+    @classmethod
+    def _ascending(cls, ratios: list[float]) -> list[float]:
+        if not -math.inf < ratios[0] <= ratios[1] < math.inf:
+            raise problem(f"must be the lowest ratio and the highest, not {ratios}")
+        return ratios
+
+
 class AugmentationSettings(Section):
-    """How spectrograms are augmented each time a model trains on them, as in PSLA."""
+    """How clips are augmented each time a model trains on them, as in PSLA, and with noise."""
 
     mixup_rate: float = Field(
         0.5,
@@ -204,4 +229,10 @@ class AugmentationSettings(Section):
     )
     time_mask: int = Field(
         192, ge=0, description="Largest number of consecutive frames set to 0 in every clip."
+    )
+    noise: NoiseSettings | None = Field(
+        None,
+        # Left out where it is the default, so that earlier runs keep their settings.
+        exclude_if=partial(is_, None),
+        description="Background noise to add; null: none. It requires audio.waveform.",
     )

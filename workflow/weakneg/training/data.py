@@ -18,6 +18,7 @@ from weakneg.io.hdf5 import Rows
 from weakneg.models.bag_classifier import BagClassifier
 from weakneg.models.folding import folded
 from weakneg.models.scores import BagScores
+from weakneg.training.noise import Noise
 from weakneg.training.rows import BLOCK_BYTES, ResidentRows, StreamedRows, load_rows
 
 
@@ -44,6 +45,8 @@ class BagData:
         Where to hold them.
     resident_bytes : int, optional
         See `load_rows`.
+    noise : Noise, optional
+        Background noise for augmentation.
 
     Attributes
     ----------
@@ -64,14 +67,21 @@ class BagData:
         How spectrograms were made, see `weakneg.audio.mel.LogMel.of`; None for other data.
     frames : (B,) int64
         Spectrograms only: number of their rows that hold sound.
+    noise : Noise or None
+        Background noise, if augmentation adds any.
     score_batch_limit : int or None
         Largest number of bags to score at a time, set when more did not fit on the device.
     """
 
     def __init__(
-        self, store: Store, bags: Bags, device: torch.device, resident_bytes: int | None = None
+        self,
+        store: Store,
+        bags: Bags,
+        device: torch.device,
+        resident_bytes: int | None = None,
+        noise: Noise | None = None,
     ) -> None:
-        self._store, self._resident_bytes = store, resident_bytes
+        self._store, self._resident_bytes, self.noise = store, resident_bytes, noise
         self.device = device
         self._label(bags)
         self.mask = None if bags.mask.all() else torch.from_numpy(bags.mask).to(device)
@@ -167,8 +177,9 @@ class BagData:
         """
         if self._store.waveform is None:
             raise UserError(
-                "the feature store has no waveforms, which mixup of waveforms needs: set audio: "
-                "waveform: true in the study, so that the next run computes features with them."
+                "the feature store has no waveforms, which mixup of waveforms and noise need: set "
+                "audio: waveform: true in the study, so that the next run computes features with "
+                "them."
             )
         return self._waveforms.batches(batches)
 

@@ -6,6 +6,7 @@ import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from weakneg.stages import Threads, stage
 from weakneg.training import together
 from weakneg.training.data import BagData, draw_of
 from weakneg.training.loop import State, train_seeds
+from weakneg.training.noise import open_noise
 
 
 @stage
@@ -44,6 +46,7 @@ def train_run(
     run: Path,
     threads: Threads,
     weights: Path | None = None,
+    noise: Path | None = None,
     device: Device = "",
     fingerprint: str = "",
 ) -> None:
@@ -66,6 +69,8 @@ def train_run(
         CPU threads.
     weights : Path
         torchvision's ImageNet weights, if the encoder starts from them.
+    noise : Path
+        The background noise, if augmentation adds any.
     device : str
         auto, cpu, cuda or cuda:N; by default what WEAKNEG_DEVICE says, or auto.
     fingerprint : str
@@ -86,9 +91,12 @@ def train_run(
     imagenet = None if weights is None else torch.load(weights, weights_only=True)
     states: dict[int, State] = {}
     hidden: dict[int, np.ndarray] = {}
-    with open_store(store) as features:
+    with (
+        open_store(store) as features,
+        nullcontext() if noise is None else open_noise(noise, on_device) as background,
+    ):
         draws = read_bags(manifest, features, settings.classes or class_name)
-        inputs = _digest_of(features)
+        inputs = _digest_of(features) + (background.digest if background else "")
         data: BagData | None = None
         drawn: Bags | None = None
         for group in together.groups(settings, on_device):
@@ -96,7 +104,7 @@ def train_run(
             for seed in group:
                 bags = draw_of(draws, seed, settings.draw_per_seed, manifest)
                 if data is None or bags is not drawn:
-                    data, drawn = BagData(features, bags, on_device), bags
+                    data, drawn = BagData(features, bags, on_device, noise=background), bags
                 of_seed = data
                 if settings.hidden_positives:
                     # From here on, nothing knows what was hidden: only the record names it.

@@ -227,6 +227,13 @@ class Results:
         model = self.study.model
         return [f"resources/imagenet/{model.name}.pth"] if model.weights == "imagenet" else []
 
+    @property
+    def noise(self) -> list[str]:
+        """The background noise that augmentation adds; none where it adds none."""
+        augmentation = self.study.augmentation
+        adds = augmentation is not None and augmentation.noise is not None
+        return [f"{self.folder}/features/noise.h5"] if adds else []
+
     @cached_property
     def runs(self) -> list[tuple[str, str]]:
         """Strategy and folder of each run, class by class."""

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
-from weakneg.audio.files import files_by_name, nearest
+from weakneg.audio.files import files_by_name, is_audio, nearest
 from weakneg.audio.outcome import ERROR, MISSING, OK, Outcome, one_line
 from weakneg.audio.recordings import Recording
 from weakneg.config.source import ID, FolderSource
@@ -60,6 +60,30 @@ def find_folder(folder: Path) -> Path:
         f"there is no folder {folder} here or in the one that {DATA_VARIABLE} names: name the "
         "folder that holds the recordings."
     )
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """List the audio files of a folder, at any depth.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder, here or in the one that WEAKNEG_DATA names.
+
+    Returns
+    -------
+    list of Path
+        At least one, sorted.
+
+    Raises
+    ------
+    UserError
+        When there is no such folder, or no audio file in it.
+    """
+    found = sorted(filter(is_audio, _files(find_folder(folder))))
+    if not found:
+        raise UserError(f"the folder {folder} holds no audio files.")
+    return found
 
 
 def _files(folder: Path) -> Iterator[Path]:

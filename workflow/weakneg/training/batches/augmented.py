@@ -1,4 +1,4 @@
-"""Augmentation of spectrograms: mixup, and masks in frequency and time.
+"""Augmentation of spectrograms: mixup, background noise, and masks in frequency and time.
 
 Source: Shah et al., section 5.2.2, after Gong, Chung and Glass, "PSLA: Improving Audio Tagging With
 Pretraining, Sampling, Labeling, and Aggregation" (2021), sections III-C and III-D.
@@ -8,9 +8,12 @@ negatives, and the partner of a mixed bag is any bag of the same epoch, so that 
 chosen bags. A negative bag with a positive partner gets the label of the mixture, 1 - weight, and
 is no longer negative. With two positives for every four negatives, and the paper's mixup rate of a
 half, this happens to one in six of the chosen negatives.
+
+Noise is not of the paper. It is added to the mixture and changes no label.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,7 +24,7 @@ from weakneg.audio.mel import LogMel
 from weakneg.training.rows import together
 
 if TYPE_CHECKING:
-    from weakneg.config.training import AugmentationSettings
+    from weakneg.config.training import AugmentationSettings, NoiseSettings
     from weakneg.training.batches import Inputs
     from weakneg.training.data import BagData
 
@@ -40,11 +43,18 @@ class Draws(NamedTuple):
     masks : (n, 2, 2) float32
         For frequency and for time: width of the mask relative to the largest, and its position
         relative to the possible range, both in [0, 1).
+    noisy : (n,) bool
+        Whether noise is added.
+    noise : (n, 3) float32
+        Which noise, where in it to begin, and the ratio of the powers in dB, each relative to the
+        possible range, in [0, 1).
     """
 
     partner: Tensor
     weight: Tensor
     masks: Tensor
+    noisy: Tensor
+    noise: Tensor
 
     @property
     def mixed(self) -> Tensor:
@@ -60,7 +70,7 @@ def draw(rows: Tensor, augmentation: "AugmentationSettings", seed: int) -> Draws
     rows : (n,) int64
         The bags in the order of training, on the CPU.
     augmentation : AugmentationSettings
-        With mixup_rate and mixup_alpha; weight ~ Beta(alpha, alpha).
+        With mixup_rate, mixup_alpha and noise; weight ~ Beta(alpha, alpha).
     seed : int
         Seed of the draws.
 
@@ -78,8 +88,11 @@ def draw(rows: Tensor, augmentation: "AugmentationSettings", seed: int) -> Draws
     mixed = rng.random(n) < augmentation.mixup_rate
     weight = np.where(mixed, rng.beta(augmentation.mixup_alpha, augmentation.mixup_alpha, n), 1)
     partner = rows[torch.from_numpy(rng.integers(n, size=n))]
-    masks = torch.from_numpy(rng.random((n, 2, 2), dtype=np.float32))
-    return Draws(partner, torch.from_numpy(weight.astype(np.float32)), masks)
+    masks = rng.random((n, 2, 2), dtype=np.float32)
+    noisy = rng.random(n) < (augmentation.noise.rate if augmentation.noise else 0)
+    noise = rng.random((n, 3), dtype=np.float32)
+    arrays = weight.astype(np.float32), masks, noisy, noise
+    return Draws(partner, *map(torch.from_numpy, arrays))
 
 
 def batches(
@@ -94,38 +107,37 @@ def batches(
     Raises
     ------
     UserError
-        When waveforms are to be mixed and the feature store has none.
+        When waveforms are needed and the feature store has none.
     """
     draws = draw(rows, augmentation, seed)
     split = rows.split(batch_size)
     drawn = [Draws(*each) for each in zip(*(d.split(batch_size) for d in draws), strict=True)]
     partners = [d.partner[d.mixed] for d in drawn]
+    device = data.device
     log_mel = None
-    if augmentation.mixup_rate and augmentation.mixup_domain == "waveform":
+    changed: Iterator[tuple[Tensor, Tensor]]
+    if augmentation.noise or (augmentation.mixup_rate and augmentation.mixup_domain == "waveform"):
         assert data.audio is not None
         log_mel = LogMel.of(data.audio)
-        both = [torch.cat([b[d.mixed], p]) for b, d, p in zip(split, drawn, partners, strict=True)]
-        to_mix = data.waveforms(both)
+        changed = _changed_waveforms(data, split, drawn, log_mel, augmentation.noise)
     else:
-        to_mix = (x for x, _ in data.inputs(partners))
-    device = data.device
-    for batch, partner, mixed, weight, masks, (x, sound), others in zip(
+        places = together([d.mixed.nonzero()[:, 0] for d in drawn], device)
+        changed = zip(places, (x for x, _ in data.inputs(partners)), strict=True)
+    for batch, partner, mixed, weight, masks, (x, sound), (places, new) in zip(
         together(split, device),
         together(partners, device),
         together([d.mixed.nonzero()[:, 0] for d in drawn], device),
         together([d.weight[d.mixed] for d in drawn], device),
         together([d.masks for d in drawn], device),
         data.inputs(split),
-        to_mix,
+        changed,
         strict=True,
     ):
         x, label = x.float(), data.label[batch]
-        if len(mixed) and log_mel:
-            frames = data.frames[batch[mixed]]
-            first, second = others.chunk(2)
-            x[mixed, 0] = mix_waveforms(first, second, weight, frames, x.shape[2], log_mel)
-        elif len(mixed):
-            x[mixed] = torch.lerp(others.float(), x[mixed], weight.view(-1, 1, 1, 1))
+        if len(places) and log_mel:
+            x[places, 0] = spectrograms(new, data.frames[batch[places]], x.shape[2], log_mel)
+        elif len(places):
+            x[mixed] = torch.lerp(new.float(), x[mixed], weight.view(-1, 1, 1, 1))
             if sound is not None:
                 assert data.mask is not None
                 sound[mixed] |= data.mask[partner]
@@ -140,21 +152,106 @@ def mix(values: Tensor, rows: Tensor, augmentation: "AugmentationSettings", seed
     return torch.lerp(values[draws.partner], values[rows], draws.weight)
 
 
-def mix_waveforms(
-    first: Tensor, second: Tensor, weight: Tensor, frames: Tensor, n_frames: int, log_mel: LogMel
-) -> Tensor:
-    """Compute the spectrograms of weight * first + (1 - weight) * second.
+def _changed_waveforms(
+    data: "BagData",
+    split: Sequence[Tensor],
+    drawn: Sequence[Draws],
+    log_mel: LogMel,
+    noise: "NoiseSettings | None",
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield, for each batch, the places of its m bags that are mixed or noisy, and (m, S) samples.
+
+    A partner is not cut off where the bag ends: `spectrograms` does that.
+    """
+    device = data.device
+    changed = [d.mixed | d.noisy for d in drawn]
+    own = [batch[of_batch] for batch, of_batch in zip(split, changed, strict=True)]
+    waveforms = data.waveforms(
+        [torch.cat([rows, d.partner[d.mixed]]) for rows, d in zip(own, drawn, strict=True)]
+    )
+    which = [
+        (d.mixed[of_batch], d.noisy[of_batch]) for d, of_batch in zip(drawn, changed, strict=True)
+    ]
+    noises = repeat(None) if noise is None else _noises(data, drawn, noise)
+    for rows, places, mixed, noisy, weight, samples, added in zip(
+        together(own, device),
+        together([of_batch.nonzero()[:, 0] for of_batch in changed], device),
+        together([is_mixed.nonzero()[:, 0] for is_mixed, _ in which], device),
+        together([is_noisy.nonzero()[:, 0] for _, is_noisy in which], device),
+        together([d.weight[d.mixed] for d in drawn], device),
+        waveforms,
+        noises,
+        strict=False,
+    ):
+        sound, others = samples.float().split([len(rows), len(mixed)])
+        sound[mixed] = torch.lerp(others, sound[mixed], weight[:, None])
+        if added is not None:
+            heard = log_mel.n_samples(data.frames[rows[noisy]])
+            background, ratio = added
+            sound[noisy] = add_noise(sound[noisy], background, ratio, heard)
+        yield places, sound
+
+
+def _noises(
+    data: "BagData", drawn: Sequence[Draws], settings: "NoiseSettings"
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield, for each batch, the noise of its k noisy bags, (k, S), and the ratios (k,) in dB.
+
+    Noise begins at a random place and starts over where it ends.
+    """
+    assert data.noise is not None
+    device, noise = data.device, data.noise
+    lowest, highest = settings.snr_db
+    drawn_for = [d.noise[d.noisy] for d in drawn]
+    which = [(each[:, 0] * len(noise.length)).long() for each in drawn_for]
+    begin = [
+        (each[:, 1] * noise.length[w]).long() for each, w in zip(drawn_for, which, strict=True)
+    ]
+    for first, length, ratio, samples in zip(
+        together(begin, device),
+        together([noise.length[w] for w in which], device),
+        together([lowest + each[:, 2] * (highest - lowest) for each in drawn_for], device),
+        noise.waveforms.batches(which),
+        strict=True,
+    ):
+        at = torch.arange(samples.shape[1], device=device) + first[:, None]
+        yield samples.gather(1, at % length[:, None]).float(), ratio
+
+
+def add_noise(sound: Tensor, noise: Tensor, ratio_db: Tensor, heard: Tensor) -> Tensor:
+    """Add noise to waveforms at given ratios.
 
     Parameters
     ----------
-    first, second : (m, S) int16
-        Waveforms.
-    weight : (m,) float32
-        Share of the first.
+    sound, noise : (m, S) float32
+        Waveforms in the same unit.
+    ratio_db : (m,) float32
+        The power of the sound over that of the noise, dB.
+    heard : (m,) int64
+        Number of samples that are heard, and that the ratio is of.
+
+    Returns
+    -------
+    (m, S) float32
+        The sum. Where the noise is silent, nothing is added.
+    """
+    is_heard = torch.arange(sound.shape[1], device=sound.device) < heard[:, None]
+    of_sound, of_noise = ((each * is_heard).square().sum(1) for each in (sound, noise))
+    gain = 10 ** (-ratio_db / 20) * (of_sound / of_noise).sqrt()
+    return sound + torch.where(of_noise > 0, gain, 0)[:, None] * noise
+
+
+def spectrograms(waveforms: Tensor, frames: Tensor, n_frames: int, log_mel: LogMel) -> Tensor:
+    """Compute the spectrograms of clips that have sound in some of their rows.
+
+    Parameters
+    ----------
+    waveforms : (m, S) float32
+        Samples; 32767 is full scale.
     frames : (m,) int64
-        Number of spectrogram rows in which `first` has sound. The second is cut off where the first
-        ends, as in PSLA, and zeros follow. (PSLA also removes the mean of the mixture; here the
-        mean of each frame is removed in any case.)
+        Number of rows in which a clip has sound. What is mixed with it is cut off there, as in
+        PSLA, and zeros follow. (PSLA also removes the mean of the mixture; here the mean of each
+        frame is removed in any case.)
     n_frames : int
         Number of rows of the result.
     log_mel : LogMel
@@ -164,9 +261,8 @@ def mix_waveforms(
     -------
     (m, n_frames, F) float32
     """
-    mixture = torch.lerp(second.float(), first.float(), weight[:, None]) / FULL_SCALE
-    spectrogram = log_mel(mixture)[:, :n_frames]
-    result = spectrogram.new_zeros(len(first), n_frames, spectrogram.shape[2])
+    spectrogram = log_mel(waveforms / FULL_SCALE)[:, :n_frames]
+    result = spectrogram.new_zeros(len(waveforms), n_frames, spectrogram.shape[2])
     result[:, : spectrogram.shape[1]] = spectrogram
     result[torch.arange(n_frames, device=frames.device) >= frames[:, None]] = 0
     return result
