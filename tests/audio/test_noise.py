@@ -24,6 +24,7 @@ def folder(tmp_path):
     stereo = np.stack([tone(44_100, 0.4), -0.5 * tone(44_100, 0.4)], 1)
     write(tmp_path / "noise" / "far" / "stereo.WAV", stereo, 44_100)
     (tmp_path / "noise" / "readme.txt").write_text("not sound")
+    (tmp_path / "noise" / "._near.wav").write_text("what a Mac puts beside near.wav")
     return tmp_path / "noise"
 
 

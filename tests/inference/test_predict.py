@@ -404,6 +404,27 @@ def test_a_threshold_of_each_class_is_written_and_said(study, predict, capsys):
         assert f"and {(negatives >= lowest).sum()} of {len(negatives)} negatives" in line
 
 
+def test_a_model_of_many_classes_has_a_threshold_of_each(study, predict, tmp_path, capsys):
+    model = run(study, "All", "attention", list(CLASSES))
+    kept = torch.load(model / "model.pt", weights_only=True)["validation"].values()
+    label, scored = (torch.cat([each[key] for each in kept]).numpy() for key in ("label", "logit"))
+    for options in ([], ["--calibrated"]):
+        table = predict([model], [study / "test"], "--threshold", "recall:1", *options)
+        for number, (name, rows) in enumerate(table.groupby("class", sort=False)):
+            validation = Validation(label[:, number], scored[:, number].astype(np.float64))
+            lowest = validation.logit[validation.label == 1].min()
+            if options:
+                lowest = validation.calibrate().logit(lowest)
+            assert name == CLASSES[number]
+            assert rows.threshold.unique() == pytest.approx(expit(lowest), abs=1e-6)
+    written = [tmp_path / name for name in ("written.csv", "chosen.csv")]
+    command = ["detections", str(tmp_path / "scores.csv"), "--format", "csv", "--output"]
+    assert main([*command, str(written[0])]) == 0
+    rule = ["--threshold", "recall:1", "--models", str(model)]
+    assert main([*command, str(written[1]), *rule]) == 0
+    pd.testing.assert_frame_equal(*map(pd.read_csv, written), rtol=0, atol=1e-6)
+
+
 def test_calibrated_scores_keep_the_order_and_are_the_mean_over_seeds(study, predict):
     [run, _] = runs(study)
     before = predict([run], [study / "test"])

@@ -15,7 +15,7 @@ from weakneg.training.thresholds import (
     Rule,
     Validation,
     applied,
-    read_validation,
+    read_saved,
     sigmoid,
 )
 
@@ -119,16 +119,36 @@ def test_a_file_gives_the_bags_of_the_seeds_that_are_asked_for(tmp_path):
         for seed in (0, 3)
     }
     torch.save({"class": "owl", "validation": kept, "weights": {}}, tmp_path / "model.pt")
-    saved, found = read_validation(tmp_path / "model.pt")
-    assert saved["class"] == "owl"
-    assert found.logit.tolist() == [0, 9, 3, 9]
-    assert Validation.of(saved, [3]).logit.tolist() == [3, 9]
+    saved = read_saved(tmp_path / "model.pt")
+    assert Validation.of(saved, "owl").logit.tolist() == [0, 9, 3, 9]
+    assert Validation.of(saved, "owl", [3]).logit.tolist() == [3, 9]
     torch.save({"weights": {}}, tmp_path / "old.pt")
-    assert read_validation(tmp_path / "old.pt")[1] is None
+    assert Validation.of(read_saved(tmp_path / "old.pt"), "owl") is None
+    torch.save([1, 2], tmp_path / "list.pt")
     (tmp_path / "bad.pt").write_bytes(b"bad")
-    for name, message in (("bad.pt", "damaged or not a model"), ("none.pt", "is missing")):
+    for name, message in (
+        *(("bad.pt", "damaged or not a model"), ("list.pt", "is not a model")),
+        ("none.pt", "is missing"),
+    ):
         with pytest.raises(UserError, match=message):
-            read_validation(tmp_path / name)
+            read_saved(tmp_path / name)
+
+
+def test_a_class_of_many_has_its_own_bags_without_those_of_unknown_label():
+    label = torch.tensor([[1, 0], [0, -1], [1, 1]], dtype=torch.int8)
+    kept = {0: {"label": label, "logit": torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])}}
+    saved = {"classes": ["owl", "wren"], "validation": kept, "weights": {}}
+    owl, wren = (Validation.of(saved, name) for name in saved["classes"])
+    assert (owl.label.tolist(), owl.logit.tolist()) == ([1, 0, 1], [1, 3, 5])
+    assert (wren.label.tolist(), wren.logit.tolist()) == ([0, 1], [2, 6])
+
+
+def test_a_class_without_validation_bags_of_both_kinds_is_named():
+    for label in (0, 1):
+        kept = Validation(np.full(3, label), np.arange(3.0))
+        with pytest.raises(UserError, match=r"^owl has no validation bags of both kinds"):
+            applied(Rule.of("best-f1"), kept, calibrated=False, name="owl")
+        assert applied(Rule.of("0.5"), kept, calibrated=False, name="owl")[0] == 0.5
 
 
 def test_a_point_without_detections_or_positives_has_no_precision_or_recall():

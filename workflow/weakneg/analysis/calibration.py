@@ -11,7 +11,7 @@ from weakneg.analysis.runs import read_parquet
 from weakneg.bags.draw import UNKNOWN
 from weakneg.io.csv import write_frame
 from weakneg.stages import StrategyRun, stage
-from weakneg.training.thresholds import Point, Rule, Validation, read_validation, sigmoid
+from weakneg.training.thresholds import Point, Rule, Validation, read_saved, sigmoid
 
 RULES = (
     *("best-f1", "best-gmean"),
@@ -51,7 +51,8 @@ def calibrate_scores(runs: list[StrategyRun], thresholds: Path, reliability: Pat
     scored: list[pd.DataFrame] = []
     old = 0
     for strategy, folder in runs:
-        saved, validation = read_validation(folder / "model.pt")
+        saved = read_saved(folder / "model.pt")
+        validation = Validation.of(saved, saved["class"])
         test = read_parquet(folder / "scores.parquet")
         test = test[test["label"] != UNKNOWN]
         label, logit = test["label"].to_numpy(np.int64), test["score"].to_numpy()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from weakneg.errors import UserError
 from weakneg.inference.trained import MODEL_FILE, TrainedModel
-from weakneg.training.thresholds import Point, Rule, Validation, applied, read_validation
+from weakneg.training.thresholds import Point, Rule, Validation, applied, read_saved
 
 
 class Model(NamedTuple):
@@ -42,8 +42,8 @@ def calibrated_models(models: Sequence[TrainedModel]) -> list[TrainedModel]:
         name = str(Model(*model.name, model.seeds))
         if model.validation is None:
             raise UserError(
-                f"{name} has kept no validation scores (models of many classes and of older "
-                "versions have none), which calibration needs: leave out --calibrated."
+                f"{name} has kept no validation scores (models of older versions have none), which "
+                "calibration needs: leave out --calibrated."
             )
         calibration = model.validation.calibrate()
         if calibration.slope <= 0:
@@ -101,14 +101,15 @@ def thresholds_from_files(
     """
     kept = {}
     for path in files:
-        saved, _ = read_validation(path / MODEL_FILE if path.is_dir() else path)
-        kept[tuple(str(saved.get(key)) for key in ("study", "class", "strategy"))] = path, saved
+        saved = read_saved(path / MODEL_FILE if path.is_dir() else path)
+        for name in saved.get("classes", [saved.get("class")]):
+            kept[str(saved.get("study")), str(name), str(saved.get("strategy"))] = path, saved
     found: dict[Model, tuple[float, Point | None]] = {}
     for model in models:
         validation = None
         if model[:3] in kept:
             path, saved = kept[model[:3]]
-            validation = _of_seeds(path, saved, model.seeds)
+            validation = _of_seeds(path, saved, model)
         else:
             raise UserError(
                 f"--threshold {rule} needs the model of {model}: name its folder with --models, as "
@@ -119,12 +120,13 @@ def thresholds_from_files(
     return found
 
 
-def _of_seeds(path: Path, saved: Mapping[str, object], seeds: str) -> Validation | None:
+def _of_seeds(path: Path, saved: Mapping[str, object], model: Model) -> Validation | None:
     try:
-        return Validation.of(saved, [int(seed) for seed in seeds.split(";")])
+        seeds = [int(seed) for seed in model.seeds.split(";")]
+        return Validation.of(saved, model.class_name, seeds)
     except (KeyError, ValueError):
         raise UserError(
-            f"{path} does not have the seeds {seeds} that made the scores: name that model."
+            f"{path} does not have the seeds {model.seeds} that made the scores: name that model."
         ) from None
 
 

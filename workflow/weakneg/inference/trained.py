@@ -173,8 +173,7 @@ class TrainedModel:
     networks : dict of int to BagClassifier
         Seed -> classifier, in evaluation mode.
     validation : Validation or None
-        The validation bags of these seeds; None if an old version trained them, and for a class of
-        a model of many.
+        The validation bags of these seeds; None if an old version trained them.
     calibration : Calibration or None
         What makes probabilities of clips from logits, other than the sigmoid.
     """
@@ -457,7 +456,7 @@ def _models(
     return [
         TrainedModel(
             *(path, study, name, strategy, front_end, mean, std, masked, of_class),
-            validation=Validation.of(saved, networks),
+            validation=Validation.of(saved, name, networks),
         )
         for name, of_class in of_classes.items()
     ]

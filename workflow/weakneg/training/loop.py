@@ -54,8 +54,8 @@ thresholds, tied : dict
     Those of the best epoch, see `best_thresholds` and `tied_at_the_ends`. Missing where there are
     many classes.
 validation : dict
-    Of the best epoch: label (B,) int8 and logit (B,) float64 of the validation bags. Missing where
-    there are many classes.
+    Of the best epoch: label (B,) int8 and logit (B,) float64 of the validation bags. Of C classes,
+    label (B, C), which is -1 where it is not known, and logit (B, C) float32.
 chosen : (k,) int64
     Rows of the negative bags in use.
 weights : (k,) float64
@@ -311,9 +311,11 @@ class _SeedTraining:
         best = not before or smoothed > max(row["validation_ap_smoothed"] for row in before)
         if best:
             state["best_model"] = {k: v.clone() for k, v in self.model.state_dict().items()}
+            label, logit = map(torch.from_numpy, (self.validation_label, scores))
+            if self.label_record is not None:
+                logit = logit.float()  # half of what would be most of the file
+            state["validation"] = {"label": label.to(torch.int8), "logit": logit}
             if self.label_record is None:
-                label = torch.from_numpy(self.validation_label).to(torch.int8)
-                state["validation"] = {"label": label, "logit": torch.from_numpy(scores)}
                 state["thresholds"] = best_thresholds(self.validation_label, scores)
                 state["tied"] = tied_at_the_ends(scores)
             for row in before:

@@ -234,13 +234,12 @@ def _write_run(
         "std": features.std.tolist(),
         "instance_shape": list(instance_shape),
         "weights": weights,
-    }
-    if settings.classes is None:
         # The same keys for all seeds: pickle writes equal strings once only if they are one object.
-        model["validation"] = {
+        "validation": {
             seed: {name: state["validation"][name] for name in ("label", "logit")}
             for seed, state in states.items()
-        }
+        },
+    }
     _save(folder / "model.pt", model)
     for name in ("history", "timing"):
         rows = [{"seed": seed} | row for seed, state in states.items() for row in state[name]]

@@ -138,21 +138,23 @@ class Validation(NamedTuple):
 
     @classmethod
     def of(
-        cls, saved: Mapping[str, Any], seeds: Iterable[int] | None = None
+        cls, saved: Mapping[str, Any], class_name: str, seeds: Iterable[int] | None = None
     ) -> "Validation | None":
-        """Those of some seeds, by default of all, in the content of a model's file.
+        """Those of a class and some seeds, by default of all, in the content of a model's file.
 
-        None if the file is older than this record.
+        None if the file is older than this record. Bags whose label is unknown are left out.
         """
         if "validation" not in saved:
             return None
         kept = saved["validation"]
         kept = [kept[seed] for seed in (kept if seeds is None else seeds)]
+        number = (saved["classes"].index(class_name),) if "classes" in saved else ()
         label, logit = (
-            np.concatenate([each[name].numpy(force=True) for each in kept])
+            np.concatenate([each[name].numpy(force=True)[:, *number] for each in kept])
             for name in ("label", "logit")
         )
-        return cls(label.astype(np.int64), logit.astype(np.float64))
+        known = label >= 0
+        return cls(label[known].astype(np.int64), logit[known].astype(np.float64))
 
     def choose(self, rule: Rule) -> Point | None:
         """The threshold that a rule, other than a score, chooses from the logits.
@@ -231,15 +233,20 @@ def applied(
     Raises
     ------
     UserError
-        When the rule needs validation bags that the model has not kept, or no threshold has the
+        When the rule needs validation bags that the model does not have, or no threshold has the
         precision.
     """
     if validation is None:
         if rule.name == "score":
             return rule.target, None
         raise UserError(
-            f"{name} has kept no validation scores (models of many classes and of older versions "
-            f"have none), which the threshold {rule} needs: give a score, as in --threshold 0.5."
+            f"{name} has kept no validation scores (models of older versions have none), which the "
+            f"threshold {rule} needs: give a score, as in --threshold 0.5."
+        )
+    if rule.name != "score" and not 0 < validation.label.sum() < len(validation.label):
+        raise UserError(
+            f"{name} has no validation bags of both kinds, positive and negative, which the "
+            f"threshold {rule} needs: give a score, as in --threshold 0.5."
         )
     logit = validation.calibrate().logit(validation.logit) if calibrated else validation.logit
     if rule.name == "score":
@@ -253,18 +260,18 @@ def applied(
     return float(sigmoid(point.threshold)), point
 
 
-def read_validation(path: Path) -> tuple[dict[str, Any], Validation | None]:
-    """Read what a model's file keeps of the validation bags, without reading its weights.
+def read_saved(path: Path) -> dict[str, Any]:
+    """Read a model's file, but not its weights, which stay in it.
 
     Parameters
     ----------
     path : Path
-        The model's file.
+        The file.
 
     Returns
     -------
-    dict, Validation or None
-        The content of the file, and the validation bags of all seeds.
+    dict
+        Its content.
 
     Raises
     ------
@@ -277,9 +284,11 @@ def read_validation(path: Path) -> tuple[dict[str, Any], Validation | None]:
         raise UserError(f"{path} is missing: name the folder of a run or its model.pt.")
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return saved, Validation.of(saved)
     except Exception as error:  # on damaged files torch.load raises nearly anything
         raise UserError(
             f"{path} is damaged or not a model ({type(error).__name__}): name the folder of a run "
             "or its model.pt."
         ) from error
+    if not isinstance(saved, dict) or "weights" not in saved:
+        raise UserError(f"{path} is not a model: name the folder of a run or its model.pt.")
+    return saved

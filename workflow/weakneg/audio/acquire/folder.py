@@ -63,7 +63,7 @@ def find_folder(folder: Path) -> Path:
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """List the audio files of a folder, at any depth.
+    """List the audio files of a folder, at any depth, without hidden ones.
 
     Parameters
     ----------
@@ -80,7 +80,8 @@ def audio_files(folder: Path) -> list[Path]:
     UserError
         When there is no such folder, or no audio file in it.
     """
-    found = sorted(filter(is_audio, _files(find_folder(folder))))
+    files = _files(find_folder(folder))
+    found = sorted(path for path in files if is_audio(path) and not path.name.startswith("."))
     if not found:
         raise UserError(f"the folder {folder} holds no audio files.")
     return found
