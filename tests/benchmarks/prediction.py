@@ -1,13 +1,14 @@
 """How fast recordings are scored, against opensoundscape, side by side in one run.
 
     python tests/benchmarks/prediction.py results/soundscapes/runs/siren/random \\
-        --opensoundscape PYTHON [--minutes 60] [--rate 32000] [--rounds 3]
+        --opensoundscape PYTHON [--minutes 60] [--rate 32000] [--rounds 3] [--default-size]
 
 PYTHON is that of an environment with opensoundscape (0.13.2 was measured). Both score the same
 recordings, WAV files of one minute in 16 bits, from files to a table, start-up included, with a
-network of the same size: one seed of the run of the study `soundscapes`, and for opensoundscape the
-same encoder, with the mean over its instances and a layer of one output, on the spectrograms of 224
-x 224 that it makes by default. It gets 64 clips at a time and as many workers as there are cores.
+network of the same size: one seed of a run of the study `soundscapes`, and for opensoundscape the
+same encoder, with the mean over its instances and a layer of one output, on spectrograms of as many
+bands and frames (--default-size: the 224 x 224 that it makes by default). It gets 64 clips at a
+time and as many workers as there are cores.
 
 Every round runs each once, in turn; the figures are medians over rounds. Memory is that of the
 largest process.
@@ -43,7 +44,8 @@ class Network(torch.nn.Module):
         return self.last(self.encoder(x[:, 0]).mean(1))
 
 if __name__ == "__main__":
-    model = SpectrogramClassifier(Network(), ["Siren"], float(sys.argv[3]), 16000, channels=1)
+    size = {} if sys.argv[3] == "default" else {"height": 64, "width": 200}
+    model = SpectrogramClassifier(Network(), ["Siren"], 4.0, 16000, channels=1, **size)
     model.device = "cpu"
     scores = model.predict(
         sys.argv[5:], batch_size=64, num_workers=int(sys.argv[2]), activation_layer="sigmoid"
@@ -80,7 +82,7 @@ def main() -> None:
     parser.add_argument("--opensoundscape", required=True, metavar="PYTHON")
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--rate", type=int, default=32_000)
-    parser.add_argument("--clip-seconds", default="4")
+    parser.add_argument("--default-size", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     cores = str(os.cpu_count())
@@ -96,7 +98,8 @@ def main() -> None:
         workflow = str(ROOT / "workflow")
         ours = [sys.executable, "-m", "weakneg", "predict", *files, "--models", str(given.run)]
         ours += ["--output", f"{folder}/ours.csv", "--seeds", "0", "--threads", cores]
-        theirs = [given.opensoundscape, str(script), workflow, cores, given.clip_seconds]
+        size = "default" if given.default_size else "same"
+        theirs = [given.opensoundscape, str(script), workflow, cores, size]
         theirs += [f"{folder}/theirs.csv", *files]
         costs: dict[str, list[Cost]] = {"weakneg": [], "opensoundscape": []}
         for number in range(given.rounds):
