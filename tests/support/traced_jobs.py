@@ -53,14 +53,19 @@ def traced(arguments: list[str], output: str) -> int:
     module, _, entry = entry_of(code[1]).partition(":")
     file = module.replace(".", os.sep)  # of the stage, without its ending
     ran: set[tuple[str, int]] = set()
+    seen = {}  # by identity, since the hash of code is that of all that it holds
 
     def begins(frame, event, argument):
         of = frame.f_code
+        if id(of) in seen:
+            return
+        if not ran and not (of.co_qualname == entry and file in of.co_filename):
+            return  # the stage has not begun
+        seen[id(of)] = of
         is_function = of.co_flags & inspect.CO_OPTIMIZED  # and no body of a module or a class
         is_function = is_function and of.co_qualname not in AT_IMPORT
         is_function = is_function and of.co_filename.endswith(".py")  # and no template
-        begun = ran or (of.co_qualname == entry and file in of.co_filename)
-        if is_function and begun and "weakneg" in of.co_filename:
+        if is_function and "weakneg" in of.co_filename:
             ran.add((of.co_filename, of.co_firstlineno))
 
     threading.settrace(begins)
