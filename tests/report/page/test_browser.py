@@ -170,7 +170,13 @@ def of_clips(tmp_path_factory):
     sounds = {"<a>.wav": {"sound": as_mp3(clip, 16000), "picture": as_png(clip)}}
     sounds = {n: {k: base64.b64encode(v).decode() for k, v in s.items()} for n, s in sounds.items()}
     (folder / "sounds.json").write_text(json.dumps(sounds))
-    tables = {"suspects": pd.DataFrame(rows)}
+    chosen = [
+        {key: row[key] for key in ("class", "rank", "id", "start", "link", "other_labels")}
+        | {"strategy": strategy, "bag": row["rank"], "times": 9, "selections": 10}
+        for row in rows
+        for strategy in ("random", "badge")
+    ]
+    tables = {"suspects": pd.DataFrame(rows), "most_selected": pd.DataFrame(chosen)}
     return make_page(
         folder, CLASSES[:2], ["random", "badge"], tables=tables, sounds=folder / "sounds.json"
     )
@@ -187,8 +193,8 @@ def clips(browser, of_clips):
 
 
 def test_a_clip_is_played_with_its_spectrogram(clips):
-    assert clips.locator("[data-play]:visible").count() == 1
-    clips.locator("[data-play]:visible").click()
+    assert clips.locator("#suspects [data-play]:visible").count() == 1
+    clips.locator("#suspects [data-play]:visible").click()
     assert clips.locator("#player strong").inner_text() == "<a>.wav"
     clips.wait_for_function("document.querySelector('#player audio').duration > 0.9")
     clips.wait_for_function("document.querySelector('#player img').naturalWidth == 64")
@@ -232,3 +238,40 @@ def test_marks_outlive_a_reload_and_are_a_list_that_the_workflow_reads(clips, tm
         ("b, c.wav", CLASSES[0], "no"),
         ("d.wav", CLASSES[0], "unsure"),
     ]
+
+
+LISTS = {"suspects": 3, "chosen": 2 * 3}  # section -> clips of a class that it lists
+
+
+def listed(page, name):
+    """Class -> number of clips of it that can be read in a section."""
+    rows = page.locator(f"#{name} tbody tr:visible").evaluate_all(
+        "rows => rows.map((row) => row.closest('table').caption.innerText)"
+    )
+    captions = [each.rpartition(":")[0] for each in rows]
+    return {caption: captions.count(caption) for caption in captions}
+
+
+def test_without_javascript_clips_of_all_classes_are_listed_and_nothing_waits_for_it(
+    browser, of_clips
+):
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(of_clips.as_uri())
+    for name, n_clips in LISTS.items():
+        assert listed(page, name) == dict.fromkeys(CLASSES[:2], n_clips)
+    assert page.locator("select:visible, input:visible, [data-play]:visible").count() == 0
+    page.close()
+
+
+def test_paper_has_the_clips_of_all_classes_and_the_screen_those_of_the_chosen_one(clips):
+    clips.select_option("#choose-chosen_class", CLASSES[1])
+    on_screen = {name: {CLASSES[1]: 3} for name in LISTS}
+    assert {name: listed(clips, name) for name in LISTS} == on_screen
+    clips.evaluate(
+        "addEventListener('beforeprint', () => document.body.dataset.printed ="
+        " [...document.querySelectorAll('.scroll[data-class]:not([hidden]) tbody tr')]"
+        ".filter((row) => row.checkVisibility()).length)"
+    )
+    clips.pdf()
+    assert clips.locator("body").get_attribute("data-printed") == str(2 * sum(LISTS.values()))
+    assert {name: listed(clips, name) for name in LISTS} == on_screen

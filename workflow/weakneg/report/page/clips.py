@@ -106,7 +106,7 @@ def clips(
         page = render(
             "clips.html",
             class_name=name,
-            study=str(table["study"].iloc[0]),
+            summary={"name": str(table["study"].iloc[0])},
             table=_table(listed, name),
             n_scored=len(table),
             doubtful=doubtful,
@@ -248,7 +248,7 @@ def _table(listed: list[Listed], class_name: str) -> Any:
     ]
     return Table(
         "clips",
-        "Clips; a name leads to the WAV file.",
+        "a name leads to the WAV file",
         ["Rank", "Recording", "Start, s", "Score"],
         rows,
         of_class=[class_name] * len(rows),

@@ -46,9 +46,11 @@ def index(results: Path = Path("results")) -> None:
     text = render(
         "index.html",
         studies={folder: parts["summary"] for folder, parts in pages.items()},
-        compared=compared,
+        compared={folder: f"{pages[folder]['summary']['title']} ({folder})" for folder in compared},
+        second=compared[1] if several else "",
         metrics=METRICS,
-        charts={"against": charts.against(looks, *compared[:2])} if several else {},
+        summary={"name": ""},
+        specifications={"against": charts.against(looks, *compared[:2])} if several else {},
         data={"cells": cells} if several else {},
     )
     with replace_when_whole(results / "index.html") as temporary:

@@ -9,7 +9,6 @@
   // Copies of a control follow it, and it follows them.
   for (const copy of all("[data-same-as]")) {
     const original = document.getElementById(copy.dataset.sameAs);
-    copy.replaceChildren(...all("option", original).map((option) => option.cloneNode(true)));
     copy.addEventListener("input", () => {
       original.value = copy.value;
       original.dispatchEvent(new Event("input"));
@@ -33,33 +32,33 @@
 
   const study = read("summary").name;
   const key = (mark) =>
-    JSON.stringify(["weakneg", study, mark.closest("tr").dataset.class, mark.dataset.id]);
+    JSON.stringify(["weakneg", study, mark.closest("[data-class]").dataset.class, mark.dataset.id]);
   const recall = (mark) => (mark.value = localStorage.getItem(key(mark)) ?? "");
 
-  // The rows of a class are text until it is chosen: elements for all of them would take seconds.
-  const bring = (table) => {
-    const name = control("chosen_class")?.value;
-    for (const part of all("[data-part]", table).filter((each) => each.dataset.part === name)) {
-      const body = table.querySelector("tbody");
-      body.insertAdjacentHTML("beforeend", part.textContent);
-      part.remove();
-      all("[data-mark]", body).forEach(recall);
-      for (const header of all("[aria-sort]", table)) sort(header, header.ariaSort === "descending");
-    }
+  // Tables of other classes are text until they are chosen: elements for all would take seconds.
+  const bring = (part) => {
+    part.insertAdjacentHTML("beforebegin", part.textContent);
+    all("[data-mark]", part.previousElementSibling).forEach(recall);
+    part.remove();
   };
 
-  // Tables show the rows of the chosen class and strategy that have all words of the filter.
-  const shown = (row) => row.style.display !== "none";
+  // On the screen, a table is that of the chosen class, with the rows of the chosen strategy that
+  // have all words of the filter. On paper there is no choice: all are shown.
+  let choosing = true;
+  const chosen = ({ dataset }, key) => {
+    const value = control(`chosen_${key}`)?.value;
+    return !choosing || !(key in dataset) || value === undefined || dataset[key] === value;
+  };
   const show = (table) => {
-    bring(table);
+    all("noscript", table).filter((part) => chosen(part, "class")).forEach(bring);
+    for (const part of all(".scroll", table)) part.hidden = !chosen(part, "class");
+    for (const header of all("[aria-sort]", table).slice(0, 1)) {
+      sort(header, header.ariaSort === "descending");
+    }
     const words = (all("[data-filter]", table)[0]?.value ?? "").toLowerCase().split(/\s+/);
     for (const row of all("tbody tr", table)) {
-      const chosen = ["class", "strategy"].every((key) => {
-        const value = control(`chosen_${key}`)?.value;
-        return !(key in row.dataset) || value === undefined || row.dataset[key] === value;
-      });
       const text = row.textContent.toLowerCase();
-      row.style.display = chosen && words.every((word) => text.includes(word)) ? "" : "none";
+      row.hidden = !chosen(row, "strategy") || !words.every((word) => text.includes(word));
     }
   };
   const tables = all(".table");
@@ -82,27 +81,33 @@
 
   // Sort by a column: text up first, numbers down first; empty cells stay last.
   const sort = (header, down) => {
-    const body = header.closest("table").tBodies[0];
-    const cell = (row) => row.cells[header.cellIndex];
+    const column = header.cellIndex;
     const numeric = header.classList.contains("number");
     const compare = (a, b) => {
-      const [x, y] = [a, b].map((row) => value(cell(row)));
+      const [x, y] = [a, b].map((row) => value(row.cells[column]));
       if (x === "" || y === "") return (x === "") - (y === "");
       return (down ? -1 : 1) * (numeric ? x - y : x.localeCompare(y, "en", { numeric: true }));
     };
-    for (const other of header.parentElement.cells) other.removeAttribute("aria-sort");
-    header.ariaSort = down ? "descending" : "ascending";
-    body.append(...[...body.rows].sort(compare));
+    for (const { tHead, tBodies } of all("table", header.closest(".table"))) {
+      for (const other of tHead.rows[0].cells) other.removeAttribute("aria-sort");
+      tHead.rows[0].cells[column].ariaSort = down ? "descending" : "ascending";
+      tBodies[0].append(...[...tBodies[0].rows].sort(compare));
+    }
   };
-  for (const button of all("[data-sort]")) {
-    button.addEventListener("click", () => {
-      const header = button.closest("th");
-      const numeric = header.classList.contains("number");
-      sort(header, header.ariaSort ? header.ariaSort === "ascending" : numeric);
-    });
-  }
+  document.addEventListener("click", ({ target }) => {
+    const header = target.closest("[data-sort]")?.closest("th");
+    if (!header) return;
+    const numeric = header.classList.contains("number");
+    sort(header, header.ariaSort ? header.ariaSort === "ascending" : numeric);
+  });
   all("[data-mark]").forEach(recall);
   tables.forEach(show);
+  for (const event of ["beforeprint", "afterprint"]) {
+    addEventListener(event, () => {
+      choosing = event === "afterprint";
+      tables.forEach(show);
+    });
+  }
 
   // Download what is shown.
   const save = (name, rows) => {
@@ -119,8 +124,8 @@
   };
   for (const button of all("[data-csv]")) {
     button.addEventListener("click", () => {
-      const table = button.closest(".table").querySelector("table");
-      const rows = [...table.tBodies[0].rows].filter(shown);
+      const table = button.closest(".table").querySelector(".scroll:not([hidden]) table");
+      const rows = [...table.tBodies[0].rows].filter((row) => !row.hidden);
       const cells = (row) => [...row.cells].filter((cell) => !cell.querySelector("button, select"));
       const titles = [...table.tHead.rows[0].cells].filter((cell) => cell.querySelector("button"));
       const header = titles.map((cell) => cell.textContent.trim());
@@ -175,7 +180,7 @@
     if ("mark" in target.dataset) localStorage.setItem(key(target), target.value);
   });
   all("[data-save-marks]")[0]?.addEventListener("click", () => {
-    const marked = (mark) => mark.closest("tr").dataset.class;
+    const marked = (mark) => mark.closest("[data-class]").dataset.class;
     const marks = all("[data-mark]");
     const name = control("chosen_class")?.value ?? marked(marks[0]);
     const answers = { yes: "labels", no: "negatives", unsure: "unsure" };

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,22 +20,36 @@ _VEGA_LITE = "6.4"  # that of the locked altair
 _PLAIN = ' "!$()*+,-./:;=?@[]^_`{|}~'  # signs that stand for themselves in the address of a figure
 
 
-def render(template: str, **values: Any) -> str:
+def render(
+    template: str,
+    *,
+    summary: Mapping[str, Any],
+    specifications: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    sounds: Mapping[str, Any] | None = None,
+    **values: Any,
+) -> str:
     """Fill a template of this folder.
 
     Parameters
     ----------
     template : str
         Name of its file.
+    summary : mapping
+        What other pages read of this one; the key `name` is that of the study, or "".
+    specifications, data : mapping
+        Charts and their data by name.
+    sounds : mapping
+        Clips that can be played, by id.
     **values
-        What it shows; all text is escaped.
+        What else it shows; all text is escaped.
 
     Returns
     -------
     str
-        HTML. Besides what it shows, the template has the style sheet, the script of the page and
-        its library (Vega, Vega-Lite and vega-embed), and a policy by which a browser runs no other
-        script and loads nothing.
+        HTML, with the style sheet, the script of the page and, where there are charts, its library
+        (Vega, Vega-Lite and vega-embed), and a policy by which a browser runs no other script and
+        loads nothing.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
@@ -63,6 +78,10 @@ def render(template: str, **values: Any) -> str:
         script=Markup(script),
         library=Markup(library),
         policy="; ".join(policy),
+        summary=summary,
+        specifications=specifications or {},
+        data=data or {},
+        sounds=sounds or {},
         **values,
     )
 

@@ -67,7 +67,7 @@ class Table(NamedTuple):
     name : str
         Name of the downloaded file.
     caption : str
-        What it shows.
+        What it shows; where rows are shown by choice, the name of the class precedes it.
     header : list of str
         Titles of the columns.
     rows : list of lists of Cell
@@ -552,7 +552,7 @@ def suspects(table: pd.DataFrame) -> Table:
         for _, row in table.iterrows()
     ]
     header = ["Rank", "Clip", "Probability", *(["Heard"] if has_heard else []), "Its labels"]
-    caption = f"Suspects: the first {SUSPECTS}; suspects.csv lists more."
+    caption = f"the first {SUSPECTS} of suspects.csv"
     return Table("suspects", caption, header, rows, [*table["class"]], of_clip=_clips(table))
 
 
@@ -562,6 +562,7 @@ def most_selected(table: pd.DataFrame, study: Study) -> Table:
     table = table[(table["rank"] <= MOST_SELECTED) & table["strategy"].isin([*names])]
     rows = [
         [
+            _text(names[row["strategy"]]),
             Cell(f"{row['rank']}", row["rank"]),
             _clip(row) if row["id"] else Cell(f"bag {row['bag']}", f"{row['bag']}"),
             Cell(percentage(row["times"] / row["selections"]), row["times"] / row["selections"]),
@@ -571,8 +572,8 @@ def most_selected(table: pd.DataFrame, study: Study) -> Table:
     ]
     return Table(
         "most_selected",
-        f"Negatives chosen most often: the first {MOST_SELECTED}; most_selected.csv lists more.",
-        ["Rank", "Bag", "Share of selections", "Its labels"],
+        f"the first {MOST_SELECTED} of every strategy in most_selected.csv",
+        ["Strategy", "Rank", "Bag", "Share of selections", "Its labels"],
         rows,
         of_class=[*table["class"]],
         of_strategy=[names[s] for s in table["strategy"]],

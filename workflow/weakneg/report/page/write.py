@@ -61,6 +61,7 @@ def write_report(
         When a file is missing, damaged or incomplete.
     """
     page = Page(metrics, {path.stem: path for path in tables if path.suffix == ".csv"}, settings)
+    curves = page.curves(runs or [])
     text = render(
         "page.html",
         page=page,
@@ -71,8 +72,10 @@ def write_report(
         treatment_text=TREATED,
         metrics=METRICS,
         outcomes=OUTCOMES,
+        summary=page.summary,
         specifications=page.specifications,
-        curves=page.curves(runs or []),
+        data=page.data(curves),
+        curves=curves,
         made_with=made_with(page.metrics, runs or [], provenance),
         command=command,
         sounds={} if sounds is None else json.loads(sounds.read_text(encoding="utf-8")),
