@@ -6,13 +6,15 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import partly_labelled
 import pytest
-from pages import make_page
+from pages import make_page, make_page_of_methods
 
 from weakneg.audio.clips import Clip
 from weakneg.audio.decode import Sound
 from weakneg.datasets.corrections import read_corrections
 from weakneg.datasets.listened import HeardClip, read_heard
+from weakneg.report.page.index import index
 from weakneg.report.sounds import as_mp3, as_png
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -24,8 +26,14 @@ CLASSES = ["</script><img src=x>", "quote \" and '", *"cdefghijklmn"]
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    return make_page(tmp_path_factory.mktemp("page"), CLASSES, STRATEGIES)
+def studies(tmp_path_factory):
+    """The folder with the pages of all studies of these tests."""
+    return tmp_path_factory.mktemp("studies")
+
+
+@pytest.fixture(scope="module")
+def file(studies):
+    return make_page(studies / "strategies", CLASSES, STRATEGIES)
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +150,10 @@ def test_no_table_or_chart_is_cut_on_paper(page):
 
 
 @pytest.fixture(scope="module")
-def of_clips(tmp_path_factory):
+def of_clips(studies):
     """The page of a study of clips, some of whose sound is in it."""
-    folder = tmp_path_factory.mktemp("clips")
+    folder = studies / "clips"
+    folder.mkdir()
     rows = [
         {
             "class": name,
@@ -238,6 +247,57 @@ def test_marks_outlive_a_reload_and_are_a_list_that_the_workflow_reads(clips, tm
         ("b, c.wav", CLASSES[0], "no"),
         ("d.wav", CLASSES[0], "unsure"),
     ]
+
+
+SHIFTS = """
+window.shifts = [];
+new PerformanceObserver((list) => shifts.push(...list.getEntries().map(({ value }) => value)))
+  .observe({ type: "layout-shift", buffered: true });
+"""
+
+
+@pytest.fixture(scope="module")
+def pages(studies, file, of_clips):
+    """A page of every kind, with all kinds of charts."""
+    names = ["full", *(f"{s}_budget_{n}" for s in ("random", "margin") for n in (1, 5))]
+    of_budgets = {
+        "baseline": "random_budget_1",
+        "budgets": {name: float(name[-1]) if name != "full" else None for name in names},
+        "display_names": {name: name.split("_")[0].title() for name in names},
+    }
+    budgets = make_page(studies / "budgets", "abc", names, **of_budgets)
+    toy = partly_labelled.toy(3, upper_bound="full_label")
+    methods = make_page_of_methods(studies / "methods", *toy)
+    index(studies)
+    return [file, of_clips, budgets, methods, studies / "index.html"]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_moves_while_a_page_loads_and_its_charts_are_drawn(browser, pages, width):
+    # So high that what is below the first screen is looked at, too.
+    page = browser.new_page(viewport={"width": width, "height": 6000})
+    page.add_init_script(SHIFTS)
+    shifts = {}
+    for file in pages:
+        page.goto(file.as_uri())
+        drawn(page)
+        page.wait_for_timeout(300)
+        shifts[str(file)] = page.evaluate("shifts")
+    page.close()
+    assert shifts == {file: [] for file in shifts}
+
+
+def test_one_strategy_of_the_curves_is_shown_alone(page):
+    def faint():
+        lines = page.locator("[data-chart=curves] svg path[opacity]")
+        return lines.evaluate_all(
+            "lines => lines.filter((line) => line.getAttribute('opacity') < 0.1).length"
+        )
+
+    assert faint() == 0
+    page.select_option("#choose-picked", "BADGE")
+    page.wait_for_timeout(300)
+    assert faint() > 0
 
 
 LISTS = {"suspects": 3, "chosen": 2 * 3}  # section -> clips of a class that it lists

@@ -37,27 +37,13 @@ _CONFIG: Spec = {
         "titleFontWeight": "normal",
     },
     "axisY": {"domain": False, "ticks": False, "labelPadding": 8},
-    "legend": {
-        "labelColor": "var(--ink)",
-        "labelFontSize": 12,
-        "labelLimit": 300,
-        "titleColor": "var(--muted)",
-        "titleFontSize": 12,
-        "titleFontWeight": "normal",
-    },
+    "legend": {"disable": True},  # the page has them, so that its layout is known before charts
     "title": {"color": "var(--ink)"},
 }
 
 
 _FEW = alt.ExprRef("width < 300 ? 3 : 6")
-_LEGEND: Spec = {
-    "title": None,
-    "orient": "bottom",
-    "columns": alt.ExprRef("max(2, floor(width / 160))"),
-    "labelLimit": 140,
-    "symbolOpacity": 1,
-}
-_LINES: Spec = {"symbolType": "stroke", "symbolStrokeWidth": 3}
+_PICKED = "picked === '' || datum.strategy === picked"  # one strategy, or all
 
 
 class Looks:
@@ -75,6 +61,7 @@ class Looks:
         variables = [f"var(--s{n})" for n in range(len(styles))]
         markers = [outline(style.marker) for style in styles.values()]
         self.of_name = dict(zip(styles, zip(self.colours, markers, strict=True), strict=True))
+        self.legend = dict(zip(styles, zip(variables, markers, strict=True), strict=True))
         self.n_compared = len(self.names) - 1  # without the baseline
         self.colour = alt.Scale(domain=self.names, range=variables)
         self.shape = alt.Scale(domain=self.names, range=markers)
@@ -162,7 +149,7 @@ def overall(looks: Looks, baseline: str) -> Spec:
         "losses:Q::Classes worse",
         "p:N::Wilcoxon p, Holm",
     )
-    colour = alt.Color("strategy:N", scale=looks.colour, legend=None)
+    colour = alt.Color("strategy:N", scale=looks.colour)
     title = f"mean difference from {baseline}"
     x = alt.X("difference:Q", title=title, axis=_signed(".3~f"))
     rule = base.mark_rule(strokeWidth=2).encode(
@@ -172,7 +159,7 @@ def overall(looks: Looks, baseline: str) -> Spec:
         x=x,
         y=looks.rows,
         color=colour,
-        shape=alt.Shape("strategy:N", scale=looks.shape, legend=None),
+        shape=alt.Shape("strategy:N", scale=looks.shape),
         tooltip=tooltip,
     )
     chart = alt.layer(_zero(), rule, point).add_params(_choice("metric", "ap"))
@@ -242,8 +229,8 @@ def seeds(looks: Looks, first_class: str) -> Spec:
                 axis=alt.Axis(tickCount=_FEW),
             ),
             y=looks.rows,
-            color=alt.Color("strategy:N", scale=looks.colour, legend=None),
-            shape=alt.Shape("strategy:N", scale=looks.shape, legend=None),
+            color=alt.Color("strategy:N", scale=looks.colour),
+            shape=alt.Shape("strategy:N", scale=looks.shape),
             tooltip=_tooltip(
                 "strategy:N::Strategy",
                 "class:N::Class",
@@ -320,7 +307,7 @@ def _differences(
         .transform_filter(f"{which} && datum.metric == metric")
         .encode(
             y=rows,
-            color=alt.Color("strategy:N", scale=looks.colour, legend=None),
+            color=alt.Color("strategy:N", scale=looks.colour),
             tooltip=_tooltip(
                 "class:N::Class",
                 "strategy:N::Strategy",
@@ -335,7 +322,7 @@ def _differences(
     rule = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q")
     point = base.mark_point(filled=True, opacity=1, size=90).encode(
         x=alt.X("difference:Q", title=title, axis=_signed(".3~f")),
-        shape=alt.Shape("strategy:N", scale=looks.shape, legend=None),
+        shape=alt.Shape("strategy:N", scale=looks.shape),
     )
     chart = alt.layer(_zero(), rule, point).add_params(choice, _choice("metric", "ap"))
     return _spec(chart, height, description)
@@ -343,7 +330,6 @@ def _differences(
 
 def curves(looks: Looks, first_class: str, n_epochs: int) -> Spec:
     """Validation AP over the epochs on the chosen class: each seed, and the mean."""
-    picked = alt.selection_point(name="picked", fields=["strategy"], bind="legend")
     base = (
         alt.Chart(alt.NamedData("curves"))
         .transform_filter("datum['class'] == chosen_class")
@@ -356,27 +342,25 @@ def curves(looks: Looks, first_class: str, n_epochs: int) -> Spec:
         axis=alt.Axis(values=_whole(n_epochs), format="d", grid=False),
     )
     title = "validation AP"
-    colour = alt.Color(
-        "strategy:N",
-        scale=looks.colour,
-        legend=alt.Legend(**_LEGEND, **_LINES),
-    )
+    colour = alt.Color("strategy:N", scale=looks.colour)
     tooltip = ["strategy:N::Strategy", "seed:Q::Seed", "epoch:Q::Epoch", "ap:Q:.4f:Validation AP"]
     each = base.mark_line(strokeWidth=1).encode(
         x=x,
         y=alt.Y("ap:Q", title=title, scale=alt.Scale(zero=False)),
         color=colour,
         detail="seed:N",
-        opacity=alt.condition(picked, alt.value(0.3), alt.value(0.03)),
+        opacity=alt.condition(_PICKED, alt.value(0.3), alt.value(0.03)),
         tooltip=_tooltip(*tooltip),
     )
     mean = base.mark_line(strokeWidth=2.5).encode(
         x=x,
         y=alt.Y("mean(ap):Q", title=title),
         color=colour,
-        opacity=alt.condition(picked, alt.value(1), alt.value(0.08)),
+        opacity=alt.condition(_PICKED, alt.value(1), alt.value(0.08)),
     )
-    chart = alt.layer(each, mean).add_params(picked, _choice("chosen_class", first_class))
+    chart = alt.layer(each, mean).add_params(
+        _choice("picked", ""), _choice("chosen_class", first_class)
+    )
     return _spec(
         chart,
         300,
@@ -397,7 +381,7 @@ def hidden(looks: Looks, first_loss: str) -> Spec:
                 axis=alt.Axis(format=".0%", grid=False, tickCount=_FEW),
             ),
             y=alt.Y("mean:Q", title="test AP", scale=alt.Scale(zero=False)),
-            color=alt.Color("strategy:N", scale=looks.colour, legend=alt.Legend(**_LEGEND)),
+            color=alt.Color("strategy:N", scale=looks.colour),
             tooltip=_tooltip(
                 "strategy:N::Strategy",
                 "loss:N::Loss",
@@ -421,7 +405,7 @@ def budget(looks: Looks) -> Spec:
         .transform_filter("datum.metric == metric")
         .encode(
             y=alt.Y("mean:Q", title="on the test bags", scale=alt.Scale(zero=False)),
-            color=alt.Color("strategy:N", scale=looks.colour, legend=alt.Legend(**_LEGEND)),
+            color=alt.Color("strategy:N", scale=looks.colour),
             tooltip=_tooltip(
                 "strategy:N::Strategy",
                 "budget:Q:~g:Negatives per positive",
@@ -466,7 +450,7 @@ def partial(looks: Looks, levels: list[str]) -> Spec:
         alt.Chart(alt.NamedData("partial"))
         .transform_filter("datum.metric == metric && datum.group == chosen_group")
         .encode(
-            color=alt.Color("strategy:N", scale=looks.colour, legend=None),
+            color=alt.Color("strategy:N", scale=looks.colour),
             tooltip=_tooltip(
                 "strategy:N::Method",
                 "observed:N::Labels observed",
@@ -492,7 +476,7 @@ def partial(looks: Looks, levels: list[str]) -> Spec:
                 axis=alt.Axis(grid=False, labelAngle=0),
             ),
             y=alt.Y("mean:Q", title=title, scale=alt.Scale(zero=False)),
-            color=alt.Color("strategy:N", scale=looks.colour, legend=alt.Legend(**_LEGEND)),
+            color=alt.Color("strategy:N", scale=looks.colour),
         )
         chart = alt.layer(*_lines(curves, looks))
     else:
@@ -503,7 +487,7 @@ def partial(looks: Looks, levels: list[str]) -> Spec:
         point = base.mark_point(filled=True, opacity=1, size=90).encode(
             x=alt.X("mean:Q", title=title, scale=scale, axis=alt.Axis(tickCount=_FEW)),
             y=looks.rows,
-            shape=alt.Shape("strategy:N", scale=looks.shape, legend=None),
+            shape=alt.Shape("strategy:N", scale=looks.shape),
         )
         chart = alt.layer(rule, point)
     chart = chart.add_params(_choice("chosen_group", ALL), _choice("metric", "ap"))
@@ -517,8 +501,7 @@ def partial(looks: Looks, levels: list[str]) -> Spec:
 
 def labels(looks: Looks, first_measure: str) -> Spec:
     """The chosen measure of what became of the labels, by epoch."""
-    picked = alt.selection_point(name="picked", fields=["strategy"], bind="legend")
-    colour = alt.Color("strategy:N", scale=looks.colour, legend=alt.Legend(**_LEGEND, **_LINES))
+    colour = alt.Color("strategy:N", scale=looks.colour)
     chart = (
         alt.Chart(alt.NamedData("labels"))
         .transform_filter("datum.measure == chosen_measure")
@@ -527,7 +510,7 @@ def labels(looks: Looks, first_measure: str) -> Spec:
             x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(grid=False, tickMinStep=1)),
             y=alt.Y("mean:Q", title="mean over seeds"),
             color=colour,
-            opacity=alt.condition(picked, alt.value(1), alt.value(0.08)),
+            opacity=alt.condition(_PICKED, alt.value(1), alt.value(0.08)),
             tooltip=_tooltip(
                 "strategy:N::Method",
                 "epoch:Q::Epoch",
@@ -536,14 +519,14 @@ def labels(looks: Looks, first_measure: str) -> Spec:
                 "high:Q:.4f:to",
             ),
         )
-        .add_params(picked, _choice("chosen_measure", first_measure))
+        .add_params(_choice("picked", ""), _choice("chosen_measure", first_measure))
     )
     return _spec(chart, 320, "What became of the labels of every method, epoch by epoch.")
 
 
 def _lines(base: alt.Chart, looks: Looks) -> list[alt.Chart]:
     """A line for every strategy, and its marks."""
-    shape = alt.Shape("strategy:N", scale=looks.shape, legend=alt.Legend(**_LEGEND))
+    shape = alt.Shape("strategy:N", scale=looks.shape)
     return [
         base.mark_line(strokeWidth=2),
         base.mark_point(filled=True, opacity=1, size=80).encode(shape=shape),
@@ -604,8 +587,8 @@ def against(looks: Mapping[str, tuple[str, str]], first: str, second: str) -> Sp
     points = marks.mark_point(filled=True, opacity=0.8, size=70).encode(
         x=alt.X("x:Q", title="in the first study", scale=axis),
         y=alt.Y("y:Q", title="in the second study", scale=axis),
-        color=alt.Color("strategy:N", scale=scales[0], legend=alt.Legend(**_LEGEND)),
-        shape=alt.Shape("strategy:N", scale=scales[1], legend=alt.Legend(**_LEGEND)),
+        color=alt.Color("strategy:N", scale=scales[0]),
+        shape=alt.Shape("strategy:N", scale=scales[1]),
         tooltip=_tooltip(
             "class:N::Class",
             "strategy:N::Strategy",

@@ -366,6 +366,11 @@ class Page:
         return charts.Looks(shown)
 
     @property
+    def levels(self) -> list[str]:
+        """The observed labels that methods are drawn against; none: methods are rows."""
+        return levels(self._read("partial"), self.study)
+
+    @property
     def losses(self) -> list[str]:
         """The losses of a study that hides positives."""
         return [*dict.fromkeys(place.loss for place in self.study.hidden.values())]
@@ -380,7 +385,7 @@ class Page:
             return {"budget": charts.budget(self.looks)}
         if study.methods:
             return {
-                "partial": charts.partial(self.looks, levels(self._read("partial"), study)),
+                "partial": charts.partial(self.looks, self.levels),
                 "labels": charts.labels(self.looks, next(iter(self.measures))),
             }
         baseline, first = study.display_name(study.baseline), study.classes[0]

@@ -49,6 +49,7 @@ def index(results: Path = Path("results")) -> None:
         compared={folder: f"{pages[folder]['summary']['title']} ({folder})" for folder in compared},
         second=compared[1] if several else "",
         metrics=METRICS,
+        looks=looks,
         summary={"name": ""},
         specifications={"against": charts.against(looks, *compared[:2])} if several else {},
         data={"cells": cells} if several else {},

@@ -70,7 +70,7 @@
   }
   const showMetric = () => {
     for (const part of all("[data-metric]")) {
-      part.style.display = part.dataset.metric === control("metric").value ? "" : "none";
+      part.hidden = part.dataset.metric !== control("metric").value;
     }
   };
   control("metric")?.addEventListener("input", showMetric);

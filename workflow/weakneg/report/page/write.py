@@ -9,7 +9,7 @@ from pydantic import Json
 from weakneg.analysis.metrics import METRICS
 from weakneg.config.report import PageSettings
 from weakneg.io.files import replace_when_whole
-from weakneg.report.page.charts import OUTCOMES
+from weakneg.report.page.charts import OUTCOMES, outline
 from weakneg.report.page.content import Page, made_with
 from weakneg.report.page.render import figure, render
 from weakneg.report.partial import MEMORY, TREATED
@@ -71,7 +71,7 @@ def write_report(
         memory_text=MEMORY,
         treatment_text=TREATED,
         metrics=METRICS,
-        outcomes=OUTCOMES,
+        outcomes={name: (colour, outline("s")) for name, colour in OUTCOMES.items()},
         summary=page.summary,
         specifications=page.specifications,
         data=page.data(curves),
