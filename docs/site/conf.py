@@ -6,6 +6,7 @@ clone, in a viewer of the repository and in the site alike.
 
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -42,11 +43,34 @@ templates_path = ["."]
 html_copy_source = False
 html_show_sphinx = html_show_copyright = False
 
+# The menu: heading -> pages of docs/.
+MENU = {
+    "Start": ["method", "quick-start", "paper"],
+    "Experiments": ["studies", "strategies", "losses", "configuration"],
+    "Your own data": [
+        *("own-recordings", "own-features", "missing-labels", "tutorial-listening"),
+        *("partial-labels", "use-a-model"),
+    ],
+    "Run": ["results", "edits", "cluster", "psla"],
+    "Go further": [
+        *("extending", "own-question", "../tests/benchmarks/README", "../CONTRIBUTING"),
+        *("../CHANGELOG", "cite"),
+    ],
+}
+
+
+def _menu(pages: Iterable[str], option: str = "") -> str:
+    """What puts pages into the menu, below the page that this is appended to."""
+    return "\n".join(["\n```{toctree}", ":hidden:", option, "", *pages, "```\n"])
+
 
 def _linked(app: Sphinx, page: str, source: list[str]) -> None:
-    """Link the tables of strategies to their pages, which only the site has."""
+    """Add what only the site has: the menu, and links from strategies to their pages."""
+    if page == root_doc:
+        source[0] += "".join(_menu(MENU[name], f":caption: {name}") for name in MENU)
+    if page == "docs/paper":
+        source[0] += _menu(["../results/published/*/README"], ":glob:")
     if page == "docs/strategies":
-        names = "\n".join(f"strategies/{name}" for name in app.config.strategies)
         source[0] = re.sub(
             r"`(\w+)`",
             lambda found: (
@@ -56,7 +80,7 @@ def _linked(app: Sphinx, page: str, source: list[str]) -> None:
             ),
             source[0],
         )
-        source[0] += f"\n```{{toctree}}\n:hidden:\n\n{names}\n```\n"
+        source[0] += _menu(f"strategies/{name}" for name in app.config.strategies)
     if page == "README" or "/tables/" in page:  # pages that are read, but not in the menu
         source[0] = f"---\norphan: true\n---\n\n{source[0]}"
 

@@ -33,6 +33,19 @@ def test_every_page_is_in_the_menu(site):
         assert f'href="{name}.html"' in menu, name
 
 
+def test_pages_read_as_plain_markdown_too():
+    """A viewer of the repository would show a directive of the site as its source."""
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        assert "```{" not in page.read_text(encoding="utf-8"), page.name
+
+
+def test_every_published_study_is_listed_with_its_title():
+    listed = (ROOT / "docs/paper.md").read_text(encoding="utf-8")
+    for page in (ROOT / "results/published").glob("*/README.md"):
+        title = page.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+        assert f"- [{title}](../{page.relative_to(ROOT).as_posix()})\n" in listed
+
+
 def test_the_page_of_a_strategy_has_what_its_file_says(site):
     for name in strategies.names():
         page = (site / f"docs/strategies/{name}.html").read_text(encoding="utf-8")
