@@ -10,6 +10,7 @@ from xdist.scheduler import LoadFileScheduling
 
 # The files of tests that use the finished workspace, which takes minutes to make.
 SHARING = [
+    "tests/docs/test_commands.py",
     *("tests/workflow/test_cache.py", "tests/workflow/test_edits.py"),
     *("tests/workflow/test_psla.py", "tests/workflow/test_report.py"),
     *("tests/workflow/test_travel.py", "tests/workflow/test_workflow.py"),

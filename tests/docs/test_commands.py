@@ -1,4 +1,8 @@
-"""The commands in the pages: none is misspelt, and each plans or parses as it stands.
+"""The commands in the pages: none is misspelt, and they run as they stand where that is cheap.
+
+Commands of the library run in a copy of the finished workspace, with files that stand for the
+reader's own. Those of Snakemake are planned there, since their jobs would take minutes to weeks.
+What sets up an environment, needs a cluster, tests or measures is only parsed.
 
 A command that no test can check has `<!-- not checked: why -->` before it, or before its block.
 """
@@ -6,6 +10,8 @@ A command that no test can check has `<!-- not checked: why -->` before it, or b
 import importlib
 import re
 import shlex
+import shutil
+import subprocess
 from itertools import dropwhile, takewhile
 from typing import NamedTuple
 
@@ -32,7 +38,6 @@ INLINE = re.compile(
 )
 # Parts of commands that stand for something else: <study>, STUDY, N, ...
 PLACEHOLDER = re.compile(r"[<>]|\.\.\.|[A-Z]{3}|\bN\b")
-PLAIN = re.compile(r"snakemake(?: -n| --cores all)* ?(\w*)")
 SHELL = {"cd", "cp", "done", "export", "for", "git", "source"}
 STUDY_NAMES = {file.stem for file in STUDIES.glob("*.yaml")}
 RULES = {
@@ -44,29 +49,33 @@ RULES = {
 
 class Command(NamedTuple):
     page: str
+    line: str
     words: tuple[str, ...]
 
 
-def commands_of(text: str) -> list[tuple[str, ...]]:
-    """The words of each command in a page, without those that are marked as not checked."""
-    found = []
+def commands_of(text: str, page: str = "") -> list[Command]:
+    """Each command in a page, without those that are marked as not checked."""
+    lines = []
     for marked, block in BLOCK.findall(text):
-        lines = block.replace("\\\n", " ").splitlines() if not marked else []
-        found += [shlex.split(line, comments=True) for line in lines]
-    found += [
-        shlex.split(words)
+        lines += block.replace("\\\n", " ").splitlines() if not marked else []
+    lines += [
+        words
         for marked, words in INLINE.findall(text)
         if not marked and not PLACEHOLDER.search(words)
     ]
     variable = re.compile(r"\w+=")
-    return [tuple(dropwhile(variable.match, words)) for words in found if words]
+    commands = {}
+    for line in lines:
+        words = tuple(dropwhile(variable.match, shlex.split(line, comments=True)))
+        if words and words[0] not in SHELL:
+            commands.setdefault(words, Command(page, line, words))
+    return [*commands.values()]
 
 
 COMMANDS = [
-    Command(page.relative_to(ROOT).as_posix(), words)
+    command
     for page in PAGES
-    for words in dict.fromkeys(commands_of(page.read_text(encoding="utf-8")))
-    if words and words[0] not in SHELL
+    for command in commands_of(page.read_text("utf-8"), page.relative_to(ROOT).as_posix())
 ]
 
 
@@ -85,12 +94,16 @@ def check_snakemake(words, page):
         loaded.study(study)
 
 
+def parser_of_stage(name):
+    module, _, function = entry(name).partition(":")
+    return parser_of(name, getattr(importlib.import_module(module), function))
+
+
 def check_weakneg(words, page):
     name, *options = words
     if name in re.findall(r"^@stage\ndef (\w+)", page, re.MULTILINE):
         return
-    module, _, function = entry(name).partition(":")
-    parser = parser_of(name, getattr(importlib.import_module(module), function))
+    parser = parser_of_stage(name)
     if options:
         parser.parse_args(options)
 
@@ -142,14 +155,95 @@ def test_the_pages_have_commands_of_every_kind():
     assert len(COMMANDS) > 40
 
 
-def test_a_study_that_the_pages_say_to_run_plans_jobs(tmp_path):
-    """A dry run of each command that names a study of the repository and nothing more."""
-    workspace = Workspace(tmp_path)
-    said = {shlex.join(command.words) for command in COMMANDS}
-    targets = {found[1] for each in said if (found := PLAIN.fullmatch(each))}
-    assert targets >= {"", "cifar10", "audioset"}
-    for target in sorted(targets - {"soundscapes"}):  # one of the studies without a target
-        assert workspace.planned(*target.split()), target
+# A block of code, the first line of which is a comment that names a file.
+EXAMPLE = re.compile(r"```(?:python|yaml)\n(# ([\w/.]+)\W.*?)```", re.DOTALL)
+MINE = """\
+title: Mine
+dataset: {name: recordings, list: list.csv, folder: ../esc10, unlisted: unknown}
+audio: {clip_seconds: 4}
+model: {name: cnn}
+strategies: [random, badge]
+"""
+CLASSES = ["Dog bark", "Rain", "Rooster", "Bark"]
+
+
+@pytest.fixture(scope="module")
+def clone(finished, tmp_path_factory) -> Workspace:
+    """A copy of the finished workspace, and what the pages take for granted beside it."""
+    around = tmp_path_factory.mktemp("reader")
+    shutil.copytree(finished.folder, around / "clone")
+    workspace = Workspace(around / "clone")
+    workspace.ran = set()
+    shutil.copytree(ROOT / "docs", workspace.folder / "docs")
+    results = workspace.folder / "results"
+    (results / "published").symlink_to(ROOT / "results/published")
+    for name in ("before.csv", "before/metrics.csv", "now/metrics.csv"):
+        (workspace.folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(results / "digits/metrics.csv", workspace.folder / name)
+    # A study of the reader's recordings: those of soundscapes, by other names.
+    shutil.copytree(results / "soundscapes", results / "mine")
+    (results / "mine/runs/bark").rename(results / "mine/runs/001_dog_bark")
+    recordings = sorted((workspace.folder / "resources/soundscapes/audio/test").iterdir())[:24]
+    for folder in ("mine/new", "esc10"):
+        (around / folder).mkdir(parents=True)
+        for path in recordings:
+            shutil.copy(path, around / folder)
+    rows = ["file,labels,negatives"]
+    rows += [
+        f"{path.name},{CLASSES[n % 4]},{CLASSES[n % 4 - 1]}" for n, path in enumerate(recordings)
+    ]
+    (around / "mine/list.csv").write_text("\n".join(rows))
+    (around / "mine/mine.yaml").write_text(MINE)
+    shutil.copytree(results, around / "other-clone/results", symlinks=True)
+    return workspace
+
+
+# Exit statuses other than 0 that tell something: a difference, and that nothing is running.
+STATUSES = {"diff": (0, 1), "watch": (1,)}
+
+
+def really(command: Command, clone: Workspace) -> bool:
+    """Whether to run a command rather than to plan its jobs or parse it."""
+    program, *words = command.words
+    if program == "snakemake":
+        return bool({"--report", "--unlock"} & {*words})
+    if program == "python" and words[:2] == ["-m", "weakneg"]:
+        return is_whole(words[2:])
+    return program == "python" and (clone.folder / words[0]).is_file()
+
+
+def is_whole(words) -> bool:
+    """Whether a command of the library has all that it needs: a page may only mention its name."""
+    try:
+        parser_of_stage(words[0]).parse_args(words[1:])
+    except SystemExit:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("page", dict.fromkeys(command.page for command in COMMANDS))
+def test_the_commands_of_a_page_run_one_after_the_other(clone, page):
+    if page == "docs/extending.md":
+        pytest.skip("tests/workflow/test_extending.py runs them, with what the page adds")
+    for example, file in EXAMPLE.findall((ROOT / page).read_text(encoding="utf-8")):
+        if not (clone.folder / file).exists():
+            (clone.folder / file).write_text(example)
+    for command in [command for command in COMMANDS if command.page == page]:
+        if command.words in clone.ran or "$" in command.line:  # the latter is a part of a loop
+            continue
+        clone.ran.add(command.words)
+        if really(command, clone):
+            done = subprocess.run(
+                ["bash", "-c", command.line],
+                cwd=clone.folder,
+                env=clone.environment() | {"PYTHONPATH": str(clone.folder / "workflow")},
+                capture_output=True,
+                text=True,
+            )
+            [expected] = [STATUSES[name] for name in STATUSES if name in command.words] or [(0,)]
+            assert done.returncode in expected, f"{command.line}\n{done.stdout}{done.stderr}"
+        elif command.words[0] == "snakemake":
+            clone.planned(*command.words[1:], SNAKEMAKE_OUTPUT_CACHE=str(clone.folder.parent))
 
 
 @pytest.mark.parametrize(
@@ -168,6 +262,7 @@ def test_a_study_that_the_pages_say_to_run_plans_jobs(tmp_path):
     ],
 )
 def test_a_misspelt_command_is_found(line):
-    [[first, *words]] = commands_of(f"```bash\n{line}\n```\n")
+    [command] = commands_of(f"```bash\n{line}\n```\n")
+    first, *words = command.words
     with pytest.raises((Exception, SystemExit)):
         CHECKS[first](words, "")

@@ -102,10 +102,11 @@ class Workspace:
         assert process.returncode == 0, shown.decode()
         return shown.decode().replace("\r\n", "\n")
 
-    def planned(self, *arguments: str) -> dict[str, int]:
+    def planned(self, *arguments: str, **environment: str) -> dict[str, int]:
         """Rule -> number of jobs that would run, without the target rules."""
         with tempfile.NamedTemporaryFile("r") as output:
-            run = _FORKS.Process(target=_dry_run, args=(self.folder, arguments, output.name))
+            given = (self.folder, arguments, environment, output.name)
+            run = _FORKS.Process(target=_dry_run, args=given)
             run.start()
             run.join()
             text = output.read()
@@ -125,9 +126,12 @@ class Workspace:
         path.write_text(text.replace(old, new))
 
 
-def _dry_run(folder: Path, arguments: tuple[str, ...], output: str) -> None:
+def _dry_run(
+    folder: Path, arguments: tuple[str, ...], environment: dict[str, str], output: str
+) -> None:
     """`snakemake --dry-run` in a process of its own; ends it."""
     os.chdir(folder)
+    os.environ |= environment
     descriptor = os.open(output, os.O_WRONLY)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
