@@ -58,6 +58,7 @@ onstart:
             for file in (*job.output, *job.log)
         },
     )
+    keep()
     record_code(job.params.get("code", []) for job in workflow.dag.needrun_jobs())
     if workflow.local_exec:
         warm.start()

@@ -18,6 +18,7 @@ from weakneg.audio.acquire import acquire_shard
 from weakneg.audio.recordings import SPLITS, list_recordings
 from weakneg.audio.shards import compute_shard
 from weakneg.bags.manifest import list_clips
+from weakneg.config.classes import class_names
 from weakneg.config.load import load_study
 from weakneg.config.stages import (
     AcquireSettings,
@@ -26,6 +27,7 @@ from weakneg.config.stages import (
     RunSettings,
     ShardSettings,
 )
+from weakneg.datasets import recordings
 from weakneg.features.build import build_features
 from weakneg.features.store import read_store
 
@@ -239,6 +241,8 @@ def test_the_same_events_label_the_same_clips_in_each_format(
     if annotations in LIBRARIES:
         importlib.import_module(LIBRARIES[annotations])
     monkeypatch.chdir(tmp_path)
+    for function in (recordings._rows, recordings.recordings, class_names):
+        function.cache_clear()  # lists of other tests have the same names
     Path("sounds").mkdir()
     for path in sounds.iterdir():
         Path("sounds", path.name).symlink_to(path)

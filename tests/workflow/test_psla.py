@@ -21,7 +21,7 @@ extends: {study}
 audio: {{waveform: true, frames: 96}}
 model: {{name: {model}}}
 training:
-  epochs: 2
+  epochs: 1
   batch_size: 16
   validation_fraction: 0.1
   rate_warmup: 0.3

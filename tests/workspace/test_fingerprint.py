@@ -833,3 +833,44 @@ def test_a_grid_of_thousands_of_jobs_computes_each_fingerprint_once(lock):
         for name in plugins("strategies"):
             training("models.mlp", name, lock=lock)
     assert module._fingerprint.cache_info().misses - before == len(plugins("strategies"))
+
+
+STAGE = "weakneg.workspace.accept:accept"
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """A workflow has kept the fingerprint of STAGE; the next one begins, and computes none."""
+    monkeypatch.chdir(tmp_path)
+    module.KEPT.parent.mkdir()
+    module._kept.cache_clear()
+    found = fingerprint(STAGE)
+    module.keep()
+    module._kept.cache_clear()
+    monkeypatch.setattr(module, "_fingerprint", lambda *_: "computed again")
+    yield found
+    module._kept.cache_clear()
+
+
+def test_fingerprints_are_kept_for_the_next_workflow(kept):
+    assert fingerprint(STAGE) == kept
+    assert fingerprint(STAGE, ["strategies.mine.py"]) == "computed again"
+
+
+def test_after_an_edit_fingerprints_are_computed_again(kept, monkeypatch):
+    monkeypatch.setattr(module, "digest_of_sources", lambda: "of other sources")
+    assert fingerprint(STAGE) == "computed again"
+
+
+def test_an_edit_while_a_workflow_plans_keeps_nothing(kept, monkeypatch):
+    before = module.KEPT.read_bytes()
+    fingerprint(STAGE)
+    monkeypatch.setattr(module, "digest_of_sources", lambda: "of other sources")
+    module.keep()
+    assert module.KEPT.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"made_from": 1, "fingerprints": []}'])
+def test_damaged_fingerprints_are_computed_again(kept, content):
+    module.KEPT.write_text(content)
+    assert fingerprint(STAGE) == "computed again"

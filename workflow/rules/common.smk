@@ -19,6 +19,7 @@ from weakneg.io.files import check_writable
 from weakneg.jobs import warm
 from weakneg.report import figures
 from weakneg.workspace import results, start, watch
+from weakneg.workspace.fingerprint import keep
 from weakneg.workspace.provenance import keep_with_results, record_code
 from weakneg.workspace.results import (
     AUDIT_TABLES,

@@ -23,16 +23,23 @@ the content of the definition, not by its name or module, so two definitions wit
 not confused.
 
 The effect of an assignment to an unused name (`_ = register(f)`) is not seen: write a call instead.
+
+All fingerprints of a study take a second, so a workflow keeps them in `KEPT` for those after it, as
+long as no source changes.
 """
 
 import hashlib
+import json
 import os
 import re
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from weakneg.errors import UserError
+from weakneg.io.files import replace_when_whole
 from weakneg.plugins import is_own
 from weakneg.workspace.source_code import (
     BODY,
@@ -49,6 +56,9 @@ PACKAGE = Path(__file__).resolve().parent.parent
 LOCK = PACKAGE.parent.parent / "envs" / "requirements.txt"
 SOURCES = "WEAKNEG_SOURCES"
 """Environment variable of jobs with the `digest_of_sources` when the workflow started."""
+
+KEPT = Path(".snakemake/fingerprints.json")
+"""The fingerprints of an earlier workflow, and what they were made from."""
 
 # Imported name -> packages whose versions affect results, including those that it computes with.
 # pandas, pyarrow, h5py and pydantic are left out: they store numbers but do not compute them.
@@ -93,7 +103,39 @@ def fingerprint(
         When a module, a function or the lock file is missing, when an import cannot be resolved, or
         when a folder of plugins is used but no plugin of it is named.
     """
-    return _fingerprint(entry, tuple(plugins), package, lock)
+    names = tuple(plugins)
+    if (package, lock) != (PACKAGE, LOCK) or any(map(is_own, names)):
+        return _fingerprint(entry, names, package, lock)
+    _, known = _kept()
+    key = " ".join([entry, *names])
+    if key not in known:
+        known[key] = _fingerprint(entry, names, package, lock)
+    return known[key]
+
+
+def keep() -> None:
+    """Keep the fingerprints of this process for those that start after it."""
+    made_from, known = _kept()
+    # Not if a source was edited meanwhile, perhaps before it was read.
+    if KEPT.parent.is_dir() and made_from == _sources():
+        with suppress(OSError, UserError), replace_when_whole(KEPT) as path:
+            path.write_text(json.dumps({"made_from": made_from, "fingerprints": known}))
+
+
+@cache
+def _kept() -> tuple[list[str], dict[str, str]]:
+    """What fingerprints are made from now, and those that are known."""
+    made_from = _sources()
+    try:
+        kept = json.loads(KEPT.read_bytes())
+        known = kept["fingerprints"] if kept["made_from"] == made_from else {}
+        return made_from, {str(key): str(value) for key, value in known.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return made_from, {}
+
+
+def _sources() -> list[str]:
+    return [digest_of_sources(), sys.version]
 
 
 def explain(

@@ -1,5 +1,6 @@
 """Checks and messages at the start of the workflow, before any job runs."""
 
+import atexit
 import json
 import os
 import shlex
@@ -18,7 +19,7 @@ from weakneg.io.files import check_room
 from weakneg.jobs import warm
 from weakneg.jobs.slurm import check_cluster, choose_status_query, missing_python, refusals
 from weakneg.workspace import lock
-from weakneg.workspace.fingerprint import SOURCES, digest_of_sources
+from weakneg.workspace.fingerprint import SOURCES, digest_of_sources, keep
 from weakneg.workspace.results import Results, is_made_here
 
 _Arguments = ParamSpec("_Arguments")
@@ -57,6 +58,7 @@ def enter(config: Config) -> None:
     check_named(config.data)
     check_room(".snakemake")  # on a full disk, Snakemake would end with a traceback
     lock.enter()
+    atexit.register(keep)  # what a dry run has found, too
 
 
 def prefix(config: Config, workflow_folder: Path, gpus: object) -> str:
