@@ -24,7 +24,7 @@ from weakneg.models import bag_classifier
 from weakneg.models.attention import AttentionHead
 from weakneg.models.bag_classifier import BagClassifier
 from weakneg.models.psla import PslaHead
-from weakneg.training.thresholds import Calibration, Validation
+from weakneg.training.thresholds import Calibration, Validation, read_saved
 
 if TYPE_CHECKING:
     from weakneg.audio.encoder import Encoder
@@ -373,17 +373,7 @@ def read_models(
 def _read_models(
     path: Path, seeds: Sequence[int] | None, device: torch.device, encoder: Path | None
 ) -> list[TrainedModel]:
-    if not path.is_file():
-        raise UserError(f"{path} is missing: name the folder of a run or its {MODEL_FILE}.")
-    try:
-        saved = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # on damaged files torch.load raises nearly anything
-        raise UserError(
-            f"{path} is damaged or not a model ({type(error).__name__}): name the folder of a run "
-            f"or its {MODEL_FILE}."
-        ) from error
-    if not isinstance(saved, dict) or "weights" not in saved:
-        raise UserError(f"{path} is not a model: name the folder of a run or its {MODEL_FILE}.")
+    saved = read_saved(path)
     if "kind" not in saved:
         raise UserError(
             f"{path} was trained with an old version that did not save the settings of the data: "
