@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path, PurePath
 from urllib.parse import quote
@@ -64,6 +64,13 @@ def files_by_name(files: Iterable[Path]) -> dict[str, list[Path]]:
         if is_audio(file):
             found.setdefault(file.stem, []).append(file)
     return found
+
+
+def visible_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield the files of a folder, at any depth, without hidden files and folders, by name."""
+    for where, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(where, name) for name in sorted(files) if not name.startswith("."))
 
 
 def is_audio(path: PurePath) -> bool:

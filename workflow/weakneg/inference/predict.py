@@ -14,7 +14,7 @@ from weakneg.audio.bandwidth import misses_most_of, unheard
 from weakneg.audio.clips import Clip, compute_clips, in_order
 from weakneg.audio.decode import open_audio
 from weakneg.audio.errors import AudioError
-from weakneg.audio.files import is_audio, nearest
+from weakneg.audio.files import is_audio, nearest, visible_files
 from weakneg.audio.recorders import Made, made
 from weakneg.errors import Interrupted, UserError
 from weakneg.inference.embeddings import EmbeddingsFile, embeddings_file
@@ -343,15 +343,11 @@ def find_recordings(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
 
 def _audio_files(folder: str | os.PathLike[str]) -> Iterator[str]:
     skipped: Counter[str] = Counter()
-    for where, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if name.startswith("."):
-                continue
-            if is_audio(path := Path(where, name)):
-                yield str(path)
-            else:
-                skipped[path.suffix.lower() or "no ending"] += 1
+    for path in visible_files(folder):
+        if is_audio(path):
+            yield str(path)
+        else:
+            skipped[path.suffix.lower() or "no ending"] += 1
     if skipped:
         endings = ", ".join(f"{count} {ending}" for ending, count in skipped.most_common(_ENDINGS))
         more = ", ..." if len(skipped) > _ENDINGS else ""

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
-from weakneg.audio.files import files_by_name, is_audio, nearest
+from weakneg.audio.files import files_by_name, is_audio, nearest, visible_files
 from weakneg.audio.outcome import ERROR, MISSING, OK, Outcome, one_line
 from weakneg.audio.recordings import Recording
 from weakneg.config.source import ID, FolderSource
@@ -80,8 +80,7 @@ def audio_files(folder: Path) -> list[Path]:
     UserError
         When there is no such folder, or no audio file in it.
     """
-    files = _files(find_folder(folder))
-    found = sorted(path for path in files if is_audio(path) and not path.name.startswith("."))
+    found = sorted(filter(is_audio, visible_files(find_folder(folder))))
     if not found:
         raise UserError(f"the folder {folder} holds no audio files.")
     return found
