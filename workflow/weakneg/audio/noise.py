@@ -46,16 +46,12 @@ def prepare_noise(
     UserError
         When the folder has no usable sound.
     """
-    files = audio_files(folder)
     top = find_folder(folder)
-    names = [path.relative_to(top).as_posix() for path in files]
-    write_status(
-        table,
-        (
-            StatusRow(name, path.as_posix(), None, None, "ok", "")
-            for name, path in zip(names, files, strict=True)
-        ),
-    )
+    rows = [
+        StatusRow(path.relative_to(top).as_posix(), path.as_posix(), None, None, "ok", "")
+        for path in audio_files(folder)
+    ]
+    write_status(table, rows)
     samples = n_samples(settings.clip_seconds, settings.sample_rate)
     waveform = Array("waveform", (samples,), np.int16, in_16_bits)
     cut = settings.model_dump()

@@ -165,16 +165,13 @@ class NoiseClipSettings(StageSettings):
     sample_rate: int
     clip_seconds: float
     hop_seconds: float | None = None
-    channel: str
+    channel: str = "mean"
 
     @classmethod
     def of(cls, study: "Study") -> "NoiseClipSettings":
         """Take the settings from a study."""
         assert study.audio is not None
-        return cls(
-            **study.audio.model_dump(include={"sample_rate", "clip_seconds"}),
-            channel=study.audio.channel,
-        )
+        return cls(**study.audio.model_dump(include={"sample_rate", "clip_seconds", "channel"}))
 
 
 class EmbeddingSettings(StageSettings):

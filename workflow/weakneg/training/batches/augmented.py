@@ -114,6 +114,7 @@ def batches(
     drawn = [Draws(*each) for each in zip(*(d.split(batch_size) for d in draws), strict=True)]
     partners = [d.partner[d.mixed] for d in drawn]
     device = data.device
+    mixed_places = together([d.mixed.nonzero()[:, 0] for d in drawn], device)
     log_mel = None
     changed: Iterator[tuple[Tensor, Tensor]]
     if augmentation.noise or (augmentation.mixup_rate and augmentation.mixup_domain == "waveform"):
@@ -121,12 +122,11 @@ def batches(
         log_mel = LogMel.of(data.audio)
         changed = _changed_waveforms(data, split, drawn, log_mel, augmentation.noise)
     else:
-        places = together([d.mixed.nonzero()[:, 0] for d in drawn], device)
-        changed = zip(places, (x for x, _ in data.inputs(partners)), strict=True)
+        changed = zip(mixed_places, (x for x, _ in data.inputs(partners)), strict=True)
     for batch, partner, mixed, weight, masks, (x, sound), (places, new) in zip(
         together(split, device),
         together(partners, device),
-        together([d.mixed.nonzero()[:, 0] for d in drawn], device),
+        mixed_places,
         together([d.weight[d.mixed] for d in drawn], device),
         together([d.masks for d in drawn], device),
         data.inputs(split),
