@@ -1,10 +1,7 @@
 """What several files of tests start from."""
 
-import shlex
-import sys
-
 import pytest
-from traced_jobs import traced_jobs
+from shared_jobs import shared_jobs
 from workspace import Workspace
 from xdist.scheduler import LoadFileScheduling
 
@@ -46,15 +43,11 @@ def shares(item) -> bool:
 def finished(tmp_path_factory) -> Workspace:
     """A workspace after a plain run of the embedded studies; `traces` says what the jobs ran."""
     workspace = Workspace(tmp_path_factory.mktemp("finished"))
-    binaries = tmp_path_factory.mktemp("binaries")
-    workspace.traces = binaries / "traces.jsonl"
-    with traced_jobs(workspace.folder / "workflow", workspace.traces) as server:
-        python = shlex.quote(sys.executable)
-        (binaries / "python").write_text(f'#!/bin/sh\nWEAKNEG_WARM={server} exec {python} "$@"\n')
-        (binaries / "python").chmod(0o755)
-        workspace.before_path = (str(binaries),)
+    workspace.traces = tmp_path_factory.mktemp("traces") / "traces.jsonl"
+    with shared_jobs(workspace.traces) as binaries:
+        workspace.before_path = (binaries,)
         workspace.output = workspace.run()
-    workspace.before_path = ()
+    workspace.before_path = None
     return workspace
 
 

@@ -63,6 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as here, tempfile.TemporaryDirectory() as there:
         folders = {"now": Path(here), args.against: Path(there)}
         workspace = Workspace(Path(here), shorter=False)
+        workspace.before_path = ()
         runs: dict[str, Run] = {
             "now": lambda words: workspace.run(*words),
             args.against: other(args.against, Path(there)),

@@ -44,6 +44,7 @@ class Crashes:
 
     def __init__(self, folder: Path):
         self._workspace = Workspace(folder)
+        self._workspace.before_path = ()
         self._results = folder / "results"
         self._undisturbed = folder / "undisturbed"
         began = time.monotonic()

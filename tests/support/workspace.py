@@ -1,5 +1,6 @@
 """A copy of the repository in which tests run Snakemake."""
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -9,7 +10,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
+
+from shared_jobs import shared_jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARIES = Path(sys.executable).parent
@@ -37,9 +41,11 @@ class Workspace:
 
     folder : where it is
     shorter : train the embedded studies as `SHORTER` says
+    before_path : folders that come first in PATH. None: that of `shared_jobs`; with others, each
+        Snakemake does its jobs by itself.
     """
 
-    before_path: tuple[str, ...] = ()
+    before_path: tuple[str, ...] | None = None
 
     def __init__(self, folder: Path, shorter: bool = True):
         self.folder, self.shorter = folder, shorter
@@ -60,7 +66,8 @@ class Workspace:
     def environment(self) -> dict[str, str]:
         """The variables with which Snakemake runs."""
         variables = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        path = [*self.before_path, str(BINARIES), variables["PATH"]]
+        before = (_shared_jobs(),) if self.before_path is None else self.before_path
+        path = [*before, str(BINARIES), variables["PATH"]]
         return variables | {"PATH": os.pathsep.join(path)}
 
     def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -74,8 +81,8 @@ class Workspace:
 
     def python(self, *arguments: str) -> None:
         """Run a stage by hand: `python -m weakneg <arguments>`."""
-        environment = os.environ | {"PYTHONPATH": str(self.folder / "workflow")}
-        command = [sys.executable, "-m", "weakneg", *arguments]
+        environment = self.environment() | {"PYTHONPATH": str(self.folder / "workflow")}
+        command = ["python", "-m", "weakneg", *arguments]
         subprocess.run(command, cwd=self.folder, env=environment, check=True)
 
     def run(self, *arguments: str, **environment: str) -> str:
@@ -124,6 +131,14 @@ class Workspace:
         text = path.read_text()
         assert text.count(old) == 1, f"{old!r} is {text.count(old)} times in {file}"
         path.write_text(text.replace(old, new))
+
+
+@cache
+def _shared_jobs() -> str:
+    """Of the server of this process of the tests."""
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(shared_jobs())
 
 
 def _dry_run(
