@@ -149,10 +149,8 @@ def test_no_table_or_chart_is_cut_on_paper(page):
     assert right <= 690
 
 
-@pytest.fixture(scope="module")
-def of_clips(studies):
-    """The page of a study of clips, some of whose sound is in it."""
-    folder = studies / "clips"
+def make_page_of_clips(folder, classes):
+    """Write the page of a study of clips, some of whose sound is in it."""
     folder.mkdir()
     rows = [
         {
@@ -170,7 +168,7 @@ def of_clips(studies):
             "related_labels": "",
             "heard": None,
         }
-        for name in CLASSES[:2]
+        for name in classes
         for rank, clip in enumerate(["<a>", "b, c", "d"], start=1)
     ]
     clip = Clip(
@@ -187,8 +185,13 @@ def of_clips(studies):
     ]
     tables = {"suspects": pd.DataFrame(rows), "most_selected": pd.DataFrame(chosen)}
     return make_page(
-        folder, CLASSES[:2], ["random", "badge"], tables=tables, sounds=folder / "sounds.json"
+        folder, classes, ["random", "badge"], tables=tables, sounds=folder / "sounds.json"
     )
+
+
+@pytest.fixture(scope="module")
+def of_clips(studies):
+    return make_page_of_clips(studies / "clips", CLASSES[:2])
 
 
 @pytest.fixture
@@ -268,8 +271,21 @@ def pages(studies, file, of_clips):
     budgets = make_page(studies / "budgets", "abc", names, **of_budgets)
     toy = partly_labelled.toy(3, upper_bound="full_label")
     methods = make_page_of_methods(studies / "methods", *toy)
+    of_one_class = make_page_of_clips(studies / "one class", CLASSES[:1])
     index(studies)
-    return [file, of_clips, budgets, methods, studies / "index.html"]
+    return [file, of_clips, of_one_class, budgets, methods, studies / "index.html"]
+
+
+def test_no_page_has_an_error(browser, pages):
+    page = browser.new_page()
+    page.set_default_timeout(60_000)
+    said = []
+    page.on("pageerror", lambda error: said.append((page.url, str(error))))
+    for file in pages:
+        page.goto(file.as_uri())
+        drawn(page)
+    page.close()
+    assert said == []
 
 
 @pytest.mark.parametrize("width", [390, 1280])

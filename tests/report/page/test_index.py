@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from pages import make_page
@@ -28,6 +29,20 @@ def test_it_leads_to_every_study_and_compares_what_they_share(tmp_path, capsys):
     assert {(row["study"], row["class"]) for row in data["cells"]} == {
         (study, name) for study in ("one", "two & more") for name in ("a", "<b>")
     }
+
+
+def test_only_studies_with_results_in_common_are_compared(tmp_path):
+    for name, classes in {"a": "de", "b": "fg", "c": "gh"}.items():
+        make_page(tmp_path / name, classes, ["random", "badge"], title=name.upper())
+    index(tmp_path)
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    choices = re.findall(r'<select.*?id="choose-study_(\w)">(.*?)</select>', text, re.DOTALL)
+    assert {
+        which: re.findall(r'value="(\w+)"( selected)?', options) for which, options in choices
+    } == {"a": [("b", " selected"), ("c", "")], "b": [("b", ""), ("c", " selected")]}
+    shutil.rmtree(tmp_path / "c")
+    index(tmp_path)
+    assert "Two studies" not in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_single_study_is_compared_with_nothing(tmp_path):

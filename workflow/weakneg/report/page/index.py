@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -37,26 +39,36 @@ def index(results: Path = Path("results")) -> None:
         for folder, parts in pages.items()
         for row in parts["data"].get("cells", [])
     ]
-    compared = list(dict.fromkeys(row["study"] for row in cells))
+    pairs = _with_common_results(cells)
+    compared = sorted({folder for pair in pairs for folder in pair})
     looks: dict[str, tuple[str, str]] = {}
     for folder in compared:
         for name, look in pages[folder]["summary"]["looks"].items():
             looks.setdefault(name, look)
-    several = len(compared) > 1
+    first, second = pairs[0] if pairs else ("", "")
     text = render(
         "index.html",
         studies={folder: parts["summary"] for folder, parts in pages.items()},
         compared={folder: f"{pages[folder]['summary']['title']} ({folder})" for folder in compared},
-        second=compared[1] if several else "",
+        first=first,
+        second=second,
         metrics=METRICS,
         looks=looks,
         summary={"name": ""},
-        specifications={"against": charts.against(looks, *compared[:2])} if several else {},
-        data={"cells": cells} if several else {},
+        specifications={"against": charts.against(looks, first, second)} if pairs else {},
+        data={"cells": [row for row in cells if row["study"] in compared]} if pairs else {},
     )
     with replace_when_whole(results / "index.html") as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     print(results / "index.html")
+
+
+def _with_common_results(cells: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The pairs of studies that have a class and a strategy in common."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for row in cells:
+        found.setdefault(row["study"], set()).add((row["class"], row["strategy"]))
+    return [pair for pair in combinations(found, 2) if found[pair[0]] & found[pair[1]]]
 
 
 def _parts(page: Path) -> dict[str, Any]:

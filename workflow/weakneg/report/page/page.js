@@ -6,9 +6,13 @@
   const data = read("data");
   const control = (name) => document.getElementById(`choose-${name}`);
 
-  // Copies of a control follow it, and it follows them.
+  // Copies of a control follow it, and it follows them. Without it, the first copy takes its place.
   for (const copy of all("[data-same-as]")) {
     const original = document.getElementById(copy.dataset.sameAs);
+    if (!original) {
+      copy.id = copy.dataset.sameAs;
+      continue;
+    }
     copy.addEventListener("input", () => {
       original.value = copy.value;
       original.dispatchEvent(new Event("input"));
