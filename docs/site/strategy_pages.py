@@ -76,6 +76,8 @@ def _page(name: str, when: str, cost: str) -> str:
         _described(name, chosen),
         f"**When to use it**: {_linked(when, name)}.",
         f"**Cost**: {_linked(cost, name)}.",
+        "**Results**: [all strategies on AudioSet]"
+        "(../../results/published/audioset_vggish_strategies/README.md).",
         "## How it chooses",
         _markdown(body, name),
     ]

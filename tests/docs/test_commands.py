@@ -162,7 +162,7 @@ title: Mine
 dataset: {name: recordings, list: list.csv, folder: ../esc10, unlisted: unknown}
 audio: {clip_seconds: 4}
 model: {name: cnn}
-strategies: [random, badge]
+strategies: [random, dns]
 """
 CLASSES = ["Dog bark", "Rain", "Rooster", "Bark"]
 
@@ -177,12 +177,14 @@ def clone(finished, tmp_path_factory) -> Workspace:
     shutil.copytree(ROOT / "docs", workspace.folder / "docs")
     results = workspace.folder / "results"
     (results / "published").symlink_to(ROOT / "results/published")
-    for name in ("before.csv", "before/metrics.csv", "now/metrics.csv"):
+    for name in ("../mine/before.csv", "before/metrics.csv", "now/metrics.csv"):
         (workspace.folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(results / "digits/metrics.csv", workspace.folder / name)
     # A study of the reader's recordings: those of soundscapes, by other names.
     shutil.copytree(results / "soundscapes", results / "mine")
     (results / "mine/runs/bark").rename(results / "mine/runs/001_dog_bark")
+    for run in [*(results / "mine/runs").glob("*/badge")]:
+        run.rename(run.with_name("dns"))
     recordings = sorted((workspace.folder / "resources/soundscapes/audio/test").iterdir())[:24]
     for folder in ("mine/new", "esc10"):
         (around / folder).mkdir(parents=True)

@@ -45,18 +45,18 @@ def test_the_lines_of_the_documentation_run(encoded, tmp_path, monkeypatch, caps
     for run in (encoded / "runs").glob("*/random"):
         folder = tmp_path / "here/results/mine/runs" / run.parent.name
         folder.mkdir(parents=True)
-        (folder / "badge").symlink_to(run)
+        (folder / "dns").symlink_to(run)
         (folder / "full").symlink_to(run)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/new").symlink_to(encoded / "test")
     monkeypatch.chdir(tmp_path / "here")
     exec(compile(lines, "own-recordings.md", "exec"), {})
     assert capsys.readouterr().out.count(".wav") == 20
-    wide = pd.read_csv("wide.csv")
+    wide = pd.read_csv("../mine/wide.csv")
     assert list(wide.columns) == ["recording", "start", "end", "Hum", "Ring"]
-    with pytest.raises(UserError, match="results/mine has models of badge, full: choose one"):
+    with pytest.raises(UserError, match="results/mine has models of dns, full: choose one"):
         weakneg.load("results/mine")
-    with pytest.raises(UserError, match="has no models of margin: choose one of badge, full"):
+    with pytest.raises(UserError, match="has no models of margin: choose one of dns, full"):
         weakneg.load("results/mine", strategy="margin")
 
 
