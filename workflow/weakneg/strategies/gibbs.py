@@ -35,7 +35,8 @@ def select(
     Kirsch et al., "Stochastic Batch Acquisition: A Simple Baseline for Deep Active Learning" (2023,
     arXiv:2106.12059), softmax acquisition: the k highest s + e, where all e are
     independent and have a Gumbel distribution with the scale 1 / beta. The k highest scores of now
-    would not be those of a model that has trained on some of them.
+    would not be those of a model that has trained on some of them, so bags are drawn instead of
+    taking these.
     """
     scores = scores_of_all(pool, of, generator)
     return draw(pool, beta * scores, scores, k, generator)

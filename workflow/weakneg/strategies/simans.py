@@ -36,7 +36,7 @@ def select(
     Zhou et al., "SimANS: Simple Ambiguous Negatives Sampling for Dense Text Retrieval" (2022,
     arXiv:2210.11773). There, s(q, d) is the relevance of a document and s(q, d+) that of the
     positive one; the mean over all positives of a class is this project's reading. The sign of b is
-    that of the paper and of its README; the authors' code adds b where both subtract it. The
+    that of the paper and of the authors' README; their code adds b where both subtract it. The
     defaults are those of the code.
     """
     middle = pool.positives.logits.double().mean() + b
