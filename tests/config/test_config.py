@@ -156,6 +156,7 @@ def message(call, *arguments) -> str:
             f"Allowed: {CIFAR10}",
         ),
         ("title: Again", "line 4: the key 'title' occurs twice"),
+        ("seeds:2\nclasses: [a]", "line 4: a key ends with a colon and a space"),
         ("bags: [1", "line 5: did not find expected ',' or ']'"),
         (
             "extends: digts",

@@ -629,9 +629,10 @@ def test_events_beyond_their_recordings_do_not_make_negatives(listed, tmp_path, 
         assert not Path("train.h5").exists()
     stores = features(study(audio="max_outside: 0.75"))
     assert sum(map(len, problems().values())) == 2 * late
-    said = f"problems.csv: {late} of 24 events lie outside their recordings"
-    said += f" (Dog {late})\n" if late else "\n"
-    assert said in capfd.readouterr().out  # what the job prints reaches the console
+    said = f"problems.csv: {late} of 24 events lie outside their recordings (Dog {late})\n"
+    # What the job prints reaches the console.
+    assert (said in (out := capfd.readouterr().out)) == bool(late)
+    assert ("lie outside" in out) == bool(late)
     labelled = {clip for store in stores.values() for clip, of in labels(store).items() if of}
     assert len(labelled) == 12
 

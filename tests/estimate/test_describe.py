@@ -1,5 +1,6 @@
 """A first look at a study of recordings says what the study would say, before it runs."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ audio: {clip_seconds: 2.0, sample_rate: 8000, mel_bins: 32}
 model: {name: cnn}
 strategies: [random]
 """
+MANY_NEGATIVES = "sampling: {negatives_per_positive: 9}\n"
 
 
 @pytest.fixture
@@ -73,6 +75,36 @@ def test_in_whole_recordings_nothing_is_unknown(study, capsys):
     out = capsys.readouterr().out
     assert "unknown |" not in out
     assert sum(map(sum, _counts(out, "Fox", 2))) == 24 * 3
+
+
+def test_without_known_negatives_the_remedy_suits_the_format(study):
+    for track in Path("tracks").iterdir():
+        track.write_text("0\t2\tOwl\n")
+    Path("tracks").rename("owls")  # what was read of a path is kept
+    path = Path(study("listed"))
+    path.write_text(path.read_text().replace("tracks", "owls"))
+    with pytest.raises(UserError, match=r"not to hold Owl .*, or say annotated: whole under"):
+        describe("./mine.yaml")
+
+
+def test_an_empty_file_is_said_to_be_empty(study, capsys):
+    Path("sounds/r0.wav").write_bytes(b"")
+    describe(study("whole"))
+    assert "left out, empty: 1\n  r0\n" in capsys.readouterr().out
+
+
+def test_a_budget_that_is_all_there_is_to_choose_from_is_said(study, capsys):
+    path = study("whole")
+    describe(path)
+    assert "nothing is compared" not in capsys.readouterr().out
+    Path("mine.yaml").write_text(STUDY.replace("ANNOTATED", "whole") + MANY_NEGATIVES)
+    describe(path)
+    assert re.search(
+        r"^Fox: \d+ training clips to choose from, where \d+ are wanted: every strategy trains on "
+        "all of them, so that nothing is compared; add negatives, or lower sampling",
+        capsys.readouterr().out,
+        re.MULTILINE,
+    )
 
 
 def test_a_study_without_a_list_of_recordings_is_refused():

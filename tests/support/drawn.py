@@ -54,8 +54,8 @@ def make_study(root, classes, strategies, n_seeds, n_epochs=4):
                     table["label"] = table["label"].astype("int8")
                 table.to_parquet(folder / f"{name}.parquet")
             run = {"class": class_name, "strategy": strategy, "fingerprint": "f"}
-            for key in ("n_positive", "n_pool", "budget"):
-                run[key] = {str(seed): 30 for seed in range(n_seeds)}
+            for key, number in {"n_positive": 30, "n_pool": 90, "budget": 30}.items():
+                run[key] = {str(seed): number for seed in range(n_seeds)}
             run["thresholds"] = {str(seed): {"f1": 0.5, "g_mean": 0.5} for seed in range(n_seeds)}
             run["made_with"] = {str(seed): {"device": "cpu"} for seed in range(n_seeds)}
             (folder / "run.json").write_text(json.dumps(run))

@@ -61,6 +61,9 @@ def test_too_few_classes_for_any_result_are_no_answer(n_classes):
     found = answered(n_classes)
     assert found.headline.startswith("Cannot be told from ")
     assert "in general cannot be told" in found.sentences[0]
+    worst, best = rf"{MINUS}\.\d+ \(Margin\)", r"\+\.\d+ \(BADGE\)"
+    said = f"mean differences in AP over 3 seeds are from {worst} to {best}"
+    assert re.search(said, found.sentences[1])
 
 
 def test_a_single_seed_is_said_to_hide_the_noise_of_training():

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import partly_labelled
 import pytest
+from drawn import make_study
 from pages import make_large_page, make_page, make_page_of_methods, page_settings
-from synthetic import HOSTILE, settings_of
+from synthetic import HOSTILE, metrics_of, settings_of
 
 from weakneg.analysis.most_selected import COLUMNS
 from weakneg.errors import UserError
+from weakneg.io.csv import write_frame
 from weakneg.report.page.content import Page
 from weakneg.report.page.index import index
 
@@ -107,6 +109,41 @@ def test_small_studies_have_pages_too(tmp_path, strategies):
     assert 'data-chart="seeds"' in text
     assert 'data-chart="curves"' in text
     assert ('data-chart="overall"' in text) == (len(strategies) > 1)
+
+
+@pytest.mark.parametrize("n_whole", [0, 1, 2])
+def test_where_the_budget_is_the_whole_pool_nothing_is_said_to_be_compared(tmp_path, n_whole):
+    def make(*sizes):
+        metrics, *rest = make_study(*sizes)
+        table = pd.read_csv(metrics)
+        table.loc[table["class"].isin([*"ab"[:n_whole]]), "n_pool"] = table["budget"]
+        write_frame(metrics, table)
+        return metrics, *rest
+
+    text = make_page(tmp_path, "ab", ["random", "badge"], make=make).read_text(encoding="utf-8")
+    named = re.search("The budget is the whole pool of ([a-z, ]+): there, every strategy", text)
+    assert (named and named[1]) == [None, "a", "a, b"][n_whole]
+    headline = "Nothing is compared: every strategy trains on all negatives"
+    assert (headline in text) == (n_whole == 2)
+    assert ("Cannot be told from 2 classes" in text) == (n_whole < 2)
+
+
+def test_intervals_of_two_seeds_do_not_squeeze_the_differences(tmp_path):
+    values = {("a", "random"): [0.1, 0.9], ("a", "badge"): [0.2, 0.3], ("a", "margin"): [0.3, 0.2]}
+
+    def make(root, *sizes):
+        _, *rest = make_study(root, *sizes)
+        write_frame(root / "metrics.csv", metrics_of(values))
+        return root / "metrics.csv", *rest
+
+    text = make_page(tmp_path, "a", ["random", "badge", "margin"], make=make).read_text("utf-8")
+    assert "± &gt; .5" in text or "± > .5" in text
+    assert "with its 95% interval over seeds; long ones are cut off" in text
+    charts = json.loads(re.search('id="charts">(.*?)</script>', text)[1])
+    domain = r'"domain": \[-([\d.]+), ([\d.]+)\]'
+    ends = re.findall(domain, json.dumps(charts["class_differences"]))
+    assert ends
+    assert all(0.25 < float(end) < 1.1 for both in ends for end in both)
 
 
 def test_a_table_with_nothing_in_it_has_no_section(tmp_path):

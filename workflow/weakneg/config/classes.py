@@ -135,7 +135,10 @@ def check_sizes(classes: Iterable[str], dataset: DatasetSettings) -> None:
             classes,
             dataset.negative_counts,
             f"too few {what} that are known not to hold",
-            f"name the class in the column negatives of more {what} in {dataset.list}",
+            "say annotated: whole under dataset, if recordings were annotated as a whole, so that "
+            "what carries no label is absent"
+            if dataset.annotated == "listed"
+            else f"name the class in the column negatives of more {what} in {dataset.list}",
         )
 
 

@@ -225,9 +225,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise UserError(f"{shown(path)}: is not UTF-8 text") from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        mark, found = error.problem_mark or error.context_mark, error.problem
+        if found == "could not find expected ':'":  # noticed a line later
+            mark, found = error.context_mark, "a key ends with a colon and a space"
         line = f"line {mark.line + 1}: " if mark else ""
-        raise UserError(f"{shown(path)}: {line}{error.problem}") from None
+        raise UserError(f"{shown(path)}: {line}{found}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{shown(path)}: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):

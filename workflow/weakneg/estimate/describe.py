@@ -82,11 +82,11 @@ def description(study: Study) -> Iterator[str]:
             continue
         assert outcome.path is not None
         header = _header(outcome.path)
-        if header is None:
+        if not outcome.path.stat().st_size or (header and not header.seconds):
+            left_out.setdefault("empty", []).append(row.id)
+        elif header is None:
             kind = "not read here (ffmpeg may read them when the study runs)"
             left_out.setdefault(kind, []).append(row.id)
-        elif not header.seconds:
-            left_out.setdefault("empty", []).append(row.id)
         else:
             headers[row.id] = header
     splits = {"train": "training", "test": "testing"}
@@ -123,6 +123,7 @@ def description(study: Study) -> Iterator[str]:
         )
         columns += [(labelled.y == value).sum(0).tolist() for value in (1, 0, UNKNOWN)]
     yield from _table(study.classes, names_of_all, columns, [*splits.values()])
+    yield from _whole_pools(study, names_of_all, columns)
     for kind, names in left_out.items():
         yield from _some(f"left out, {kind}", names)
     outside = [
@@ -200,6 +201,24 @@ def _table(
         (name, *(f"{column[of_list.index(name)]:,}" for _, column in shown)) for name in classes
     ]
     yield markdown_table(("class", *(kind for kind, _ in shown)), rows)
+
+
+def _whole_pools(study: Study, of_list: Sequence[str], columns: list[list[int]]) -> Iterator[str]:
+    """The classes with no more negative and unknown training clips than an epoch takes."""
+    sampling = study.sampling
+    if study.task == "multilabel" or sampling.budgets is not None:
+        return
+    positives, *rest = columns[:3]
+    for name in study.classes:
+        place = of_list.index(name)
+        pool = sum(column[place] for column in rest)
+        budget = sampling.negatives_per_positive * positives[place]
+        if pool and budget >= pool:
+            yield (
+                f"{name}: {pool:,} training clips to choose from, where {budget:,.0f} are wanted: "
+                "every strategy trains on all of them, so that nothing is compared; add negatives, "
+                "or lower sampling: negatives_per_positive"
+            )
 
 
 def _some(what: str, lines: Sequence[str]) -> Iterator[str]:

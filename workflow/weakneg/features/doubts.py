@@ -203,13 +203,14 @@ def summary(
         Lines without the name of the file that lists everything.
     """
     lines = []
-    if total := _totals(listed, heard).total():
-        counts = _counts(outside)
+    counts, n_lost = _counts(outside), len(set(lost) - set(outside))
+    if counts or n_lost:
+        total = _totals(listed, heard).total()
         classes = [f"{label} {count:,}" for label, count in counts.most_common(_NAMED)]
         classes += [f"{len(counts) - _NAMED} more classes"] * (len(counts) > _NAMED)
         named = f" ({', '.join(classes)})" if classes else ""
         text = f"{counts.total():,} of {total:,} events lie outside their recordings{named}"
-        if n_lost := len(set(lost) - set(outside)):
+        if n_lost:
             text += f", {n_lost:,} more label no clip"
         lines.append(text)
     if n_same := len(list(same)):

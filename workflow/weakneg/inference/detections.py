@@ -114,7 +114,8 @@ def detections(
         _write_folder(_IN_FOLDERS[format], applied, recordings, found, thresholds, output)
     else:
         _IN_TABLES[format](found, thresholds, output)
-    print(f"{output}: {len(found):,} detections in {len(recordings):,} recordings")
+    n, of = len(found), len(recordings)
+    print(f"{output}: {n:,} detection{'s' * (n != 1)} in {of:,} recording{'s' * (of != 1)}")
 
 
 def detect(

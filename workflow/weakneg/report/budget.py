@@ -21,6 +21,7 @@ from weakneg.report.formatting import (
     classes_phrase,
     interval,
     number,
+    plus_minus,
     seconds,
     seeds_phrase,
     signed_number,
@@ -151,7 +152,7 @@ def _table(results: pd.DataFrame, title: str, baseline: str) -> str:
     for row in results.to_dict("records"):
         value = number(row["mean"])
         if pd.notna(row["high"]):
-            value += f" ± {number(row['high'] - row['mean'])}"
+            value += f" {plus_minus(row['mean'], row['high'])}"
         rows.append(
             [
                 escape(row["strategy"]),

@@ -17,6 +17,7 @@ from weakneg.report.formatting import (
     classes_phrase,
     number,
     percentage,
+    plus_minus,
     seeds_phrase,
     signed_number,
 )
@@ -139,7 +140,7 @@ def _table(results: pd.DataFrame, measure: str, write: Callable[[float], str]) -
     for row in found.to_dict("records"):
         text = DASH if pd.isna(row["mean"]) else write(row["mean"])
         if pd.notna(row.get("high")):
-            text += f" ± {number(row['high'] - row['mean'])}"
+            text += f" {plus_minus(row['mean'], row['high'])}"
         cells[row["strategy"], row["loss"], row["hidden"]] = text
     pairs = dict.fromkeys((strategy, loss) for strategy, loss, _ in cells)
     return markdown_table(

@@ -27,6 +27,7 @@ from weakneg.report.formatting import (
     interval,
     number,
     percentage,
+    plus_minus,
     seconds,
     seeds_phrase,
     signed_number,
@@ -270,8 +271,7 @@ def treated_labels(epochs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_half(row: Mapping[str, Any]) -> str:
-    half = row["high"] - row["mean"]
-    return number(row["mean"]) + ("" if pd.isna(half) else f" ± {number(half)}")
+    return f"{number(row['mean'])} {plus_minus(row['mean'], row['high'])}".rstrip()
 
 
 def _groups(results: pd.DataFrame) -> list[str]:

@@ -41,6 +41,7 @@ from weakneg.report.formatting import (
     number,
     p_value,
     percentage,
+    plus_minus,
     seconds,
     seeds_phrase,
     signed_number,
@@ -133,7 +134,7 @@ def _table1(cells: pd.DataFrame, sizes: pd.DataFrame, study: Study, n_seeds: int
         if strategy in competitors and row["mean"] == best:
             text = f"**{text}**"
         if n_seeds > 1:
-            text += f" ± {number(row['high'] - row['mean'])}"
+            text += f" {plus_minus(row['mean'], row['high'])}"
         if pd.notna(row["reference"]):
             text += f" (paper {_published(row['reference'])})"
         return text

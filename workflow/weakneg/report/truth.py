@@ -27,6 +27,7 @@ from weakneg.report.formatting import (
     interval,
     number,
     percentage,
+    plus_minus,
     seeds_phrase,
     signed_number,
 )
@@ -126,8 +127,7 @@ def _means(table: pd.DataFrame, study: Study, metric: str) -> str:
 
     def cell(name: str, strategy: str) -> str:
         row = means.loc[(name, strategy)]
-        half_width = row["high"] - row["mean"]
-        return number(row["mean"]) + ("" if pd.isna(half_width) else f" ± {number(half_width)}")
+        return f"{number(row['mean'])} {plus_minus(row['mean'], row['high'])}".rstrip()
 
     strategies = list(study.distinct)
     return markdown_table(

@@ -48,7 +48,7 @@ def draw(metrics: pd.DataFrame, study: Study) -> Figure:
     n_columns = math.ceil(len(strategies) / n_rows)
     row_height = 0.15 if n_rows == 1 or not many else 0.097
     baseline = study.display_name(study.baseline)
-    limit, any_cut = _limit(table)
+    limit, any_cut = axis_limit(table)
     subtitle = f"one point per class, {seeds_and_intervals(n_seeds)}"
     if n_seeds > 1:
         subtitle += ", paired by seed; filled where the interval excludes zero"
@@ -80,14 +80,26 @@ def draw(metrics: pd.DataFrame, study: Study) -> Figure:
     return figure
 
 
-def _limit(table: pd.DataFrame) -> tuple[float, bool]:
+def axis_limit(table: pd.DataFrame) -> tuple[float, bool]:
     """Where the axis ends on both sides, and whether an interval is cut off there.
 
-    With few seeds some intervals are far wider than any difference.
+    With few seeds, intervals are far wider than any difference.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the columns difference, low and high.
+
+    Returns
+    -------
+    limit : float
+        Above zero.
+    is_cut : bool
+        Whether an interval ends beyond it.
     """
     bounds = table[["low", "high"]].abs().max(axis=1).fillna(0)
     farthest = table["difference"].abs().max()
-    limit = max(2.5 * farthest, bounds.quantile(0.75))
+    limit = min(max(2.5 * farthest, bounds.quantile(0.75)), 1.0)  # no difference is larger
     if bounds.max() > limit:
         return 1.06 * limit, True
     return 1.06 * (max(farthest, bounds.max()) or 1.0), False

@@ -42,7 +42,7 @@ from weakneg.report.figures.style import (
     styles,
     two_lines,
 )
-from weakneg.report.formatting import number, seeds_phrase
+from weakneg.report.formatting import number, plus_minus, seeds_phrase
 
 MOST_CLASSES_IN_A_MEAN = 12
 BAND = "#DDDDDD"
@@ -260,7 +260,7 @@ def _draw_strategies(
         if in_numbers:
             text = number(row["mean"])
             if pd.notna(row["high"]):
-                text += f" ± {number(row['high'] - row['mean'])}"
+                text += f" {plus_minus(row['mean'], row['high'])}"
             axes.text(
                 1.02,
                 y,

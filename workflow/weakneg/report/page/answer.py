@@ -76,7 +76,7 @@ def answer(comparisons: pd.DataFrame, detectable: float, study: Study) -> Answer
         return _of_upper_bound(comparisons, over, study)
     limits = _limits(comparisons, detectable, study, n_seeds)
     best = by_ap.iloc[0]
-    largest = f"the largest mean difference {over} is {_amount(best)}, for {_names([best], study)}"
+    largest = f"the largest gain {over} is {_amount(best)}, for {_names([best], study)}"
     # The smallest p-value that the test can have, corrected.
     if len(by_ap) * 2.0 ** (1 - n_classes) > _LEVEL:
         few = f"{classes_phrase(n_classes)} {'is' if n_classes == 1 else 'are'}"
@@ -86,8 +86,8 @@ def answer(comparisons: pd.DataFrame, detectable: float, study: Study) -> Answer
                 f"Whether any strategy has a higher AP than {baseline} in general cannot be told:"
                 f" {few} too few for a test over classes"
                 f" {'' if len(by_ap) == 1 else f'with {len(by_ap)} comparisons '}to find anything.",
-                f"On {'this class' if n_classes == 1 else 'these classes'} alone, {largest};"
-                f" {_clear(by_ap, study, n_classes)}.",
+                f"On {'this class' if n_classes == 1 else 'these classes'} alone,"
+                f" {_range(by_ap, n_seeds, study)}; {_clear(by_ap, study, n_classes)}.",
                 limits,
             ],
         )
@@ -116,6 +116,18 @@ def answer(comparisons: pd.DataFrame, detectable: float, study: Study) -> Answer
     return Answer(
         _headline(better, worse, len(by_ap), study), [first, second[0].upper() + second[1:], limits]
     )
+
+
+def _range(by_ap: pd.DataFrame, n_seeds: int, study: Study) -> str:
+    """The best and the worst strategy, without intervals over classes: there are too few."""
+    said = [
+        f"{signed_number(row['difference'])} ({_names([row], study)})"
+        for _, row in by_ap.iloc[[0, -1]].iterrows()
+    ]
+    of = f"over {seeds_phrase(n_seeds)}"
+    if len(by_ap) == 1:
+        return f"the mean difference in AP {of} is {said[0]}"
+    return f"mean differences in AP {of} are from {said[1]} to {said[0]}"
 
 
 def _of_upper_bound(comparisons: pd.DataFrame, over: str, study: Study) -> Answer:
@@ -184,6 +196,10 @@ def _clear(table: pd.DataFrame, study: Study, n_classes: int) -> str:
         return "with 1 seed, it has no interval over seeds"
     n = len(table) * n_classes
     wins, losses = table["clear_wins"].sum(), table["clear_losses"].sum()
+    if n == 1:
+        return f"its interval over seeds {'ex' if wins + losses else 'in'}cludes zero"
+    if not wins + losses:
+        return f"no interval over seeds of these {n} differences of single classes excludes zero"
     return (
         f"on a single class, the interval over seeds is above zero for {wins} of {n} differences"
         f" and below for {losses}, where chance alone gives about {n * _LEVEL / 2:.2g} each"

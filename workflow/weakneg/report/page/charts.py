@@ -260,7 +260,7 @@ def seeds(looks: Looks, first_class: str) -> Spec:
     )
 
 
-def class_differences(looks: Looks, baseline: str, first_class: str) -> Spec:
+def class_differences(looks: Looks, baseline: str, first_class: str, limit: float) -> Spec:
     """Differences from the baseline on the chosen class, with intervals over seeds."""
     return _differences(
         "datum['class'] == chosen_class",
@@ -270,10 +270,13 @@ def class_differences(looks: Looks, baseline: str, first_class: str) -> Spec:
         _choice("chosen_class", first_class),
         f"Difference from {baseline} on the chosen class, with its 95% interval over seeds.",
         _ROW * looks.n_compared,
+        limit,
     )
 
 
-def strategy_differences(looks: Looks, baseline: str, first: str, n_classes: int) -> Spec:
+def strategy_differences(
+    looks: Looks, baseline: str, first: str, n_classes: int, limit: float
+) -> Spec:
     """Differences of the chosen strategy from the baseline on every class."""
     rows = alt.Y(
         "class:N",
@@ -290,6 +293,7 @@ def strategy_differences(looks: Looks, baseline: str, first: str, n_classes: int
         f"Difference of the chosen strategy from {baseline} on every class, the largest first,"
         " with its 95% interval over seeds.",
         n_classes * (20 if n_classes > 12 else 24),
+        limit,
     )
 
 
@@ -301,7 +305,9 @@ def _differences(
     choice: alt.Parameter,
     description: str,
     height: int,
+    limit: float,
 ) -> Spec:
+    scale = alt.Scale(domain=[-limit, limit], nice=False)
     base = (
         alt.Chart(alt.NamedData("differences"))
         .transform_filter(f"{which} && datum.metric == metric")
@@ -319,9 +325,11 @@ def _differences(
         )
     )
     title = f"difference from {baseline}"
-    rule = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q")
+    rule = base.mark_rule(strokeWidth=2, clip=True).encode(
+        x=alt.X("low:Q", title=title, scale=scale), x2="high:Q"
+    )
     point = base.mark_point(filled=True, opacity=1, size=90).encode(
-        x=alt.X("difference:Q", title=title, axis=_signed(".3~f")),
+        x=alt.X("difference:Q", title=title, scale=scale, axis=_signed(".3~f")),
         shape=alt.Shape("strategy:N", scale=looks.shape),
     )
     chart = alt.layer(_zero(), rule, point).add_params(choice, _choice("metric", "ap"))

@@ -17,6 +17,7 @@ from weakneg.config.report import PageSettings
 from weakneg.errors import UserError
 from weakneg.report import partial, pointing_text
 from weakneg.report.budget import caption, whole_pools
+from weakneg.report.figures.differences import axis_limit
 from weakneg.report.figures.style import Style, styles, styles_of_methods
 from weakneg.report.formatting import (
     bootstrap_phrase,
@@ -90,6 +91,10 @@ class Page:
             return answer_of_budgets(self._read("budget"), self.study)
         if self.study.methods:
             return answer_of_methods(self._read("partial"), self.study)
+        if len(self._without_choice) == len(self.study.classes) and self.compares:
+            return Answer(
+                "Nothing is compared: every strategy trains on all negatives", self._whole_pools
+            )
         of_mean, _ = detectable(self.metrics, self.study, "ap")
         return answer(self._comparisons, of_mean, self.study)
 
@@ -327,10 +332,12 @@ class Page:
         if self.has("acquired"):
             table = self._read("acquired")
             lost = 1 - table["ok"].sum() / table["listed"].sum()
-            found.append(
-                f"{percentage(lost)} of the labels in the list of recordings are on recordings that"
-                " are not available."
-            )
+            if lost:
+                found.append(
+                    f"{percentage(lost)} of the labels in the list of recordings are on recordings"
+                    " that are not available."
+                )
+        found += self._whole_pools
         if self.n_seeds == 1:
             found.append("With 1 seed, there are no intervals over seeds.")
         if len(study.classes) == 1:
@@ -340,6 +347,34 @@ class Page:
             f" {100 * CONFIDENCE:g}% intervals are for one comparison each."
         )
         return found
+
+    @cached_property
+    def _whole_pools(self) -> list[str]:
+        """A sentence if the budget of some classes is their pool; budgets have their own."""
+        if self.is_grid:
+            return []
+        named = self._without_choice
+        if not named:
+            return []
+        whose = (
+            f"{len(named)} of {len(self.study.classes)} classes"
+            if len(named) > 3
+            else ", ".join(named)
+        )
+        return [
+            f"The budget is the whole pool of {whose}: there, every strategy trains on all"
+            " negatives, and differences are noise. Add negatives, or lower sampling:"
+            " negatives_per_positive."
+        ]
+
+    @property
+    def _without_choice(self) -> list[str]:
+        """The classes whose budget is their pool, with every seed."""
+        of_baseline = self.metrics[self.metrics["strategy"] == self.study.baseline]
+        whole = of_baseline["budget"] >= of_baseline["n_pool"]
+        return [
+            *of_baseline[whole.groupby(of_baseline["class"]).transform("all")]["class"].unique()
+        ]
 
     # ------------------------------------------------------------------------- charts
     @property
@@ -376,6 +411,16 @@ class Page:
         return [*dict.fromkeys(place.loss for place in self.study.hidden.values())]
 
     @property
+    def limit(self) -> float:
+        """Where the axes of differences of single classes end on both sides."""
+        return axis_limit(self._read("differences"))[0]
+
+    @property
+    def cuts(self) -> bool:
+        """Whether intervals end beyond these axes."""
+        return axis_limit(self._read("differences"))[1]
+
+    @property
     def specifications(self) -> dict[str, charts.Spec]:
         """The charts by name."""
         study = self.study
@@ -394,9 +439,11 @@ class Page:
             found |= {
                 "overall": charts.overall(self.looks, baseline),
                 "wins": charts.wins(self.looks, baseline, len(study.classes)),
-                "class_differences": charts.class_differences(self.looks, baseline, first),
+                "class_differences": charts.class_differences(
+                    self.looks, baseline, first, self.limit
+                ),
                 "strategy_differences": charts.strategy_differences(
-                    self.looks, baseline, self.others[0], len(study.classes)
+                    self.looks, baseline, self.others[0], len(study.classes), self.limit
                 ),
             }
         found["curves"] = charts.curves(self.looks, first, int(self.metrics["epochs"].max()))

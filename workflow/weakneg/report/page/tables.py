@@ -20,6 +20,7 @@ from weakneg.report.formatting import (
     number,
     p_value,
     percentage,
+    plus_minus,
     seconds,
     signed_number,
 )
@@ -181,7 +182,7 @@ def _table1(cells: pd.DataFrame, metric: str, study: Study) -> Table:
 
     def cell(class_name: str, strategy: str) -> Cell:
         row = by_key.loc[(class_name, strategy)]
-        note = "" if pd.isna(row["low"]) else f"± {number(row['high'] - row['mean'])}"
+        note = plus_minus(row["mean"], row["high"])
         if pd.notna(row["reference"]):
             note += f" (paper {number(row['reference']).removesuffix('0')})"
         is_best = strategy in study.competitors and row["mean"] == best[class_name]
@@ -318,7 +319,6 @@ def budget(table: pd.DataFrame, study: Study) -> list[Table]:
     for metric, title in METRICS.items():
         rows = []
         for _, row in table[table["metric"] == metric].iterrows():
-            half = row["high"] - row["mean"]
             whole = pd.isna(row["budget"])
             rows.append(
                 [
@@ -330,7 +330,7 @@ def budget(table: pd.DataFrame, study: Study) -> list[Table]:
                     Cell(
                         number(row["mean"]),
                         row["mean"],
-                        "" if pd.isna(half) else f"± {number(half)}",
+                        plus_minus(row["mean"], row["high"]),
                     ),
                     *(
                         Cell(DASH, "")
@@ -367,7 +367,7 @@ def partial(table: pd.DataFrame, study: Study) -> list[Table]:
                 Cell(
                     number(mean := by_group.loc[group, "mean"]),
                     mean,
-                    _half(by_group.loc[group]) if group == ALL else "",
+                    plus_minus(mean, by_group.loc[group, "high"]) if group == ALL else "",
                     method != upper and mean == best[observed, group],
                 )
                 for group in groups
@@ -397,11 +397,6 @@ def partial(table: pd.DataFrame, study: Study) -> list[Table]:
         header += [f"From {baseline}, over seeds", "Over classes", "Epochs", "Seconds"]
         tables.append(Table(f"partial_{metric}", f"Mean {title} over classes.", header, rows))
     return tables
-
-
-def _half(row: pd.Series) -> str:
-    half = row["high"] - row["mean"]
-    return "" if pd.isna(half) else f"± {number(half)}"
 
 
 def memory(table: pd.DataFrame) -> Table:
@@ -514,8 +509,7 @@ def hidden(table: pd.DataFrame) -> list[Table]:
                 if row is None or pd.isna(row["mean"]):
                     cells.append(Cell("", ""))
                     continue
-                half = row["high"] - row["mean"]
-                note = "" if pd.isna(half) else f"± {number(half)}"
+                note = plus_minus(row["mean"], row["high"])
                 cells.append(Cell(write(row["mean"]), row["mean"], note))
             rows.append(cells)
         header = ["Strategy", "Loss", *(f"{100 * share:g}% hidden" for share in shares)]
@@ -551,7 +545,7 @@ def suspects(table: pd.DataFrame) -> Table:
         ]
         for _, row in table.iterrows()
     ]
-    header = ["Rank", "Clip", "Probability", *(["Heard"] if has_heard else []), "Its labels"]
+    header = ["Rank", "Clip", "Score", *(["Heard"] if has_heard else []), "Its labels"]
     caption = f"the first {SUSPECTS} of suspects.csv"
     return Table("suspects", caption, header, rows, [*table["class"]], of_clip=_clips(table))
 
