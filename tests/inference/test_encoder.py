@@ -13,9 +13,13 @@ from encoders import HERTZ, RATE, encoding_of, write_encoder
 from weakneg.audio.decode import open_audio
 from weakneg.audio.embeddings import embed_shard
 from weakneg.audio.encoder import open_encoder
+from weakneg.audio.recordings import Recording, write_recordings
+from weakneg.audio.status_table import StatusRow, write_status
 from weakneg.command_line import main
+from weakneg.config.sections import AudioSettings
 from weakneg.config.stages import EmbeddingSettings
 from weakneg.errors import UserError
+from weakneg.features.from_shards import join
 from weakneg.features.store import read_store
 
 CLASSES = ("Hum", "Ring")
@@ -71,6 +75,28 @@ def test_the_store_has_the_embeddings_of_each_clip_as_frames(study):
     real = np.concatenate([x[:n] for x, n in zip(train.x, train.length, strict=True)])
     np.testing.assert_allclose(store.mean, real.mean(0), rtol=1e-4)
     np.testing.assert_allclose(store.std, real.std(0), rtol=1e-4)
+
+
+def test_a_channel_is_chosen_in_a_study_of_embeddings_too(tmp_path):
+    file = write_encoder(tmp_path / "e.onnx")
+    encoding = encoding_of(file)
+    tones = np.sin(2 * np.pi * np.outer(np.arange(RATE) / RATE, [200, 3000]))
+    audio = AudioSettings(sample_rate=RATE, clip_seconds=1.0, channel="first")
+    shards, rows = {}, []
+    for split in ("train", "test"):
+        soundfile.write(tmp_path / f"{split}.wav", 0.3 * tones, RATE)
+        status = tmp_path / f"{split}.csv"
+        write_status(status, [StatusRow(split, f"{tmp_path}/{split}.wav", None, None, "ok", "")])
+        rows.append(Recording(split, split, "", None, None, ("Hum",)))
+        shards[split] = [tmp_path / split / "000.h5"]
+        embed_shard(status, EmbeddingSettings.cut(audio, encoding), str(file), shards[split][0], 1)
+    write_recordings(tmp_path / "recordings.csv", rows)
+    stores = [tmp_path / f"{split}.h5" for split in shards]
+    listed, problems = tmp_path / "recordings.csv", tmp_path / "problems.csv"
+    join(listed, shards, ["Hum"], audio.model_dump(), *stores, problems, encoding=encoding)
+    store = read_store(stores[0])
+    loudest = [HERTZ[number] for number in store.x.mean(1).argmax(-1)]
+    assert dict(zip(store.id.tolist(), loudest, strict=True)) == {"train": 200}
 
 
 def test_another_encoder_is_refused_where_embeddings_are_made(study, tmp_path):

@@ -190,9 +190,13 @@ class EmbeddingSettings(StageSettings):
         """Take the settings from a study."""
         assert study.audio is not None
         assert study.encoder is not None
+        return cls.cut(study.audio, study.encoder.encoding)
+
+    @classmethod
+    def cut(cls, audio: AudioSettings, encoding: Encoding) -> "EmbeddingSettings":
+        """Take the settings from the section of the sound, and the encoder."""
         of_sound = {"sample_rate", "clip_seconds", "hop_seconds", "channel"}
-        cut = study.audio.model_dump(include=of_sound)
-        return cls(**cut, encoding=study.encoder.encoding)
+        return cls(**audio.model_dump(include=of_sound), encoding=encoding)
 
 
 class FeaturesSettings(StageSettings):

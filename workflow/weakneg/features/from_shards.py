@@ -126,8 +126,7 @@ def join(
     audio = AudioSettings.model_validate(settings)
     made_with = audio.model_dump(exclude=OF_STORES)
     if encoding is not None:
-        cut = {key: made_with[key] for key in ("sample_rate", "clip_seconds", "hop_seconds")}
-        made_with = EmbeddingSettings(**cut, encoding=encoding).model_dump()
+        made_with = EmbeddingSettings.cut(audio, encoding).model_dump()
     listed = {recording.id: recording for recording in read_recordings(recordings, classes)}
     joined = {
         split: _Joined(split, [Path(path) for path in shards[split]], made_with, listed)
