@@ -28,8 +28,8 @@ def folder(tmp_path):
     return tmp_path / "noise"
 
 
-def prepare(folder):
-    prepare_noise(SETTINGS, folder, folder.parent / "noise.csv", folder.parent / "noise.h5", 1)
+def prepare(folder, settings=SETTINGS):
+    prepare_noise(settings, folder, folder.parent / "noise.csv", folder.parent / "noise.h5", 1)
     return folder.parent / "noise.h5"
 
 
@@ -49,6 +49,12 @@ def test_recordings_are_cut_resampled_and_mixed_to_one_channel(folder):
         "far/stereo.WAV",
         "near.wav",
     ]
+
+
+def test_each_channel_is_a_clip_of_noise_where_each_is_heard(folder):
+    each = SETTINGS.model_copy(update={"channel": "each"})
+    with h5py.File(prepare(folder, each)) as file:
+        assert file["channel"][...].tolist() == [1, 2, 1, 1, 1]
 
 
 def test_what_cannot_be_used_is_named_and_left_out(folder, capsys):

@@ -77,11 +77,15 @@ def test_the_store_has_the_embeddings_of_each_clip_as_frames(study):
     np.testing.assert_allclose(store.std, real.std(0), rtol=1e-4)
 
 
-def test_a_channel_is_chosen_in_a_study_of_embeddings_too(tmp_path):
+@pytest.mark.parametrize(
+    ("channel", "heard"),
+    [("first", {"train": 200}), ("each", {"train@ch1": 200, "train@ch2": 3000})],
+)
+def test_a_channel_is_chosen_in_a_study_of_embeddings_too(tmp_path, channel, heard):
     file = write_encoder(tmp_path / "e.onnx")
     encoding = encoding_of(file)
     tones = np.sin(2 * np.pi * np.outer(np.arange(RATE) / RATE, [200, 3000]))
-    audio = AudioSettings(sample_rate=RATE, clip_seconds=1.0, channel="first")
+    audio = AudioSettings(sample_rate=RATE, clip_seconds=1.0, channel=channel)
     shards, rows = {}, []
     for split in ("train", "test"):
         soundfile.write(tmp_path / f"{split}.wav", 0.3 * tones, RATE)
@@ -96,7 +100,7 @@ def test_a_channel_is_chosen_in_a_study_of_embeddings_too(tmp_path):
     join(listed, shards, ["Hum"], audio.model_dump(), *stores, problems, encoding=encoding)
     store = read_store(stores[0])
     loudest = [HERTZ[number] for number in store.x.mean(1).argmax(-1)]
-    assert dict(zip(store.id.tolist(), loudest, strict=True)) == {"train": 200}
+    assert dict(zip(store.id.tolist(), loudest, strict=True)) == heard
 
 
 def test_another_encoder_is_refused_where_embeddings_are_made(study, tmp_path):

@@ -198,10 +198,15 @@ def _examples(store: Store, listed: Mapping[str, Recording], name: str, n: int) 
     assert store.start is not None
     rows = np.flatnonzero(store.positive(name))
     recordings = _column(store, "recording")
+    each = store.parameters.get("channel") == "each"
+    channels = _column(store, "channel") if each else None
     examples = []
     for row in sorted(rng.choice(rows, min(n, len(rows)), replace=False).tolist()):
         log_mel = store.x[row, : store.length[row]].astype(np.float32)
-        events = listed[recordings[row]].events
+        recording = listed[recordings[row]]
+        if channels is not None:
+            recording = recording.of_channel(int(channels[row]))
+        events = recording.events
         heard = [(a - store.start[row], b - store.start[row]) for e, a, b in events if e == name]
         examples.append(Example(log_mel, heard))
     return examples

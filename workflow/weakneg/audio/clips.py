@@ -5,7 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -33,12 +33,15 @@ class Clip:
         Waveform and levels.
     features : ndarray, (t, F)
         Log-mel spectrogram, float16, or embeddings, float32; without padding.
+    channel : int or None
+        The channel, from 1, if each of several is heard.
     """
 
     start: float
     end: float
     sound: Sound
     features: np.ndarray
+    channel: int | None = None
 
 
 class Extent(NamedTuple):
@@ -151,6 +154,8 @@ class Problem(NamedTuple):
         The reason and the details, such as "silent: no sound louder than -100 dBFS".
     kept : bool
         Whether the sound is used all the same.
+    channel : int or None
+        That of the clip, as in `Clip`.
     """
 
     start: float | None
@@ -158,6 +163,7 @@ class Problem(NamedTuple):
     is_clip: bool
     message: str
     kept: bool = False
+    channel: int | None = None
 
 
 def compute_clips(
@@ -182,9 +188,9 @@ def compute_clips(
     Yields
     ------
     int, Clip or Problem
-        The number of clips so far, from 1, damaged ones included; and a clip, a clip that cannot be
-        used, a damaged stretch of the recording, once, however many clips it is in, or a remark
-        about the recording.
+        The number of clips so far, from 1, damaged ones included and those of several channels
+        counted once; and a clip, a clip that cannot be used, a damaged stretch of the recording,
+        once, however many clips it is in, or a remark about the recording.
 
     Raises
     ------
@@ -200,16 +206,19 @@ def compute_clips(
         yield from ((number, problem) for problem in _lost(audio, end))
         if stretch.damaged:
             continue
-        try:
-            clip = compute(audio, start, end, stretch, settings)
-        except AudioError as error:
-            yield number, Problem(start, end, True, f"{error.reason}: {error}")
-            continue
-        if clip.sound.peak > OTHER_UNIT_PEAK >= loudest:
-            text = f"unit: samples reach {clip.sound.peak:.6g}, but full scale is 1: divide them"
-            yield number, Problem(None, None, False, text, kept=True)
-        loudest = max(loudest, clip.sound.peak)
-        yield number, clip
+        for channel, heard in audio.channels(stretch):
+            try:
+                clip = compute(audio, start, end, heard, settings)
+            except AudioError as error:
+                text = f"{error.reason}: {error}"
+                yield number, Problem(start, end, True, text, channel=channel)
+                continue
+            peak = clip.sound.peak
+            if peak > OTHER_UNIT_PEAK >= loudest:
+                text = f"unit: samples reach {peak:.6g}, but full scale is 1: divide them"
+                yield number, Problem(None, None, False, text, kept=True)
+            loudest = max(loudest, peak)
+            yield number, replace(clip, channel=channel)
     yield from ((number, problem) for problem in _lost(audio))
 
 
@@ -241,8 +250,9 @@ def clips_of(
     Yields
     ------
     str, Clip or Problem
-        The suffix of the clip's id, empty if the recording is a single clip or if the problem is
-        not that of a clip, and the clip, or the problem.
+        The suffix of the clip's id, such as "@5", "@5-ch2" if each channel is heard, or "@ch2" if
+        the recording is as short as a clip; empty if the recording is a single clip or if the
+        problem is not that of a clip. And the clip, or the problem.
 
     Returns
     -------
@@ -265,19 +275,28 @@ def clips_of(
                 yield from ((_suffix(each, hop_seconds), each) for each in waiting)
                 waiting.clear()
         extent = Extent(audio.seconds, audio.file_rate)
-    yield from (("" if number == 1 else _suffix(each, hop_seconds), each) for each in waiting)
+    hop_seconds = hop_seconds if number > 1 else None
+    yield from ((_suffix(each, hop_seconds), each) for each in waiting)
     return extent
 
 
-def _suffix(item: Clip | Problem, hop_seconds: float) -> str:
-    """The start in six digits, unless these are too few to tell it from the next start."""
+def _suffix(item: Clip | Problem, hop_seconds: float | None) -> str:
+    """The start, unless there is no next one, and the channel.
+
+    The start has six digits, unless these are too few to tell it from the next.
+    """
     if isinstance(item, Problem) and not item.is_clip:
         return ""
-    assert item.start is not None
-    text = f"{item.start:g}"
-    if abs(float(text) - item.start) > hop_seconds / 4:
-        text = f"{item.start:.12g}"
-    return f"@{text}"
+    parts = []
+    if hop_seconds is not None:
+        assert item.start is not None
+        text = f"{item.start:g}"
+        if abs(float(text) - item.start) > hop_seconds / 4:
+            text = f"{item.start:.12g}"
+        parts.append(text)
+    if item.channel is not None:
+        parts.append(f"ch{item.channel}")
+    return f"@{'-'.join(parts)}" if parts else ""
 
 
 def in_order(sources: Iterable[Iterator[_Item]], threads: int) -> Generator[_Item, None, None]:

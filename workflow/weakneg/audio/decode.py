@@ -26,7 +26,7 @@ from weakneg.audio.errors import (
 )
 from weakneg.audio.sources import Loss, Source, open_source
 
-Channel = Literal["mean", "first", "loudest"]
+Channel = Literal["mean", "first", "loudest", "each"]
 """What of several channels is used."""
 
 SILENT_DBFS = -100.0
@@ -84,6 +84,10 @@ class Stretch(NamedTuple):
     samples: np.ndarray
     end: float
     damaged: bool
+
+    def of_channel(self, channel: int) -> "Stretch":
+        """The same of one channel, counted from 1."""
+        return self._replace(samples=self.samples[:, channel - 1 : channel])
 
 
 class Lost(NamedTuple):
@@ -175,13 +179,34 @@ class AudioFile:
             end = min(end, (first - self._first + len(samples)) / rate)
         return Stretch(samples, end, damaged)
 
+    def channels(self, stretch: Stretch) -> Iterator[tuple[int | None, Stretch]]:
+        """Yield what is heard of a stretch: its channels, if each is heard, or all of it.
+
+        Parameters
+        ----------
+        stretch : Stretch
+            The samples.
+
+        Yields
+        ------
+        int or None, Stretch
+            The number of the channel, from 1, and its samples; None and all samples where a clip is
+            made of all channels, or where there is only one.
+        """
+        n_channels = stretch.samples.shape[1]
+        if self._channel != "each" or n_channels == 1:
+            yield None, stretch
+            return
+        for channel in range(1, n_channels + 1):
+            yield channel, stretch.of_channel(channel)
+
     def sound(self, stretch: Stretch, seconds: float) -> Sound:
         """Make mono sound at the sample rate asked for.
 
         Parameters
         ----------
         stretch : Stretch
-            The samples.
+            The samples; if each channel is heard, those of one.
         seconds : float
             The duration that was asked for; rounding gives no sample more.
 
@@ -210,7 +235,8 @@ class AudioFile:
         power = float(np.dot(waveform, waveform)) / len(waveform)
         level = 10 * math.log10(power) if power else -math.inf
         if level < SILENT_DBFS:
-            if not float(samples.std(axis=0).max()) > 10 ** (SILENT_DBFS / 20):
+            silent = not float(samples.std(axis=0).max()) > 10 ** (SILENT_DBFS / 20)
+            if silent or self._channel == "each":
                 raise AudioError(SILENT, f"no sound louder than {SILENT_DBFS:.0f} dBFS")
             if self._channel == "mean":
                 text = "the channels have opposite signs, so that nothing is left of their mean"
@@ -283,9 +309,9 @@ def open_audio(
         Rate to resample to, Hz.
     start, end : float, optional
         The part to use, in seconds; by default all of the file.
-    channel : {"mean", "first", "loudest"}
-        What of several channels to use: their mean, the first, or that with the largest power in
-        the piece that is read.
+    channel : {"mean", "first", "loudest", "each"}
+        What of several channels to use: their mean, the first, that with the largest power in the
+        piece that is read, or each for itself: see `AudioFile.channels`.
 
     Yields
     ------

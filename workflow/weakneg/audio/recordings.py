@@ -1,9 +1,10 @@
 """The list of the recordings of an audio data set.
 
 The list is a CSV file with a row for each recording and the fields of `Recording`: labels are
-separated by semicolons, events and negatives are JSON, and what a recording lacks is empty. The
-column negatives is only there where the study says that what is not listed is unknown. The shards
-of a split are consecutive rows, so that rows added at the end leave earlier shards as they are.
+separated by semicolons, events, negatives and channels are JSON, and what a recording lacks is
+empty. The column negatives is only there where the study says that what is not listed is unknown,
+and those of channels where it hears each channel. The shards of a split are consecutive rows, so
+that rows added at the end leave earlier shards as they are.
 """
 
 import json
@@ -23,6 +24,9 @@ from weakneg.stages import stage
 
 LABEL_SEPARATOR = ";"
 SPLITS = ("train", "test")
+
+Event = tuple[str, float, float]
+"""Label, onset and offset, in seconds from the start of the recording."""
 
 
 class Recording(NamedTuple):
@@ -49,6 +53,9 @@ class Recording(NamedTuple):
     negatives : tuple of (str, float, float)
         Class, onset and offset, as for `events`: where the class was looked for and not heard, but
         for its events. The offset is infinite where that is up to the end of the recording.
+    event_channels, negative_channels : tuple of int
+        The channel of each of `events` and of `negatives`, from 1; 0 for all channels. Empty if the
+        list names no channel.
     """
 
     id: str
@@ -57,9 +64,11 @@ class Recording(NamedTuple):
     start: float | None
     end: float | None
     labels: tuple[str, ...]
-    events: tuple[tuple[str, float, float], ...] = ()
+    events: tuple[Event, ...] = ()
     group: str = ""
-    negatives: tuple[tuple[str, float, float], ...] = ()
+    negatives: tuple[Event, ...] = ()
+    event_channels: tuple[int, ...] = ()
+    negative_channels: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Recording":
@@ -74,10 +83,34 @@ class Recording(NamedTuple):
             _events(row.get("events", ())),
             row.get("group", ""),
             _events(row.get("negatives", ())),
+            tuple(row.get("event_channels", ())),
+            tuple(row.get("negative_channels", ())),
         )
 
+    @property
+    def channel_of_events(self) -> tuple[int, ...]:
+        """The channel of each event, from 1; 0 for all."""
+        return self.event_channels or (0,) * len(self.events)
 
-COLUMNS = Recording._fields[:-1]
+    def of_channel(self, channel: int) -> "Recording":
+        """What the list says of a channel, counted from 1."""
+
+        def in_it(events: Iterable[Event], channels: Iterable[int]) -> tuple[Event, ...]:
+            pairs = zip(events, channels, strict=True)
+            return tuple(event for event, number in pairs if number in (0, channel))
+
+        found = self
+        if self.event_channels:
+            events = in_it(self.events, self.event_channels)
+            labels = dict.fromkeys(label for label, _, _ in events)
+            found = found._replace(events=events, labels=tuple(labels), event_channels=())
+        if self.negative_channels:
+            negatives = in_it(self.negatives, self.negative_channels)
+            found = found._replace(negatives=negatives, negative_channels=())
+        return found
+
+
+COLUMNS = Recording._fields[:8]
 """The columns that every list has."""
 
 
@@ -99,8 +132,13 @@ def list_recordings(settings: ListSettings, folder: Path, output: Path) -> None:
     UserError
         When the files of the data set, or the user's list, are missing or wrong.
     """
-    with_negatives = settings.dataset.unlisted == "unknown"
-    write_recordings(output, recordings_of(settings.dataset, folder), with_negatives)
+    dataset = settings.dataset
+    columns: tuple[str, ...] = COLUMNS
+    if dataset.unlisted == "unknown":
+        columns = (*COLUMNS, "negatives")
+    if dataset.names_channels:
+        columns = Recording._fields
+    write_recordings(output, recordings_of(dataset, folder), columns)
 
 
 def recordings_of(dataset: DatasetSettings, folder: Path) -> Iterator[Recording]:
@@ -133,7 +171,9 @@ def recordings_of(dataset: DatasetSettings, folder: Path) -> Iterator[Recording]
 
 
 def write_recordings(
-    path: str | os.PathLike[str], recordings: Iterable[Recording], with_negatives: bool = False
+    path: str | os.PathLike[str],
+    recordings: Iterable[Recording],
+    columns: Sequence[str] = COLUMNS,
 ) -> None:
     """Write the list of recordings.
 
@@ -143,11 +183,10 @@ def write_recordings(
         The list.
     recordings : iterable of Recording
         Its rows.
-    with_negatives : bool
-        Whether to write the column negatives, which nobody needs where everything that is not
-        listed is negative.
+    columns : sequence of str
+        The first fields of `Recording`: nobody needs the column negatives where everything that is
+        not listed is negative.
     """
-    columns = Recording._fields if with_negatives else COLUMNS
     write_table(path, columns, (_values(row)[: len(columns)] for row in recordings))
 
 
@@ -191,12 +230,16 @@ def read_recordings(
 
 def _values(recording: Recording) -> tuple[object, ...]:
     """The values of the columns of the file."""
-    *others, labels, events, group, negatives = recording
-    text = json.dumps(events) if events else ""
-    # JSON has no infinity.
-    absent = [(name, a, None if b == math.inf else b) for name, a, b in negatives]
-    joined = LABEL_SEPARATOR.join(labels)
-    return *others, joined, text, group, json.dumps(absent) if absent else ""
+    *others, labels, events, group, negatives, of_events, of_negatives = recording
+    texts = [
+        # JSON has no infinity.
+        json.dumps([(name, a, None if b == math.inf else b) for name, a, b in found])
+        if found
+        else ""
+        for found in (events, negatives)
+    ]
+    channels = [json.dumps(numbers) if numbers else "" for numbers in (of_events, of_negatives)]
+    return *others, LABEL_SEPARATOR.join(labels), texts[0], group, texts[1], *channels
 
 
 def _recording(row: Mapping[str, str], where: str) -> Recording:
@@ -206,20 +249,25 @@ def _recording(row: Mapping[str, str], where: str) -> Recording:
     if end is not None and end <= (start or 0):
         raise UserError(f"{where}: the end, {end:g} s, is not after the start: correct it.")
     times = {}
+    channels = {}
     for column in ("events", "negatives"):
-        text = row.get(column, "")
+        text, numbers = row.get(column, ""), row.get(f"{column[:-1]}_channels", "")
         try:
             times[column] = _events(json.loads(text)) if text else ()
+            channels[column] = tuple(map(int, json.loads(numbers))) if numbers else ()
         except (ValueError, TypeError) as error:
             raise UserError(f"{where}: {column} cannot be read ({error}): correct them.") from error
+        if channels[column] and len(channels[column]) != len(times[column]):
+            raise UserError(f"{where}: {column} and their channels differ in number: correct them.")
     labels = tuple(label for label in row["labels"].split(LABEL_SEPARATOR) if label)
     return Recording(
         *(row["id"], row["split"], row["file"], start, end, labels),
         *(times["events"], row["group"], times["negatives"]),
+        *(channels["events"], channels["negatives"]),
     )
 
 
-def _events(events: Iterable[Sequence[Any]]) -> tuple[tuple[str, float, float], ...]:
+def _events(events: Iterable[Sequence[Any]]) -> tuple[Event, ...]:
     return tuple(
         (label, float(onset), math.inf if offset is None else float(offset))
         for label, onset, offset in events

@@ -7,9 +7,11 @@ list:
   (see `weakneg.audio.encoder`), one chunk per clip; rows after the sound are zero padding, as in
   PSLA
 - `length` (n,): int64, number of valid rows
-- `id` (n,): text, the id of the recording, or `<id>@<seconds>` for a clip cut from it
+- `id` (n,): text, the id of the recording, or `<id>@<seconds>` for a clip cut from it; that of a
+  channel, if each is heard, is `<id>@<seconds>-ch<channel>` or `<id>@ch<channel>`
 - `recording` (n,): text, id of the recording
 - `start`, `end` (n,): float64, seconds from the start of the listed part of the recording
+- `channel` (n,): int64, only if each is heard: the channel, from 1
 - `level` (n,), `peak` (n,): float32, see `weakneg.audio.decode.Sound`
 - `waveform` (n, S): int16, if the settings ask for it; 32767 is full scale, 0 is padding
 - `sum`, `sum_of_squares`, `count`: float64 and int64, over the valid rows of `x`; of embeddings
@@ -52,6 +54,8 @@ COLUMNS = {
     **{"length": np.int64, "level": np.float32, "peak": np.float32},
 }
 """Name and type of the columns of clips in the file."""
+CHANNEL = "channel"
+"""A column that follows if each channel is heard."""
 _ROOM = 64  # room is reserved for this many clips at a time
 _FULL_SCALE = 32767  # of waveforms, in 16 bits
 _INT16 = (-32768, 32767)
@@ -267,6 +271,12 @@ def _clips(
             yield ShardProblem(clip_id, f"clipped: {clip.sound.clipped:.1%} of the samples", "kept")
 
 
+def columns_of(settings: Mapping[str, Any]) -> dict[str, type]:
+    """The columns of clips of a shard with these settings: name -> type."""
+    each = settings.get("channel") == "each"
+    return {**COLUMNS, CHANNEL: np.int64} if each else {**COLUMNS}
+
+
 def _file_digest(path: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST]
@@ -293,7 +303,8 @@ def _write_items(
     sums: Sums,
 ) -> None:
     rows_of = [_Rows(file, each.name, each.shape, each.dtype) for each in arrays]
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    types = columns_of(settings)
+    columns: dict[str, list[Any]] = {name: [] for name in types}
     problems = []
     heard: list[str] = []
     total: float | np.ndarray = 0.0
@@ -316,14 +327,15 @@ def _write_items(
             rows.write(number, array.values(clip))
         of_clip, of_its_squares, n = sums(clip.features)
         total, of_squares, count = total + of_clip, of_squares + of_its_squares, count + n
-        row = (clip_id, recording, clip.start, clip.end, len(clip.features))
-        for name, value in zip(columns, (*row, clip.sound.level, clip.sound.peak), strict=True):
-            columns[name].append(value)
+        row: tuple[Any, ...] = (clip_id, recording, clip.start, clip.end, len(clip.features))
+        row += (clip.sound.level, clip.sound.peak, clip.channel or 1)
+        for column, value in zip(columns.values(), row, strict=False):  # few have a channel
+            column.append(value)
     for rows in rows_of:
         rows.resize(len(columns["id"]))
     contents: dict[str, ArrayLike] = {
         name: encoded(values) if dtype is str else np.array(values, dtype)
-        for (name, dtype), values in zip(COLUMNS.items(), columns.values(), strict=True)
+        for (name, dtype), values in zip(types.items(), columns.values(), strict=True)
     }
     texts = [text for problem in problems for text in problem]
     contents["problems"] = encoded(texts).reshape(-1, len(ShardProblem._fields))

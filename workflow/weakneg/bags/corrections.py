@@ -5,7 +5,13 @@ from pathlib import Path
 
 from weakneg.bags.manifest import CLIP_COLUMNS, LABEL_SEPARATOR, NEGATIVES_COLUMN, manifest_lines
 from weakneg.config.stages import CorrectionSettings
-from weakneg.datasets.corrections import Answer, Correction, read_corrections, recording_of
+from weakneg.datasets.corrections import (
+    Answer,
+    Correction,
+    channel_of,
+    read_corrections,
+    recording_of,
+)
 from weakneg.datasets.listened import SAME_START_SECONDS
 from weakneg.errors import UserError
 from weakneg.io.csv import write_table
@@ -70,7 +76,7 @@ def _of_class(
 
 
 def clips_of_recordings(lines: Sequence[Mapping[str, str]]) -> dict[str, list[int]]:
-    """Positions of the clips of each recording; a clip that is cut from one is <recording>@<s>."""
+    """Positions of the clips of each recording; a clip of one is <recording>@<start or channel>."""
     found: dict[str, list[int]] = {}
     for number, values in enumerate(lines):
         found.setdefault(values["id"], []).append(number)
@@ -82,6 +88,18 @@ def clips_of_recordings(lines: Sequence[Mapping[str, str]]) -> dict[str, list[in
 
 def _clip(each: Correction, clips: Sequence[int], lines: Sequence[Mapping[str, str]]) -> int:
     """The position of the clip that is corrected."""
+    channels = {number: channel_of(lines[number]["id"]) for number in clips}
+    if each.channel is not None:
+        clips = [number for number in clips if channels[number] in (None, each.channel)]
+        if not clips:
+            raise UserError(
+                f"{each.where}: {each.id!r} has no clip in channel {each.channel}: remove the line."
+            )
+    elif len(clips) > 1 and len({*channels.values()}) > 1:
+        raise UserError(
+            f"{each.where}: {each.id!r} has clips of several channels: name the one that was "
+            f"heard, such as {lines[clips[0]]['id']!r}."
+        )
     starts = [float(lines[number]["start"]) for number in clips]
     if each.start is None and len(clips) == 1:
         return clips[0]

@@ -23,6 +23,7 @@ from weakneg.config.sections import (
     OF_TABLES,
     AudioSettings,
     BagSettings,
+    Columns,
     DatasetSettings,
     models,
 )
@@ -52,16 +53,44 @@ def list_is_recognised(study: Study) -> Completed:
                 instead = "unlisted" if key == "annotated" else "columns with file and labels"
                 text = f"{path} is a list with the columns file and labels: use {instead} instead"
                 raise problem(text, "dataset", key)
-        return {"dataset": dataset.model_copy(update={"format": None})}
+        own = dataset.model_copy(update={"format": None})
+        return {"dataset": _with_channels(own, formats.OWN, study)}
     if name == "table":
         _check_columns(columns)
     for key in () if name == "table" else columns.keys() - {*formats.load(name).choosable}:
         text = f"the format {name} knows this column: remove this key, or say format: table"
         raise problem(text, "dataset", "columns", key)
-    read = dataset.model_copy(update={"format": name})
+    read = _with_channels(dataset.model_copy(update={"format": name}), name, study)
     annotated = dataset.annotated or formats.load(name).annotated(read.table)
     unlisted = "unknown" if annotated == "listed" else dataset.unlisted
     return {"dataset": read.model_copy(update={"annotated": annotated, "unlisted": unlisted})}
+
+
+def _with_channels(dataset: DatasetSettings, name: str, study: Study) -> DatasetSettings:
+    """The data set, which reads the channels that its list names if the study hears each."""
+    hears_each = study.audio is not None and study.audio.channel == "each"
+    if dataset.names_channels and not hears_each:
+        text = (
+            "channels are only told apart with audio: {channel: each}: say so, or remove this key"
+        )
+        raise problem(text, "dataset", "columns", "channel")
+    of_format = formats.load(name).channel
+    if not hears_each or of_format is None:
+        return dataset
+    columns = (dataset.columns or Columns()).model_copy(update={"channel": of_format})
+    return dataset.model_copy(update={"columns": columns})
+
+
+def channels_are_of_recordings(study: Study) -> Completed:
+    """Only the channels of the user's own recordings have clips of their own."""
+    each = study.audio is not None and study.audio.channel == "each"
+    if each and not study.dataset.lists_recordings:
+        text = (
+            f"each is for recordings of your own, but the clips of {study.dataset.name} are bags "
+            "as they are: choose mean, first or loudest"
+        )
+        raise problem(text, "audio", "channel")
+    return {}
 
 
 def corrections_are_of_recordings(study: Study) -> Completed:
@@ -485,6 +514,7 @@ CHECKS: tuple[Callable[[Study], Completed], ...] = (
     bags_are_of_images,
     encoder_encodes_the_sound,
     spectrograms_are_of_sound,
+    channels_are_of_recordings,
     sound_has_one_source,
     model_fits_the_data,
     augmentation_can_be_made,

@@ -63,7 +63,7 @@ def corrected(
     assert data.recordings is not None
     recordings = {row["id"]: row for row in data.recordings(*own_list)}
     classes = data.read_classes(own_list[0])
-    first: dict[tuple[str, float | None, str], Correction] = {}
+    first: dict[tuple[object, ...], Correction] = {}
     found: dict[tuple[str, str], dict[str, set[str]]] = {}
     for file in files:
         for each in read_corrections(file):
@@ -72,7 +72,10 @@ def corrected(
             name = recording_of(each.id, recordings, folder)
             if name is None:
                 raise UserError(f"{each.where}: {no_such(each.id, 'a recording', recordings)}")
+            place: tuple[object, ...]
             place = (each.id if each.start is None else name, each.start, each.class_name)
+            if each.channel is not None:
+                place = (*place, each.channel)
             refuse_contradiction(first.setdefault(place, each), each.answer)
             if not _confirms(each, recordings[name], unlisted):
                 split = recordings[name]["split"]
@@ -91,8 +94,14 @@ def _confirms(correction: Correction, recording: Mapping[str, Any], unlisted: Un
         return has_label and not recording["events"]
     if correction.answer == "unsure" or has_label:
         return False
+    if unlisted == "negative":
+        return True
     absent = (correction.class_name, 0.0, float("inf"))
-    return unlisted == "negative" or absent in recording["negatives"]
+    channels = recording["negative_channels"] or [0] * len(recording["negatives"])
+    return any(
+        each == absent and channel in (0, correction.channel)
+        for each, channel in zip(recording["negatives"], channels, strict=True)
+    )
 
 
 def _digest(said: set[str]) -> str:

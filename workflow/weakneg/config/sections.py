@@ -75,6 +75,12 @@ class Columns(Section):
     negatives: str | int | None = Field(None, description="Classes that were not heard.")
     confidence: str | int | None = Field(None, description="Confidence of the labels.")
     time_expansion: str | int | None = Field(None, description="Factor of time expansion.")
+    channel: str | int | None = Field(
+        None,
+        exclude_if=partial(is_, None),
+        description="Number of the channel of the labels, from 1; empty: all channels. Only with "
+        "audio: {channel: each}.",
+    )
     separator: str = Field(
         ";", min_length=1, description="What separates the names of classes within a value."
     )
@@ -235,8 +241,13 @@ class DatasetSettings(Section):
     @property
     def own_list(self) -> tuple[Any, str]:
         """A user's own list and its test split, the arguments of the functions of `OwnDataset`."""
-        as_own = self.format is None and self.group is None
+        as_own = self.format is None and self.group is None and self.columns is None
         return self.list if as_own else self.table, self.test_split
+
+    @property
+    def names_channels(self) -> bool:
+        """Whether the list may name the channel of a label."""
+        return self.columns is not None and self.columns.channel is not None
 
     @property
     def table(self) -> "Table":
@@ -383,11 +394,12 @@ class AudioSettings(Section):
     )
     # Keys that are younger than studies are left out of their settings where they have their
     # defaults, so that these studies do not run again.
-    channel: Literal["mean", "first", "loudest"] = Field(
+    channel: Literal["mean", "first", "loudest", "each"] = Field(
         "mean",
         exclude_if=partial(eq, "mean"),
-        description="What of a recording with several channels is heard: their mean, the first, or "
-        "the one with the largest power in each clip.",
+        description="What of a recording with several channels is heard: their mean, the first, "
+        "the one with the largest power in each clip, or each for itself, so that each channel has "
+        "clips of its own (only for your own recordings).",
     )
     low_hz: float = Field(
         20.0,

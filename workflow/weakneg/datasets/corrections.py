@@ -2,7 +2,8 @@
 
 They are what pages with sound save: a CSV file with a line for each clip and the columns
 
-- `id`: the clip, or its recording, also as a path that leads to it;
+- `id`: the clip, or its recording, also as a path that leads to it; where each channel is heard, a
+  clip, such as night.wav@5-ch2;
 - `start`: where the clip starts in its recording, in seconds; it may be empty where the id is
   enough;
 - `labels`, `negatives`, `unsure`: classes, separated by semicolons, that were heard, that were not
@@ -12,6 +13,7 @@ Pages of older versions saved no `negatives`. Their lists are about one class: a
 says that this class was not heard.
 """
 
+import re
 from collections.abc import Container, Iterator
 from functools import lru_cache
 from pathlib import PurePath, PurePosixPath, PureWindowsPath
@@ -52,6 +54,11 @@ class Correction(NamedTuple):
     start: float | None
     class_name: str
     answer: Answer
+
+    @property
+    def channel(self) -> int | None:
+        """The channel of the clip, from 1, if the id names it."""
+        return channel_of(self.id)
 
 
 @lru_cache
@@ -133,6 +140,12 @@ def _start(where: str, row: dict[str, str]) -> float | None:
         raise UserError(
             f"{where}: start is {text!r}, but must be in seconds: {_CORRECT_IT}."
         ) from None
+
+
+def channel_of(clip: str) -> int | None:
+    """The channel, from 1, that the id of a clip names; None if it names none."""
+    found = re.search(r"@(?:[^@]*-)?ch([1-9]\d*)$", clip)
+    return int(found[1]) if found else None
 
 
 def recording_of(clip: str, known: Container[str], folder: str) -> str | None:

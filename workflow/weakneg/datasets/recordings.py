@@ -62,9 +62,10 @@ def recordings(list_file: str | Table, test_split: str) -> tuple[dict[str, Any],
     -------
     tuple of dict
         One per recording, in the order of the list: id, split, file, labels (of the whole recording
-        or of its events), events (label, onset and offset in seconds, for labels with times),
-        negatives (the same for classes that were not heard; from 0 to infinity for all of the
-        recording) and group.
+        or of its events), events (label, onset and offset in seconds, for labels with times or of a
+        channel), negatives (the same for classes that were not heard; from 0 to infinity for all of
+        the recording), group, and event_channels and negative_channels (the channel of each; 0: all
+        channels), which are empty where the list names none.
 
     Raises
     ------
@@ -76,11 +77,14 @@ def recordings(list_file: str | Table, test_split: str) -> tuple[dict[str, Any],
         first: dict[str, Any] = {"id": row.id, "file": row.file}
         first |= {"split": row.split, "group": row.group}
         first |= {"labels": [], "events": [], "negatives": [], "timed": None}
+        first |= {"event_channels": [], "negative_channels": []}
         recording = found.setdefault(row.id, first)
         _add(recording, row)
     for recording in found.values():
         recording["labels"] = list(dict.fromkeys(recording["labels"]))
         del recording["timed"]
+        for column in ("event_channels", "negative_channels"):
+            recording[column] = recording[column] if any(recording[column]) else []
         recording["group"] = recording["group"] or _group(recording, _table(list_file))
     named = {name: recording["split"] for name, recording in found.items()}
     groups = {name: recording["group"] for name, recording in found.items()}
@@ -99,19 +103,23 @@ def _add(recording: dict[str, Any], row: Row) -> None:
                 f"{value!r}: name one of them."
             )
         recording[column] = recording[column] or value
-    timed = row.times is not None
+    # The labels of a channel are events, even if they last as long as the recording.
+    timed = row.times is not None or row.channel is not None
     if row.labels and recording["timed"] not in (None, timed):
+        what = "onset and offset" if row.channel is None else "a channel"
         raise UserError(
-            f"{row.where}: {row.id!r} has labels with and without onset and offset: give "
+            f"{row.where}: {row.id!r} has labels with and without {what}: give "
             "them in all of its rows, or in none."
         )
     if row.labels:
         recording["timed"] = timed
     recording["labels"] += row.labels
-    if row.times is not None:
-        recording["events"] += [(label, *row.times) for label in row.labels]
     span = row.times or (0.0, math.inf)
+    if timed:
+        recording["events"] += [(label, *span) for label in row.labels]
+        recording["event_channels"] += [row.channel or 0 for _ in row.labels]
     recording["negatives"] += [(name, *span) for name in row.negatives]
+    recording["negative_channels"] += [row.channel or 0 for _ in row.negatives]
     if recording["timed"] is False:
         # Events are exceptions from negatives, but labels of the whole recording contradict them.
         refuse_both(

@@ -90,12 +90,14 @@ def description(study: Study) -> Iterator[str]:
         else:
             headers[row.id] = header
     splits = {"train": "training", "test": "testing"}
+    each = audio.channel == "each"
     clips = {
         split: [
-            (name, *times)
+            (name, *times, channel)
             for name, header in headers.items()
             if listed[name].split == split
             for times in clip_times(header.seconds, audio)
+            for channel in range(1, 1 + (header.channels if each else 1))
         ]
         for split in splits
     }
@@ -110,7 +112,8 @@ def description(study: Study) -> Iterator[str]:
     names_of_all = class_names(dataset)
     columns = []
     for split in splits:
-        names, start, end = map(list, zip(*clips[split], strict=True)) if clips[split] else [[]] * 3
+        found = map(list, zip(*clips[split], strict=True)) if clips[split] else [[]] * 4
+        names, start, end, channel = found
         labelled = label_clips(
             np.array(names, str),
             np.array(start, float),
@@ -120,6 +123,7 @@ def description(study: Study) -> Iterator[str]:
             audio.sample_rate,
             audio.min_overlap,
             dataset.unlisted,
+            np.array(channel, int) if each else None,
         )
         columns += [(labelled.y == value).sum(0).tolist() for value in (1, 0, UNKNOWN)]
     yield from _table(study.classes, names_of_all, columns, [*splits.values()])
@@ -176,7 +180,13 @@ def _heard(headers: dict[str, Header], audio: AudioSettings, encoded: bool) -> s
     rates = Counter(header.sample_rate for header in headers.values())
     counted = ", ".join(f"{rate / 1000:g} kHz ({n:,})" for rate, n in rates.most_common(_SHOWN))
     several = sum(header.channels > 1 for header in headers.values())
-    mixed = f"; {several:,} have several channels, which are averaged" if several else ""
+    of_each = {
+        "mean": "which are averaged",
+        "first": "of which the first is heard",
+        "loudest": "of which the loudest is heard",
+        "each": "each of which is heard for itself",
+    }[audio.channel]
+    mixed = f"; {several:,} have several channels, {of_each}" if several else ""
     if encoded:
         given = f"{audio.sample_rate / 1000:g} kHz"
         return f"sample rates: {counted}{mixed}; the encoder is given {given}"

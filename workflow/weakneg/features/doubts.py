@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from weakneg.audio.bandwidth import misses_most_of, unheard
 from weakneg.audio.mel import LogMel
-from weakneg.audio.recordings import Recording
+from weakneg.audio.recordings import Event, Recording
 from weakneg.audio.shards import Heard
 from weakneg.errors import UserError
-from weakneg.features.labels import Event, events_outside
+from weakneg.features.labels import events_outside
 
 _NAMED = 5  # classes that a message names
 

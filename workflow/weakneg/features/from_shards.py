@@ -19,7 +19,7 @@ import numpy as np
 
 from weakneg.audio import shards as features
 from weakneg.audio.mel import LogMel
-from weakneg.audio.recordings import SPLITS, Recording, read_recordings
+from weakneg.audio.recordings import SPLITS, Event, Recording, read_recordings
 from weakneg.config.encoder import Encoding
 from weakneg.config.sections import AudioSettings
 from weakneg.config.stages import OF_STORES, EmbeddingSettings
@@ -33,7 +33,7 @@ from weakneg.features.doubts import (
     same_sound,
     summary,
 )
-from weakneg.features.labels import Event, label_clips
+from weakneg.features.labels import label_clips
 from weakneg.io.csv import write_table
 from weakneg.io.hdf5 import encoded, new_file, open_file, reserve
 
@@ -192,7 +192,7 @@ class _Joined:
         self._n_recordings = 0
         self.heard: dict[str, features.Heard] = {}
         self.lost: list[tuple[str, Event]] = []
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in features.COLUMNS}
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in features.columns_of(made_with)}
         for path in shards:
             self._read(path, made_with, parts)
         n_clips = sum(map(len, parts["id"]))
@@ -237,7 +237,7 @@ class _Joined:
                 if json.loads(file.attrs["settings"]) != made_with:
                     raise UserError(f"{path} was made with different settings: {_AGAIN}.")
                 self._n_recordings += file.attrs["n_recordings"]
-                for name, dtype in features.COLUMNS.items():
+                for name, dtype in features.columns_of(made_with).items():
                     values = file[name][...]
                     parts[name].append(np.char.decode(values, "utf-8") if dtype is str else values)
                 self.problems += np.char.decode(file["problems"][...], "utf-8").tolist()
@@ -270,6 +270,7 @@ class _Joined:
             audio.sample_rate,
             audio.min_overlap,
             unlisted,
+            self.columns.get(features.CHANNEL),
         )
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:

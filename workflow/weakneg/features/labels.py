@@ -6,17 +6,14 @@ moment.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weakneg.audio.recordings import Recording
+from weakneg.audio.recordings import Event, Recording
 from weakneg.config.sections import OverlapShare
 from weakneg.datasets import UNKNOWN, Unlisted
-
-Event = tuple[str, float, float]
-"""Label, onset and offset, in seconds from the start of the recording."""
 
 
 class Labels(NamedTuple):
@@ -44,6 +41,7 @@ def label_clips(
     sample_rate: int,
     min_overlap: float | OverlapShare,
     unlisted: Unlisted = "negative",
+    channel: np.ndarray | None = None,
 ) -> Labels:
     """Label the clips of a split.
 
@@ -54,6 +52,9 @@ def label_clips(
     looked for and not heard from its start to its end: it lies in the negatives of its recording,
     and no event of the class shares a sample with it. A clip that holds less of an event than
     `min_overlap` is neither clearly positive nor clearly negative, so that it is unknown.
+
+    If each channel is heard, a clip of a channel is labelled by what the list says of that channel,
+    or of all of them.
 
     Parameters
     ----------
@@ -71,12 +72,17 @@ def label_clips(
         See `AudioSettings`.
     unlisted : {"negative", "unknown"}
         See `DatasetSettings`.
+    channel : ndarray, (N,) int64, optional
+        The channel of each clip, from 1, if each is heard.
 
     Returns
     -------
     Labels
         The labels.
     """
+    if channel is not None:
+        rest_of = (classes, sample_rate, min_overlap, unlisted)
+        return _label_channels(recording, channel, start, end, listed, *rest_of)
     column = {name: c for c, name in enumerate(classes)}
     start, end = _samples(start, sample_rate), _samples(end, sample_rate)
     rest = 0 if unlisted == "negative" else UNKNOWN
@@ -103,6 +109,35 @@ def label_clips(
                 lost.append((name, event))
         y[clips] = of_recording
     return Labels(y, lost)
+
+
+def _label_channels(
+    recording: np.ndarray,
+    channel: np.ndarray,
+    start: np.ndarray,
+    end: np.ndarray,
+    listed: Mapping[str, Recording],
+    *rest: Any,
+) -> Labels:
+    """Label clips of channels, each of which is labelled like a recording."""
+    pairs = [*zip(recording.tolist(), channel.tolist(), strict=True)]
+    heard: dict[str, list[int]] = {}
+    for name, number in dict.fromkeys(pairs):
+        heard.setdefault(name, []).append(number)
+    parts = {_part(*pair): listed[pair[0]].of_channel(pair[1]) for pair in dict.fromkeys(pairs)}
+    found = label_clips(np.array([_part(*pair) for pair in pairs]), start, end, parts, *rest)
+    not_in = set(found.lost)
+    lost = [
+        (name, event)
+        for name, channels in heard.items()
+        for event, number in zip(listed[name].events, listed[name].channel_of_events, strict=True)
+        if all((_part(name, each), event) in not_in for each in channels if number in (0, each))
+    ]
+    return Labels(found.y, lost)
+
+
+def _part(recording: str, channel: int) -> str:
+    return f"{recording}@ch{channel}"
 
 
 def _negative(

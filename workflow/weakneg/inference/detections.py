@@ -1,7 +1,7 @@
 """Scores as the files of other tools: `python -m weakneg detections`."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _MODEL = ["study", "class", "strategy", "seeds"]
 _MADE = ["date", "time", "site"]
 _APPLIED = ["threshold", "calibrated"]  # columns that `predict` writes if asked
+_CHANNEL = "channel"  # a column that it writes for studies that heard each
 _VALIDATION = ("precision", "recall", *Point._fields[1:])
 _TOUCH = 1e-6  # seconds; times in the table have nine digits
 
@@ -40,6 +41,8 @@ class Detection(NamedTuple):
         The highest of the clips.
     date, time, site : str
         When it starts and where it was recorded; empty if they are not known.
+    channel : int
+        The channel, from 1, if the study heard each; otherwise 0.
     """
 
     recording: str
@@ -50,6 +53,7 @@ class Detection(NamedTuple):
     date: str = ""
     time: str = ""
     site: str = ""
+    channel: int = 0
 
 
 @command
@@ -65,9 +69,10 @@ def detections(
     """Write the scores of `predict` for another tool.
 
     A clip is detected if its score is at least the threshold. Clips of a recording that touch or
-    overlap become one detection, with the highest of their scores. raven and audacity get a folder
-    with a file for each recording, also where nothing was detected; _thresholds.csv in it says what
-    was applied, and what that gave on the validation bags. csv and kaleidoscope are one table of
+    overlap become one detection, with the highest of their scores; those of different channels do
+    not. raven and audacity get a folder with a file for each recording (audacity: for each channel,
+    if the study heard each), also where nothing was detected; _thresholds.csv in it says what was
+    applied, and what that gave on the validation bags. csv and kaleidoscope are one table of
     detections, with the threshold in a column. wide (a row for each clip, a column for each class)
     and parquet hold all scores.
 
@@ -111,9 +116,10 @@ def detections(
     found = detect(table, thresholds, top)
     recordings = list(dict.fromkeys(table["recording"]))
     if format in _IN_FOLDERS:
-        _write_folder(_IN_FOLDERS[format], applied, recordings, found, thresholds, output)
+        files = _files(table, format)
+        _write_folder(_IN_FOLDERS[format], applied, files, found, thresholds, output)
     else:
-        _IN_TABLES[format](found, thresholds, output)
+        _IN_TABLES[format](found, thresholds, output, _CHANNEL in table)
     n, of = len(found), len(recordings)
     print(f"{output}: {n:,} detection{'s' * (n != 1)} in {of:,} recording{'s' * (of != 1)}")
 
@@ -126,7 +132,7 @@ def detect(
     Parameters
     ----------
     table : DataFrame
-        The columns recording, start, end, class and score.
+        The columns recording, start, end, class and score, and channel if each was heard.
     thresholds : mapping
         Class -> the lowest score that counts.
     top : int, optional
@@ -138,23 +144,31 @@ def detect(
         In the order of recordings and time.
     """
     found: list[Detection] = []
-    columns = ["recording", "class", "start", "end", "score", *_MADE]
+    channels = [_CHANNEL] if _CHANNEL in table else []
+    columns = ["recording", "class", "start", "end", "score", *_MADE, *channels]
     above = table.loc[table["score"] >= table["class"].map(thresholds), columns].sort_values(
-        ["recording", "class", "start"], kind="stable"
+        ["recording", "class", *channels, "start"], kind="stable"
     )
-    for recording, name, start, end, score, *made in above.itertuples(index=False):
+    for recording, name, start, end, score, *more in above.itertuples(index=False):
+        each = Detection(recording, start, end, name, score, *more)
         last = found[-1] if found else None
-        joins = last is not None and (last.recording, last.class_name) == (recording, name)
-        if last is not None and joins and start <= last.end + _TOUCH:
+        if last is not None and _touch(last, each):
             found[-1] = last._replace(end=max(last.end, end), score=max(last.score, score))
         else:
-            found.append(Detection(recording, start, end, name, score, *made))
+            found.append(each)
     if top is not None:
         of_class: dict[str, list[Detection]] = {}
         for each in sorted(found, key=lambda each: -each.score):
             of_class.setdefault(each.class_name, []).append(each)
         found = [each for its_own in of_class.values() for each in its_own[:top]]
     return sorted(found)
+
+
+def _touch(last: Detection, each: Detection) -> bool:
+    """Whether a clip continues a detection of the same class in the same channel."""
+    same = ("recording", "class_name", "channel")
+    alike = all(getattr(last, name) == getattr(each, name) for name in same)
+    return alike and each.start <= last.end + _TOUCH
 
 
 def read_scores(path: Path) -> "pd.DataFrame":
@@ -167,10 +181,13 @@ def read_scores(path: Path) -> "pd.DataFrame":
         text = dict.fromkeys((*_MODEL, *_MADE), str)
         table = pd.read_csv(path, keep_default_na=False, dtype=text)
         table = table.reindex(columns=dict.fromkeys([*table.columns, *_MADE]), fill_value="")
+        needed[3:3] = [_CHANNEL] if _CHANNEL in table else []
         needed += [*_MADE, *(name for name in _APPLIED if name in table)]
         table = table.loc[table["score"] != "", needed]
         numbers = [name for name in ("start", "end", "score", "threshold") if name in table]
         table = table.astype(dict.fromkeys(numbers, float))
+        if _CHANNEL in table:
+            table = table.astype({_CHANNEL: float}).astype({_CHANNEL: int})
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{path} cannot be read as scores ({error}): name the file that `predict` has written."
@@ -210,7 +227,7 @@ def _thresholds(
 
 # ---- all scores ----------------------------------------------------------------------------------
 def _wide(table: "pd.DataFrame", output: Path) -> None:
-    clips = ["recording", "start", "end", *_MADE]
+    clips = ["recording", "start", "end", *([_CHANNEL] if _CHANNEL in table else []), *_MADE]
     wide = table.pivot(index=clips, columns="class", values="score").reset_index()
     write_table(output, list(wide.columns), wide.itertuples(index=False))
 
@@ -224,21 +241,29 @@ def _parquet(table: "pd.DataFrame", output: Path) -> None:
 
 
 # ---- tables of detections ------------------------------------------------------------------------
-def _csv(found: Iterable[Detection], thresholds: Thresholds, output: Path) -> None:
-    header = ("recording", "start", "end", "class", "score", "threshold", *_MADE)
-    rows = ((*each[:5], thresholds[each.class_name], *each[5:]) for each in found)
+def _csv(found: Sequence[Detection], thresholds: Thresholds, output: Path, channels: bool) -> None:
+    header = ["recording", "start", "end", "class", "score", "threshold", *_MADE]
+    rows = [[*each[:5], thresholds[each.class_name], *each[5:8]] for each in found]
+    if channels:
+        header.insert(3, _CHANNEL)
+        for row, each in zip(rows, found, strict=True):
+            row.insert(3, each.channel)
     write_table(output, header, rows)
 
 
-def _kaleidoscope(found: Iterable[Detection], thresholds: Thresholds, output: Path) -> None:
-    header = ("INDIR", "FOLDER", "IN FILE", "OFFSET", "DURATION", "DATE", "TIME")
+def _kaleidoscope(
+    found: Sequence[Detection], thresholds: Thresholds, output: Path, channels: bool
+) -> None:
+    place = ("INDIR", "FOLDER", "IN FILE", *(["CHANNEL"] if channels else []))
+    header = (*place, "OFFSET", "DURATION", "DATE", "TIME")
     rows = []
     for each in found:
         path = Path(each.recording).absolute()
-        place = (str(path.parent.parent), path.parent.name, path.name)
+        file = (str(path.parent.parent), path.parent.name, path.name)
+        channel = [each.channel - 1] if channels else []  # Kaleidoscope counts from 0
         times = (each.start, round(each.end - each.start, 6))
         when, threshold = (each.date, each.time), thresholds[each.class_name]
-        rows.append((*place, *times, *when, each.class_name, "", each.score, threshold))
+        rows.append((*file, *channel, *times, *when, each.class_name, "", each.score, threshold))
     write_table(output, (*header, "AUTO ID", "MANUAL ID", "SCORE", "THRESHOLD"), rows)
 
 
@@ -251,7 +276,7 @@ def _raven(recording: str, found: Iterable[Detection], thresholds: Thresholds) -
     high = _highest_hz(recording)
     rows = [
         (
-            *(number, "Spectrogram 1", 1, each.start, each.end, 0, high),
+            *(number, "Spectrogram 1", each.channel or 1, each.start, each.end, 0, high),
             *(os.path.basename(recording), each.class_name, f"{each.score:.4f}"),
             thresholds[each.class_name],
         )
@@ -276,24 +301,34 @@ def _highest_hz(recording: str) -> float:
     return rate / 2
 
 
+def _files(table: "pd.DataFrame", format: str) -> dict[tuple[str, int], str]:
+    """How the name of the file ends that a channel of a recording has, or all of its channels."""
+    channels = table[_CHANNEL] if _CHANNEL in table else [0] * len(table)
+    pairs = dict.fromkeys(zip(table["recording"], channels, strict=True))
+    if format == "raven":
+        return dict.fromkeys(pairs, ".selections.txt")
+    return {(name, channel): f".ch{channel}.txt" if channel else ".txt" for name, channel in pairs}
+
+
 def _write_folder(
     text_of: Callable[[str, Iterable[Detection], Thresholds], str],
     applied: "pd.DataFrame",
-    recordings: list[str],
+    files: Mapping[tuple[str, int], str],
     found: Iterable[Detection],
     thresholds: Thresholds,
     output: Path,
 ) -> None:
-    """Write a file for each recording into a new folder, in folders as the recordings are."""
+    """Write the files that `_files` names into a new folder, in folders as the recordings are."""
     if output.exists():
         raise UserError(f"{output} exists: name a new folder.")
-    of_recording: dict[str, list[Detection]] = {recording: [] for recording in recordings}
+    of_file: dict[tuple[str, str], list[Detection]] = {
+        (recording, ending): [] for (recording, _), ending in files.items()
+    }
     for each in found:
-        of_recording[each.recording].append(each)
-    home = os.path.commonpath([os.path.dirname(os.path.abspath(each)) for each in recordings])
-    ending = ".selections.txt" if text_of is _raven else ".txt"
+        of_file[each.recording, files[each.recording, each.channel]].append(each)
+    home = os.path.commonpath([os.path.dirname(os.path.abspath(each)) for each, _ in of_file])
     with replace_when_whole(output) as temporary:
-        for recording, its_own in of_recording.items():
+        for (recording, ending), its_own in of_file.items():
             inside = os.path.relpath(os.path.abspath(recording), home)
             path = Path(temporary, f"{inside}{ending}")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -303,7 +338,7 @@ def _write_folder(
 
 
 _OF_SCORES: dict[str, Callable[["pd.DataFrame", Path], None]] = {"wide": _wide, "parquet": _parquet}
-_IN_TABLES: dict[str, Callable[[Iterable[Detection], Thresholds, Path], None]] = {
+_IN_TABLES: dict[str, Callable[[Sequence[Detection], Thresholds, Path, bool], None]] = {
     "csv": _csv,
     "kaleidoscope": _kaleidoscope,
 }

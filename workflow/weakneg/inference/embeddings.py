@@ -4,6 +4,7 @@ Each seed of a model has embeddings of its own, so there is a row for each clip,
 after it one for each frame of the clip:
 
 - `recording`: text; `start`, `end`: float64, the clip in it, in seconds
+- `channel`: int64, its channel, from 1, if the study heard each
 - `time`: float64, centre of the frame, in seconds of the recording; null for the clip
 - `study`, `class`, `strategy`: text, and `seed`: int64, the model
 - `embedding`: list of D float32. That of a frame is what the last layer of the model is given, and
@@ -27,6 +28,7 @@ SCHEMA = pa.schema(
         **{"strategy": pa.string(), "seed": pa.int64(), "embedding": pa.list_(pa.float32())},
     }
 )
+_OF_CHANNELS = SCHEMA.insert(3, pa.field("channel", pa.int64()))
 _ROWS = 1 << 14  # of a group
 
 
@@ -39,7 +41,7 @@ class EmbeddingsFile:
 
     def add(
         self,
-        clip: tuple[str, float, float],
+        clip: tuple[str, float, float] | tuple[str, float, float, int],
         model: tuple[str, str, str],
         seed: int,
         bag: np.ndarray,
@@ -50,8 +52,8 @@ class EmbeddingsFile:
 
         Parameters
         ----------
-        clip : (str, float, float)
-            Recording, start and end.
+        clip : (str, float, float) or (str, float, float, int)
+            Recording, start and end, and the channel if the study heard each.
         model : (str, str, str)
             Study, class and strategy.
         seed : int
@@ -63,17 +65,18 @@ class EmbeddingsFile:
         times : sequence of float
             Their n centres, in seconds of the recording.
         """
-        recording, start, end = clip
+        recording, *rest = clip
         name = recording.encode("utf-8", "backslashreplace").decode()  # need not be valid text
         x = np.concatenate([bag[None], frames]).astype(np.float32)
         n, size = x.shape
-        same = (name, start, end), (*model, seed)
+        same = (name, *rest), (*model, seed)
         first, last = ([pa.repeat(value, n) for value in values] for values in same)
         offsets = pa.array(np.arange(0, n * size + 1, size, dtype=np.int32))
         embeddings = pa.ListArray.from_arrays(offsets, pa.array(x.ravel()))
         columns = [*first, pa.array([None, *times], pa.float64()), *last, embeddings]
-        arrays = [each.cast(kind) for each, kind in zip(columns, SCHEMA.types, strict=True)]
-        self._waiting.append(pa.Table.from_arrays(arrays, schema=SCHEMA))
+        schema = self._writer.schema
+        arrays = [each.cast(kind) for each, kind in zip(columns, schema.types, strict=True)]
+        self._waiting.append(pa.Table.from_arrays(arrays, schema=schema))
         if sum(map(len, self._waiting)) >= _ROWS:
             self.flush()
 
@@ -85,13 +88,15 @@ class EmbeddingsFile:
 
 
 @contextmanager
-def embeddings_file(path: Path) -> Iterator[EmbeddingsFile]:
+def embeddings_file(path: Path, channels: bool = False) -> Iterator[EmbeddingsFile]:
     """Write a file of embeddings, whole or not at all, as a context manager.
 
     Parameters
     ----------
     path : Path
         The Parquet file.
+    channels : bool
+        Whether each channel is heard.
 
     Yields
     ------
@@ -105,7 +110,9 @@ def embeddings_file(path: Path) -> Iterator[EmbeddingsFile]:
     """
     with (
         replace_when_whole(path) as temporary,
-        pa.parquet.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer,
+        pa.parquet.ParquetWriter(
+            temporary, _OF_CHANNELS if channels else SCHEMA, compression="zstd"
+        ) as writer,
     ):
         file = EmbeddingsFile(writer)
         yield file

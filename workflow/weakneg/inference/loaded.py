@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from weakneg.errors import UserError
-from weakneg.inference.predict import COLUMNS, find_recordings, score_recordings
+from weakneg.inference.predict import columns_of, find_recordings, score_recordings
 from weakneg.inference.trained import MODEL_FILE, TrainedModel, read_models
 from weakneg.inference.unfinished import Tables
 from weakneg.jobs.device import prepare
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PathLike = str | os.PathLike[str]
-_NUMBERS = ("start", "end", "score")
+_NUMBERS = ("start", "end", "channel", "score")
 
 
 class Models:
@@ -59,8 +59,9 @@ class Models:
         -------
         DataFrame
             A row for each clip and model, with the columns of `predict`: recording, start and end
-            (seconds), study, class, strategy, seeds, score and problem. A clip or recording that
-            cannot be used has one row with the problem, and NaN as its score.
+            (seconds), channel if the study heard each, study, class, strategy, seeds, score and
+            problem. A clip or recording that cannot be used has one row with the problem, and NaN
+            as its score.
 
         Raises
         ------
@@ -79,8 +80,10 @@ class Models:
         finally:
             torch.set_num_threads(threads)
         table.seek(0)
-        found = pd.read_csv(table, names=COLUMNS, dtype=str, keep_default_na=False)
-        return found.assign(**{name: pd.to_numeric(found[name]) for name in _NUMBERS})
+        columns = columns_of(self.models[0].front_end.hears_each)
+        found = pd.read_csv(table, names=columns, dtype=str, keep_default_na=False)
+        numbers = [name for name in _NUMBERS if name in columns]
+        return found.assign(**{name: pd.to_numeric(found[name]) for name in numbers})
 
 
 class _InMemory(Tables):

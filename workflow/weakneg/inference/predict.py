@@ -34,10 +34,7 @@ from weakneg.jobs.gpus import Device
 from weakneg.stages import Threads, command
 from weakneg.training.thresholds import Threshold
 
-_CLIP = ("recording", "start", "end")
 _MODEL = ("study", "class", "strategy", "seeds")
-COLUMNS = (*_CLIP, *_MODEL, "score", "problem", *Made._fields)
-FRAME_COLUMNS = (*_CLIP, "time", *_MODEL, "score", "part")
 
 _BATCH = 32  # clips
 _ENDINGS = 10  # of skipped files that are listed
@@ -58,6 +55,8 @@ class Piece(NamedTuple):
         "" if there is a clip.
     file_rate : int
         Sample rate of the recording, Hz; 0 if it could not be opened.
+    channel : int or None
+        The channel, from 1, if each is heard; None also if the problem concerns all of them.
     """
 
     recording: str
@@ -66,6 +65,14 @@ class Piece(NamedTuple):
     clip: Clip | None
     problem: str
     file_rate: int = 0
+    channel: int | None = None
+
+    def place(self, each: bool) -> tuple[str, ...]:
+        """The values of the columns that `clip_columns` names."""
+        times = (self.start, self.end)
+        texts = (self.recording, *("" if time is None else _decimal(time) for time in times))
+        channel = "" if self.channel is None else str(self.channel)
+        return (*texts, channel) if each else texts
 
 
 class End(NamedTuple):
@@ -94,10 +101,11 @@ def predict(
 ) -> None:
     """Score recordings with models; write a CSV file with a row for each clip and model.
 
-    The columns are `COLUMNS`: recording, start and end of the clip in it (seconds), the model
-    (study, class, strategy and seeds, separated by semicolons), score (the probability of the
-    class, mean over seeds), problem, and date, time and site of the clip, as far as the name or the
-    header of the recording says them (see `weakneg.audio.recorders`). Recordings longer than a clip
+    The columns are recording, start and end of the clip in it (seconds), its channel (from 1) if
+    the study heard each, the model (study, class, strategy and seeds, separated by semicolons),
+    score (the probability of the class, mean over seeds), problem, and date, time and site of the
+    clip, as far as the name or the header of the recording says them (see
+    `weakneg.audio.recorders`). Recordings longer than a clip
     are cut like those of the study; a rest at the end that the study leaves out, since it is
     shorter than half a clip, is scored in one more clip, which ends with the recording. A clip or a
     recording that cannot be used gets one row with the problem and no score. With `threshold` and
@@ -112,9 +120,9 @@ def predict(
     output : Path
         The CSV file.
     frames : Path
-        Another CSV file, with the columns `FRAME_COLUMNS`, for the scores of frames: a row for each
-        frame that a model scores, except padding, with the time of its centre (seconds in the
-        recording).
+        Another CSV file, for the scores of frames: a row for each frame that a model scores, except
+        padding, with the clip, the time of its centre (seconds in the recording), the model, the
+        score, and the part of the frame in that of the clip.
     embeddings : Path
         A Parquet file for the embeddings of clips and of their frames, a row for each clip, model
         and seed, and for each frame of it; `weakneg.inference.embeddings` lists the columns.
@@ -177,13 +185,18 @@ def predict(
         more["calibrated"] = ["yes"] * len(loaded)
     if threshold is not None:
         more["threshold"] = [_every_digit(each) for each in thresholds_of(loaded, threshold)]
-    tables = {output: (*COLUMNS, *more)} | ({frames: FRAME_COLUMNS} if frames else {})
+    each = loaded[0].front_end.hears_each
+    tables: dict[Path, Sequence[str]] = {output: (*columns_of(each), *more)}
+    if frames:
+        tables[frames] = (*clip_columns(each), "time", *_MODEL, "score", "part")
     made_of = _made_of(loaded, tail, bool(frames)) | {"overlap": overlap, **more}
     written = None
     try:
         with ExitStack() as stack:
             written = stack.enter_context(unfinished_tables(tables, made_of, resume))
-            embedded = stack.enter_context(embeddings_file(embeddings)) if embeddings else None
+            embedded = None
+            if embeddings:
+                embedded = stack.enter_context(embeddings_file(embeddings, each))
             left = _not_finished(paths, written, resume)
             wide = score_recordings(
                 *(loaded, left, written, len(paths), tail, threads),
@@ -211,6 +224,16 @@ def predict(
     if not n_scored:
         raise UserError(f"{said}.")
     print(said, file=sys.stderr)
+
+
+def clip_columns(each: bool) -> tuple[str, ...]:
+    """The columns that say which clip it is; `each`: whether each channel is heard."""
+    return ("recording", "start", "end", *(["channel"] if each else []))
+
+
+def columns_of(each: bool) -> tuple[str, ...]:
+    """The columns of the table of clips."""
+    return (*clip_columns(each), *_MODEL, "score", "problem", *Made._fields)
 
 
 def _made_of(models: Sequence[TrainedModel], tail: bool, frames: bool) -> dict[str, Any]:
@@ -266,6 +289,7 @@ def score_recordings(
     a value for each model.
     """
     front_end = models[0].front_end
+    each = front_end.hears_each
     table, *of_frames = written.writers
     wide: list[int] = []
     n_scored, n_problems, rate = 0, 0, 0  # of the recording that is being written
@@ -289,12 +313,13 @@ def score_recordings(
                 if piece.clip is None:
                     n_problems += 1
                     empty, none = [""] * (len(_MODEL) + 1), [""] * len(more)
-                    table.writerow((*_place(piece), *empty, piece.problem, *when, *none))
+                    table.writerow((*piece.place(each), *empty, piece.problem, *when, *none))
                     continue
                 for place, (model, of_model) in enumerate(zip(models, scores, strict=True)):
                     score = _every_digit(of_model.clip[number])
-                    values = (*when, *(each[place] for each in more))
-                    table.writerow((*_place(piece), *model.name, model.seeds, score, "", *values))
+                    values = (*when, *(column[place] for column in more))
+                    clip = piece.place(each)
+                    table.writerow((*clip, *model.name, model.seeds, score, "", *values))
                     for writer in of_frames:
                         writer.writerows(_frame_rows(piece, model, of_model, number))
                     if embedded is not None:
@@ -381,7 +406,10 @@ def pieces_of(path: str, front_end: FrontEnd, tail: bool = False) -> Iterator[Pi
         with open_audio(path, settings["sample_rate"], channel=channel) as audio:
             for _, item in compute_clips(audio, settings, tail, front_end.compute):
                 clip, problem = (item, "") if isinstance(item, Clip) else (None, item.message)
-                yield Piece(path, item.start, item.end, clip, problem, audio.file_rate)
+                of_clip = isinstance(item, Clip) or item.is_clip
+                channel = (item.channel or 1) if of_clip and front_end.hears_each else None
+                where = (path, item.start, item.end)
+                yield Piece(*where, clip, problem, audio.file_rate, channel)
     except AudioError as error:
         yield Piece(path, None, None, None, f"{error.reason}: {error}")
 
@@ -443,7 +471,8 @@ def _frame_rows(
     for frame, time in enumerate(times):
         score = _every_digit(scores.frame[number, frame])
         part = "" if scores.part is None else _every_digit(scores.part[number, frame])
-        yield (*_place(piece), _decimal(time), *model.name, model.seeds, score, part)
+        clip = piece.place(model.front_end.hears_each)
+        yield (*clip, _decimal(time), *model.name, model.seeds, score, part)
 
 
 def _frame_times(piece: Piece, model: TrainedModel, n_frames: int) -> list[float]:
@@ -463,12 +492,10 @@ def _add_embeddings(
     for seed, bags, frames in scores.embeddings:
         times = _frame_times(piece, model, frames.shape[1])
         clip = (piece.recording, piece.start, piece.end)
-        file.add(clip, model.name, seed, bags[number], frames[number, : len(times)], times)
-
-
-def _place(piece: Piece) -> tuple[str, ...]:
-    times = (piece.start, piece.end)
-    return piece.recording, *("" if time is None else _decimal(time) for time in times)
+        channel = () if piece.channel is None else (piece.channel,)
+        file.add(
+            (*clip, *channel), model.name, seed, bags[number], frames[number, : len(times)], times
+        )
 
 
 def _every_digit(score: float) -> str:

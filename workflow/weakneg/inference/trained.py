@@ -58,6 +58,11 @@ class FrontEnd(NamedTuple):
     encoder: "Encoder | None" = None
 
     @property
+    def hears_each(self) -> bool:
+        """Whether each channel of a recording is heard for itself."""
+        return self.settings.get("channel") == "each"
+
+    @property
     def compute(self) -> Compute:
         """What computes the features of a clip."""
         return compute_clip if self.encoder is None else self.encoder.compute_clip

@@ -111,6 +111,8 @@ class Row(NamedTuple):
         Of the labels, if the table has such a column.
     expansion : float, optional
         How many times longer than the original the recording is, if the table says so.
+    channel : int, optional
+        The channel that all of this is about, from 1; None: all channels.
     """
 
     where: str
@@ -123,6 +125,7 @@ class Row(NamedTuple):
     group: str = ""
     confidence: float | None = None
     expansion: float | None = None
+    channel: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +144,16 @@ class Format:
         is certain.
     choosable : tuple of str
         Columns that a study may name, since their names differ.
+    channel : str, optional
+        Where the format says which channel a label is about. It is only read, as the column
+        `channel` of the table, for studies that hear each channel.
     """
 
     rows: Callable[[Table], Iterable[Row]]
     recognises: Callable[[Sequence[str]], bool]
     annotated: Callable[[Table], Annotated]
     choosable: tuple[str, ...] = ()
+    channel: str | None = None
 
 
 def names() -> list[str]:
@@ -350,6 +357,15 @@ def number(where: str, what: str, text: str) -> float:
     return value
 
 
+def channel(where: str, text: str) -> int | None:
+    """Read the number of a channel, from 1; None if it is empty."""
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"{where}: the channel is {text!r}, but must be a number from 1 on.")
+    return int(text)
+
+
 def span(where: str, onset: str, offset: str) -> Span | None:
     """Read an onset and an offset in seconds; None if both are empty. A point has no length."""
     if not onset and not offset:
@@ -543,23 +559,33 @@ def _by_confidence(found: list[Row], table: Table) -> tuple[list[Row], list[Row]
 def _absent(sure: Sequence[Row], doubtful: Sequence[Row]) -> Iterator[Row]:
     """Yield, for each span with labels, the classes that no row names there."""
     classes = sorted({name for row in sure for name in row.labels})
-    listed: dict[str, list[Row]] = defaultdict(list)
-    heard: dict[tuple[str, str], list[Span]] = defaultdict(list)
+    listed: dict[tuple[str, int | None], list[Row]] = defaultdict(list)
+    heard: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in sure:
         if row.labels:
-            listed[row.id].append(row)
+            listed[row.id, row.channel].append(row)
     for row in (*sure, *doubtful):
         for label in row.labels:
-            heard[row.id, label].append(row.times or (0.0, math.inf))
-    for name, of_recording in listed.items():
+            heard[row.id, label].append(row)
+    for (name, channel), of_recording in listed.items():
         first = of_recording[0]
-        spans = _joined(row.times or (0.0, math.inf) for row in of_recording)
+        spans = _joined(map(_span, of_recording))
         same: dict[tuple[Span, ...], list[str]] = defaultdict(list)
         for label in classes:
-            same[tuple(_without(spans, _joined(heard[name, label])))].append(label)
+            there = (
+                _span(row)
+                for row in heard[name, label]
+                if channel is None or row.channel in (None, channel)
+            )
+            same[tuple(_without(spans, _joined(there)))].append(label)
         for absent, labels in same.items():
             for each in absent:
-                yield Row(first.where, first.id, first.file, (), each, tuple(labels))
+                where = (first.where, first.id, first.file)
+                yield Row(*where, (), each, tuple(labels), channel=channel)
+
+
+def _span(row: Row) -> Span:
+    return row.times or (0.0, math.inf)
 
 
 def _joined(spans: Iterable[Span]) -> list[Span]:

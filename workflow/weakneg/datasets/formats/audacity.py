@@ -2,13 +2,15 @@ r"""Label tracks of Audacity: one file for each recording, named after it.
 
 A line holds onset, offset and label, separated by tabs; a point label has equal times. With
 spectral selections, a line that begins with a backslash and holds two frequencies follows.
-BirdNET-Analyzer adds the confidence as a fourth value.
+BirdNET-Analyzer adds the confidence as a fourth value. Where each channel is heard, the track of
+channel 2 of rec1.wav is called rec1.wav.ch2.txt.
 
 References
 ----------
 .. [1] Audacity Manual, "Importing and Exporting Labels".
 """
 
+import re
 from collections.abc import Iterator, Sequence
 
 from weakneg.datasets.formats import (
@@ -34,16 +36,17 @@ def recognises(values: Sequence[str]) -> bool:
 
 def rows(table: Table) -> Iterator[Row]:
     """Yield a row for each label, and one for each recording whose track has none."""
-    tracks: dict[tuple[str, str], str] = {}
+    tracks: dict[tuple[tuple[str, str], int | None], str] = {}
     for path in table_files(table.path):
-        name = recording_of(path, table)
-        if name in tracks:
+        name, channel = track = _named(path, table)
+        if track in tracks:
             raise UserError(
-                f"{tracks[name]} and {path} are for {name[0]!r}: if these are different recordings "
-                "in folders of their own, say file_suffix: .wav, so that paths are compared."
+                f"{tracks[track]} and {path} are for {name[0]!r}: if these are different "
+                "recordings in folders of their own, say file_suffix: .wav, so that paths are "
+                "compared."
             )
-        tracks[name] = path
-        yield Row(path, *name)
+        tracks[track] = path
+        yield Row(path, *name, channel=channel)
         for where, values in lines_of(path, table):
             if values[0] == "\\":
                 continue
@@ -59,7 +62,16 @@ def rows(table: Table) -> Iterator[Row]:
                 table.labels(label),
                 span(where, onset, offset),
                 confidence=number(where, "the confidence", confidence) if confidence else None,
+                channel=channel,
             )
 
 
-FORMAT = Format(rows=rows, recognises=recognises, annotated=lambda table: "listed")
+def _named(path: str, table: Table) -> tuple[tuple[str, str], int | None]:
+    """The id and the file of the recording that a track is named after, and the channel."""
+    found = re.search(r"\.ch([1-9]\d*)(?=\.\w+$)", path) if table.column("channel") else None
+    if found is None:
+        return recording_of(path, table), None
+    return recording_of(path[: found.start()] + path[found.end() :], table), int(found[1])
+
+
+FORMAT = Format(rows=rows, recognises=recognises, annotated=lambda table: "listed", channel="file")

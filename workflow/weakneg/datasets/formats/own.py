@@ -13,7 +13,9 @@
 - `negatives` (optional): names of classes, separated by semicolons, that were looked for and not
   heard: from `onset` to `offset`, or, without these, in all of the recording. It matters to studies
   that say `unlisted: unknown`. Events of the same recording are exceptions, so that "looked for
-  Dog in all of it, heard it here and there" is one row with negatives and one for each event.
+  Dog in all of it, heard it here and there" is one row with negatives and one for each event;
+- `channel` (optional): the number of the channel that the row is about, from 1, in studies that
+  hear each channel; empty: all of them.
 
 Other columns are not read. The id of a recording is its `file`.
 """
@@ -22,7 +24,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from weakneg.datasets.formats import Format, Row, Span, Table, one_line_errors
+from weakneg.datasets.formats import Format, Row, Span, Table, channel, one_line_errors
 from weakneg.datasets.own_lists import label_names, refuse_both
 from weakneg.errors import UserError
 from weakneg.io.csv import read_lines
@@ -43,7 +45,7 @@ def rows(table: Table) -> Iterator[Row]:
         header = _header(table.path, names)
         for number, line in lines:
             if any(value.strip() for value in line):
-                yield _row(f"{table.path}, line {number}", header, line)
+                yield _row(f"{table.path}, line {number}", header, line, table)
 
 
 def _header(list_file: str, names: list[str]) -> list[str]:
@@ -64,7 +66,7 @@ def _header(list_file: str, names: list[str]) -> list[str]:
     return header
 
 
-def _row(where: str, header: list[str], line: list[str]) -> Row:
+def _row(where: str, header: list[str], line: list[str], table: Table) -> Row:
     if len(line) != len(header):
         raise UserError(
             f"{where} has {len(line)} values, the header has {len(header)}: quote values that "
@@ -88,6 +90,7 @@ def _row(where: str, header: list[str], line: list[str]) -> Row:
         tuple(negatives),
         values.get("split", "").strip(),
         values.get("group", "").strip(),
+        channel=channel(where, values.get(str(table.column("channel")), "").strip()),
     )
 
 
@@ -107,4 +110,6 @@ def _times(where: str, values: dict[str, str]) -> Span | None:
     return onset, offset
 
 
-FORMAT = Format(rows=rows, recognises=recognises, annotated=lambda table: "whole")
+FORMAT = Format(
+    rows=rows, recognises=recognises, annotated=lambda table: "whole", channel="channel"
+)

@@ -1,8 +1,9 @@
 """Selection tables of Raven Pro and Raven Lite, and those that BirdNET-Analyzer writes.
 
 A row is a selection. Which column holds the labels is up to the annotator. Raven writes a row for
-each view of a selection, spectrogram and waveform. Where a table covers several files, `Begin Time`
-counts from the start of the first one, and `File Offset (s)` from the start of `Begin File`.
+each view of a selection, spectrogram and waveform, and says in which `Channel` it was made. Where a
+table covers several files, `Begin Time` counts from the start of the first one, and `File Offset
+(s)` from the start of `Begin File`.
 
 References
 ----------
@@ -19,6 +20,7 @@ from weakneg.datasets.formats import (
     Row,
     Span,
     Table,
+    channel,
     expansion,
     folder_of,
     number,
@@ -37,6 +39,7 @@ _MADE_BY_RAVEN = re.compile(  # measurements end with their unit
     re.IGNORECASE,
 )
 _NO_CALL = "nocall"
+_OF_BIRDNET = ("Common Name", "Species Code")
 
 
 def recognises(header: Sequence[str]) -> bool:
@@ -62,12 +65,16 @@ def _selections(path: str, table: Table) -> Iterator[Row]:
         yield Row(path, *recording_of(path, table))
         return
     label = _label_column(path, header, table)
+    # BirdNET hears the mean of all channels, and always writes 1.
+    by_birdnet = {*_OF_BIRDNET} <= {*header}
+    of_channel = "" if by_birdnet else str(table.column("channel") or "")
     starts = _starts(selections)
     confidence = str(table.column("confidence") or "Confidence")
     seen = set()
     for where, values in selections:
         # The views of a selection differ in what was measured.
-        key = tuple(values.get(name) for name in ("Selection", _BEGIN, _END, label, "Begin File"))
+        names = ("Selection", _BEGIN, _END, label, "Begin File", of_channel)
+        key = tuple(values.get(name) for name in names)
         if key in seen:
             continue
         seen.add(key)
@@ -81,6 +88,7 @@ def _selections(path: str, table: Table) -> Iterator[Row]:
                 times,
                 confidence=number(where, confidence, text) if text else None,
                 expansion=expansion(where, values),
+                channel=channel(where, values.get(of_channel, "")),
             )
 
 
@@ -94,7 +102,7 @@ def _label_column(path: str, header: Sequence[str], table: Table) -> str:
             )
         return str(named)
     found = [name for name in header if name and not _MADE_BY_RAVEN.fullmatch(name)]
-    if set(found) == {"Common Name", "Species Code"}:
+    if set(found) == {*_OF_BIRDNET}:
         return "Common Name"
     if len(found) != 1:
         which = f"is it {' or '.join(found)}?" if found else "there is none of your own."
@@ -147,4 +155,5 @@ FORMAT = Format(
     recognises=recognises,
     annotated=lambda table: "listed",
     choosable=("labels", "confidence"),
+    channel="Channel",
 )

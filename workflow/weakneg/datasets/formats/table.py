@@ -10,6 +10,7 @@ from weakneg.datasets.formats import (
     Format,
     Row,
     Table,
+    channel,
     lines_of,
     number,
     recording,
@@ -40,6 +41,7 @@ def rows(table: Table) -> Iterator[Row]:
                 values.get("group", ""),
                 number(where, "the confidence", confidence) if confidence else None,
                 number(where, "the time expansion", longer) if longer else None,
+                channel(where, values.get("channel", "")),
             )
 
 

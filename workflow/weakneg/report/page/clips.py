@@ -33,6 +33,8 @@ class Listed(NamedTuple):
         That of the class.
     file : str
         Name of its WAV file.
+    channel : int
+        Its channel, from 1, if the study heard each; otherwise 0.
     """
 
     recording: str
@@ -40,11 +42,13 @@ class Listed(NamedTuple):
     end: float
     score: float
     file: str
+    channel: int = 0
 
     @property
     def id(self) -> str:
         """Id on the page, and in the list that it saves."""
-        return f"{self.recording}@{self.start:g}"
+        channel = f"-ch{self.channel}" if self.channel else ""
+        return f"{self.recording}@{self.start:g}{channel}"
 
 
 @command
@@ -167,12 +171,16 @@ def _unknown(table: "pd.DataFrame", name: str, study: str) -> "pd.DataFrame":
         audio.sample_rate,
         audio.min_overlap,
         dataset.unlisted,
+        table["channel"].to_numpy(int) if audio.channel == "each" and "channel" in table else None,
     )
     heard: set[int] = set()
     for each in (each for file in loaded.corrections or () for each in read_corrections(file)):
         if each.class_name != name:
             continue
-        starts = table.loc[table["id"] == recording_of(each.id, listed, folder), "start"]
+        mine = table["id"] == recording_of(each.id, listed, folder)
+        if each.channel is not None and "channel" in table:
+            mine &= table["channel"] == each.channel
+        starts = table.loc[mine, "start"]
         if each.start is not None:
             away = (starts - each.start).abs()
             starts = starts[away <= min(away.min(), SAME_START_SECONDS)]
@@ -194,8 +202,10 @@ def _ranked(table: "pd.DataFrame", top: int, doubtful: bool) -> Iterator[Listed]
     digits = len(str(len(first)))
     for number, row in enumerate(first.itertuples(index=False), 1):
         name = Path(row.recording).stem[:_LONGEST_NAME]
-        file = f"{number:0{digits}}_{row.score:.3f}_{name}_{row.start:g}s.wav"
-        yield Listed(row.recording, row.start, row.end, row.score, file)
+        channel = getattr(row, "channel", 0)
+        where = f"{row.start:g}s_ch{channel}" if channel else f"{row.start:g}s"
+        file = f"{number:0{digits}}_{row.score:.3f}_{name}_{where}.wav"
+        yield Listed(row.recording, row.start, row.end, row.score, file, channel)
 
 
 def _cut(each: Listed, path: Path) -> dict[str, bytes]:
@@ -230,6 +240,8 @@ def _read(each: Listed) -> tuple["Clip", int]:
     ).model_dump()
     with open_audio(each.recording, rate) as audio:
         stretch = audio.stretch(each.start, seconds)
+        if each.channel:
+            stretch = stretch.of_channel(each.channel)
         return compute_clip(audio, each.start, each.end, stretch, settings), rate
 
 
@@ -240,7 +252,12 @@ def _table(listed: list[Listed], class_name: str) -> Any:
     rows = [
         [
             Cell(f"{rank}", rank),
-            Cell(Path(each.recording).name, each.recording, link=urllib.parse.quote(each.file)),
+            Cell(
+                Path(each.recording).name,
+                each.recording,
+                link=urllib.parse.quote(each.file),
+                note=f"channel {each.channel}" if each.channel else "",
+            ),
             Cell(f"{each.start:g}", each.start),
             Cell(f"{each.score:.3f}", each.score),
         ]
