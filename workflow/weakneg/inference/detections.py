@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from weakneg.errors import UserError
-from weakneg.io.csv import format_table, write_frame, write_table
+from weakneg.io.csv import write_frame, write_table
 from weakneg.io.files import replace_when_whole
 from weakneg.stages import command
 from weakneg.training.thresholds import Point, Threshold
@@ -276,13 +276,15 @@ def _raven(recording: str, found: Iterable[Detection], thresholds: Thresholds) -
     high = _highest_hz(recording)
     rows = [
         (
-            *(number, "Spectrogram 1", each.channel or 1, each.start, each.end, 0, high),
+            # Readers such as crowsetta take times and frequencies without a point for no numbers.
+            *(number, "Spectrogram 1", each.channel or 1, each.start, each.end, 0.0, high),
             *(os.path.basename(recording), each.class_name, f"{each.score:.4f}"),
             thresholds[each.class_name],
         )
         for number, each in enumerate(found, 1)
     ]
-    return format_table(header, rows, "\t")
+    # Raven knows no quotes.
+    return "".join("\t".join(map(str, row)) + "\n" for row in (header, *rows))
 
 
 def _audacity(recording: str, found: Iterable[Detection], thresholds: Thresholds) -> str:
