@@ -62,6 +62,17 @@ def test_the_views_of_a_selection_are_one_event_and_any_column_may_hold_the_labe
     assert said("tables") == [("night", "Owl", (1.0, 2.5)), ("night", (4.0, 5.0))]
 
 
+def test_a_column_without_a_name_does_not_matter(write):
+    """As pandas writes row numbers."""
+    path = write(
+        "night.txt",
+        f"\t{RAVEN}\tWho?",
+        "0\t1\tSpectrogram 1\t1\t1\t2.5\t500\t900\tOwl",
+        "1\t1\tWaveform 1\t1\t1\t2.5\t\t\tOwl",
+    )
+    assert said(path) == [("night", "Owl", (1.0, 2.5))]
+
+
 def test_a_table_over_several_files_is_read_by_file_offset(write):
     header = f"{RAVEN}\tBegin File\tEnd File\tFile Offset (s)\tSpecies"
     path = write(

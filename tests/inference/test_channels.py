@@ -217,6 +217,13 @@ def test_birdnet_names_no_channel(tmp_path):
     assert [row.channel for row in formats.rows(table)] == [None]
 
 
+def test_a_channel_may_be_written_as_pandas_writes_it_where_others_are_empty(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("file,labels,channel\na.wav,Owl,2.0\nb.wav,Owl,\n")
+    table = Table(str(path), formats.OWN, columns=(("channel", "channel"),))
+    assert [row.channel for row in formats.rows(table)] == [2, None]
+
+
 def test_a_silent_channel_is_left_out_and_the_other_one_heard(own):
     silent = sound(1, {1: 0}, 5)
     silent[:, 1] = 0

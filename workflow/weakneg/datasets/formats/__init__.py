@@ -11,7 +11,7 @@ import importlib
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -357,13 +357,15 @@ def number(where: str, what: str, text: str) -> float:
     return value
 
 
-def channel(where: str, text: str) -> int | None:
-    """Read the number of a channel, from 1; None if it is empty."""
+def channel(where: str, values: Mapping[str, str], column: str | int | None) -> int | None:
+    """Read the number of a channel, from 1; None if there is no such column, or it is empty."""
+    text = "" if column is None else values.get(str(column), "").strip()
     if not text:
         return None
-    if not text.isdecimal() or int(text) < 1:
+    found = re.fullmatch(r"([1-9]\d*)(\.0)?", text)  # pandas writes 2.0 where others are empty
+    if found is None:
         raise UserError(f"{where}: the channel is {text!r}, but must be a number from 1 on.")
-    return int(text)
+    return int(found[1])
 
 
 def span(where: str, onset: str, offset: str) -> Span | None:

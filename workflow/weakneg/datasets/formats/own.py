@@ -90,7 +90,7 @@ def _row(where: str, header: list[str], line: list[str], table: Table) -> Row:
         tuple(negatives),
         values.get("split", "").strip(),
         values.get("group", "").strip(),
-        channel=channel(where, values.get(str(table.column("channel")), "").strip()),
+        channel=channel(where, values, table.column("channel")),
     )
 
 

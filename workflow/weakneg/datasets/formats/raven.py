@@ -67,14 +67,15 @@ def _selections(path: str, table: Table) -> Iterator[Row]:
     label = _label_column(path, header, table)
     # BirdNET hears the mean of all channels, and always writes 1.
     by_birdnet = {*_OF_BIRDNET} <= {*header}
-    of_channel = "" if by_birdnet else str(table.column("channel") or "")
+    of_channel = None if by_birdnet else table.column("channel")
     starts = _starts(selections)
     confidence = str(table.column("confidence") or "Confidence")
     seen = set()
     for where, values in selections:
         # The views of a selection differ in what was measured.
-        names = ("Selection", _BEGIN, _END, label, "Begin File", of_channel)
-        key = tuple(values.get(name) for name in names)
+        heard_in = channel(where, values, of_channel)
+        names = ("Selection", _BEGIN, _END, label, "Begin File")
+        key = (*(values.get(name) for name in names), heard_in)
         if key in seen:
             continue
         seen.add(key)
@@ -88,7 +89,7 @@ def _selections(path: str, table: Table) -> Iterator[Row]:
                 times,
                 confidence=number(where, confidence, text) if text else None,
                 expansion=expansion(where, values),
-                channel=channel(where, values.get(of_channel, "")),
+                channel=heard_in,
             )
 
 

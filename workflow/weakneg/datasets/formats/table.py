@@ -41,7 +41,7 @@ def rows(table: Table) -> Iterator[Row]:
                 values.get("group", ""),
                 number(where, "the confidence", confidence) if confidence else None,
                 number(where, "the time expansion", longer) if longer else None,
-                channel(where, values.get("channel", "")),
+                channel(where, values, "channel"),
             )
 
 
