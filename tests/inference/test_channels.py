@@ -244,7 +244,8 @@ def test_an_event_in_a_channel_that_is_not_there_is_said(own):
     ("rows", "words"),
     [
         (("a.wav,Owl,train,left",), "line 2: the channel is 'left', but must be a number from 1"),
-        (("a.wav,Owl,train,1", "a.wav,Fox,train,"), "has labels with and without"),
+        (("a.wav,Owl,train,1", "a.wav,Fox,train,"), "has labels with and without a channel"),
+        (("a.wav,Owl,train,", "a.wav,Fox,train,2"), "has labels with and without a channel"),
     ],
 )
 def test_a_channel_that_is_none_is_named_with_its_line(own, rows, words):

@@ -106,7 +106,8 @@ def _add(recording: dict[str, Any], row: Row) -> None:
     # The labels of a channel are events, even if they last as long as the recording.
     timed = row.times is not None or row.channel is not None
     if row.labels and recording["timed"] not in (None, timed):
-        what = "onset and offset" if row.channel is None else "a channel"
+        of_channels = row.channel is not None or any(recording["event_channels"])
+        what = "a channel" if of_channels else "onset and offset"
         raise UserError(
             f"{row.where}: {row.id!r} has labels with and without {what}: give "
             "them in all of its rows, or in none."
