@@ -64,8 +64,17 @@ def test_recordings_of_the_other_split_are_passed_over(corrected):
     [
         ("c.wav,,Dog,,", "'c.wav' has 2 clips: say in the column start"),
         ("c.wav,1,Dog,,", "no clip of 'c.wav' starts at 1 s, the nearest at 0 s"),
+        ("c.wav@0-ch2,0,Dog,,", "'c.wav@0-ch2' has no clip in channel 2"),
     ],
 )
 def test_a_clip_that_is_not_there_is_named(corrected, line, said):
     with pytest.raises(UserError, match=r"line 2: .*" + said):
         corrected(line)
+
+
+def test_a_clip_has_one_answer_whatever_lists_call_it(corrected):
+    """Pages of clips count the only channel of a recording, those of studies do not."""
+    names = ("mine/sounds/c.wav@2.5-ch1,2.5", "c.wav@2.5,")
+    assert corrected(*(f"{name},Dog,," for name in names))["c.wav@2.5"] == 1
+    with pytest.raises(UserError, match=r"'Dog' in .* is corrected twice"):
+        corrected(f"{names[0]},Dog,,", f"{names[1]},,Dog,")

@@ -11,6 +11,7 @@ from weakneg.datasets.corrections import (
     channel_of,
     read_corrections,
     recording_of,
+    refuse_contradiction,
 )
 from weakneg.datasets.listened import SAME_START_SECONDS
 from weakneg.errors import UserError
@@ -48,16 +49,19 @@ def correct_clips(
     ------
     UserError
         Naming the line, when a list or the manifest has a mistake, or a clip that is corrected does
-        not exist.
+        not exist, or is corrected by two different answers.
     """
     lines = [values for _, values in manifest_lines(manifest, CLIP_COLUMNS)]
     of_recording = clips_of_recordings(lines)
-    answers: dict[int, Answer] = {}
+    first: dict[int, Correction] = {}
     for each in _of_class(class_name, settings, corrections):
         recording = recording_of(each.id, of_recording, settings.folder)
         if recording is None:
             continue  # its recording is in the other split, or was left out
-        answers[_clip(each, of_recording[recording], lines)] = each.answer
+        # Lists may call a clip night.wav, night.wav@0 or night.wav@0-ch1.
+        clip = _clip(each, of_recording[recording], lines)
+        refuse_contradiction(first.setdefault(clip, each), each.answer)
+    answers = {clip: each.answer for clip, each in first.items()}
     rows = (
         _corrected(values, class_name, answers.get(number))
         for number, values in enumerate(lines)
@@ -90,7 +94,8 @@ def _clip(each: Correction, clips: Sequence[int], lines: Sequence[Mapping[str, s
     """The position of the clip that is corrected."""
     channels = {number: channel_of(lines[number]["id"]) for number in clips}
     if each.channel is not None:
-        clips = [number for number in clips if channels[number] in (None, each.channel)]
+        # `predict` calls the only channel of a recording the first, too.
+        clips = [number for number in clips if (channels[number] or 1) == each.channel]
         if not clips:
             raise UserError(
                 f"{each.where}: {each.id!r} has no clip in channel {each.channel}: remove the line."
