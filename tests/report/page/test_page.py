@@ -128,6 +128,19 @@ def test_where_the_budget_is_the_whole_pool_nothing_is_said_to_be_compared(tmp_p
     assert ("Cannot be told from 2 classes" in text) == (n_whole < 2)
 
 
+def test_the_full_set_is_not_said_to_lack_a_choice(tmp_path):
+    """Its budget is the pool by definition."""
+
+    def make(*sizes):
+        metrics, *rest = make_study(*sizes)
+        table = pd.read_csv(metrics)
+        write_frame(metrics, table.assign(budget=table["n_pool"]))
+        return metrics, *rest
+
+    page = make_page(tmp_path, "ab", ["full"], make=make, baseline="full")
+    assert "The budget is the whole pool" not in page.read_text(encoding="utf-8")
+
+
 def test_intervals_of_two_seeds_do_not_squeeze_the_differences(tmp_path):
     values = {("a", "random"): [0.1, 0.9], ("a", "badge"): [0.2, 0.3], ("a", "margin"): [0.3, 0.2]}
 

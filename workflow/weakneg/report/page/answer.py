@@ -76,7 +76,7 @@ def answer(comparisons: pd.DataFrame, detectable: float, study: Study) -> Answer
         return _of_upper_bound(comparisons, over, study)
     limits = _limits(comparisons, detectable, study, n_seeds)
     best = by_ap.iloc[0]
-    largest = f"the largest gain {over} is {_amount(best)}, for {_names([best], study)}"
+    highest = f"the highest mean difference {over} is {_amount(best)}, for {_names([best], study)}"
     # The smallest p-value that the test can have, corrected.
     if len(by_ap) * 2.0 ** (1 - n_classes) > _LEVEL:
         few = f"{classes_phrase(n_classes)} {'is' if n_classes == 1 else 'are'}"
@@ -100,7 +100,7 @@ def answer(comparisons: pd.DataFrame, detectable: float, study: Study) -> Answer
         )
     else:
         first = (
-            f"No strategy is shown to have a higher AP than {baseline}: {largest}, and no gain is"
+            f"No strategy is shown to have a higher AP than {baseline}: {highest}, and no gain is"
             f" significant ({tested})."
         )
     rest = []
@@ -193,7 +193,7 @@ def _by_roc_auc(table: pd.DataFrame, study: Study) -> str:
 def _clear(table: pd.DataFrame, study: Study, n_classes: int) -> str:
     """Of how many differences of single classes the interval over seeds excludes zero."""
     if table["seeds"].iloc[0] == 1:
-        return "with 1 seed, it has no interval over seeds"
+        return "with 1 seed, there are no intervals over seeds"
     n = len(table) * n_classes
     wins, losses = table["clear_wins"].sum(), table["clear_losses"].sum()
     if n == 1:

@@ -370,11 +370,9 @@ class Page:
     @property
     def _without_choice(self) -> list[str]:
         """The classes whose budget is their pool, with every seed."""
-        of_baseline = self.metrics[self.metrics["strategy"] == self.study.baseline]
-        whole = of_baseline["budget"] >= of_baseline["n_pool"]
-        return [
-            *of_baseline[whole.groupby(of_baseline["class"]).transform("all")]["class"].unique()
-        ]
+        chosen = self.metrics[self.metrics["strategy"] != self.study.upper_bound]
+        whole = (chosen["budget"] >= chosen["n_pool"]).groupby(chosen["class"], sort=False).all()
+        return [*whole.index[whole]]
 
     # ------------------------------------------------------------------------- charts
     @property
