@@ -328,8 +328,9 @@ def _write_items(
         of_clip, of_its_squares, n = sums(clip.features)
         total, of_squares, count = total + of_clip, of_squares + of_its_squares, count + n
         row: tuple[Any, ...] = (clip_id, recording, clip.start, clip.end, len(clip.features))
-        row += (clip.sound.level, clip.sound.peak, clip.channel or 1)
-        for column, value in zip(columns.values(), row, strict=False):  # few have a channel
+        row += (clip.sound.level, clip.sound.peak)
+        row += (clip.channel or 1,) if CHANNEL in columns else ()
+        for column, value in zip(columns.values(), row, strict=True):
             column.append(value)
     for rows in rows_of:
         rows.resize(len(columns["id"]))

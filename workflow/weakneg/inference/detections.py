@@ -116,8 +116,7 @@ def detections(
     found = detect(table, thresholds, top)
     recordings = list(dict.fromkeys(table["recording"]))
     if format in _IN_FOLDERS:
-        files = _files(table, format)
-        _write_folder(_IN_FOLDERS[format], applied, files, found, thresholds, output)
+        _write_folder(format, table, applied, found, thresholds, output)
     else:
         _IN_TABLES[format](found, thresholds, output, _CHANNEL in table)
     n, of = len(found), len(recordings)
@@ -152,7 +151,7 @@ def detect(
     for recording, name, start, end, score, *more in above.itertuples(index=False):
         each = Detection(recording, start, end, name, score, *more)
         last = found[-1] if found else None
-        if last is not None and _touch(last, each):
+        if last is not None and _continues(last, each):
             found[-1] = last._replace(end=max(last.end, end), score=max(last.score, score))
         else:
             found.append(each)
@@ -164,11 +163,10 @@ def detect(
     return sorted(found)
 
 
-def _touch(last: Detection, each: Detection) -> bool:
+def _continues(last: Detection, each: Detection) -> bool:
     """Whether a clip continues a detection of the same class in the same channel."""
-    same = ("recording", "class_name", "channel")
-    alike = all(getattr(last, name) == getattr(each, name) for name in same)
-    return alike and each.start <= last.end + _TOUCH
+    place, next_place = ((d.recording, d.class_name, d.channel) for d in (last, each))
+    return place == next_place and each.start <= last.end + _TOUCH
 
 
 def read_scores(path: Path) -> "pd.DataFrame":
@@ -242,13 +240,13 @@ def _parquet(table: "pd.DataFrame", output: Path) -> None:
 
 # ---- tables of detections ------------------------------------------------------------------------
 def _csv(found: Sequence[Detection], thresholds: Thresholds, output: Path, channels: bool) -> None:
-    header = ["recording", "start", "end", "class", "score", "threshold", *_MADE]
-    rows = [[*each[:5], thresholds[each.class_name], *each[5:8]] for each in found]
-    if channels:
-        header.insert(3, _CHANNEL)
-        for row, each in zip(rows, found, strict=True):
-            row.insert(3, each.channel)
-    write_table(output, header, rows)
+    place = ("recording", "start", "end", *([_CHANNEL] if channels else []))
+    rows = []
+    for each in found:
+        channel, threshold = [each.channel] if channels else [], thresholds[each.class_name]
+        made = (each.date, each.time, each.site)
+        rows.append((*each[:3], *channel, each.class_name, each.score, threshold, *made))
+    write_table(output, (*place, "class", "score", "threshold", *_MADE), rows)
 
 
 def _kaleidoscope(
@@ -303,38 +301,38 @@ def _highest_hz(recording: str) -> float:
     return rate / 2
 
 
-def _files(table: "pd.DataFrame", format: str) -> dict[tuple[str, int], str]:
-    """How the name of the file ends that a channel of a recording has, or all of its channels."""
-    channels = table[_CHANNEL] if _CHANNEL in table else [0] * len(table)
-    pairs = dict.fromkeys(zip(table["recording"], channels, strict=True))
+def _ending(format: str, channel: int) -> str:
+    """How the name of a file ends: tables of Raven have a column for the channel."""
     if format == "raven":
-        return dict.fromkeys(pairs, ".selections.txt")
-    return {(name, channel): f".ch{channel}.txt" if channel else ".txt" for name, channel in pairs}
+        return ".selections.txt"
+    return f".ch{channel}.txt" if channel else ".txt"
 
 
 def _write_folder(
-    text_of: Callable[[str, Iterable[Detection], Thresholds], str],
+    format: str,
+    table: "pd.DataFrame",
     applied: "pd.DataFrame",
-    files: Mapping[tuple[str, int], str],
     found: Iterable[Detection],
     thresholds: Thresholds,
     output: Path,
 ) -> None:
-    """Write the files that `_files` names into a new folder, in folders as the recordings are."""
+    """Write a file for each recording, or channel, of the table, in folders as they are."""
     if output.exists():
         raise UserError(f"{output} exists: name a new folder.")
+    channels = table[_CHANNEL] if _CHANNEL in table else [0] * len(table)
     of_file: dict[tuple[str, str], list[Detection]] = {
-        (recording, ending): [] for (recording, _), ending in files.items()
+        (recording, _ending(format, channel)): []
+        for recording, channel in zip(table["recording"], channels, strict=True)
     }
     for each in found:
-        of_file[each.recording, files[each.recording, each.channel]].append(each)
+        of_file[each.recording, _ending(format, each.channel)].append(each)
     home = os.path.commonpath([os.path.dirname(os.path.abspath(each)) for each, _ in of_file])
     with replace_when_whole(output) as temporary:
         for (recording, ending), its_own in of_file.items():
             inside = os.path.relpath(os.path.abspath(recording), home)
             path = Path(temporary, f"{inside}{ending}")
             path.parent.mkdir(parents=True, exist_ok=True)
-            text = text_of(recording, its_own, thresholds)
+            text = _IN_FOLDERS[format](recording, its_own, thresholds)
             path.write_text(text, encoding="utf-8", newline="")
         write_frame(Path(temporary, "_thresholds.csv"), applied)
 
