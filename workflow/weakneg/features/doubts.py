@@ -1,5 +1,6 @@
 """What the recordings themselves say against their list."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -240,7 +241,7 @@ def _labels(recording: Recording) -> frozenset[str]:
 
 def _said(event: Event) -> str:
     label, onset, offset = event
-    return f"{label} from {onset:g} to {offset:g} s"
+    return f"{label} from {onset:g} " + ("s on" if offset == math.inf else f"to {offset:g} s")
 
 
 def _extent(recording: Recording, heard: Heard) -> str:
