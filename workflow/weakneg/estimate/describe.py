@@ -215,14 +215,14 @@ def _table(
 
 def _whole_pools(study: Study, of_list: Sequence[str], columns: list[list[int]]) -> Iterator[str]:
     """The classes with no more negative and unknown training clips than an epoch takes."""
-    sampling = study.sampling
-    if study.task == "multilabel" or sampling.budgets is not None:
+    ratio = study.sampling.negatives_per_positive
+    if study.task == "multilabel" or isinstance(ratio, list):
         return
     positives, *rest = columns[:3]
     for name in study.classes:
         place = of_list.index(name)
         pool = sum(column[place] for column in rest)
-        budget = sampling.negatives_per_positive * positives[place]
+        budget = ratio * positives[place]
         if pool and budget >= pool:
             yield (
                 f"{name}: {pool:,} training clips to choose from, where {budget:,.0f} are wanted: "

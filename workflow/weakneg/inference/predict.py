@@ -402,8 +402,8 @@ def pieces_of(path: str, front_end: FrontEnd, tail: bool = False) -> Iterator[Pi
     """
     settings = front_end.settings
     try:
-        channel = settings.get("channel", "mean")
-        with open_audio(path, settings["sample_rate"], channel=channel) as audio:
+        heard = settings.get("channel", "mean")
+        with open_audio(path, settings["sample_rate"], channel=heard) as audio:
             for _, item in compute_clips(audio, settings, tail, front_end.compute):
                 clip, problem = (item, "") if isinstance(item, Clip) else (None, item.message)
                 of_clip = isinstance(item, Clip) or item.is_clip
