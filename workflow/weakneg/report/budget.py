@@ -150,9 +150,7 @@ def _table(results: pd.DataFrame, title: str, baseline: str) -> str:
     """A row for each strategy and budget."""
     rows = []
     for row in results.to_dict("records"):
-        value = number(row["mean"])
-        if pd.notna(row["high"]):
-            value += f" {plus_minus(row['mean'], row['high'])}"
+        value = number(row["mean"]) + plus_minus(row["mean"], row["high"])
         rows.append(
             [
                 escape(row["strategy"]),

@@ -56,12 +56,12 @@ def interval(low: float, high: float, write: Callable[[float], str]) -> str:
 
 
 def plus_minus(mean: float, high: float) -> str:
-    """Half of an interval, to follow its mean: "± .012", or "" if there is none.
+    """Half of an interval, to follow its mean: " ± .012", or "" if there is none.
 
-    Between zero and one, a wider one than "± > .5" says nothing more.
+    Between zero and one, a wider one than " ± > .5" says nothing more.
     """
     half = high - mean
-    return "" if math.isnan(half) else f"± {number(half)}" if half < 0.5 else "± > .5"
+    return "" if math.isnan(half) else f" ± {number(half)}" if half <= 0.5 else " ± > .5"
 
 
 def percentage(share: float) -> str:

@@ -1,5 +1,6 @@
 """What hidden positives cost, and which choices and losses find them."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,8 +140,7 @@ def _table(results: pd.DataFrame, measure: str, write: Callable[[float], str]) -
     cells = {}
     for row in found.to_dict("records"):
         text = DASH if pd.isna(row["mean"]) else write(row["mean"])
-        if pd.notna(row.get("high")):
-            text += f" {plus_minus(row['mean'], row['high'])}"
+        text += plus_minus(row["mean"], row.get("high", math.nan))
         cells[row["strategy"], row["loss"], row["hidden"]] = text
     pairs = dict.fromkeys((strategy, loss) for strategy, loss, _ in cells)
     return markdown_table(

@@ -271,7 +271,7 @@ def treated_labels(epochs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_half(row: Mapping[str, Any]) -> str:
-    return f"{number(row['mean'])} {plus_minus(row['mean'], row['high'])}".rstrip()
+    return number(row["mean"]) + plus_minus(row["mean"], row["high"])
 
 
 def _groups(results: pd.DataFrame) -> list[str]:

@@ -133,8 +133,7 @@ def _table1(cells: pd.DataFrame, sizes: pd.DataFrame, study: Study, n_seeds: int
         text = number(row["mean"])
         if strategy in competitors and row["mean"] == best:
             text = f"**{text}**"
-        if n_seeds > 1:
-            text += f" {plus_minus(row['mean'], row['high'])}"
+        text += plus_minus(row["mean"], row["high"])
         if pd.notna(row["reference"]):
             text += f" (paper {_published(row['reference'])})"
         return text

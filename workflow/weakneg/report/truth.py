@@ -127,7 +127,7 @@ def _means(table: pd.DataFrame, study: Study, metric: str) -> str:
 
     def cell(name: str, strategy: str) -> str:
         row = means.loc[(name, strategy)]
-        return f"{number(row['mean'])} {plus_minus(row['mean'], row['high'])}".rstrip()
+        return number(row["mean"]) + plus_minus(row["mean"], row["high"])
 
     strategies = list(study.distinct)
     return markdown_table(

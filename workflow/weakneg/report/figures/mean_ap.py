@@ -258,9 +258,7 @@ def _draw_strategies(
                 zorder=3,
             )
         if in_numbers:
-            text = number(row["mean"])
-            if pd.notna(row["high"]):
-                text += f" {plus_minus(row['mean'], row['high'])}"
+            text = number(row["mean"]) + plus_minus(row["mean"], row["high"])
             axes.text(
                 1.02,
                 y,

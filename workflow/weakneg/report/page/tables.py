@@ -182,7 +182,7 @@ def _table1(cells: pd.DataFrame, metric: str, study: Study) -> Table:
 
     def cell(class_name: str, strategy: str) -> Cell:
         row = by_key.loc[(class_name, strategy)]
-        note = plus_minus(row["mean"], row["high"])
+        note = plus_minus(row["mean"], row["high"]).strip()
         if pd.notna(row["reference"]):
             note += f" (paper {number(row['reference']).removesuffix('0')})"
         is_best = strategy in study.competitors and row["mean"] == best[class_name]
@@ -330,7 +330,7 @@ def budget(table: pd.DataFrame, study: Study) -> list[Table]:
                     Cell(
                         number(row["mean"]),
                         row["mean"],
-                        plus_minus(row["mean"], row["high"]),
+                        plus_minus(row["mean"], row["high"]).strip(),
                     ),
                     *(
                         Cell(DASH, "")
@@ -367,7 +367,7 @@ def partial(table: pd.DataFrame, study: Study) -> list[Table]:
                 Cell(
                     number(mean := by_group.loc[group, "mean"]),
                     mean,
-                    plus_minus(mean, by_group.loc[group, "high"]) if group == ALL else "",
+                    plus_minus(mean, by_group.loc[group, "high"]).strip() if group == ALL else "",
                     method != upper and mean == best[observed, group],
                 )
                 for group in groups
@@ -509,7 +509,7 @@ def hidden(table: pd.DataFrame) -> list[Table]:
                 if row is None or pd.isna(row["mean"]):
                     cells.append(Cell("", ""))
                     continue
-                note = plus_minus(row["mean"], row["high"])
+                note = plus_minus(row["mean"], row["high"]).strip()
                 cells.append(Cell(write(row["mean"]), row["mean"], note))
             rows.append(cells)
         header = ["Strategy", "Loss", *(f"{100 * share:g}% hidden" for share in shares)]
