@@ -252,6 +252,21 @@ def test_marks_outlive_a_reload_and_are_a_list_that_the_workflow_reads(clips, tm
     ]
 
 
+def test_two_studies_without_anything_in_common_are_said_to_be_so(browser, tmp_path):
+    for name, classes in {"a": "de", "b": "ef", "c": "fg"}.items():
+        make_page(tmp_path / name, classes, ["random", "badge"])
+    index(tmp_path)
+    page = browser.new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    note = page.get_by_text("no class and strategy in common")
+    assert not note.is_visible()
+    page.select_option("#choose-study_b", "c")
+    assert note.is_visible()
+    page.select_option("#choose-study_a", "b")
+    assert not note.is_visible()
+    page.close()
+
+
 SHIFTS = """
 window.shifts = [];
 new PerformanceObserver((list) => shifts.push(...list.getEntries().map(({ value }) => value)))

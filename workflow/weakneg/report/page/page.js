@@ -80,6 +80,18 @@
   control("metric")?.addEventListener("input", showMetric);
   if (control("metric")) showMetric();
 
+  const nothing = document.getElementById("nothing-in-common");
+  if (nothing) {
+    const chosenStudies = ["study_a", "study_b"].map(control);
+    const compare = () => {
+      const [a, b] = chosenStudies.map(({ value }) =>
+        data.cells.filter(({ study }) => study === value).map((row) => row.class + "\n" + row.strategy),
+      );
+      nothing.hidden = a.some((cell) => b.includes(cell));
+    };
+    for (const each of chosenStudies) each.addEventListener("input", compare);
+  }
+
   // A small note follows the text of some cells.
   const value = (cell) => cell.dataset.value ?? (cell.firstChild?.textContent ?? "").trim();
 
