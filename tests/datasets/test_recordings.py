@@ -622,9 +622,9 @@ def test_events_beyond_their_recordings_do_not_make_negatives(listed, tmp_path, 
     listed([*LATE[-late or 12 :], *IN_TIME[: 12 - late], *others], "file,labels,onset,offset,split")
     if late == 9:
         assert message(features, study()) == (
-            "9 of the 12 events of 'Dog' lie outside their recordings, such as 60.2 to 60.8 s of "
-            "'4.wav', which lasts 1.4 s: give onset and offset in seconds from the start of the "
-            "file that is listed, or raise audio.max_outside (0.05) in the study."
+            "9 of the 12 events of 'Dog' lie outside their recordings, such as Dog from 60.2 to "
+            "60.8 s of '4.wav', which lasts 1.4 s: give onset and offset in seconds from the start "
+            "of the file that is listed, or raise audio.max_outside (0.05) in the study."
         )
         assert not Path("train.h5").exists()
     stores = features(study(audio="max_outside: 0.75"))

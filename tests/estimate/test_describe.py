@@ -62,7 +62,8 @@ def test_what_is_unknown_and_what_is_missing_is_counted(study, capsys):
     assert "tracks: format audacity, annotated listed" in out
     assert "23 of 24 recordings are there" in out
     assert "left out, missing: 1\n  r0: there is no audio file called r0" in out
-    assert "events outside their recordings: 1\n  r1: Owl from 3 to 4 s, of 0.5 s" in out
+    assert "  r1: Owl from 3 to 4 s is outside the recording, which lasts 0.5 s\n" in out
+    assert "the study would stop: 1 of the 13 events of 'Owl' lie outside their recordings" in out
     train, test = _counts(out, "Owl")
     # Of five seconds, a clip is listed and two are not; the last one is half a clip.
     assert train[0] + test[0] == 12

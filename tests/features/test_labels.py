@@ -103,9 +103,14 @@ def test_clips_may_be_in_any_order_and_of_any_recording():
 
 def test_events_are_outside_when_they_share_no_sample_with_the_recording():
     events = [("x", *times) for times in [(0, 1), (4.9, 9), (5, 6), (1e300, 1e301), (5.00001, 5.1)]]
-    assert events_outside(events, 0, 5.0, RATE) == events[2:]
-    assert events_outside(events, 1, 3.9, RATE) == [events[0], *events[1:]]
-    assert events_outside([], 0, 5.0, RATE) == []
+
+    def outside(start, seconds, events):
+        recording = Recording("r", "train", "", start, None, (), tuple(events))
+        return [event for _, event, _ in events_outside(recording, seconds, math.inf, RATE)]
+
+    assert outside(None, 5.0, events) == events[2:]
+    assert outside(1.0, 3.9, events) == [events[0], *events[1:]]
+    assert outside(None, 5.0, []) == []
 
 
 def test_forty_thousand_events_take_no_time():

@@ -235,9 +235,43 @@ def test_a_silent_channel_is_left_out_and_the_other_one_heard(own):
     assert "a.wav@ch2,silent: no sound" in Path("problems.csv").read_text()
 
 
-def test_an_event_in_a_channel_that_is_not_there_is_said(own):
-    own("a.wav,Owl,train,3", "b.wav,Owl,train,", "c.wav,,train,", "d.wav,Owl,test,", "e.wav,,test,")
-    assert "a.wav,Owl from 0 s on is in none of its clips" in Path("problems.csv").read_text()
+def test_labels_of_stereo_originals_do_not_make_negatives_of_mono_copies(own, capsys):
+    """The study stops, and `describe` says so before."""
+    rows = [f"{n}.wav,Owl,{'train' if n < 4 else 'test'},{1 + n % 2}" for n in range(6)]
+    copies = {str(n): sound(1, {1: 0}, n, channels=1) for n in range(6)}
+    with pytest.raises(UserError) as stopped:
+        own(*rows, **copies)
+    assert str(stopped.value) == (
+        "3 of the 6 events of 'Owl' lie outside their recordings, such as Owl from 0 s on in "
+        "channel 2 of '1.wav', which has 1 channel: list the files that the labels were made on, "
+        "correct the channels, or raise audio.max_outside (0.05) in the study."
+    )
+    assert not Path("train.h5").exists()
+    assert main(["describe", "./mine.yaml"]) == 0
+    said = capsys.readouterr().out
+    assert "events outside their recordings: 3\n  1.wav: Owl from 0 s on in channel 2 is" in said
+    assert said.endswith(f"the study would stop: {stopped.value}\n")
+
+
+def test_a_channel_that_is_not_there_and_a_silent_one_are_told_apart(own, capsys):
+    """Below the threshold; the same event of the first channel is where the list says."""
+    silent = sound(1, {1: 0}, 5)
+    silent[:, 1] = 0
+    found = own(
+        *(f"a.wav,Owl,train,{channel},0.2,0.7" for channel in (1, 2, 3)),
+        *(f"b.wav,Owl,train,2,0.{n},0.9" for n in range(1, 9)),
+        *(f"c.wav,Owl,test,1,0.{n},0.95" for n in range(10, 22)),
+        header="file,labels,split,channel,onset,offset",
+        a=silent,
+    )
+    assert found["a.wav@ch1"] == {"Owl"}
+    assert pd.read_csv("problems.csv").problem.tolist() == [
+        "silent: no sound louder than -100 dBFS",
+        "Owl from 0.2 to 0.7 s in channel 3 is outside the recording, which has 2 channels",
+        "Owl from 0.2 to 0.7 s in channel 2 is in none of its clips",
+    ]
+    said = "1 of 23 events lie outside their recordings (Owl 1), 1 more label no clip\n"
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

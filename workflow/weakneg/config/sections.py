@@ -450,8 +450,8 @@ class AudioSettings(Section):
         le=1,
         exclude_if=partial(eq, 0.05),
         description="The study stops if more than this share of the events of a class lie outside "
-        "their recordings, since clips that hold the class would become its negatives. 1: it never "
-        "stops.",
+        "their recordings, or in a channel that these do not have, since clips that hold the class "
+        "would become its negatives. 1: it never stops.",
     )
 
     @field_validator("high_hz")

@@ -1,5 +1,6 @@
 """A first look at a study of the user's own recordings: `python -m weakneg describe`."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -67,7 +68,8 @@ def description(study: Study) -> Iterator[str]:
     from weakneg.audio.recordings import recordings_of
     from weakneg.config.classes import class_names, questions
     from weakneg.config.source import FolderSource
-    from weakneg.features.labels import events_outside, label_clips
+    from weakneg.features.doubts import Size, check_outside, event_doubts, outside_events
+    from weakneg.features.labels import label_clips
 
     audio, dataset = study.audio, study.dataset
     assert audio is not None
@@ -130,14 +132,17 @@ def description(study: Study) -> Iterator[str]:
     yield from _whole_pools(study, names_of_all, columns)
     for kind, names in left_out.items():
         yield from _some(f"left out, {kind}", names)
-    outside = [
-        f"{name}: {label} from {onset:g} to {offset:g} s, of {header.seconds:g} s"
+    sizes = {
+        name: Size(header.seconds, header.channels if each else math.inf)
         for name, header in headers.items()
-        for label, onset, offset in events_outside(
-            listed[name].events, 0.0, header.seconds, audio.sample_rate
-        )
-    ]
-    yield from _some("events outside their recordings", outside)
+    }
+    outside = outside_events(listed, sizes, audio.sample_rate)
+    doubts = [f"{name}: {text}" for name, text, _ in event_doubts(outside, [], listed, sizes)]
+    yield from _some("events outside their recordings", doubts)
+    try:
+        check_outside(outside, listed, sizes, audio.max_outside)
+    except UserError as error:
+        yield f"the study would stop: {error}"
 
 
 def clip_times(seconds: float, audio: AudioSettings) -> list[tuple[float, float]]:

@@ -3,19 +3,32 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from weakneg.audio.bandwidth import misses_most_of, unheard
-from weakneg.audio.mel import LogMel
-from weakneg.audio.recordings import Event, Recording
-from weakneg.audio.shards import Heard
+from weakneg.audio.recordings import Recording
 from weakneg.errors import UserError
-from weakneg.features.labels import events_outside
+from weakneg.features.labels import ListedEvent, events_outside
+
+if TYPE_CHECKING:  # they import PyTorch, for which `describe` does not wait
+    from weakneg.audio.mel import LogMel
+    from weakneg.audio.shards import Heard
 
 _NAMED = 5  # classes that a message names
 
-Pair = tuple[str, Event]
-"""A recording and one of its events."""
+
+class Size(NamedTuple):
+    """What there is of a recording that was read to its end.
+
+    Attributes
+    ----------
+    seconds : float
+        Duration of the listed part.
+    channels : float
+        Number of channels; infinity if it is not known, or if none is heard for itself.
+    """
+
+    seconds: float
+    channels: float
 
 
 class Doubt(NamedTuple):
@@ -37,46 +50,44 @@ class Doubt(NamedTuple):
 
 
 def outside_events(
-    listed: Mapping[str, Recording], heard: Mapping[str, Heard], sample_rate: int
-) -> list[Pair]:
+    listed: Mapping[str, Recording], sizes: Mapping[str, Size], sample_rate: int
+) -> list[ListedEvent]:
     """Find the events that lie outside their recordings.
 
     Parameters
     ----------
     listed : mapping of str to Recording
         The recordings by id.
-    heard : mapping of str to Heard
+    sizes : mapping of str to Size
         Those that were read to their end.
     sample_rate : int
         Of the study, Hz.
 
     Returns
     -------
-    list of (str, (str, float, float))
-        Recording and event.
+    list of ListedEvent
+        The events.
     """
     return [
-        (name, event)
-        for name, found in heard.items()
-        for event in events_outside(
-            listed[name].events, listed[name].start or 0.0, found.seconds, sample_rate
-        )
+        event
+        for name, size in sizes.items()
+        for event in events_outside(listed[name], *size, sample_rate)
     ]
 
 
 def check_outside(
-    outside: Iterable[Pair],
+    outside: Iterable[ListedEvent],
     listed: Mapping[str, Recording],
-    heard: Mapping[str, Heard],
+    sizes: Mapping[str, Size],
     max_outside: float,
 ) -> None:
     """Refuse a list of which too many events lie outside their recordings.
 
     Parameters
     ----------
-    outside : iterable of (str, (str, float, float))
+    outside : iterable of ListedEvent
         What `outside_events` returns.
-    listed, heard
+    listed, sizes
         As for `outside_events`.
     max_outside : float
         The largest share of the events of a class.
@@ -86,39 +97,41 @@ def check_outside(
     UserError
         Naming the class with the largest share, and one of its events.
     """
-    examples = {event[0]: (name, event) for name, event in reversed(list(outside))}
-    counts, totals = _counts(outside), _totals(listed, heard)
+    examples = {each.event[0]: each for each in reversed(list(outside))}
+    counts, totals = _counts(outside), _totals(listed, sizes)
     shares = {label: count / totals[label] for label, count in counts.items()}
     worst = max(shares, key=lambda label: shares[label], default="")
     if worst and shares[worst] > max_outside:
-        name, (_, onset, offset) = examples[worst]
+        example = examples[worst]
         others = sum(share > max_outside for share in shares.values()) - 1
         classes = "1 more class" if others == 1 else f"{others} more classes"
         more = f" (and too many of {classes})" if others else ""
+        remedy = "give onset and offset in seconds from the start of the file that is listed"
+        if example.channel > sizes[example.recording].channels:
+            remedy = "list the files that the labels were made on, correct the channels"
         raise UserError(
             f"{counts[worst]:,} of the {totals[worst]:,} events of {worst!r} lie outside their "
-            f"recordings{more}, such as {onset:g} to {offset:g} s of {name!r}, which "
-            f"{_extent(listed[name], heard[name])}: give onset and offset in seconds from the "
-            f"start of the file that is listed, or raise audio.max_outside ({max_outside:g}) in "
-            "the study."
+            f"recordings{more}, such as {_said(example)} of "
+            f"{example.recording!r}, which {_extent(example, listed, sizes)}: {remedy}, or raise "
+            f"audio.max_outside ({max_outside:g}) in the study."
         )
 
 
 def event_doubts(
-    outside: Iterable[Pair],
-    lost: Iterable[Pair],
+    outside: Iterable[ListedEvent],
+    lost: Iterable[ListedEvent],
     listed: Mapping[str, Recording],
-    heard: Mapping[str, Heard],
+    sizes: Mapping[str, Size],
 ) -> list[Doubt]:
     """List the events that label no clip.
 
     Parameters
     ----------
-    outside : iterable of (str, (str, float, float))
+    outside : iterable of ListedEvent
         What `outside_events` returns.
-    lost : iterable of (str, (str, float, float))
-        Recording and event of all events that label no clip of their recording.
-    listed, heard
+    lost : iterable of ListedEvent
+        All events that label no clip of their recording.
+    listed, sizes
         As for `outside_events`.
 
     Returns
@@ -129,27 +142,29 @@ def event_doubts(
     consequence = "the event is left out"
     found = [
         Doubt(
-            name,
-            f"{_said(event)} is outside the recording, which {_extent(listed[name], heard[name])}",
+            event.recording,
+            f"{_said(event)} is outside the recording, which {_extent(event, listed, sizes)}",
             consequence,
         )
-        for name, event in outside
+        for event in outside
     ]
     known = set(outside)
     return found + [
-        Doubt(name, f"{_said(event)} is in none of its clips", consequence)
-        for name, event in lost
-        if (name, event) not in known
+        Doubt(event.recording, f"{_said(event)} is in none of its clips", consequence)
+        for event in lost
+        if event not in known
     ]
 
 
-def same_sound(listed: Mapping[str, Recording], heard: Mapping[str, Heard]) -> list[Doubt]:
+def same_sound(listed: Mapping[str, Recording], heard: Mapping[str, "Heard"]) -> list[Doubt]:
     """List the recordings with the same bytes as one of the other split or with other labels.
 
     Parameters
     ----------
-    listed, heard
-        As for `outside_events`.
+    listed : mapping of str to Recording
+        The recordings by id.
+    heard : mapping of str to Heard
+        Those that were read to their end.
 
     Returns
     -------
@@ -180,21 +195,23 @@ def same_sound(listed: Mapping[str, Recording], heard: Mapping[str, Heard]) -> l
 
 
 def summary(
-    outside: Iterable[Pair],
-    lost: Iterable[Pair],
+    outside: Iterable[ListedEvent],
+    lost: Iterable[ListedEvent],
     same: Iterable[Doubt],
     listed: Mapping[str, Recording],
-    heard: Mapping[str, Heard],
-    mel: LogMel | None,
+    heard: Mapping[str, "Heard"],
+    mel: "LogMel | None",
 ) -> list[str]:
     """Say in a few lines what is doubtful.
 
     Parameters
     ----------
-    outside, lost, listed, heard
+    outside, lost
         As for `event_doubts`.
     same : iterable of Doubt
         What `same_sound` returns.
+    listed, heard
+        As for `same_sound`.
     mel : LogMel, optional
         What makes the spectrograms; None for embeddings.
 
@@ -203,6 +220,8 @@ def summary(
     list of str
         Lines without the name of the file that lists everything.
     """
+    from weakneg.audio.bandwidth import misses_most_of, unheard
+
     lines = []
     counts, n_lost = _counts(outside), len(set(lost) - set(outside))
     if counts or n_lost:
@@ -225,9 +244,9 @@ def summary(
     return lines
 
 
-def _counts(pairs: Iterable[Pair]) -> Counter[str]:
+def _counts(events: Iterable[ListedEvent]) -> Counter[str]:
     """Number of events of each label."""
-    return Counter(label for _, (label, _, _) in pairs)
+    return Counter(each.event[0] for each in events)
 
 
 def _totals(listed: Mapping[str, Recording], heard: Iterable[str]) -> Counter[str]:
@@ -239,12 +258,17 @@ def _labels(recording: Recording) -> frozenset[str]:
     return frozenset(recording.labels) | {label for label, _, _ in recording.events}
 
 
-def _said(event: Event) -> str:
-    label, onset, offset = event
-    return f"{label} from {onset:g} " + ("s on" if offset == math.inf else f"to {offset:g} s")
+def _said(event: ListedEvent) -> str:
+    label, onset, offset = event.event
+    text = f"{label} from {onset:g} " + ("s on" if offset == math.inf else f"to {offset:g} s")
+    return f"{text} in channel {event.channel}" if event.channel else text
 
 
-def _extent(recording: Recording, heard: Heard) -> str:
-    if recording.start is None:
-        return f"lasts {heard.seconds:g} s"
-    return f"is used from {recording.start:g} to {recording.start + heard.seconds:g} s"
+def _extent(event: ListedEvent, listed: Mapping[str, Recording], sizes: Mapping[str, Size]) -> str:
+    """What there is of the recording that an event lies outside of."""
+    (seconds, channels), start = sizes[event.recording], listed[event.recording].start
+    if event.channel > channels:
+        return f"has {channels:g} channel{'s' * (channels > 1)}"
+    if start is None:
+        return f"lasts {seconds:g} s"
+    return f"is used from {start:g} to {start + seconds:g} s"

@@ -7,6 +7,7 @@ itself cannot open a shard, `x` is NaN; `weakneg.features.store` raises an error
 """
 
 import json
+import math
 import os
 import sys
 from collections import Counter
@@ -19,21 +20,23 @@ import numpy as np
 
 from weakneg.audio import shards as features
 from weakneg.audio.mel import LogMel
-from weakneg.audio.recordings import SPLITS, Event, Recording, read_recordings
+from weakneg.audio.recordings import SPLITS, Recording, read_recordings
 from weakneg.config.encoder import Encoding
 from weakneg.config.sections import AudioSettings
 from weakneg.config.stages import OF_STORES, EmbeddingSettings
 from weakneg.datasets import Problem, Unlisted
+from weakneg.datasets.corrections import channel_of
 from weakneg.errors import UserError
 from weakneg.features import store
 from weakneg.features.doubts import (
+    Size,
     check_outside,
     event_doubts,
     outside_events,
     same_sound,
     summary,
 )
-from weakneg.features.labels import label_clips
+from weakneg.features.labels import ListedEvent, label_clips
 from weakneg.io.csv import write_table
 from weakneg.io.hdf5 import encoded, new_file, open_file, reserve
 
@@ -133,8 +136,12 @@ def join(
         for split in SPLITS
     }
     heard = joined["train"].heard | joined["test"].heard
-    outside = outside_events(listed, heard, audio.sample_rate)
-    check_outside(outside, listed, heard, audio.max_outside)
+    channels = joined["train"].channels() | joined["test"].channels()
+    sizes = {
+        name: Size(found.seconds, channels.get(name, math.inf)) for name, found in heard.items()
+    }
+    outside = outside_events(listed, sizes, audio.sample_rate)
+    check_outside(outside, listed, sizes, audio.max_outside)
     for of_split in joined.values():
         of_split.label(listed, classes, audio, unlisted)
     if settings["statistics"] == "psla":
@@ -147,10 +154,10 @@ def join(
         parameters = {**parameters, "encoding": encoding.model_dump(), "encoder": file}
     for split, path in zip(SPLITS, (train_store, test_store), strict=True):
         joined[split].write(path, listed, classes, parameters, mean, std)
-    lost = [pair for of_split in joined.values() for pair in of_split.lost]
+    lost = [event for of_split in joined.values() for event in of_split.lost]
     same = same_sound(listed, heard)
     rows = [(split, *problem) for split in SPLITS for problem in joined[split].problems]
-    for doubt in [*event_doubts(outside, lost, listed, heard), *same]:
+    for doubt in [*event_doubts(outside, lost, listed, sizes), *same]:
         rows.append((listed[doubt.id].split, *doubt))
     write_table(problems, Problem._fields, sorted(rows, key=lambda row: SPLITS.index(row[0])))
     mel = LogMel.of(settings) if encoding is None else None
@@ -170,8 +177,8 @@ class _Joined:
         Rows of id, problem and consequence.
     heard : dict of str to Heard
         The recordings that were read to their end, by id.
-    lost : list of (str, (str, float, float))
-        Recording and event, of the events that label no clip.
+    lost : list of ListedEvent
+        The events that label no clip.
     encoder : str
         Path of the file of the encoder, when a shard of embeddings was made; "" for spectrograms.
     """
@@ -191,7 +198,7 @@ class _Joined:
         self._sums = np.zeros((3, 1))
         self._n_recordings = 0
         self.heard: dict[str, features.Heard] = {}
-        self.lost: list[tuple[str, Event]] = []
+        self.lost: list[ListedEvent] = []
         parts: dict[str, list[np.ndarray]] = {name: [] for name in features.columns_of(made_with)}
         for path in shards:
             self._read(path, made_with, parts)
@@ -252,6 +259,24 @@ class _Joined:
                         self._dtypes[name] = file[name].dtype
         except (OSError, KeyError) as error:
             raise UserError(f"{path} is not a shard of features: {_AGAIN}.") from error
+
+    def channels(self) -> dict[str, int]:
+        """Number of channels of the recordings with clips, if each is heard.
+
+        A silent channel has no clips, but a problem for each.
+        """
+        found: dict[str, int] = {}
+        if features.CHANNEL not in self.columns:
+            return found
+        names, numbers = (self.columns[each].tolist() for each in ("recording", features.CHANNEL))
+        silent = (
+            (clip.rpartition("@")[0], number)
+            for clip, _, _ in self.problems
+            if (number := channel_of(clip))
+        )
+        for name, number in (*zip(names, numbers, strict=True), *silent):
+            found[name] = max(number, found.get(name, 0))
+        return found
 
     def label(
         self,

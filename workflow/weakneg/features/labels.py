@@ -16,6 +16,24 @@ from weakneg.config.sections import OverlapShare
 from weakneg.datasets import UNKNOWN, Unlisted
 
 
+class ListedEvent(NamedTuple):
+    """An event of the list.
+
+    Attributes
+    ----------
+    recording : str
+        Id of its recording.
+    event : (str, float, float)
+        Label, onset and offset, in seconds from the start of the recording.
+    channel : int
+        The channel that the list names, from 1; 0 if it names none.
+    """
+
+    recording: str
+    event: Event
+    channel: int
+
+
 class Labels(NamedTuple):
     """Labels of clips.
 
@@ -23,13 +41,12 @@ class Labels(NamedTuple):
     ----------
     y : ndarray, (N, C) uint8
         1 where the clip has the label, 0 where it does not, `UNKNOWN` where that is not known.
-    lost : list of (str, (str, float, float))
-        The recording and the event, for the events of recordings with clips that label none of
-        these.
+    lost : list of ListedEvent
+        The events of recordings with clips that label none of these.
     """
 
     y: np.ndarray
-    lost: list[tuple[str, Event]]
+    lost: list[ListedEvent]
 
 
 def label_clips(
@@ -87,7 +104,7 @@ def label_clips(
     start, end = _samples(start, sample_rate), _samples(end, sample_rate)
     rest = 0 if unlisted == "negative" else UNKNOWN
     y = np.full((len(recording), len(classes)), rest, np.uint8)
-    lost: list[tuple[str, Event]] = []
+    lost: list[ListedEvent] = []
     names, number = np.unique(recording, return_inverse=True)
     order = np.lexsort((end, start, number))
     bounds = np.searchsorted(number[order], np.arange(len(names) + 1))
@@ -106,7 +123,7 @@ def label_clips(
         for event, first, after in zip(events, *ranges, strict=True):
             of_recording[first:after, column[event[0]]] = 1
             if first >= after:
-                lost.append((name, event))
+                lost.append(ListedEvent(name, event, 0))
         y[clips] = of_recording
     return Labels(y, lost)
 
@@ -126,9 +143,9 @@ def _label_channels(
         heard.setdefault(name, []).append(number)
     parts = {_part(*pair): listed[pair[0]].of_channel(pair[1]) for pair in dict.fromkeys(pairs)}
     found = label_clips(np.array([_part(*pair) for pair in pairs]), start, end, parts, *rest)
-    not_in = set(found.lost)
+    not_in = {(part, event) for part, event, _ in found.lost}
     lost = [
-        (name, event)
+        ListedEvent(name, event, number)
         for name, channels in heard.items()
         for event, number in zip(listed[name].events, listed[name].channel_of_events, strict=True)
         if all((_part(name, each), event) in not_in for each in channels if number in (0, each))
@@ -206,28 +223,32 @@ def clips_with_events(
 
 
 def events_outside(
-    events: Sequence[Event], begin: float, seconds: float, sample_rate: int
-) -> list[Event]:
+    recording: Recording, seconds: float, channels: float, sample_rate: int
+) -> list[ListedEvent]:
     """Find the events that lie outside their recording.
 
     Parameters
     ----------
-    events : sequence of (str, float, float)
-        Label, onset and offset in seconds.
-    begin, seconds : float
-        Beginning and duration of the part of the recording that is used, in seconds.
+    recording : Recording
+        The recording.
+    seconds : float
+        Duration of the part of it that is used.
+    channels : float
+        Its number of channels; infinity if it is not known, or does not matter.
     sample_rate : int
         Hz.
 
     Returns
     -------
-    list of (str, float, float)
-        Those that share no sample with the part.
+    list of ListedEvent
+        Those that share no sample with the part, or are in a channel that the recording lacks.
     """
-    onset, offset = _bounds(events, sample_rate)
+    begin, numbers = recording.start or 0.0, recording.channel_of_events
+    onset, offset = _bounds(recording.events, sample_rate)
     first, after = _samples(begin, sample_rate), _samples(begin + seconds, sample_rate)
-    outside = (onset >= after) | (offset <= first)
-    return [event for event, out in zip(events, outside.tolist(), strict=True) if out]
+    outside = (onset >= after) | (offset <= first) | (np.array(numbers) > channels)
+    found = zip(recording.events, numbers, outside.tolist(), strict=True)
+    return [ListedEvent(recording.id, event, number) for event, number, out in found if out]
 
 
 def _bounds(events: Iterable[Event], sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
