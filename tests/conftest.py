@@ -1,9 +1,14 @@
 """What several files of tests start from."""
 
+import signal
+
 import pytest
 from shared_jobs import shared_jobs
 from workspace import Workspace
 from xdist.scheduler import LoadFileScheduling
+
+# Tests that run in the background inherit that Ctrl-C is ignored, and so would all they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The files of tests that use the finished workspace, which takes minutes to make.
 SHARING = [

@@ -416,8 +416,6 @@ def test_an_interrupted_run_leaves_no_job_behind(cluster, tmp_path):
         env=workspace.environment() | {"SLURM_CONF": cluster.environment["SLURM_CONF"]},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        # Tests that run in the background inherit that it is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     alive = ("pending", "running", "completing")
     try:
