@@ -19,7 +19,7 @@ setup: .venv/requirements.txt
 
 # As root: apt-get install --no-install-recommends slurm-wlm munge chromium (the cluster profile, the pages)
 test: .venv/requirements-dev.txt lint
-	$(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --no-loadscope-reorder
 
 lint: .venv/requirements-dev.txt
 	$(BIN)/ruff check .
