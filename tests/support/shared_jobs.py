@@ -75,6 +75,7 @@ def traced(main: Callable[[list[str]], int], arguments: list[str], output: str) 
     code = arguments[arguments.index("--code") + 1 :]
     module, _, entry = entry_of(code[1]).partition(":")
     file = module.replace(".", os.sep)  # of the stage, without its ending
+    package = os.path.join(os.environ["PYTHONPATH"], "weakneg", "")
     ran: set[tuple[str, int]] = set()
     seen = {}  # by identity, since the hash of code is that of all that it holds
 
@@ -88,7 +89,7 @@ def traced(main: Callable[[list[str]], int], arguments: list[str], output: str) 
         is_function = of.co_flags & inspect.CO_OPTIMIZED  # and no body of a module or a class
         is_function = is_function and of.co_qualname not in AT_IMPORT
         is_function = is_function and of.co_filename.endswith(".py")  # and no template
-        if is_function and "weakneg" in of.co_filename:
+        if is_function and of.co_filename.startswith(package):
             ran.add((of.co_filename, of.co_firstlineno))
 
     threading.settrace(begins)

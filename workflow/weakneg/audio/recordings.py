@@ -136,7 +136,7 @@ def list_recordings(settings: ListSettings, folder: Path, output: Path) -> None:
     columns: tuple[str, ...] = COLUMNS
     if dataset.unlisted == "unknown":
         columns = (*COLUMNS, "negatives")
-    if dataset.names_channels:
+    if dataset.columns is not None and dataset.columns.channel is not None:
         columns = Recording._fields
     write_recordings(output, recordings_of(dataset, folder), columns)
 

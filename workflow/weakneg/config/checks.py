@@ -69,7 +69,8 @@ def list_is_recognised(study: Study) -> Completed:
 def _with_channels(dataset: DatasetSettings, name: str, study: Study) -> DatasetSettings:
     """The data set, which reads the channels that its list names if the study hears each."""
     hears_each = study.audio is not None and study.audio.channel == "each"
-    if dataset.names_channels and not hears_each:
+    names_channels = dataset.columns is not None and dataset.columns.channel is not None
+    if names_channels and not hears_each:
         text = (
             "channels are only told apart with audio: {channel: each}: say so, or remove this key"
         )

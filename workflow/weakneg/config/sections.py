@@ -245,11 +245,6 @@ class DatasetSettings(Section):
         return self.list if as_own else self.table, self.test_split
 
     @property
-    def names_channels(self) -> bool:
-        """Whether the list may name the channel of a label."""
-        return self.columns is not None and self.columns.channel is not None
-
-    @property
     def table(self) -> "Table":
         """The user's list of recordings, and how to read it."""
         from weakneg.datasets.formats import OWN, Table
