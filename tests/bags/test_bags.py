@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from by_position import build_features, draw_manifests
-from hypothesis import assume, given, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -95,7 +95,10 @@ def test_the_same_seed_draws_the_same_bags_and_another_seed_others(drawn):
     positive, bag_size, density, seed, bags = drawn
     _assert_equal(draw_bags(positive, bag_size, density, seed), bags)
     assume(len(bags) >= 20)
-    other = draw_bags(positive, bag_size, density, seed + 1)
+    try:
+        other = draw_bags(positive, bag_size, density, seed + 1)
+    except UserError:  # that seed wants more negatives than there are
+        reject()
     assert not np.array_equal(other.instances, bags.instances)
 
 
