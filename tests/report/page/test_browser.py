@@ -315,7 +315,10 @@ def test_nothing_moves_while_a_page_loads_and_its_charts_are_drawn(browser, page
         page.wait_for_timeout(300)
         shifts[str(file)] = page.evaluate("shifts")
     page.close()
-    assert shifts == {file: [] for file in shifts}
+    # On a busy machine, the header of a table may be shown before its row is read to the end: .00008.
+    # A chart that grows by 10 pixels moves what is below it by more than .001.
+    moved = {file: [value for value in values if value > 0.001] for file, values in shifts.items()}
+    assert moved == {file: [] for file in shifts}
 
 
 def test_one_strategy_of_the_curves_is_shown_alone(page):
