@@ -315,7 +315,7 @@ def test_nothing_moves_while_a_page_loads_and_its_charts_are_drawn(browser, page
         page.wait_for_timeout(300)
         shifts[str(file)] = page.evaluate("shifts")
     page.close()
-    # On a busy machine, the header of a table may be shown before its row is read to the end: .00008.
+    # On a busy machine, the header of a table may be shown before its row is read: .00008.
     # A chart that grows by 10 pixels moves what is below it by more than .001.
     moved = {file: [value for value in values if value > 0.001] for file, values in shifts.items()}
     assert moved == {file: [] for file in shifts}
