@@ -408,15 +408,10 @@ class Page:
         """The losses of a study that hides positives."""
         return [*dict.fromkeys(place.loss for place in self.study.hidden.values())]
 
-    @property
-    def limit(self) -> float:
-        """Where the axes of differences of single classes end on both sides."""
-        return axis_limit(self._read("differences"))[0]
-
-    @property
-    def cuts(self) -> bool:
-        """Whether intervals end beyond these axes."""
-        return axis_limit(self._read("differences"))[1]
+    @cached_property
+    def limit(self) -> tuple[float, bool]:
+        """Where axes of differences end on both sides, and whether intervals are cut off there."""
+        return axis_limit(self._read("differences"))
 
     @property
     def specifications(self) -> dict[str, charts.Spec]:
@@ -438,10 +433,10 @@ class Page:
                 "overall": charts.overall(self.looks, baseline),
                 "wins": charts.wins(self.looks, baseline, len(study.classes)),
                 "class_differences": charts.class_differences(
-                    self.looks, baseline, first, self.limit
+                    self.looks, baseline, first, self.limit[0]
                 ),
                 "strategy_differences": charts.strategy_differences(
-                    self.looks, baseline, self.others[0], len(study.classes), self.limit
+                    self.looks, baseline, self.others[0], len(study.classes), self.limit[0]
                 ),
             }
         found["curves"] = charts.curves(self.looks, first, int(self.metrics["epochs"].max()))
