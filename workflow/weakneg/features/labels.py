@@ -5,8 +5,9 @@ of the hop, and an offset in a list are rarely the same floating-point number wh
 moment.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -98,8 +99,16 @@ def label_clips(
         The labels.
     """
     if channel is not None:
-        rest_of = (classes, sample_rate, min_overlap, unlisted)
-        return _label_channels(recording, channel, start, end, listed, *rest_of)
+        of_recordings = partial(
+            label_clips,
+            start=start,
+            end=end,
+            classes=classes,
+            sample_rate=sample_rate,
+            min_overlap=min_overlap,
+            unlisted=unlisted,
+        )
+        return _label_channels(recording, channel, listed, of_recordings)
     column = {name: c for c, name in enumerate(classes)}
     start, end = _samples(start, sample_rate), _samples(end, sample_rate)
     rest = 0 if unlisted == "negative" else UNKNOWN
@@ -131,18 +140,17 @@ def label_clips(
 def _label_channels(
     recording: np.ndarray,
     channel: np.ndarray,
-    start: np.ndarray,
-    end: np.ndarray,
     listed: Mapping[str, Recording],
-    *rest: Any,
+    of_recordings: Callable[..., Labels],
 ) -> Labels:
     """Label clips of channels, each of which is labelled like a recording."""
     pairs = [*zip(recording.tolist(), channel.tolist(), strict=True)]
     heard: dict[str, list[int]] = {}
+    parts = {}
     for name, number in dict.fromkeys(pairs):
         heard.setdefault(name, []).append(number)
-    parts = {_part(*pair): listed[pair[0]].of_channel(pair[1]) for pair in dict.fromkeys(pairs)}
-    found = label_clips(np.array([_part(*pair) for pair in pairs]), start, end, parts, *rest)
+        parts[_part(name, number)] = listed[name].of_channel(number)
+    found = of_recordings(np.array([_part(*pair) for pair in pairs]), listed=parts)
     not_in = {(part, event) for part, event, _ in found.lost}
     lost = [
         ListedEvent(name, event, number)
