@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from many_classes import NAMES, bags_of, settings, store
+from short_runs import CPU
 from sklearn.metrics import average_precision_score
 
-from weakneg.analysis.pointing import instances_of_classes, play
+from weakneg.analysis.places import instances_of_classes, places_of
+from weakneg.analysis.pointing import play
 from weakneg.bags.draw import PADDING, Bags
 from weakneg.config.stages import ScoreSettings
 from weakneg.datasets.listened import HeardClip
@@ -15,6 +17,9 @@ from weakneg.features.store import Store
 from weakneg.models import bag_classifier
 from weakneg.training.data import BagData
 
+OF_MODEL = ScoreSettings(
+    model=settings().model, score_batch_size=7, draw_per_seed=False, classes=list(NAMES)
+)
 MEANS = {"b": {"heard": ["Dog", "Bark"]}, "d": {"heard": ["Cat"]}}
 
 
@@ -34,7 +39,8 @@ def heard(*sounds_of_clips) -> list[HeardClip]:
 
 def played(*sounds_of_clips, lengths=(4, 4, 2)):
     features, bags = clips(lengths)
-    return instances_of_classes(features, bags, NAMES, heard(*sounds_of_clips), MEANS, 1.0)
+    places = places_of(features, BagData(features, bags, CPU), OF_MODEL, 1.0)
+    return instances_of_classes(features, bags, places, NAMES, heard(*sounds_of_clips), MEANS)
 
 
 def test_a_frame_holds_an_event_that_sounds_in_its_middle():
@@ -70,7 +76,8 @@ def test_the_instances_of_images_are_what_the_store_says():
     )
     instances = np.array([[0, 1], [2, 3], [4, 5]])
     bags = Bags(np.arange(3), np.zeros((3, 2), np.int8), np.full(3, np.nan), instances)
-    found = instances_of_classes(features, bags, ("a", "b"), [], {}, None)
+    places = places_of(features, BagData(features, bags, CPU), OF_MODEL, None)
+    found = instances_of_classes(features, bags, places, ("a", "b"), [], {})
     assert found["a"][0].tolist() == [0]  # the second bag holds it twice
     assert found["b"][0].tolist() == [1, 2]
     assert found["b"][1].tolist() == [[False, True], [True, False]]
@@ -82,20 +89,16 @@ def test_the_numbers_are_those_of_the_definition():
     full = bags_of(features)
     kept = np.arange(4) < rng.integers(2, 5, size=30)[:, None]
     bags = Bags(full.bag, full.label, full.density, np.where(kept, full.instances, PADDING))
-    data = BagData(features, bags, torch.device("cpu"))
-    chosen = settings()
-    of_model = ScoreSettings(
-        model=chosen.model, score_batch_size=7, draw_per_seed=False, classes=list(NAMES)
-    )
+    data = BagData(features, bags, CPU)
     torch.manual_seed(0)
-    models = {seed: bag_classifier.load(chosen.model, (8,), len(NAMES)) for seed in (0, 3)}
+    models = {seed: bag_classifier.load(OF_MODEL.model, (8,), len(NAMES)) for seed in (0, 3)}
     saved = {"weights": {seed: model.state_dict() for seed, model in models.items()}}
     holds = {name: (rng.random((30, 4)) < 0.4) & kept for name in ("b", "d")}
     rows = {
         name: np.flatnonzero(of_class.any(1) & (kept & ~of_class).any(1))
         for name, of_class in holds.items()
     }
-    table = play(saved, of_model, data, {n: (rows[n], holds[n][rows[n]]) for n in holds})
+    table = play(saved, OF_MODEL, data, kept, {n: (rows[n], holds[n][rows[n]]) for n in holds})
     assert table[["seed", "class"]].to_numpy().tolist() == [[0, "b"], [0, "d"], [3, "b"], [3, "d"]]
     for _, row in table.iterrows():
         hits, labels, values = [], [], []

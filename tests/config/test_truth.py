@@ -39,7 +39,10 @@ def test_a_label_is_short_for_what_was_heard(study):
 @pytest.mark.parametrize(
     ("truth", "said"),
     [
-        ("{list: desed, classes: {Dog: Dog}}", "truth.list: 'desed' is not a published list"),
+        (
+            "{list: desed, classes: {Dog: Dog}}",
+            "truth.list: 'desed' is not own_labels, a published list",
+        ),
         ("{list: h.csv, classes: {Dgo: Dog}}", "truth.classes.Dgo: 'Dgo' is not a class of"),
         (
             "{list: h.csv, classes: {Dog: {heard: Dog, labelled: [Brk]}}}",
@@ -98,3 +101,78 @@ def test_the_classes_of_desed_are_those_of_its_table():
     truth = load_study("audioset_vggish_truth").truth
     found = {each.heard[0]: {name, *each.labelled} for name, each in truth.classes.items()}
     assert found == groups
+
+
+MANY = "title: Mine\n{}\ntask: multilabel\nmethods: [bce]\n"
+VECTORS = MANY.format("dataset: {name: audioset_vggish}\nmodel: {name: mlp}")
+SOUND = MANY.format("dataset: {name: soundscapes}\nmodel: {name: cnn}")
+GAME = ["events.csv", "events.md", "events_by_class.csv", "pointing.csv", "pointing.md"]
+
+
+@pytest.mark.parametrize(
+    ("start", "classes", "truth", "tables"),
+    [
+        (VECTORS, "[Dog]", "{list: h.tsv, classes: {Dog: d}}", []),
+        (VECTORS, "[Dog]", "{list: h.tsv, classes: {Dog: d}, frame_seconds: 1.0}", GAME[3:]),
+        (
+            VECTORS,
+            "[Dog]",
+            "{list: h.tsv, classes: {Dog: d}, frame_seconds: 1.0, event_detection: true}",
+            GAME,
+        ),
+        # The model of spectrograms knows when its frames are.
+        (SOUND, "[Bark]", "{list: h.tsv, classes: {Bark: d}}", GAME[3:]),
+        (SOUND, "[Bark]", "{list: own_labels}", GAME[3:]),
+        (SOUND, "[Bark]", "{list: own_labels, event_detection: true}", GAME),
+    ],
+)
+def test_events_are_looked_for_where_frames_have_times(study, start, classes, truth, tables):
+    made = {Path(file).name for file in Results(study(truth, start, classes)).tables}
+    assert sorted(made & {*GAME}) == tables
+
+
+def test_own_labels_are_the_truth_of_every_class(study):
+    found = Results(study("{list: own_labels}", SOUND, "[Bark, Siren]"))
+    assert found.truth_list == ["results/mine/audio/recordings.csv"]
+    judged = found.study.truth.of(found.study.classes)
+    assert {name: each.heard for name, each in judged.items()} == {
+        "Bark": ["Bark"],
+        "Siren": ["Siren"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("start", "classes", "truth", "said"),
+    [
+        (START, "[Dog]", "{list: own_labels}", "truth.list: own_labels is for task: multilabel"),
+        (
+            VECTORS,
+            "[Dog]",
+            "{list: own_labels, frame_seconds: 1.0}",
+            "truth.list: audioset_vggish ",
+        ),
+        (
+            SOUND + "observed: all\n",
+            "[Bark]",
+            "{list: own_labels, classes: {Bark: Bark}}",
+            "truth.classes: list: own_labels judges every class: remove this key",
+        ),
+        (SOUND, "[Bark]", "{list: own_labels, frame_seconds: 1.0}", "truth.frame_seconds: is for"),
+        (
+            VECTORS,
+            "[Dog]",
+            "{list: h.tsv, classes: {Dog: d}, event_detection: true}",
+            "truth.event_detection: needs to know when each feature vector is: set truth.frame_sec",
+        ),
+        (
+            START,
+            "[Dog]",
+            "{list: h.tsv, classes: {Dog: d}, event_detection: true}",
+            "truth.event_detection: is for task: multilabel: remove this key",
+        ),
+    ],
+)
+def test_what_has_no_times_is_said(study, start, classes, truth, said):
+    with pytest.raises(UserError) as caught:
+        study(truth, start, classes)
+    assert said in str(caught.value)

@@ -166,7 +166,7 @@ def _invent_study(root: Path, classes, strategies, n_seeds):
 
 
 def make_page_of_methods(
-    folder: Path, metrics: pd.DataFrame, records, settings, pointing=None, **more
+    folder: Path, metrics: pd.DataFrame, records, settings, pointing=None, events=None, **more
 ) -> Path:
     """Write the page of a study of many classes, with its tables and figure."""
     results, epochs = partly_labelled.tables(metrics, records, settings)
@@ -177,9 +177,10 @@ def make_page_of_methods(
     figure = folder / "partial.svg"
     draw_figure("partial", settings, [figure], **tables)
     files = [*tables.values()]
-    if pointing is not None:
-        files.append(folder / "pointing.csv")
-        write_frame(files[-1], pointing)
+    for name, table in {"pointing": pointing, "events": events}.items():
+        if table is not None:
+            files.append(folder / f"{name}.csv")
+            write_frame(files[-1], table)
     write_report(
         folder / "metrics.csv",
         files,

@@ -223,39 +223,42 @@ rule judge_truth:
 
 
 # Where models of many classes hear, or see, the classes of a bag.
-rule play_pointing_game:
-    input:
-        of_results("run_files", ["model.pt"]),
-        of_results("truth_list"),
-        store="results/{study}/features/test.h5",
-        manifest=lambda wildcards: results_of(wildcards.study).manifest("test", "all_classes"),
-    output:
-        expand("results/{{study}}/tables/{table}", table=POINTING_TABLES),
-    log:
-        "results/{study}/logs/play_pointing_game.log",
-    conda:
-        "../../envs/weakneg.yaml"
-    threads: 1
-    resources:
-        gpu=1,
-        mem_mb=grows_from(4000),
-        runtime=grows_from(20),
-    params:
-        runs=of_results("run_pairs"),
-        model_settings=settings_of(stages.ScoreSettings),
-        settings=of_results("report"),
-        options=of_results("pointing_options"),
-        folder=subpath(output[0], parent=True),
-        code=lambda wildcards: checked(
-            code,
-            "play_pointing_game",
-            settings(stages.ScoreSettings, wildcards.study).plugins,
-        ),
-    shell:
-        "python -m weakneg play_pointing_game --runs {params.runs} --store {input.store}"
-        " --manifest {input.manifest} --model-settings {params.model_settings:q}"
-        " --settings {params.settings:q} {params.options:q} --folder {params.folder}"
-        " --threads {threads} --code {params.code} 2> {log}"
+for stage, tables in LOCALISATION_TABLES.items():
+
+    rule:
+        name:
+            stage
+        input:
+            of_results("run_files", ["model.pt"]),
+            of_results("truth_list"),
+            store="results/{study}/features/test.h5",
+            manifest=lambda wildcards: results_of(wildcards.study).manifest("test", "all_classes"),
+        output:
+            expand("results/{{study}}/tables/{table}", table=tables),
+        log:
+            f"results/{{study}}/logs/{stage}.log",
+        conda:
+            "../../envs/weakneg.yaml"
+        threads: 1
+        resources:
+            gpu=1,
+            mem_mb=grows_from(4000),
+            runtime=grows_from(60),
+        params:
+            stage=stage,
+            runs=of_results("run_pairs"),
+            model_settings=settings_of(stages.ScoreSettings),
+            settings=of_results("report"),
+            options=of_results("localisation_options"),
+            folder=subpath(output[0], parent=True),
+            code=lambda wildcards, stage=stage: checked(
+                code, stage, settings(stages.ScoreSettings, wildcards.study).plugins
+            ),
+        shell:
+            "python -m weakneg {params.stage} --runs {params.runs} --store {input.store}"
+            " --manifest {input.manifest} --model-settings {params.model_settings:q}"
+            " --settings {params.settings:q} {params.options:q} --folder {params.folder}"
+            " --threads {threads} --code {params.code} 2> {log}"
 
 
 for figure in figures.names():

@@ -16,6 +16,7 @@ from synthetic import HOSTILE, metrics_of, settings_of
 from weakneg.analysis.most_selected import COLUMNS
 from weakneg.errors import UserError
 from weakneg.io.csv import write_frame
+from weakneg.report.formatting import DASH
 from weakneg.report.page.content import Page
 from weakneg.report.page.index import index
 
@@ -275,6 +276,25 @@ def test_the_page_of_methods_shows_the_pointing_game_where_it_was_played(tmp_pat
         assert f" {100 * share:.1f}% " in cell
         assert ("±" in cell) == (n_seeds == 2 and "Chance" not in cell)
     assert cells[-1].endswith(".350")
+
+
+def test_the_page_of_methods_shows_event_detection_where_it_was_measured(tmp_path):
+    toy = partly_labelled.toy(3, upper_bound="full_label")
+    assert 'id="events"' not in make_page_of_methods(tmp_path / "not", *toy).read_text()
+    events = partly_labelled.detected(toy[2]["strategies"])
+    file = make_page_of_methods(tmp_path / "measured", *toy, events=events)
+    text, read = file.read_text(encoding="utf-8"), Read(file)
+    assert "#events" in [each["href"] for each in read.all("a")]
+    part = text[text.index('<section id="events"') :]
+    rows = re.findall("<tr>(.*?)</tr>", part[: part.index("</section>")], re.DOTALL)[1:]
+    cells = [" ".join(re.sub("<.*?>", " ", row).split()) for row in rows]
+    # Seeds differ by .02: t = 12.7 for one degree of freedom.
+    assert cells == [
+        "Naive AN .510 ± .127 .200 ± .000 .300 ± .000",
+        "LL-R .610 ± .127 .300 ± .000 .400 ± .000",
+        "Full label upper bound .710 ± .127 .400 ± .000 .500 ± .000",
+        f"the same everywhere .159 {DASH} {DASH}",
+    ]
 
 
 def test_the_page_of_a_single_method_has_no_comparison(tmp_path):

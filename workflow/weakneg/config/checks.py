@@ -31,7 +31,7 @@ from weakneg.config.source import DownloadSource, FolderSource
 from weakneg.config.strategy import Observed, StrategyChoice
 from weakneg.config.study import Study
 from weakneg.config.training import ALL, TrainingSettings
-from weakneg.config.truth import JudgedClass
+from weakneg.config.truth import JudgedClass, TruthSettings
 from weakneg.config.values import distinct
 from weakneg.datasets import Dataset, formats
 
@@ -493,12 +493,38 @@ def truth_is_about_clips(study: Study) -> Completed:
             raise problem(f"{name!r} is listed twice", *at)
         labelled = [_class_of(label, study, *at, "labelled") for label in each.labelled]
         judged[name] = each.model_copy(update={"labelled": labelled})
-    if truth.frame_seconds is not None and (study.task != "multilabel" or study.kind != "clips"):
+    _truth_has_times(truth, study)
+    truth = truth.model_copy(update={"classes": judged})
+    if not truth.of(study.classes):
+        raise problem(f"none of {', '.join(judged)} is a class of the study", "truth", "classes")
+    return {"truth": truth}
+
+
+def _truth_has_times(truth: TruthSettings, study: Study) -> None:
+    """Where events are looked for in clips, it is known when each vector of a clip is."""
+    many, vectors = study.task == "multilabel", study.kind == "clips"
+    if truth.frame_seconds is not None and not (many and vectors):
         text = "is for task: multilabel, on clips of feature vectors: remove this key"
         raise problem(text, "truth", "frame_seconds")
-    if not judged.keys() & set(study.classes):
-        raise problem(f"none of {', '.join(judged)} is a class of the study", "truth", "classes")
-    return {"truth": truth.model_copy(update={"classes": judged})}
+    if truth.event_detection and not many:
+        raise problem("is for task: multilabel: remove this key", "truth", "event_detection")
+    if truth.event_detection and vectors and truth.frame_seconds is None:
+        text = "needs to know when each feature vector is: set truth.frame_seconds"
+        raise problem(text, "truth", "event_detection")
+    if not truth.of_own_labels:
+        return
+    if not many:
+        text = f"{truth.list} is for task: multilabel: name a list of what people heard"
+    elif study.audio is None:
+        text = f"{study.dataset.name} does not say when its labels sound: name another list"
+    elif study.dataset.unlisted == "unknown":
+        text = (
+            f"{truth.list} must say everything that sounds, but with dataset.unlisted: unknown it "
+            "does not: name a list of what people heard"
+        )
+    else:
+        return
+    raise problem(text, "truth", "list")
 
 
 def _class_of(value: str, study: Study, *at: str | int) -> str:

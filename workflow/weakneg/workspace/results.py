@@ -36,7 +36,11 @@ _OF_GRIDS = {"hidden": HIDDEN_TABLES, "budget": BUDGET_TABLES, "partial": PARTIA
 CALIBRATION_TABLES = ["thresholds.csv", "reliability.csv"]
 SUSPECT_TABLES = ["suspects.csv", "suspects.md"]
 TRUTH_TABLES = ["truth.csv", "truth.md", "truth.tex"]
-POINTING_TABLES = ["pointing.csv", "pointing.md"]
+LOCALISATION_TABLES = {
+    "play_pointing_game": ["pointing.csv", "pointing.md"],
+    "measure_event_detection": ["events.csv", "events_by_class.csv", "events.md"],
+}
+"""Stage -> its tables, of models of many classes."""
 FORMATS = ["pdf", "png", "svg"]
 _CAPTIONS = Path(__file__).parents[2] / "report"
 
@@ -280,6 +284,8 @@ class Results:
         truth = self.study.truth
         if truth is None:
             return []
+        if truth.of_own_labels:
+            return [f"{self.folder}/audio/recordings.csv"]
         return [f"resources/truth/{truth.list}.tsv" if truth.list in PUBLISHED else truth.list]
 
     @property
@@ -295,19 +301,33 @@ class Results:
         return self.study.truth is not None and bool(self.study.truth.of(self.study.classes))
 
     @property
-    def plays_pointing_game(self) -> bool:
-        """Whether it is known which instances hold a class, for a model of many classes."""
-        study = self.study
-        timed = study.truth is not None and study.truth.frame_seconds is not None
-        return study.task == "multilabel" and (study.kind == "images" or (timed and self.is_judged))
+    def _localises(self) -> dict[str, bool]:
+        """Which of the stages of `LOCALISATION_TABLES` the study has.
+
+        It must be known which instances of test bags hold a class.
+        """
+        study, truth = self.study, self.study.truth
+        many = study.task == "multilabel"
+        if truth is None:
+            known, events = study.kind == "images", False
+        else:
+            timed = study.kind == "spectrograms" or truth.frame_seconds is not None
+            known, events = timed and self.is_judged, truth.event_detection
+        return {
+            "play_pointing_game": many and known,
+            "measure_event_detection": many and known and events,
+        }
 
     @property
-    def pointing_options(self) -> list[str]:
-        """How the pointing game knows which frames of a clip hold a class; [] for images."""
+    def localisation_options(self) -> list[str]:
+        """How it is known which frames of a clip hold a class; [] for images."""
         truth = self.study.truth
         if truth is None:
             return []
-        options = ["--heard", *self.truth_list, "--classes", self.judged_classes]
+        source = "--recordings" if truth.of_own_labels else "--heard"
+        options = [source, *self.truth_list, "--classes", self.judged_classes]
+        if truth.frame_seconds is None:
+            return options
         return [*options, "--frame-seconds", str(truth.frame_seconds)]
 
     @property
@@ -328,7 +348,8 @@ class Results:
         names += ["classes.csv"] if self.bags_are_clips else []
         names += SUSPECT_TABLES if self.bags_are_clips and not own else []
         names += TRUTH_TABLES if self.is_judged and not own else []
-        names += POINTING_TABLES if self.plays_pointing_game else []
+        for stage, asked in self._localises.items():
+            names += LOCALISATION_TABLES[stage] if asked else []
         names += ["acquired.csv", "acquired.md"] if self.is_sound else []
         names += [f"{figure}.csv" for figure in self._figures if figures.has_table(figure)]
         return [f"{self.folder}/tables/{name}" for name in names]

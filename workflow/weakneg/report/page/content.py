@@ -15,7 +15,7 @@ from weakneg.analysis.runs import read_parquet, read_run
 from weakneg.analysis.study import Study
 from weakneg.config.report import PageSettings
 from weakneg.errors import UserError
-from weakneg.report import partial, pointing_text
+from weakneg.report import events_text, partial, pointing_text
 from weakneg.report.budget import caption, whole_pools
 from weakneg.report.figures.differences import axis_limit
 from weakneg.report.figures.style import Style, styles, styles_of_methods
@@ -250,6 +250,16 @@ class Page:
         """What is played, and with how many bags."""
         table = self._read("pointing")
         return f"{pointing_text.caption(table)} {pointing_text.bags_phrase(table)}"
+
+    @property
+    def event_detection(self) -> tables.Table:
+        """The measures of event detection."""
+        return tables.event_detection(self._read("events"), self.study)
+
+    @property
+    def event_caption(self) -> str:
+        """What is measured, and on what."""
+        return events_text.caption(self._read("events"))
 
     @property
     def single_classes(self) -> list[tables.Table]:

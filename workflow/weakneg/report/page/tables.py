@@ -6,13 +6,15 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from weakneg.analysis import events
 from weakneg.analysis.budget import DIFFERENCES
-from weakneg.analysis.intervals import MEAN_OVER_CLASSES
+from weakneg.analysis.intervals import MEAN_OVER_CLASSES, mean_interval
 from weakneg.analysis.metrics import METRICS
 from weakneg.analysis.partial import ALL, LOSSES, left_out, observed_positives
 from weakneg.analysis.runs import SECONDS
 from weakneg.analysis.study import Study
 from weakneg.errors import UserError
+from weakneg.report import events_text
 from weakneg.report.budget import WHOLE_POOL
 from weakneg.report.formatting import (
     DASH,
@@ -453,6 +455,22 @@ def pointing(table: pd.DataFrame, study: Study) -> Table:
     cells = [Cell(write(chance[measure]), chance[measure]) for measure, write in MEASURES.items()]
     rows.append([_text("Chance"), *cells])
     return Table("pointing", "Mean over classes.", ["Method", "Pointing", "AP of instances"], rows)
+
+
+def event_detection(table: pd.DataFrame, study: Study) -> Table:
+    """The measures of event detection; from events.csv."""
+    rows = []
+    for strategy, of_method in table.groupby("strategy", sort=False):
+        name = study.display_name(str(strategy))
+        cells = [Cell(name, name, "upper bound" if strategy == study.upper_bound else "")]
+        for measure in events.MEASURES:
+            mean, _, high = mean_interval(of_method[measure].to_numpy())
+            cells.append(Cell(number(mean), mean, plus_minus(mean, high).strip()))
+        rows.append(cells)
+    everywhere = float(table["everywhere_f1"].iloc[0])
+    unknown = [Cell(DASH, "") for _ in events.MEASURES[1:]]
+    rows.append([_text(events_text.EVERYWHERE), Cell(number(everywhere), everywhere), *unknown])
+    return Table("events", "Mean over seeds.", [*events_text.HEADER], rows)
 
 
 def single_classes(metrics: pd.DataFrame, study: Study) -> list[Table]:
