@@ -11,6 +11,7 @@ from short_runs import CPU, run_settings
 
 from weakneg.bags.draw import UNKNOWN
 from weakneg.config.strategy import Observed
+from weakneg.models import dense_classes
 from weakneg.training.data import BagData
 from weakneg.training.labels import FATES, LabelRecord
 from weakneg.training.loop import train_seed
@@ -63,6 +64,19 @@ def test_training_does_not_see_labels_that_are_hidden(loss, monkeypatch):
     assert same(states[0]["best_model"], states[1]["best_model"])
     assert states[0]["history"] == states[1]["history"]
     assert not torch.equal(states[0]["labels"][0]["entries"], states[1]["labels"][0]["entries"])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_gradient_written_out_trains_as_autograd_does_up_to_rounding(threads, monkeypatch):
+    torch.set_num_threads(threads)
+    chosen, features = settings("large_loss_rejection", observed=ONE_POSITIVE), store()
+    ours = trained(features, chosen)
+    monkeypatch.setattr(dense_classes, "possible", lambda *_: False)
+    plain = trained(features, chosen)
+    for a, b in zip(ours["history"], plain["history"], strict=True):
+        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-4)
+        assert a["validation_loss"] == pytest.approx(b["validation_loss"], rel=1e-4)
+    assert not same(ours["best_model"], plain["best_model"]), "it was written out"
 
 
 @pytest.mark.parametrize(

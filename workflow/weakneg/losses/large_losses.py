@@ -42,7 +42,7 @@ def initial_state(labels: Tensor, observed: Tensor, generator: torch.Generator) 
     -------
     State
         "loss", the shape of the labels: in this epoch, relative to its batch, of entries that could
-        be doubted. "ranked", (1 + n,): infinity, and the n of the last epoch in descending order.
+        be doubted. "ranked", (n + 1,): the n of the last epoch in ascending order, and infinity.
     """
     return {"loss": torch.full_like(labels, NOTHING), "ranked": labels.new_full((1,), math.inf)}
 
@@ -61,10 +61,12 @@ def before_epoch(state: State, labels: Tensor, observed: Tensor) -> State:
         With the new "ranked", and an empty "loss".
     """
     losses = state["loss"]
+    ranked = _ranked(losses)
+    possible = ranked[torch.searchsorted(ranked, 0.0) :]
     return {
         **state,
         "loss": torch.full_like(losses, NOTHING),
-        "ranked": _ranked(losses[losses >= 0]),
+        "ranked": possible.clone(),  # of a part, a file would get the whole
     }
 
 
@@ -114,10 +116,10 @@ def doubted(losses: Tensor, share: float, batch: Batch, over: str) -> Tensor:
     """
     if over == "epoch":
         ranked = batch.state["ranked"]
-        return losses >= ranked[round(share * (len(ranked) - 1))]
+        return losses >= ranked[-1 - round(share * (len(ranked) - 1))]
     # Like this, no number has to be fetched from a GPU.
     k = ((losses >= 0).sum() * share).ceil().long()
-    return losses >= _ranked(losses)[k]
+    return losses >= _ranked(losses)[-1 - k]
 
 
 def remembered(losses: Tensor, over: str) -> State:
@@ -131,9 +133,9 @@ def treatment(entries: Tensor, what: int) -> Tensor:
 
 
 def _ranked(losses: Tensor) -> Tensor:
-    """The losses in descending order, after infinity: number k is the k-th largest."""
+    """The losses in ascending order, before infinity: number -1 - k is the k-th largest."""
     if losses.device.type == "cpu":  # NumPy sorts ten times as fast
-        ranked = torch.from_numpy(np.sort(-losses.flatten().numpy())).neg_()
+        ranked = torch.from_numpy(np.sort(losses.numpy(), axis=None))
     else:
-        ranked = losses.flatten().sort(descending=True).values
-    return torch.cat([ranked.new_full((1,), math.inf), ranked])
+        ranked = losses.flatten().sort().values
+    return torch.cat([ranked, ranked.new_full((1,), math.inf)])

@@ -78,7 +78,7 @@ class SharedAttentionHead(ClassesHead):
 
     def logit(self, h: Tensor, mask: Tensor) -> Tensor:
         """Compute the logits of bags (B, C); parameters as in `score`."""
-        pooled = self._weights(h, mask).transpose(1, 2) @ h
+        pooled = self.weights(self.attention(h), mask).transpose(1, 2) @ h
         return linear(pooled.flatten(1), self.weight, self.bias)
 
     def parts(self, h: Tensor, mask: Tensor) -> Tensor:
@@ -94,13 +94,26 @@ class SharedAttentionHead(ClassesHead):
         (B, n, C) float32
             0 where there is no instance.
         """
-        weights = self._weights(h, mask)
+        weights = self.weights(self.attention(h), mask)
         pooled = (weights[..., None] * h[:, :, None]).flatten(2)
         return linear(pooled, self.weight) + weights.sum(-1, keepdim=True) * self.bias
 
-    def _weights(self, h: Tensor, mask: Tensor) -> Tensor:
-        """The weights a, divided by H, (B, n, H); 0 where there is no instance."""
-        log_attention = logsigmoid(self.attention(h)).masked_fill(~mask.unsqueeze(-1), -math.inf)
+    def weights(self, outputs: Tensor, mask: Tensor) -> Tensor:
+        """Compute the weights of the instances.
+
+        Parameters
+        ----------
+        outputs : (B, n, H) float32
+            Those of the layer `attention`.
+        mask : (B, n) bool
+            True where there is an instance.
+
+        Returns
+        -------
+        (B, n, H) float32
+            a, divided by H; 0 where there is no instance.
+        """
+        log_attention = logsigmoid(outputs).masked_fill(~mask.unsqueeze(-1), -math.inf)
         return log_attention.softmax(1) / log_attention.shape[-1]
 
 

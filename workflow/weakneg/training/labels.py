@@ -4,8 +4,6 @@ Only this record, and the choice of the best epoch where a study says so, see la
 training does not.
 """
 
-from functools import partial
-
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -17,6 +15,9 @@ FATES = ("observed_positive", "observed_negative", "hidden_positive", "hidden_ne
 """What a label is, and whether training sees it. Those that are hidden are taken for negative."""
 
 HIDDEN = FATES[2:]
+
+_N = len(FATES) + 1
+"""The fates, and that of a label which is not known here either."""
 
 
 class LabelRecord:
@@ -33,13 +34,8 @@ class LabelRecord:
     """
 
     def __init__(self, label: Tensor, truth: Tensor, device: torch.device) -> None:
-        fate = torch.where(label == UNKNOWN, 3 - (truth == 1).to(torch.uint8), 0)
-        fate = torch.where(label == 1, 0, torch.where(label == 0, 1, fate))
-        fate = fate.to(torch.uint8).masked_fill_(truth == UNKNOWN, len(FATES))
-        self._fate = fate.to(device)
-        self._numbers = torch.arange(len(FATES), dtype=torch.uint8, device=device)[:, None]
-        treatments = torch.tensor([REJECTED, CORRECTED], dtype=torch.uint8, device=device)
-        self._treatments = treatments[:, None]
+        fate = (truth != 1).to(torch.uint8).add_(label == UNKNOWN, alpha=len(HIDDEN))
+        self._fate = fate.masked_fill_(truth == UNKNOWN, len(FATES)).to(device)
         self._start()
 
     def add(self, bags: Tensor, logits: Tensor, treatment: Tensor | None) -> None:
@@ -54,14 +50,11 @@ class LabelRecord:
         treatment : (b, C) uint8, optional
             What the loss did with their labels; None if all were kept.
         """
-        fate = self._fate[bags]
-        loss = softplus(torch.where(fate == 0, -logits, logits))
-        masks = (fate[:, None] == self._numbers).to(loss.dtype)  # (b, 4, C)
-        self._entries += masks.sum(0)
-        self._losses += (masks * loss[:, None]).sum(0)
-        if treatment is not None:
-            treated = (treatment[:, None] == self._treatments).to(loss.dtype)  # (b, 2, C)
-            self._treated += (treated[:, :, None] * masks[:, None, 2:]).sum(0)
+        fate = self._fate.index_select(0, bags)
+        loss = softplus(torch.where(fate == 0, -logits, logits)).double()
+        kind = (fate if treatment is None else fate + _N * treatment).long()
+        self._entries.scatter_add_(0, kind, torch.ones_like(kind))
+        self._losses.scatter_add_(0, kind, loss)
 
     def of_epoch(self) -> dict[str, Tensor]:
         """Sum up the batches that were added, and start again.
@@ -77,18 +70,21 @@ class LabelRecord:
             rejected, corrected (2, C) int32
                 Number of those of `HIDDEN` that the loss has rejected, or taken for positive.
         """
-        rejected, corrected = self._treated.to("cpu", torch.int32)
-        record = {
-            "entries": self._entries.to("cpu", torch.int32),
-            "loss": (self._losses / self._entries).to("cpu", torch.float32),
-            "rejected": rejected,
-            "corrected": corrected,
+        by_treatment = self._entries.view(3, _N, -1)
+        entries = by_treatment.sum(0)
+        losses = self._losses.view(by_treatment.shape).sum(0)
+        hidden = slice(len(FATES) - len(HIDDEN), len(FATES))
+        found = {
+            "entries": entries[: len(FATES)].to("cpu", torch.int32),
+            "loss": (losses / entries)[: len(FATES)].to("cpu", torch.float32),
+            "rejected": by_treatment[REJECTED, hidden].to("cpu", torch.int32),
+            "corrected": by_treatment[CORRECTED, hidden].to("cpu", torch.int32),
         }
         self._start()
-        return record
+        return found
 
     def _start(self) -> None:
-        zeros = partial(torch.zeros, dtype=torch.float64, device=self._fate.device)
-        n_classes = self._fate.shape[1]
-        self._entries, self._losses = zeros(2, len(FATES), n_classes)
-        self._treated = zeros(2, len(HIDDEN), n_classes)
+        # A row for each treatment and fate.
+        shape = (3 * _N, self._fate.shape[1])
+        self._entries = torch.zeros(shape, dtype=torch.int64, device=self._fate.device)
+        self._losses = torch.zeros(shape, dtype=torch.float64, device=self._fate.device)

@@ -23,7 +23,7 @@ from weakneg.bags.split import n_candidates, n_chosen, split_validation
 from weakneg.errors import UserError
 from weakneg.jobs.device import peak_memory_bytes, synchronise
 from weakneg.losses.batch import Batch
-from weakneg.models import bag_classifier
+from weakneg.models import bag_classifier, dense_classes
 from weakneg.models.dense import vector
 from weakneg.strategies.pool import Pool, Scores, Selection
 from weakneg.training import batches, together
@@ -247,6 +247,9 @@ class _SeedTraining:
             encoder: Any = self.model.encoder  # its file defines IMAGENET, so it has the method
             encoder.load_imagenet(imagenet)
         self.model.to(data.device)
+        self.logits: Callable[..., Tensor] = self.model
+        if dense_classes.possible(self.model, settings.model, data.device):
+            self.logits = partial(dense_classes.logits, self.model)
         self.together = together.possible(settings, data.device)
         self.optimizer = Adam(
             [vector(self.model)] if self.together else self.model.parameters(),
@@ -255,10 +258,8 @@ class _SeedTraining:
             betas=settings.training.betas,
         )
         # What the loss may know: of the bags for validation, nothing.
-        held_out = torch.zeros_like(data.observed)
-        held_out[self.validation] = True
-        self.loss_labels = data.label.masked_fill(held_out, 0)
-        self.loss_observed = data.observed & ~held_out
+        self.loss_labels = data.label.index_fill(0, self.validation, 0)
+        self.loss_observed = data.observed.index_fill(0, self.validation, False)
         self.state = state or {
             "epoch": 0,
             "finished": False,
@@ -494,7 +495,7 @@ class _SeedTraining:
             self.augmentation_seed,
         )
         for inputs, label in made:
-            self.optimizer.step(self.loss_of_step(self.model(*inputs), label))
+            self.optimizer.step(self.loss_of_step(self.logits(*inputs), label))
 
     def loss_of_step(self, logits: Tensor, label: Tensor) -> Tensor:
         """Compute the mean loss of the bags of the next step, for their logits and labels (b,)."""

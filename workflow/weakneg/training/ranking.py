@@ -49,7 +49,8 @@ def of_classes(label: np.ndarray, score: np.ndarray) -> np.ndarray:
         As `ranking_metrics`; NaN for classes that do not have both labels.
     """
     found = np.full((label.shape[1], 2), np.nan)
-    for place, (of_class, scores) in enumerate(zip(label.T, score.T, strict=True)):
+    by_class = map(np.ascontiguousarray, (label.T, score.T))
+    for place, (of_class, scores) in enumerate(zip(*by_class, strict=True)):
         known = (of_class == 0) | (of_class == 1)
         if not known.all():
             of_class, scores = of_class[known], scores[known]
