@@ -63,6 +63,7 @@ def test_events_are_measured_in_all_clips_of_all_classes(study, tmp_path):
     assert (table["segment_f1"] > table["everywhere_f1"] + 0.2).all()
     of_classes = pd.read_csv(tmp_path / "events_by_class.csv")
     assert of_classes.groupby("seed")["class"].apply(list).tolist() == [CLASSES] * 2
-    mean = of_classes.groupby("seed")["segment_f1"].mean()
-    assert np.allclose(mean, table["segment_f1"], atol=1e-4)
+    means = of_classes.groupby("seed")[["segment_f1", "psds1", "psds2"]].mean()
+    assert np.allclose(means, table[["segment_f1", "psds1_mean", "psds2_mean"]], atol=1e-4)
+    assert (table["psds2"] <= table["psds2_mean"]).all()
     assert "54 test clips, 3 classes; mean over 2 seeds" in (tmp_path / "events.md").read_text()

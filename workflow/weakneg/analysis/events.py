@@ -11,6 +11,9 @@ PSDS 2                  the same with 10%, which confusing classes costs more: i
                         event, not when
 ======================  =====================================================================
 
+PSDS takes off the standard deviation over classes, so that it is zero where some classes are
+detected and others are not. The mean over the PSDS of single classes does not.
+
 References
 ----------
 Mesaros, Heittola and Virtanen, "Metrics for Polyphonic Sound Event Detection" (2016).
@@ -31,7 +34,10 @@ from weakneg.datasets.listened import HeardClip
 from weakneg.errors import UserError
 
 MEASURES = ("segment_f1", "psds1", "psds2")
-COLUMNS = ["strategy", "seed", "clips", "classes", *MEASURES, "everywhere_f1"]
+OF_ALL = (*MEASURES, "psds1_mean", "psds2_mean")
+"""Measures of all classes. The last two are means over the PSDS of single classes."""
+
+COLUMNS = ["strategy", "seed", "clips", "classes", *OF_ALL, "everywhere_f1"]
 """Of the table of all classes. The last is the F1 of a model to which all frames are the same, so
 that it finds each class everywhere."""
 

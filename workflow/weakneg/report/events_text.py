@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from weakneg.analysis.events import MEASURES
+from weakneg.analysis.events import OF_ALL
 from weakneg.analysis.intervals import mean_interval
 from weakneg.analysis.study import Study
 from weakneg.report.formatting import DASH, classes_phrase, number, plus_minus, seeds_phrase
 from weakneg.report.markdown import escape, markdown_table
 
-HEADER = ("Method", "Segment F1", "PSDS 1", "PSDS 2")
+HEADER = ("Method", "Segment F1", "PSDS 1", "PSDS 2", "PSDS 1 of classes", "PSDS 2 of classes")
 EVERYWHERE = "the same everywhere"
 """The method that knows nothing."""
 
@@ -21,7 +21,8 @@ def caption(table: pd.DataFrame) -> str:
         "When do events begin and end, by the scores of frames, without smoothing? F1 of segments"
         " of one second, with the best threshold of each class for the same clips; PSDS 1, which"
         " is about when, and PSDS 2, which is about what (both up to 100 false positives per hour,"
-        f" by sed_scores_eval). {first['clips']:,} test clips,"
+        " by sed_scores_eval). PSDS takes off the spread over classes; the mean over the PSDS of"
+        f" single classes does not. {first['clips']:,} test clips,"
         f" {classes_phrase(first['classes'])}; mean over {seeds_phrase(n_seeds)}{interval}."
     )
 
@@ -31,11 +32,12 @@ def rows(table: pd.DataFrame, study: Study) -> list[list[str]]:
     found = []
     for strategy, of_method in table.groupby("strategy", sort=False):
         cells = [study.display_name(str(strategy))]
-        for measure in MEASURES:
+        for measure in OF_ALL:
             mean, _, high = mean_interval(of_method[measure].to_numpy())
             cells.append(number(mean) + plus_minus(mean, high))
         found.append(cells)
-    return [*found, [EVERYWHERE, number(table["everywhere_f1"].iloc[0]), DASH, DASH]]
+    unknown = [DASH] * (len(OF_ALL) - 1)
+    return [*found, [EVERYWHERE, number(table["everywhere_f1"].iloc[0]), *unknown]]
 
 
 def events_text(table: pd.DataFrame, study: Study) -> str:

@@ -463,12 +463,12 @@ def event_detection(table: pd.DataFrame, study: Study) -> Table:
     for strategy, of_method in table.groupby("strategy", sort=False):
         name = study.display_name(str(strategy))
         cells = [Cell(name, name, "upper bound" if strategy == study.upper_bound else "")]
-        for measure in events.MEASURES:
+        for measure in events.OF_ALL:
             mean, _, high = mean_interval(of_method[measure].to_numpy())
             cells.append(Cell(number(mean), mean, plus_minus(mean, high).strip()))
         rows.append(cells)
     everywhere = float(table["everywhere_f1"].iloc[0])
-    unknown = [Cell(DASH, "") for _ in events.MEASURES[1:]]
+    unknown = [Cell(DASH, "") for _ in events.OF_ALL[1:]]
     rows.append([_text(events_text.EVERYWHERE), Cell(number(everywhere), everywhere), *unknown])
     return Table("events", "Mean over seeds.", [*events_text.HEADER], rows)
 
