@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from by_position import train_run
 from short_runs import (
     DETERMINISTIC,
     IDENTITY,
@@ -157,6 +158,18 @@ def test_a_seed_interrupted_after_any_epoch_goes_on_as_if_nothing_had_been(data,
             assert all(np.array_equal(a[name], b[name], equal_nan=True) for name in a)
 
 
+EPOCHS = 40  # so many that the run does not end before it is killed
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory) -> Path:
+    """The folder of a run of two seeds that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    settings = run_settings("badge", seeds=(0, 1), epochs=EPOCHS)
+    train_run(data / "train.h5", data / "train.csv", folder, settings, IDENTITY)
+    return folder
+
+
 @pytest.mark.parametrize(
     "blow",
     [
@@ -165,10 +178,10 @@ def test_a_seed_interrupted_after_any_epoch_goes_on_as_if_nothing_had_been(data,
         signal.SIGUSR1,  # Slurm with --signal, some time before the limit
     ],
 )
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(train, data, tmp_path, blow):
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
+    train, data, tmp_path, capsys, whole, blow
+):
     """In the second of two seeds; kill -9 leaves no moment to tidy up, and no other needs one."""
-    epochs = 40
-    whole = train("whole", "badge", seeds=(0, 1), epochs=epochs)
     killed = tmp_path / "killed"
     command = [sys.executable, "-m", "weakneg", "train_run"]
     arguments = {
@@ -179,7 +192,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(train, data, tmp_path
         "class-name": IDENTITY["class"],
         "strategy": IDENTITY["strategy"],
         "code": IDENTITY["fingerprint"],
-        "settings": run_settings("badge", seeds=(0, 1), epochs=epochs).model_dump_json(),
+        "settings": run_settings("badge", seeds=(0, 1), epochs=EPOCHS).model_dump_json(),
         "device": "cpu",
         "threads": 1,
     }
@@ -196,9 +209,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(train, data, tmp_path
     assert not (killed / "run.json").exists()
     finished = (killed / "seeds/0.pt").stat().st_mtime_ns
 
-    rerun = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment, check=True)
-    trained = [line for line in rerun.stderr.splitlines() if "validation AP" in line]
-    assert 0 < len(trained) <= epochs - 2
+    train("killed", "badge", seeds=(0, 1), epochs=EPOCHS)
+    trained = [line for line in capsys.readouterr().err.splitlines() if "validation AP" in line]
+    assert 0 < len(trained) <= EPOCHS - 2
     assert all(line.startswith("seed 1") for line in trained)
     assert (killed / "seeds/0.pt").stat().st_mtime_ns == finished
     assert_same_files(killed, whole)
