@@ -1,11 +1,18 @@
 """What several files of tests start from."""
 
+import os
 import signal
 
 import pytest
 from shared_jobs import shared_jobs
 from workspace import Workspace
 from xdist.scheduler import LoadFileScheduling
+
+from weakneg.jobs.warm import ONE_THREAD
+
+# Threads that wait for each other take time from the other processes of the tests. Before anything
+# imports what reads them: NumPy, PyTorch.
+os.environ |= ONE_THREAD
 
 # Tests that run in the background inherit that Ctrl-C is ignored, and so would all they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -33,8 +40,13 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(items):
-    """What takes longest begins first."""
-    items.sort(key=lambda item: not shares(item) and item.path.stem != "test_slurm")
+    """What takes longest begins first, so that no process has it left at the end."""
+    items.sort(
+        key=lambda item: (
+            not shares(item) and item.path.stem != "test_slurm",
+            item.path.parent.name != "workflow",
+        )
+    )
 
 
 def shares(item) -> bool:

@@ -20,10 +20,8 @@ ONE_POSITIVE = Observed(positives=1)
 
 
 @pytest.fixture(autouse=True)
-def two_threads():
-    """With one, the seeds of a binary run are trained together, whose gradient rounds otherwise."""
+def threads_as_before():
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
 
@@ -37,6 +35,8 @@ def trained(features, chosen, seed=0, bags=None):
 
 @pytest.mark.parametrize("pooling", ["attention", "mean_softmax", "softmax_max", "psla"])
 def test_one_class_is_the_binary_study_with_the_full_set(pooling):
+    # With one, the seeds of a binary run are trained together, whose gradient rounds otherwise.
+    torch.set_num_threads(2)
     features = store(classes=("a",))
     many = trained(features, settings(classes=["a"], pooling=pooling))
     binary = run_settings("full", name="mlp", pooling=pooling, epochs=4)
