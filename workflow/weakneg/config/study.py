@@ -214,8 +214,9 @@ class Study(Section):
             When the study has no such name.
         """
         choices = {choice.name: choice for choice in self.strategies}
-        for run in self.runs.values():
-            choices.setdefault(run, StrategyChoice(strategy=run, name=run))
+        if name not in choices:  # to compare all for each of their jobs would be quadratic
+            for run in self.runs.values():
+                choices.setdefault(run, StrategyChoice(strategy=run, name=run))
         if name not in choices:
             raise UserError(no_such(name, f"a strategy of the study {self.name}", choices))
         return choices[name]
