@@ -2,8 +2,9 @@
 
     python tests/benchmarks/planning.py --rounds 3
 
-The least is a Snakefile of as many jobs and files, without parameters, resources or checks.
-Both plan from nothing, and with everything done. Times are those of the processor.
+The least is a Snakefile of as many jobs and files, without parameters, resources or checks; and
+the same where reports read nearly as many files of each run as in the workflow.
+All plan from nothing, and with everything done. Times are those of the processor.
 """
 
 import argparse
@@ -17,13 +18,22 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from workspace import ROOT, Workspace
 
+# The files of a run that reports read: one of all runs, or those of most studies of clips.
+ONE_REPORT = [["scores", "history", "timing", "json"]]
+REPORTS = [
+    *ONE_REPORT,
+    *(["selection", "json"], ["model.pt", "scores"], ["scores", "json"]),
+    *(["history", "timing", "json"], ["history", "json"]),
+]
+
 FLOOR = """\
 FILES = ["model.pt", "history", "timing", "selection", "json"]
 GROUPS = range({groups})
+REPORTS = {reports}
 
 rule all:
     input:
-        expand("made/report/{{group}}.txt", group=GROUPS),
+        expand("made/report/{{number}}/{{group}}.txt", number=range(len(REPORTS)), group=GROUPS),
         expand("made/alone/{{n}}.txt", n=range({alone})),
 
 rule store:
@@ -48,27 +58,31 @@ rule score:
     log: "made/logs/score/{{run}}.log"
     shell: "touch {{output}}"
 
-rule report:
-    input:
-        lambda wildcards: expand(
-            "made/{{run}}/{{name}}",
-            run=range(int(wildcards.group), {runs}, {groups}),
-            name=["scores", "history", "timing", "json"],
-        )
-    output: "made/report/{{group}}.txt"
-    log: "made/logs/report/{{group}}.log"
-    shell: "touch {{output}}"
+for number, names in enumerate(REPORTS):
+
+    rule:
+        name: f"report{{number}}"
+        input:
+            lambda wildcards, names=names: expand(
+                "made/{{run}}/{{name}}",
+                run=range(int(wildcards.group), {runs}, {groups}),
+                name=names,
+            )
+        output: f"made/report/{{number}}/{{{{group}}}}.txt"
+        log: f"made/logs/report/{{number}}/{{{{group}}}}.log"
+        shell: "touch {{output}}"
 """
 
 
 class Floor(Workspace):
     """A folder with the Snakefile above."""
 
-    def __init__(self, folder: Path, jobs: Counter, groups: int):
+    def __init__(self, folder: Path, jobs: Counter, groups: int, reports: list[list[str]]):
         runs = jobs["train_run"]
         self.folder = folder
-        alone = sum(jobs.values()) - 2 * runs - 2 * groups
-        text = FLOOR.format(runs=runs, groups=groups, alone=alone)
+        folder.mkdir()
+        alone = sum(jobs.values()) - 2 * runs - (1 + len(reports)) * groups
+        text = FLOOR.format(runs=runs, groups=groups, alone=alone, reports=reports)
         (folder / "Snakefile").write_text(text)
 
 
@@ -99,19 +113,30 @@ def main() -> None:
     args = parser.parse_args()
     studies = [path.stem for path in sorted((ROOT / "workflow/studies").glob("*.yaml"))]
     os.environ.pop("WEAKNEG_DATA", None)
-    with tempfile.TemporaryDirectory() as ours, tempfile.TemporaryDirectory() as theirs:
-        workspace = Workspace(Path(ours), shorter=False)
+    with tempfile.TemporaryDirectory() as folder:
+        (ours := Path(folder, "ours")).mkdir()
+        workspace = Workspace(ours, shorter=False)
         jobs = Counter(workspace.planned(*studies))
-        floor = Floor(Path(theirs), jobs, len(studies))
-        assert sum(floor.planned().values()) == sum(jobs.values())
+        floors = [
+            Floor(Path(folder, name), jobs, len(studies), reports)
+            for name, reports in (("files", ONE_REPORT), ("inputs", REPORTS))
+        ]
+        for floor in floors:
+            assert sum(floor.planned().values()) == sum(jobs.values())
         print(f"{len(studies)} studies, {sum(jobs.values())} jobs", flush=True)
         for state in ("from nothing", "all done"):
             if state == "all done":
                 finish(workspace, *studies)
-                finish(floor)
+                for floor in floors:
+                    finish(floor)
             for _ in range(args.rounds):
-                mine, least = seconds(workspace, *studies), seconds(floor)
-                print(f"{state}: {mine:.2f} s, at least {least:.2f} s: {mine / least:.2f}")
+                mine = seconds(workspace, *studies)
+                least, with_inputs = map(seconds, floors)
+                print(
+                    f"{state}: {mine:.2f} s; at least {least:.2f} s: {mine / least:.2f}; with the"
+                    f" inputs of reports {with_inputs:.2f} s: {mine / with_inputs:.2f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":
