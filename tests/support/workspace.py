@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import json
 import multiprocessing
 import os
 import pty
@@ -22,10 +23,11 @@ SHORTER = {
     "digits": ("epochs: 25\n", "epochs: 10\n"),
     "soundscapes": ("epochs: 20\n", "epochs: 5\n"),
 }
+FINGERPRINTS = Path(".snakemake/fingerprints.json")
 SOURCES = ("Snakefile", "config.yaml", "workflow", "envs", "profiles", "slurm")
 
-# Half of the time of a dry run is that of Python's imports. What is forked from has done them, but
-# for those of the library, which each workspace has in its own version.
+# Imports take a second of the processor, as much as the rest of a dry run. What is forked from has
+# done them, but for those of the library, which each workspace has in its own version.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
@@ -52,7 +54,10 @@ class Workspace:
         self.copy_sources()
 
     def copy_sources(self) -> None:
-        """Put the sources there as they are in the repository, in place of edited ones."""
+        """Put the sources there as they are in the repository, in place of edited ones.
+
+        With them come the fingerprints that an earlier workspace has worked out from them.
+        """
         for name in SOURCES:
             shutil.rmtree(self.folder / name, ignore_errors=True)
             if (ROOT / name).is_dir():
@@ -62,6 +67,9 @@ class Workspace:
                 shutil.copy(ROOT / name, self.folder / name)
         for study, (old, new) in SHORTER.items() if self.shorter else ():
             self.edit(f"workflow/studies/{study}.yaml", old, new)
+        if _fingerprints().exists():  # which take two seconds
+            (self.folder / FINGERPRINTS).parent.mkdir(exist_ok=True)
+            shutil.copy(_fingerprints(), self.folder / FINGERPRINTS)
 
     def environment(self) -> dict[str, str]:
         """The variables with which Snakemake runs."""
@@ -71,13 +79,26 @@ class Workspace:
         return variables | {"PATH": os.pathsep.join(path)}
 
     def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [BINARIES / "snakemake", *arguments],
-            cwd=self.folder,
-            env=self.environment() | environment,
-            capture_output=True,
-            text=True,
-        )
+        """Run `snakemake` to its end; in a fork, which starts in less time than a program."""
+        with contextlib.ExitStack() as stack:
+            output, errors = (
+                stack.enter_context(tempfile.NamedTemporaryFile("r")) for _ in range(2)
+            )
+            variables = self.environment() | environment
+            given = (self.folder, arguments, variables, output.name, errors.name)
+            run = _FORKS.Process(target=_snakemake, args=given)
+            run.start()
+            run.join()
+            self._keep_fingerprints()
+            return subprocess.CompletedProcess(
+                arguments, run.exitcode, output.read(), errors.read()
+            )
+
+    def _keep_fingerprints(self) -> None:
+        """For the workspaces after this one, unless the library was edited."""
+        kept = self.folder / FINGERPRINTS
+        if kept.exists() and json.loads(kept.read_bytes())["made_from"][0] == _digest():
+            shutil.copy(kept, _fingerprints())
 
     def python(self, *arguments: str) -> None:
         """Run a stage by hand: `python -m weakneg <arguments>`."""
@@ -111,13 +132,9 @@ class Workspace:
 
     def planned(self, *arguments: str, **environment: str) -> dict[str, int]:
         """Rule -> number of jobs that would run, without the target rules."""
-        with tempfile.NamedTemporaryFile("r") as output:
-            given = (self.folder, arguments, environment, output.name)
-            run = _FORKS.Process(target=_dry_run, args=given)
-            run.start()
-            run.join()
-            text = output.read()
-        assert run.exitcode == 0, text
+        result = self.snakemake("--dry-run", *arguments, **environment)
+        text = result.stdout + result.stderr
+        assert result.returncode == 0, text
         table = re.search(r"^Job stats:\n.*\n-.*\n((?:\S+ +\d+\n)+)", text, re.MULTILINE)
         if table is None:
             assert "Nothing to be done" in text
@@ -141,15 +158,34 @@ def _shared_jobs() -> str:
     return stack.enter_context(shared_jobs())
 
 
-def _dry_run(
-    folder: Path, arguments: tuple[str, ...], environment: dict[str, str], output: str
+@cache
+def _fingerprints() -> Path:
+    """The file of fingerprints of the repository's library that workspaces start with."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder, FINGERPRINTS.name)
+
+
+@cache
+def _digest() -> str:
+    from weakneg.workspace.fingerprint import digest_of_sources
+
+    return digest_of_sources()
+
+
+def _snakemake(
+    folder: Path, arguments: tuple[str, ...], environment: dict[str, str], *files: str
 ) -> None:
-    """`snakemake --dry-run` in a process of its own; ends it."""
+    """`snakemake` in a process of its own, whose standard output and error are files; ends it."""
     os.chdir(folder)
-    os.environ |= environment
-    descriptor = os.open(output, os.O_WRONLY)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
+    os.environ.clear()
+    os.environ.update(environment)
+    for descriptor, file in enumerate(files, start=1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND), descriptor)
+    sys.argv = ["snakemake", *arguments]
     from snakemake.cli import main
 
-    main(["--dry-run", *arguments])
+    try:
+        main()
+    finally:
+        atexit._run_exitfuncs()  # a fork ends without them

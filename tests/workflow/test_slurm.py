@@ -320,6 +320,8 @@ def test_one_allocation_does_what_is_left_and_goes_on_after_its_node_failed(
 @pytest.mark.slurm
 def test_when_scoring_fails_training_is_made_again_from_its_states(cluster, local, tmp_path):
     workspace = small_study(tmp_path)
+    for folder in ("features", "bags"):
+        shutil.copytree(local / folder, tmp_path / "results/small" / folder)
     binaries = tmp_path / "bin"
     binaries.mkdir()
     (binaries / "python").write_text(

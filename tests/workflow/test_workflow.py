@@ -110,7 +110,7 @@ def test_a_deleted_figure_comes_back_with_the_same_bytes(finished):
 
 def test_another_seed_leaves_the_trained_ones_in_copied_results_too(finished, workspace):
     for name in ("results", "resources", ".snakemake"):
-        shutil.copytree(finished.folder / name, workspace.folder / name)
+        shutil.copytree(finished.folder / name, workspace.folder / name, dirs_exist_ok=True)
     assert workspace.planned() == {}
     run = workspace.folder / "results/digits/runs/3/random"
     before = (run / "seeds/0.pt").stat().st_mtime_ns
@@ -217,7 +217,8 @@ def test_cifar10_runs_on_the_real_images(workspace, published_cifar):
         "sampling: {candidate_fraction: 0.1}\n"
     )
     workspace.run(
-        *("tiny", "--config", "classes=[airplane]", "strategies=[random,margin]", "seeds=1"),
+        *("--config", "classes=[airplane]", "strategies=[random,margin]", "seeds=1"),
+        *("--", "results/tiny/metrics.csv"),
         WEAKNEG_DATA=str(published_cifar),
     )
     metrics = pd.read_csv(workspace.folder / "results/tiny/metrics.csv")
