@@ -160,7 +160,7 @@ EDITS = [
      "def grows_from(amount)", "def grows_from(amount, by=1)", NOTHING),
     # Studies and configuration.
     ("epochs", "digits.yaml",
-     "epochs: 10", "epochs: 11", trained(16, 0)),
+     "epochs: 4", "epochs: 5", trained(16, 0)),
     ("the ratio", "soundscapes.yaml",
      "negatives_per_positive: 2.0", "negatives_per_positive: 3.0", trained(0, 10)),
     ("augmentation", "soundscapes.yaml",

@@ -65,10 +65,10 @@ def test_a_definition_a_file_and_a_package_are_named(edited):
 
 
 def test_settings_of_the_command_line(edited):
-    edited.edit(f"{STUDIES}/digits.yaml", "epochs: 10", "epochs: 11")
+    edited.edit(f"{STUDIES}/digits.yaml", "epochs: 4", "epochs: 5")
     text = status(edited, "--config", "studies=digits", "seeds=2", "strategies=[badge]").stdout
     assert "train_run 4 (badge, random): " in text or "train_run 4 (random, badge): " in text
-    assert "training.epochs 10 -> 11" in text
+    assert "training.epochs 4 -> 5" in text
     assert "seeds without 2, 3, 4" in text
 
 
