@@ -293,7 +293,7 @@ def test_the_page_of_methods_shows_event_detection_where_it_was_measured(tmp_pat
         "Naive AN .510 ± .127 .200 ± .000 .300 ± .000 .250 ± .000 .350 ± .000",
         "LL-R .610 ± .127 .300 ± .000 .400 ± .000 .350 ± .000 .450 ± .000",
         "Full label upper bound .710 ± .127 .400 ± .000 .500 ± .000 .450 ± .000 .550 ± .000",
-        f"the same everywhere .159 {DASH} {DASH} {DASH} {DASH}",
+        f"The same everywhere .159 {DASH} {DASH} {DASH} {DASH}",
     ]
 
 
