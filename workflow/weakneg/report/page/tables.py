@@ -469,8 +469,8 @@ def event_detection(table: pd.DataFrame, study: Study) -> Table:
         rows.append(cells)
     everywhere = float(table["everywhere_f1"].iloc[0])
     unknown = [Cell(DASH, "") for _ in events.OF_ALL[1:]]
-    name = _text(events_text.EVERYWHERE.capitalize())
-    rows.append([name, Cell(number(everywhere), everywhere), *unknown])
+    last = _text(events_text.EVERYWHERE.capitalize())
+    rows.append([last, Cell(number(everywhere), everywhere), *unknown])
     return Table("events", "Mean over seeds.", [*events_text.HEADER], rows)
 
 
