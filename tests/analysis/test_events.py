@@ -19,10 +19,11 @@ def heard(*sounds) -> HeardClip:
     return HeardClip("x", None, frozenset(name for name, *_ in sounds), sounds)
 
 
-def clips(*of_rows, edges=SECONDS, lengths=None) -> Clips:
+def clips(*of_rows, edges=SECONDS, lengths=None, ends=None) -> Clips:
     lengths = lengths or [len(edges) - 1] * len(of_rows)
     mask = np.arange(len(edges) - 1) < np.array(lengths)[:, None]
-    return clips_of(dict(enumerate(of_rows)), MEANS, Places(mask, edges))
+    ends = edges[mask.sum(1)] if ends is None else np.array(ends)
+    return clips_of(dict(enumerate(of_rows)), MEANS, Places(mask, edges, ends))
 
 
 def some(n=80, seed=0) -> tuple[list[np.ndarray], Clips]:
@@ -52,9 +53,11 @@ def test_events_end_with_the_sound_of_their_clip():
     assert found.edges[0].tolist() == [0, 1, 2, 3]
 
 
-def test_the_first_frame_begins_with_the_clip():
-    found = clips(heard(), edges=np.array([-0.5, 0.5, 1.5]))
-    assert found.edges[0].tolist() == [0, 0.5, 1.5]
+def test_frames_begin_and_end_with_the_sound_of_their_clip():
+    edges = np.array([-0.5, 0.5, 1.5, 2.5])
+    found = clips(heard(("Bark", 1.5, 3)), heard(), edges=edges, lengths=[3, 2], ends=[2.0, 1.7])
+    assert [each.tolist() for each in found.edges] == [[0, 0.5, 1.5, 2.0], [0, 0.5, 1.7]]
+    assert found.events == [[(1.5, 2.0, "0")], []]
 
 
 class TestMeasures:
@@ -76,6 +79,12 @@ class TestMeasures:
             best = (2 * precision * recall / (precision + recall)).max()
             assert found[name] == pytest.approx(best)
         assert found[ALL] == pytest.approx((found["Dog"] + found["Cat"]) / 2)
+
+    def test_a_frame_that_reaches_beyond_its_clip_makes_no_segment(self):
+        said = np.array([[0.0, 0], [0, 0], [1, 0]])
+        edges = np.array([-0.4, 0.4, 1.2, 2.1])
+        found = measure([said], clips(heard(("Bark", 1.5, 2)), edges=edges, ends=[2.0]))
+        assert found["segment_f1"][ALL] == 1
 
     def test_a_model_that_knows_all_has_no_mistakes(self):
         _, of_clips = some()

@@ -55,7 +55,7 @@ def test_a_frame_of_a_spectrogram_is_where_the_model_looks(name):
         assert (weight * rows).sum() / weight.sum() == pytest.approx(centres[number], abs=step / 2)
 
 
-def test_frames_without_sound_are_none():
+def test_frames_and_time_end_with_the_sound():
     store = spectrograms(64, [64, 17, 16, 1])
     label = np.zeros((4, 2), np.int8)
     bags = Bags(np.arange(4), label, np.full(4, np.nan), np.arange(4)[:, None])
@@ -65,3 +65,5 @@ def test_frames_without_sound_are_none():
     )
     places = places_of(store, BagData(store, bags, CPU), settings, None)
     assert places.mask.sum(1).tolist() == [8, 3, 2, 1]
+    # The last row begins 10 ms after the one before, and lasts 25 ms.
+    assert places.ends == pytest.approx([0.655, 0.185, 0.175, 0.025])

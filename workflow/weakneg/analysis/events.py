@@ -67,7 +67,7 @@ class Clips(NamedTuple):
     classes : tuple of str
         The C classes that they listened for.
     edges : list of ndarray, (m + 1,)
-        Of each clip, where its m frames begin and end, in seconds.
+        Of each clip, where its m frames begin and end, in seconds: from its beginning to its end.
     events : list of list
         Of each clip, its events; none touches another of its class.
     """
@@ -95,11 +95,12 @@ def clips_of(heard: Mapping[int, HeardClip], means: Means, places: Places) -> Cl
         Events end where the sound of their clip does.
     """
     assert places.edges is not None
+    assert places.ends is not None
     edges, events = [], []
     for row, clip in heard.items():
         m = int(places.mask[row].sum())
         of_clip = places.edges[: m + 1].copy()
-        of_clip[0] = 0.0
+        of_clip[0], of_clip[-1] = 0.0, places.ends[row]
         edges.append(of_clip)
         events.append(
             [

@@ -32,10 +32,13 @@ class Places(NamedTuple):
         True where there is an instance; those of clips that hold no sound are not.
     edges : ndarray, (M + 1,) or None
         Of clips, where each instance ends and the next begins, in seconds.
+    ends : ndarray, (B,) or None
+        Of clips, where their sound ends, in seconds.
     """
 
     mask: np.ndarray
     edges: np.ndarray | None
+    ends: np.ndarray | None
 
 
 def places_of(
@@ -59,9 +62,12 @@ def places_of(
     Places
     """
     bags = data.bags
+    if store.kind == "images":
+        return Places(bags.mask, None, None)
     if data.audio is None:
-        n = bags.instances.shape[1]
-        return Places(bags.mask, None if store.kind == "images" else _edges(n, frame_seconds))
+        assert frame_seconds is not None
+        edges = np.arange(bags.instances.shape[1] + 1) * frame_seconds
+        return Places(bags.mask, edges, bags.mask.sum(1) * frame_seconds)
     assert settings.classes is not None
     model = bag_classifier.load(settings.model, data.instance_shape, len(settings.classes)).eval()
     with torch.inference_mode():
@@ -70,14 +76,10 @@ def places_of(
     mel = LogMel.of(data.audio)
     first = 0.5 * mel.frame_samples / mel.sample_rate  # centre of the first row
     step = model.frame_step * mel.shift_samples / mel.sample_rate
-    mask = np.arange(n) * model.frame_step < data.frames.cpu().numpy()[:, None]
-    return Places(mask, first + (np.arange(n + 1) - 0.5) * step)
-
-
-def _edges(n: int, frame_seconds: float | None) -> np.ndarray:
-    assert frame_seconds is not None
-    edges: np.ndarray = np.arange(n + 1) * frame_seconds
-    return edges
+    rows = data.frames.cpu()
+    mask = np.arange(n) * model.frame_step < rows.numpy()[:, None]
+    ends = mel.n_samples(rows).numpy() / mel.sample_rate
+    return Places(mask, first + (np.arange(n + 1) - 0.5) * step, ends)
 
 
 def instances_of_classes(
@@ -148,7 +150,8 @@ def _sounding(
         [(centres >= onset) & (centres < offset) for _, onset, offset in of_class(clip, means)]
         for clip in heard
     ]
-    return np.array([np.any([np.zeros(len(centres), bool), *each], axis=0) for each in holds])
+    sounding = [np.any([np.zeros(len(centres), bool), *each], axis=0) for each in holds]
+    return np.array(sounding, dtype=bool)
 
 
 def of_class(
