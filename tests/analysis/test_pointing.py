@@ -63,6 +63,11 @@ def test_a_list_without_times_is_said():
         played([], [], [])
 
 
+def test_a_list_of_none_of_the_test_clips_is_said():
+    with pytest.raises(UserError, match="begin and end"):
+        played()
+
+
 def test_the_instances_of_images_are_what_the_store_says():
     features = Store(
         x=np.zeros((6, 1, 2, 2), np.float32),

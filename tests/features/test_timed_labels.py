@@ -1,5 +1,7 @@
 """When the labels of clips sound: in the clip, in its channel, and only where somebody said so."""
 
+import math
+
 import h5py
 import pytest
 
@@ -54,3 +56,10 @@ def test_a_channel_has_its_own_events(store):
     events = ("Wren", 1.0, 2.0), ("Owl", 2.0, 3.0), ("Rain", 0.0, 4.0)
     found = timed_labels(store(clips, [1, 2]), [recording("r", *events, channels=(1, 2, 0))])
     assert [clip.labels for clip in found] == [{"Wren", "Rain"}, {"Owl", "Rain"}]
+
+
+def test_a_label_of_a_channel_without_times_is_not_known(store):
+    clips = [("r@ch1", "r", 0.0, 4.0), ("r@ch2", "r", 0.0, 4.0)]
+    listed = recording("r", ("Wren", 0.0, math.inf), channels=(1,))
+    found = timed_labels(store(clips, [1, 2]), [listed])
+    assert [(clip.id, clip.sounds) for clip in found] == [("r@ch2", ())]

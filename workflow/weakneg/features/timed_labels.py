@@ -1,5 +1,6 @@
 """When the labels of clips sound, where the list of recordings says so."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,12 @@ from weakneg.audio import shards
 from weakneg.audio.recordings import Recording
 from weakneg.datasets.listened import HeardClip
 from weakneg.io.hdf5 import open_file
+
+
+def says_when(recording: Recording) -> bool:
+    """Whether a recording says when its labels sound: those of a channel may last to infinity."""
+    offsets = [offset for *_, offset in recording.events]
+    return bool(offsets) and max(offsets) < math.inf
 
 
 def timed_labels(store: str | os.PathLike[str], recordings: Sequence[Recording]) -> list[HeardClip]:
@@ -43,7 +50,7 @@ def timed_labels(store: str | os.PathLike[str], recordings: Sequence[Recording])
         zip(ids.tolist(), names.tolist(), spans, strict=True)
     ):
         recording = listed[name] if channels is None else listed[name].of_channel(channels[row])
-        if recording.labels and not recording.events:
+        if recording.labels and not says_when(recording):
             continue
         sounds = tuple(
             (label, max(onset, start) - start, min(offset, end) - start)
