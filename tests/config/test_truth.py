@@ -176,3 +176,31 @@ def test_what_has_no_times_is_said(study, start, classes, truth, said):
     with pytest.raises(UserError) as caught:
         study(truth, start, classes)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "of_train", "of_test", "channel"),
+    [
+        ("times", "onset,offset", "1,2", "1,2", "first"),
+        ("training", "onset,offset", "1,2", ",", "first"),
+        # Events, as far as the list goes, but of unknown times.
+        ("channels", "channel", "1", "1", "each"),
+    ],
+)
+def test_own_labels_of_test_recordings_have_times(
+    study, tmp_path, name, header, of_train, of_test, channel
+):
+    rows = [f"file,labels,split,{header}"]
+    for split, more in (("train", of_train), ("test", of_test)):
+        rows += [f"{split}{n}.wav,{'AB'[n % 2]},{split},{more}" for n in range(8)]
+    (tmp_path / f"{name}.csv").write_text("\n".join(rows))
+    (tmp_path / "sounds").mkdir()
+    own = MANY.format(
+        f"dataset: {{name: recordings, list: {name}.csv, folder: sounds}}\nmodel: {{name: cnn}}"
+        f"\naudio: {{clip_seconds: 4, channel: {channel}}}"
+    )
+    if name == "times":
+        assert study("{list: own_labels}", own, "[A, B]").truth.of_own_labels
+        return
+    with pytest.raises(UserError, match=rf"no label of a test recording in {name}\.csv has"):
+        study("{list: own_labels}", own, "[A, B]")

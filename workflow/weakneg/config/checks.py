@@ -4,6 +4,7 @@ A check gets the study once each section is valid by itself. It returns the valu
 by name of the field, or raises the mistake with the keys that lead to it.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -33,7 +34,7 @@ from weakneg.config.study import Study
 from weakneg.config.training import ALL, TrainingSettings
 from weakneg.config.truth import JudgedClass, TruthSettings
 from weakneg.config.values import distinct
-from weakneg.datasets import Dataset, formats
+from weakneg.datasets import Dataset, OwnDataset, formats
 
 Completed = Mapping[str, Any]
 
@@ -522,9 +523,25 @@ def _truth_has_times(truth: TruthSettings, study: Study) -> None:
             f"{truth.list} must say everything that sounds, but with dataset.unlisted: unknown it "
             "does not: name a list of what people heard"
         )
+    elif not _says_when(study.dataset):
+        text = (
+            f"no label of a test recording in {study.dataset.list} has an onset and an offset: "
+            "give them, or name a list of what people heard"
+        )
     else:
         return
     raise problem(text, "truth", "list")
+
+
+def _says_when(dataset: DatasetSettings) -> bool:
+    """Whether the user's list says when the labels of a test recording sound."""
+    data = dataset.definition
+    if not isinstance(data, OwnDataset) or data.recordings is None:
+        return True  # of other data sets it is only known after the download
+    return any(
+        row["split"] == "test" and any(offset < math.inf for *_, offset in row["events"])
+        for row in data.recordings(*dataset.own_list)
+    )
 
 
 def _class_of(value: str, study: Study, *at: str | int) -> str:
