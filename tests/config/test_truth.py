@@ -159,6 +159,18 @@ def test_own_labels_are_the_truth_of_every_class(study):
         ),
         (SOUND, "[Bark]", "{list: own_labels, frame_seconds: 1.0}", "truth.frame_seconds: is for"),
         (
+            SOUND,
+            "[Bark]",
+            "{list: h.csv, classes: {Bark: d}}",
+            "truth.list: h.csv does not say when",
+        ),
+        (
+            VECTORS,
+            "[Dog]",
+            "{list: h.csv, classes: {Dog: d}, frame_seconds: 1.0}",
+            "truth.list: h.csv does not say when a sound was heard",
+        ),
+        (
             VECTORS,
             "[Dog]",
             "{list: h.tsv, classes: {Dog: d}, event_detection: true}",

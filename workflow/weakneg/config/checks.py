@@ -513,8 +513,14 @@ def _truth_has_times(truth: TruthSettings, study: Study) -> None:
         text = "needs to know when each feature vector is: set truth.frame_seconds"
         raise problem(text, "truth", "event_detection")
     if not truth.of_own_labels:
-        return
-    if not many:
+        looks = many and not (vectors and truth.frame_seconds is None)
+        if not (looks and truth.list.endswith(".csv")):
+            return
+        text = (
+            f"{truth.list} does not say when a sound was heard, and models of many classes are "
+            "judged by that: name a .tsv file or own_labels"
+        )
+    elif not many:
         text = f"{truth.list} is for task: multilabel: name a list of what people heard"
     elif study.audio is None:
         text = f"{study.dataset.name} does not say when its labels sound: name another list"
@@ -526,7 +532,7 @@ def _truth_has_times(truth: TruthSettings, study: Study) -> None:
     elif not _says_when(study.dataset):
         text = (
             f"no label of a test recording in {study.dataset.list} has an onset and an offset: "
-            "give them, or name a list of what people heard"
+            "give them, or remove truth"
         )
     else:
         return
