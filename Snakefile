@@ -45,6 +45,7 @@ for study in CONFIG.study_names:
 
 onstart:
     check_executor()
+    checked(start.check_packages, {job.rule.name for job in workflow.dag.needrun_jobs()})
     acquiring = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "acquire_shard"]
     checked(
         start.check_sources,

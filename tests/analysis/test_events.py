@@ -10,6 +10,7 @@ from weakneg.analysis.events import ALL, Clips, clips_of, library, measure
 from weakneg.analysis.places import Places
 from weakneg.datasets.listened import HeardClip
 from weakneg.errors import UserError
+from weakneg.workspace.start import check_packages
 
 MEANS = {"Dog": {"heard": ["Bark", "Howl"]}, "Cat": {"heard": ["Meow"]}}
 SECONDS = np.arange(11.0)
@@ -128,3 +129,10 @@ def test_that_the_library_is_missing_is_said_with_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "sed_scores_eval", None)
     with pytest.raises(UserError, match=r"pip install -e '\.\[sed\]'"):
         library()
+
+
+def test_that_the_library_is_missing_is_said_before_anything_is_trained(monkeypatch):
+    monkeypatch.setattr("weakneg.workspace.start.find_spec", lambda name: None)
+    check_packages({"train_run", "play_pointing_game"})
+    with pytest.raises(UserError, match=r"not installed\): pip install -e '\.\[sed\]'"):
+        check_packages({"train_run", "measure_event_detection"})

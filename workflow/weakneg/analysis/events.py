@@ -11,7 +11,7 @@ PSDS 2                  the same with 10%, which confusing classes costs more: i
                         event, not when
 ======================  =====================================================================
 
-PSDS takes off the standard deviation over classes, so that it is zero where some classes are
+PSDS subtracts the standard deviation over classes, so that it is zero where some classes are
 detected and others are not. The mean over the PSDS of single classes does not.
 
 References
@@ -24,12 +24,14 @@ Ebbers, Serizel and Haeb-Umbach, "Threshold-Independent Evaluation of Sound Even
 """
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from weakneg.analysis.places import Means, Places, of_class
+from weakneg.config.truth import SED_LIBRARY, needs_library
 from weakneg.datasets.listened import HeardClip
 from weakneg.errors import UserError
 
@@ -188,13 +190,8 @@ def measure(parts: Sequence[np.ndarray], clips: Clips) -> dict[str, dict[str, fl
 
 
 def library() -> ModuleType:
-    """Import sed_scores_eval; UserError if it is not installed."""
+    """Import sed_scores_eval; UserError if that is not possible."""
     try:
-        import sed_scores_eval
+        return import_module(SED_LIBRARY)
     except ImportError as error:
-        raise UserError(
-            "truth: event_detection needs sed_scores_eval, which cannot be imported "
-            f"({error}): pip install -e '.[sed]', which needs a C++ compiler, or remove the key."
-        ) from None
-    module: ModuleType = sed_scores_eval
-    return module
+        raise UserError(needs_library(str(error))) from None

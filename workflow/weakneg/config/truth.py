@@ -13,6 +13,16 @@ from weakneg.datasets.listened import PUBLISHED
 
 OWN_LABELS = "own_labels"
 """The `list` of a study whose labels say when each class sounds."""
+SED_LIBRARY = "sed_scores_eval"
+"""What measures event detection."""
+
+
+def needs_library(cause: str) -> str:
+    """The message that `SED_LIBRARY` cannot be imported."""
+    return (
+        f"truth: event_detection needs {SED_LIBRARY} ({cause}): pip install -e '.[sed]', which "
+        "needs a C++ compiler, or remove the key from the study."
+    )
 
 
 class JudgedClass(Section):

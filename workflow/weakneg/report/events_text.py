@@ -21,8 +21,8 @@ def caption(table: pd.DataFrame) -> str:
         "When do events begin and end, by the scores of frames, without smoothing? F1 of segments"
         " of one second, with the best threshold of each class for the same clips; PSDS 1, which"
         " is about when, and PSDS 2, which is about what (both up to 100 false positives per hour,"
-        " by sed_scores_eval). PSDS takes off the spread over classes; the mean over the PSDS of"
-        f" single classes does not. {first['clips']:,} test clips,"
+        " by sed_scores_eval). PSDS subtracts the standard deviation over classes; the mean over"
+        f" the PSDS of single classes does not. {first['clips']:,} test clips,"
         f" {classes_phrase(first['classes'])}; mean over {seeds_phrase(n_seeds)}{interval}."
     )
 

@@ -5,13 +5,15 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from weakneg.audio.acquire.folder import find_folder
 from weakneg.config.classes import questions
 from weakneg.config.load import Config
+from weakneg.config.truth import SED_LIBRARY, needs_library
 from weakneg.datasets.local_copy import DATA_VARIABLE, check_named
 from weakneg.errors import UserError
 from weakneg.estimate.cost import cost_text
@@ -155,6 +157,12 @@ def check_sources(studies: Iterable[Results]) -> None:
     for results in studies:
         if results.named_folder:
             find_folder(Path(results.named_folder))
+
+
+def check_packages(rules: Container[str]) -> None:
+    """Raise UserError if an optional package is missing that one of these rules needs."""
+    if "measure_event_detection" in rules and find_spec(SED_LIBRARY) is None:
+        raise UserError(needs_library("it is not installed"))
 
 
 def check_executor(
