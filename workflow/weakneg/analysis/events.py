@@ -24,14 +24,13 @@ Ebbers, Serizel and Haeb-Umbach, "Threshold-Independent Evaluation of Sound Even
 """
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from weakneg.analysis.places import Means, Places, of_class
-from weakneg.config.truth import SED_LIBRARY, needs_library
+from weakneg.config.truth import needs_library
 from weakneg.datasets.listened import HeardClip
 from weakneg.errors import UserError
 
@@ -192,6 +191,8 @@ def measure(parts: Sequence[np.ndarray], clips: Clips) -> dict[str, dict[str, fl
 def library() -> ModuleType:
     """Import sed_scores_eval; UserError if that is not possible."""
     try:
-        return import_module(SED_LIBRARY)
+        import sed_scores_eval
     except ImportError as error:
         raise UserError(needs_library(str(error))) from None
+    module: ModuleType = sed_scores_eval
+    return module
