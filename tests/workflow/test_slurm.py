@@ -157,7 +157,8 @@ class Trouble(threading.Thread):
         (self.notes / f"hungry_{pid}").touch()
 
     def out_of_time(self, job: str, pid: str) -> None:
-        self.cluster.ask("scontrol", "update", f"JobId={job}", "EndTime=now")
+        # In two seconds: a time that has passed when the controller reads it is refused.
+        self.cluster.ask("scontrol", "update", f"JobId={job}", "EndTime=now+2")
 
 
 def has_stopped(pid: str) -> bool:
