@@ -10,6 +10,7 @@ from workspace import ROOT
 from weakneg.command_line import main, parser_of
 from weakneg.stages import entries, entry
 from weakneg.workspace.fingerprint import SOURCES, digest_of_sources, fingerprint
+from weakneg.workspace.results import LOCALISATION_TABLES
 
 COMMAND = re.compile(r"python -m weakneg (\w+)")
 
@@ -104,6 +105,10 @@ def test_rules_commands_and_functions_have_the_same_names():
     rules: dict[str, str] = {}
     for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
         for part in re.split(r"^ *rule ?", file.read_text(), flags=re.MULTILINE)[1:]:
+            if re.search(r"name:\s+stage\b", part):  # a rule for each of several stages
+                assert " {params.stage} " in part
+                rules |= {stage: stage for stage in LOCALISATION_TABLES}
+                continue
             name = re.match(r"(\w+):", part) or re.search(r'name:\s+f"(\w+)_\{', part)
             rules[name[1]] = COMMAND.search(part)[1]
     stages = {name for name, (_, kind) in entries().items() if kind == "stage"}
@@ -117,6 +122,7 @@ def test_a_stage_is_called_as_its_signature_says():
     for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
         for shell in re.findall(r'(?:"[^"\n]*"\s*)+', file.read_text()):
             text = "".join(re.findall(r'"([^"\n]*)"', shell))
+            text = text.replace("{params.stage}", "measure_event_detection")
             called = COMMAND.search(text)
             if not called or entries()[called[1]][1] != "stage":
                 continue

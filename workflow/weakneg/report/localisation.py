@@ -111,9 +111,9 @@ def measure_event_detection(
     settings: Json[dict[str, Any]],
     folder: Path,
     threads: Threads,
-    classes: Json[dict[str, dict[str, list[str]]]],
     heard: Path | None = None,
     recordings: Path | None = None,
+    classes: Json[dict[str, dict[str, list[str]]]] | None = None,
     frame_seconds: float | None = None,
     device: Device = "",
 ) -> None:
@@ -121,12 +121,29 @@ def measure_event_detection(
 
     Parameters
     ----------
-    runs, store, manifest, model_settings, settings, threads, classes, heard, recordings,
-    frame_seconds, device
-        As for `play_pointing_game`.
+    runs : list of (str, Path)
+        Method and folder of each run.
+    store, manifest : Path
+        The test split's features and bags.
+    model_settings : ScoreSettings
+        The model, and its classes.
+    settings : dict
+        The study as it is reported.
     folder : Path
         Folder to write to: events.csv, with `weakneg.analysis.events.COLUMNS`; events_by_class.csv,
         with the same measures of each class; and events.md.
+    threads : int
+        CPU threads.
+    heard : Path
+        The list of what people heard, and when.
+    recordings : Path
+        Instead of `heard`, the list of recordings, whose labels say when they sound.
+    classes : dict
+        How each class that people listened for is judged.
+    frame_seconds : float
+        Of feature vectors, the time from one to the next.
+    device : str
+        auto, cpu, cuda or cuda:N; by default what WEAKNEG_DEVICE says, or auto.
 
     Raises
     ------
@@ -136,7 +153,8 @@ def measure_event_detection(
     study, on_device = Study.of(settings), prepare(device, threads)
     assert model_settings.classes is not None
     events.library()
-    columns = [model_settings.classes.index(name) for name in classes]
+    means = classes or {}
+    columns = [model_settings.classes.index(name) for name in means]
     tables, of_classes = [], []
     with (
         _opened(
@@ -145,7 +163,7 @@ def measure_event_detection(
         Progress("measuring events", len(runs), "runs") as progress,
     ):
         by_row = heard_in(bags.store, bags.data.bags, bags.heard)
-        clips = events.clips_of(by_row, classes, bags.places)
+        clips = events.clips_of(by_row, means, bags.places)
         rows = np.array([*by_row], dtype=np.int64)
         everywhere = events.measure(_everywhere(clips), clips)
         for method, run in runs:
