@@ -34,9 +34,14 @@ def other(against: str, folder: Path) -> Run:
     if against == "cold":
         workspace = Workspace(folder, shorter=False)
         workspace.edit("Snakefile", "        warm.start()\n", "        pass\n")
-        return lambda words: workspace.run(*words)
-    subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
-    subprocess.run(["git", "-C", folder, "checkout", "--quiet", against], check=True)
+    else:
+        subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
+        subprocess.run(["git", "-C", folder, "checkout", "--quiet", against], check=True)
+    return program(folder)
+
+
+def program(folder: Path) -> Run:
+    """Snakemake in a folder of sources, as a program, whose processor time is counted."""
     path = os.pathsep.join([str(BINARIES), os.environ["PATH"]])
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(folder / "workflow")}
     command = [BINARIES / "snakemake", "--cores", "2"]
@@ -76,10 +81,9 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as here, tempfile.TemporaryDirectory() as there:
         folders = {"now": Path(here), args.against: Path(there)}
-        workspace = Workspace(Path(here), shorter=False)
-        workspace.before_path = ()
+        Workspace(Path(here), shorter=False)
         runs: dict[str, Run] = {
-            "now": lambda words: workspace.run(*words),
+            "now": program(Path(here)),
             args.against: other(args.against, Path(there)),
         }
         costs: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
