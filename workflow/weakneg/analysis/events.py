@@ -34,13 +34,14 @@ from weakneg.config.truth import needs_library
 from weakneg.datasets.listened import HeardClip
 from weakneg.errors import UserError
 
-MEASURES = ("segment_f1", "psds1", "psds2")
-OF_ALL = (*MEASURES, "psds1_mean", "psds2_mean")
-"""Measures of all classes. The last two are means over the PSDS of single classes."""
-
-COLUMNS = ["strategy", "seed", "clips", "classes", *OF_ALL, "everywhere_f1"]
-"""Of the table of all classes. The last is the F1 of a model to which all frames are the same, so
-that it finds each class everywhere."""
+PSDS = ("psds1", "psds2")
+COLUMNS = [
+    *("strategy", "seed", "clips", "classes", "segment_f1", *PSDS),
+    *(f"{name}_mean" for name in PSDS),
+    "everywhere_f1",
+]
+"""Of the table of all classes. The means are over the PSDS of single classes; the last is the F1 of
+a model to which all frames are the same, so that it finds each class everywhere."""
 
 ALL = ""
 """In the place of a class: all classes."""
@@ -142,8 +143,8 @@ def measure(parts: Sequence[np.ndarray], clips: Clips) -> dict[str, dict[str, fl
     Returns
     -------
     dict
-        Each of the `MEASURES` -> class -> value, also of `ALL` classes. Classes without an event
-        are left out.
+        segment_f1 and each of `PSDS` -> class -> value, also of `ALL` classes. Classes without an
+        event are left out.
 
     Raises
     ------

@@ -1,14 +1,24 @@
 """Event detection as a text in Markdown."""
 
+from collections.abc import Iterator
+
 import pandas as pd
 
-from weakneg.analysis.events import OF_ALL
 from weakneg.analysis.intervals import mean_interval
 from weakneg.analysis.study import Study
 from weakneg.report.formatting import DASH, classes_phrase, number, plus_minus, seeds_phrase
 from weakneg.report.markdown import escape, markdown_table
 
-HEADER = ("Method", "Segment F1", "PSDS 1", "PSDS 2", "PSDS 1 of classes", "PSDS 2 of classes")
+MEASURES = {
+    "segment_f1": "Segment F1",
+    "psds1": "PSDS 1",
+    "psds2": "PSDS 2",
+    "psds1_mean": "PSDS 1 of classes",
+    "psds2_mean": "PSDS 2 of classes",
+}
+"""Columns of events.csv that are results of a model -> their titles."""
+
+HEADER = ["Method", *MEASURES.values()]
 EVERYWHERE = "the same everywhere"
 """The method that knows nothing."""
 
@@ -27,17 +37,19 @@ def caption(table: pd.DataFrame) -> str:
     )
 
 
-def rows(table: pd.DataFrame, study: Study) -> list[list[str]]:
-    """The cells of the table of methods, without markup; parameters as for `events_text`."""
-    found = []
+def by_method(table: pd.DataFrame) -> Iterator[tuple[str, list[tuple[float, float]]]]:
+    """The results of each method, in the order of the table; the parameter is as for `events_text`.
+
+    Yields
+    ------
+    str
+        The strategy.
+    list of (float, float)
+        For each of the `MEASURES`, the mean over seeds and the upper end of its 95% interval.
+    """
     for strategy, of_method in table.groupby("strategy", sort=False):
-        cells = [study.display_name(str(strategy))]
-        for measure in OF_ALL:
-            mean, _, high = mean_interval(of_method[measure].to_numpy())
-            cells.append(number(mean) + plus_minus(mean, high))
-        found.append(cells)
-    unknown = [DASH] * (len(OF_ALL) - 1)
-    return [*found, [EVERYWHERE, number(table["everywhere_f1"].iloc[0]), *unknown]]
+        intervals = [mean_interval(of_method[measure].to_numpy()) for measure in MEASURES]
+        yield str(strategy), [(mean, high) for mean, _, high in intervals]
 
 
 def events_text(table: pd.DataFrame, study: Study) -> str:
@@ -55,7 +67,15 @@ def events_text(table: pd.DataFrame, study: Study) -> str:
     str
         Markdown.
     """
-    cells = [[escape(name), *values] for name, *values in rows(table, study)]
+    cells = [
+        [
+            escape(study.display_name(strategy)),
+            *(number(mean) + plus_minus(mean, high) for mean, high in results),
+        ]
+        for strategy, results in by_method(table)
+    ]
+    unknown = [DASH] * (len(MEASURES) - 1)
+    cells.append([EVERYWHERE, number(table["everywhere_f1"].iloc[0]), *unknown])
     parts = [
         f"# {escape(study.title)}: event detection",
         caption(table),

@@ -175,13 +175,13 @@ def measure_event_detection(
                 by_class.insert(1, "seed", seed)
                 known = by_class["class"] != events.ALL
                 of_classes.append(by_class[known])
-                means = of_classes[-1][["psds1", "psds2"]].mean().add_suffix("_mean")
+                single = of_classes[-1][[*events.PSDS]].mean().add_suffix("_mean")
                 tables.append(
                     by_class[~known].assign(
                         clips=len(rows),
                         classes=known.sum(),
                         everywhere_f1=everywhere["segment_f1"][events.ALL],
-                        **means,
+                        **single,
                     )
                 )
             progress.add()

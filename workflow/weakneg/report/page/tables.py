@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from weakneg.analysis import events
 from weakneg.analysis.budget import DIFFERENCES
-from weakneg.analysis.intervals import MEAN_OVER_CLASSES, mean_interval
+from weakneg.analysis.intervals import MEAN_OVER_CLASSES
 from weakneg.analysis.metrics import METRICS
 from weakneg.analysis.partial import ALL, LOSSES, left_out, observed_positives
 from weakneg.analysis.runs import SECONDS
@@ -460,18 +459,17 @@ def pointing(table: pd.DataFrame, study: Study) -> Table:
 def event_detection(table: pd.DataFrame, study: Study) -> Table:
     """The measures of event detection; from events.csv."""
     rows = []
-    for strategy, of_method in table.groupby("strategy", sort=False):
-        name = study.display_name(str(strategy))
+    for strategy, results in events_text.by_method(table):
+        name = study.display_name(strategy)
         cells = [Cell(name, name, "upper bound" if strategy == study.upper_bound else "")]
-        for measure in events.OF_ALL:
-            mean, _, high = mean_interval(of_method[measure].to_numpy())
+        for mean, high in results:
             cells.append(Cell(number(mean), mean, plus_minus(mean, high).strip()))
         rows.append(cells)
     everywhere = float(table["everywhere_f1"].iloc[0])
-    unknown = [Cell(DASH, "") for _ in events.OF_ALL[1:]]
+    unknown = [Cell(DASH, "") for _ in [*events_text.MEASURES][1:]]
     last = _text(events_text.EVERYWHERE.capitalize())
     rows.append([last, Cell(number(everywhere), everywhere), *unknown])
-    return Table("events", "Mean over seeds.", [*events_text.HEADER], rows)
+    return Table("events", "Mean over seeds.", events_text.HEADER, rows)
 
 
 def single_classes(metrics: pd.DataFrame, study: Study) -> list[Table]:
