@@ -4,6 +4,8 @@ import html.parser
 import itertools
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -302,3 +304,12 @@ def test_the_page_of_a_single_method_has_no_comparison(tmp_path):
     text = make_page_of_methods(tmp_path, *toy).read_text(encoding="utf-8")
     assert "Nothing to compare" in text
     assert "Memorised" not in text
+
+
+def test_a_page_is_written_without_pytorch():
+    """It takes seconds to import, for every page and every `redraw`."""
+    code = (
+        "import sys, weakneg.report.page.write, weakneg.report.redraw\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
