@@ -48,12 +48,31 @@ def finish() -> None:
 
 
 @command
+def learn() -> None:
+    """Import what the server learns, one after the other."""
+    import this
+    import antigravity
+
+
+@command
 def wait(file: Path) -> None:
     """Wait for ever."""
     file.write_text(str(os.getpid()))
     while True:
         time.sleep(0.05)
 '''
+# Libraries of which the server, unlike forks, waits in the first and leaves a trace in the second.
+MODULE = """
+import sys
+import time
+from pathlib import Path
+
+folder = Path(__file__).parent
+if "weakneg.command_line" not in sys.modules:
+    (folder / (__name__ + ".learnt")).touch()
+    while not (folder / "go").exists():
+        time.sleep(0.01)
+"""
 # What Snakemake calls; a process of it ends when its input does.
 STARTER = """
 import sys
@@ -232,3 +251,18 @@ def test_jobs_of_a_killed_server_fail(tmp_path):
     assert errors == "error: the process that did this job was killed: run again.\n"
     fork.wait(10)
     jobs.starter.kill()
+
+
+def test_nothing_is_learnt_for_nobody(tmp_path):
+    """Whoever started the server, a Snakemake that has finished, would wait for it."""
+    jobs, folder = Jobs(tmp_path), tmp_path / "workflow"
+    for name in ("this", "antigravity"):
+        (folder / f"{name}.py").write_text(MODULE)
+    assert jobs.result("learn") == (0, "", "")
+    while not (folder / "this.learnt").exists():
+        time.sleep(0.01)
+    jobs.starter.stdin.close()
+    (folder / "go").touch()
+    jobs.server.wait(20)
+    jobs.starter.wait(20)
+    assert not (folder / "antigravity.learnt").exists()

@@ -18,17 +18,7 @@ two levels.
 
 import numpy as np
 import pandas as pd
-from scipy.stats import (
-    binom,
-    binomtest,
-    f,
-    friedmanchisquare,
-    norm,
-    rankdata,
-    studentized_range,
-    t,
-    wilcoxon,
-)
+import scipy  # loads its submodules when they are first used; scipy.stats takes half a second
 
 from weakneg.analysis.intervals import CONFIDENCE, mean_interval
 from weakneg.analysis.metrics import TIED
@@ -242,22 +232,22 @@ def average_ranks(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFr
     statistic, p, p_of_f = np.nan, np.nan, np.nan
     if k >= 3 and n >= 2:
         all_equal = (values == values[:, :1]).all()
-        statistic, p = (0.0, 1.0) if all_equal else friedmanchisquare(*values.T)
+        statistic, p = (0.0, 1.0) if all_equal else scipy.stats.friedmanchisquare(*values.T)
         if n >= FEWEST_FOR_F:
             rest = n * (k - 1) - statistic  # 0 if the order is the same on every class
             ratio = (n - 1) * statistic / rest if rest > 1e-9 else np.inf
-            p_of_f = f.sf(ratio, k - 1, (k - 1) * (n - 1))
+            p_of_f = scipy.stats.f.sf(ratio, k - 1, (k - 1) * (n - 1))
     of_all = of_control = np.nan
     if k >= 2:
-        of_all = studentized_range.ppf(CONFIDENCE, k, np.inf) / np.sqrt(2)
-        of_control = norm.ppf(1 - (1 - CONFIDENCE) / (2 * (k - 1)))
+        of_all = scipy.stats.studentized_range.ppf(CONFIDENCE, k, np.inf) / np.sqrt(2)
+        of_control = scipy.stats.norm.ppf(1 - (1 - CONFIDENCE) / (2 * (k - 1)))
     unit = np.sqrt(k * (k + 1) / (6 * n))
     table = pd.DataFrame(
         {
             "strategy": strategies,
             "metric": metric,
             "classes": n,
-            "average_rank": rankdata(-values, axis=1).mean(axis=0),
+            "average_rank": scipy.stats.rankdata(-values, axis=1).mean(axis=0),
             "friedman": statistic,
             "friedman_p": p,
             "iman_davenport_p": p_of_f,
@@ -297,7 +287,7 @@ def detectable(metrics: pd.DataFrame, study: Study, metric: str) -> tuple[float,
     spread = np.sqrt(differences.var(axis=2, ddof=1).mean() / n_seeds)
 
     def quantiles(freedom: int) -> float:
-        return float(t.ppf((1 + CONFIDENCE) / 2, freedom) + t.ppf(POWER, freedom))
+        return float(scipy.special.stdtrit(freedom, [(1 + CONFIDENCE) / 2, POWER]).sum())
 
     of_mean = quantiles(n_classes * (n_seeds - 1)) * spread / np.sqrt(n_classes)
     return float(of_mean), float(quantiles(n_seeds - 1) * spread)
@@ -386,7 +376,7 @@ def class_sizes(metrics: pd.DataFrame) -> pd.DataFrame:
 
 def chance_range(classes: int) -> tuple[int, int]:
     """Fewest and most heads in the central 95% range of `classes` tosses of a fair coin."""
-    low, high = binom.interval(CONFIDENCE, classes, 0.5)
+    low, high = scipy.stats.binom.interval(CONFIDENCE, classes, 0.5)
     return int(low), int(high)
 
 
@@ -397,7 +387,7 @@ def chance_of_two_fifths(classes: int) -> tuple[int, float]:
     coins give 16 or more heads 92% of the time.
     """
     wins = -(-2 * classes // 5)
-    return wins, float(binom.sf(wins - 1, classes, 0.5))
+    return wins, float(scipy.stats.binom.sf(wins - 1, classes, 0.5))
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -469,9 +459,9 @@ def _bootstrap_intervals(differences: np.ndarray) -> list[tuple[np.ndarray, np.n
 
 
 def _sign_test(wins: int, losses: int) -> float:
-    return float(binomtest(wins, wins + losses, 0.5).pvalue) if wins + losses else 1.0
+    return float(scipy.stats.binomtest(wins, wins + losses, 0.5).pvalue) if wins + losses else 1.0
 
 
 def _wilcoxon(difference: np.ndarray) -> float:
     difference = difference[difference != 0]
-    return float(wilcoxon(difference).pvalue) if len(difference) else 1.0
+    return float(scipy.stats.wilcoxon(difference).pvalue) if len(difference) else 1.0

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
+from scipy.special import stdtrit
 
 MEAN_OVER_CLASSES = "mean over classes"
 CONFIDENCE = 0.95
@@ -29,7 +29,7 @@ def mean_interval(values: np.ndarray | Sequence[float]) -> tuple[Any, Any, Any]:
     n = len(values)
     mean = values.mean(axis=0)
     if n > 1:
-        half = t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
+        half = stdtrit(n - 1, (1 + CONFIDENCE) / 2) * values.std(axis=0, ddof=1) / np.sqrt(n)
     else:
         half = np.full_like(mean, np.nan)
     if values.ndim == 1:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from weakneg.analysis.runs import (
     BY_SEED,
@@ -107,6 +106,9 @@ def run_metrics(run_folder: str | Path) -> pd.DataFrame:
     both labels among the test bags, have no metrics (NaN). Times are those of the whole model, and
     there are no thresholds, so that `f1` and `g_mean` are NaN.
     """
+    # Half a second, which those who only read metrics need not wait.
+    from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
     folder = Path(run_folder)
     run = read_run(folder)
     scores = read_parquet(folder / "scores.parquet")

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from weakneg.analysis.runs import read_parquet, read_run
 from weakneg.analysis.selections import ClassBags
@@ -160,6 +159,9 @@ def judge_run(scores: np.ndarray, judged: Judged) -> dict[str, float]:
         in which the class was heard among the n that score highest and are negative by the labels
         (fewer, if there are not that many); base_rate, that share among all negatives.
     """
+    # Half a second, which those who only read tables need not wait.
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     found = {}
     for kind, positive in (("labels", judged.labelled), ("heard", judged.heard)):
         found[f"ap_{kind}"] = average_precision_score(positive, scores)

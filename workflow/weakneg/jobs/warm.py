@@ -259,8 +259,14 @@ class Server:
             file.seek(0)
             learn = json.loads(file.read() or "[]")
         for name in learn:
+            if self._deserted():
+                break
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
+
+    def _deserted(self) -> bool:
+        """Whether who started the server has ended, which `run` has yet to see."""
+        return any(file == sys.stdin.fileno() for file, _ in self._epoll.poll(0))
 
 
 def become(client: socket.socket) -> list[str]:

@@ -4,7 +4,9 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +16,7 @@ import vl_convert
 from markupsafe import Markup
 
 from weakneg.errors import UserError
+from weakneg.io.files import replace_when_whole
 
 _FOLDER = Path(__file__).parent
 _VEGA_LITE = "6.4"  # that of the locked altair
@@ -88,7 +91,16 @@ def render(
 
 @cache
 def _library() -> str:
-    return vl_convert.javascript_bundle(vl_version=_VEGA_LITE).strip()  # type: ignore[call-arg]
+    """The library of the charts. To make it takes a second, so a workflow keeps it."""
+    made_by = version("vl-convert-python")
+    kept = Path(f".snakemake/vega_lite_{_VEGA_LITE}_by_{made_by}.js")
+    with suppress(OSError):
+        return kept.read_text(encoding="utf-8")
+    text = vl_convert.javascript_bundle(vl_version=_VEGA_LITE).strip()  # type: ignore[call-arg]
+    if kept.parent.is_dir():
+        with suppress(OSError), replace_when_whole(kept) as path:
+            path.write_text(text, encoding="utf-8", newline="\n")
+    return text
 
 
 def _text(name: str) -> str:
