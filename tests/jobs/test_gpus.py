@@ -103,7 +103,7 @@ def test_the_workflow_deals_out_the_gpus_that_it_is_told_of(tmp_path):
     workspace = Workspace(tmp_path)
     (tmp_path / "small.yaml").write_text(
         "title: Small\nextends: digits\nclasses: ['0']\nstrategies: [random, margin]\n"
-        "seeds: 1\ntraining: {epochs: 20, patience: 20}\n"  # so long that both run at a time
+        "seeds: 1\ntraining: {epochs: 120, patience: 120}\n"  # seconds, so that both run at a time
     )
     strategies = ("random", "margin")
     files = [f"results/small/runs/0/{strategy}/run.json" for strategy in strategies]
