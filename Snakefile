@@ -64,10 +64,12 @@ onstart:
     if workflow.local_exec:
         warm.start()
     watch.announce(workflow, results_of)
+    start.run_jobs()
 
 
 onsuccess:
     watch.end()
+    start.leave()
     highlights = [file for study in REQUESTED for file in results_of(study).highlights]
     if highlights:
         print("\nFinished. Figures, tables and page:", *highlights, sep="\n  ")
@@ -75,4 +77,5 @@ onsuccess:
 
 onerror:
     watch.end()
+    start.leave()
     print(f"\n{start.failure(log)}")

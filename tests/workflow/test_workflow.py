@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -98,6 +99,13 @@ def test_all_that_a_stage_runs_is_in_its_fingerprint(finished):
 
 def test_a_second_run_has_nothing_to_do(finished):
     assert finished.planned() == {}
+
+
+def test_a_run_ends_with_its_last_job(workspace):
+    """Snakemake would wait once more for the time in which it starts 100 jobs at most."""
+    began = time.monotonic()
+    workspace.run("--max-jobs-per-timespan", "100/2m", "--", "results/digits/features/train.h5")
+    assert time.monotonic() - began < 100
 
 
 def test_a_deleted_figure_comes_back_with_the_same_bytes(finished):

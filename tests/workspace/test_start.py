@@ -1,10 +1,11 @@
-"""What is said when a workflow begins or ends."""
+"""What a workflow does before its jobs and after them."""
 
+import gc
 import inspect
 
 from snakemake.scheduling import job_scheduler
 
-from weakneg.workspace.start import _STOPPED, failure
+from weakneg.workspace.start import _STOPPED, failure, run_jobs
 
 
 def test_a_workflow_that_was_stopped_is_not_said_to_have_failed(tmp_path):
@@ -14,3 +15,15 @@ def test_a_workflow_that_was_stopped_is_not_said_to_have_failed(tmp_path):
     assert _STOPPED in inspect.getsource(job_scheduler), "as Snakemake says it"
     log.write_text("RuleException:\n")
     assert failure([str(log)]).startswith("A job failed: ")
+
+
+def test_garbage_is_collected_while_jobs_run():
+    """A workflow of days would grow without."""
+    gc.disable()
+    try:
+        run_jobs()
+        assert gc.isenabled()
+        assert gc.get_freeze_count()  # what was there before is not searched
+    finally:
+        gc.enable()
+        gc.unfreeze()

@@ -324,7 +324,7 @@ def serve(listener: int, do: Callable[[list[str]], int]) -> int:
     server = Server(socket.socket(fileno=listener))
     client = server.run()
     if client is None:
-        return 0
+        return _end(0)
     arguments = become(client)
     before = set(sys.modules)
     status = do(arguments)
@@ -335,7 +335,7 @@ def serve(listener: int, do: Callable[[list[str]], int]) -> int:
 
 
 def _end(status: int) -> int:
-    """End a fork as Python does, except that memory is not freed: to write to it is to copy it.
+    """End as Python does, except that memory is not freed: that takes time, and forks copy it.
 
     Returns the status if the output cannot be written, so that Python ends, and says so.
     """
