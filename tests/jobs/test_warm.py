@@ -261,8 +261,8 @@ def test_nothing_is_learnt_for_nobody(tmp_path):
     assert jobs.result("learn") == (0, "", "")
     while not (folder / "this.learnt").exists():
         time.sleep(0.01)
-    jobs.starter.stdin.close()
+    jobs.starter.kill()
+    jobs.starter.wait()
     (folder / "go").touch()
     jobs.server.wait(20)
-    jobs.starter.wait(20)
     assert not (folder / "antigravity.learnt").exists()
