@@ -3,8 +3,10 @@
 import hashlib
 import io
 import json
+import math
 import platform
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -34,6 +36,8 @@ from weakneg.training.data import BagData, draw_of
 from weakneg.training.loop import State, train_seeds
 from weakneg.training.noise import open_noise
 
+_SAVE_EVERY = 1.0  # seconds
+
 
 @stage
 def train_run(
@@ -62,9 +66,9 @@ def train_run(
         The training split's features and bags.
     run : Path
         Folder of the run. It gets model.pt, history.parquet, timing.parquet, selection.h5 and
-        run.json, and in `seeds/` the state of each seed after its last finished epoch. A killed job
-        continues from there and ends with the same files; adding a seed leaves the others
-        unchanged.
+        run.json, and in `seeds/` the state of each seed after its last finished epoch or, where
+        epochs are short, one that ended up to a second before it. A killed job continues from there
+        and ends with the same files; adding a seed leaves the others unchanged.
     threads : int
         CPU threads.
     weights : Path
@@ -142,8 +146,13 @@ def _train_seeds(
         "numpy": np.__version__,
     }
 
+    saved: dict[int, float] = {}
+
     def after_epoch(seed: int, state: State) -> None:
-        _save(folder / f"{seed}.pt", state | {"key": seeds[seed][1], "made_with": made_with})
+        # To save after each of many short epochs would take a quarter of the time.
+        if state["finished"] or time.monotonic() - saved.get(seed, -math.inf) >= _SAVE_EVERY:
+            _save(folder / f"{seed}.pt", state | {"key": seeds[seed][1], "made_with": made_with})
+            saved[seed] = time.monotonic()
         last, seconds = state["history"][-1], state["timing"][-1]
         print(
             f"seed {seed}  epoch {last['epoch']}/{settings.training.epochs}"
