@@ -64,7 +64,7 @@ onstart:
     if workflow.local_exec:
         warm.start()
     watch.announce(workflow, results_of)
-    start.run_jobs()
+    start.collect_garbage_again()
 
 
 onsuccess:

@@ -5,7 +5,7 @@ import inspect
 
 from snakemake.scheduling import job_scheduler
 
-from weakneg.workspace.start import _STOPPED, failure, run_jobs
+from weakneg.workspace.start import _STOPPED, collect_garbage_again, failure
 
 
 def test_a_workflow_that_was_stopped_is_not_said_to_have_failed(tmp_path):
@@ -21,7 +21,7 @@ def test_garbage_is_collected_while_jobs_run():
     """A workflow of days would grow without."""
     gc.disable()
     try:
-        run_jobs()
+        collect_garbage_again()
         assert gc.isenabled()
         assert gc.get_freeze_count()  # what was there before is not searched
     finally:

@@ -69,8 +69,8 @@ def enter(config: Config) -> None:
     atexit.register(gc.freeze)
 
 
-def run_jobs() -> None:
-    """Before the first job: look for garbage again, but not in the plan."""
+def collect_garbage_again() -> None:
+    """Before the first job; the plan itself is still left out."""
     gc.freeze()
     gc.enable()
 
