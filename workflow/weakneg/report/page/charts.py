@@ -431,7 +431,7 @@ def budget(looks: Looks) -> Spec:
         x=alt.X(
             "bags:Q",
             title="bags trained on, in all epochs",
-            scale=alt.Scale(type="log"),
+            scale=alt.Scale(type="log", nice=False, padding=20),
             axis=alt.Axis(format="~s", grid=False, tickCount=_FEW),
         )
     )
