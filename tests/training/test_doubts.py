@@ -82,6 +82,7 @@ def test_a_resumed_run_with_a_loss_that_remembers_ends_the_same(train, monkeypat
                 raise KeyboardInterrupt
 
     monkeypatch.setattr(run_module, "_save", killed)
+    monkeypatch.setattr(run_module, "_SAVE_EVERY", 0)
     with pytest.raises(KeyboardInterrupt):
         train("resumed", loss=loss, epochs=5)
     resumed = train("resumed", loss=loss, epochs=5)

@@ -1,6 +1,7 @@
 """A run depends on its inputs alone, however it was interrupted."""
 
 import io
+import itertools
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,6 +33,7 @@ from weakneg import strategies
 from weakneg.bags.manifest import read_manifest, write_manifest
 from weakneg.features.store import read_store, write_store
 from weakneg.training import loop
+from weakneg.training import run as run_module
 from weakneg.training.loop import train_seed
 from weakneg.training.run import _key
 
@@ -215,6 +218,20 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     assert all(line.startswith("seed 1") for line in trained)
     assert (killed / "seeds/0.pt").stat().st_mtime_ns == finished
     assert_same_files(killed, whole)
+
+
+def test_a_killed_run_repeats_a_second_of_training_at_most(train, monkeypatch):
+    saved = []
+
+    def save(path, content):
+        if path.parent.name == "seeds":
+            saved.append(content["epoch"])
+
+    ticks = itertools.count(step=0.3)  # whenever somebody looks at the clock: an epoch, and a save
+    monkeypatch.setattr(run_module, "_save", save)
+    monkeypatch.setattr(run_module, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    train("run", "random", epochs=6)
+    assert saved == [1, 5, 6]
 
 
 def _changed(data: Path, folder: Path, change: str) -> Path:
