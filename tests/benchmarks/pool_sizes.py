@@ -31,6 +31,8 @@ from weakneg.strategies.pool import Pool, Scores
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 2_000_000)
 WIDTH = 128
+LEAST = {"seconds": 0, "mib": 1}  # that the figure shows
+SLOWEST = 9  # strategies that are told apart in the figure
 COLUMNS = ("strategy", "bags", "seconds", "mib", "limit")
 ENOUGH, MOST = 0.5, 100  # seconds and number of repeated choices
 
@@ -114,47 +116,55 @@ def measured(
 
 
 def draw(rows: list[dict[str, str]], path: Path) -> None:
-    """Time and memory by pool size, on logarithmic axes."""
+    """Time and memory by pool size, on logarithmic axes; all but the slowest in grey."""
     from matplotlib.figure import Figure
 
-    from weakneg.report.figures.style import METADATA, guide_lines, house_style, thousands
+    from weakneg.report.figures.style import FAINT, METADATA, guide_lines, house_style, thousands
 
+    sizes = sorted({int(row["bags"]) for row in rows})
+    middle = [row for row in rows if int(row["bags"]) == sizes[len(sizes) // 2]]
+    middle.sort(key=lambda row: -float(row["seconds"] or "inf"))
+    order = [row["strategy"] for row in middle]
+    slowest, others = order[:SLOWEST], order[SLOWEST:]
     with house_style():
-        figure = Figure(figsize=(7.1, 5.2), layout="constrained")
+        figure = Figure(figsize=(7.1, 4.2), layout="constrained")
         panels = figure.subplots(1, 2)
-        for axes, column, title, least in zip(
-            panels,
-            ("seconds", "mib"),
-            ("processor time in seconds", "peak memory beyond the scores, in MiB"),
-            (1e-5, 1),
-            strict=True,
-        ):
-            for name in dict.fromkeys(row["strategy"] for row in rows):
+        titles = {"seconds": "seconds of a processor", "mib": "MiB at the peak"}
+        for axes, (column, title) in zip(panels, titles.items(), strict=True):
+            for name in [*others, *slowest]:
                 found = [row for row in rows if row["strategy"] == name and not row["limit"]]
                 look = strategies.look(name)
                 assert look is not None
+                shown = {
+                    "color": look["colour"],
+                    "linestyle": (0, tuple(look["dashes"])) if "dashes" in look else "-",
+                    "marker": look["marker"],
+                    "label": name,
+                }
+                other = {"color": FAINT, "label": f"the {len(others)} others"}
                 axes.plot(
                     [int(row["bags"]) for row in found],
-                    [max(float(row[column]), least) for row in found],
-                    color=look["colour"],
-                    linestyle=(0, tuple(look["dashes"])) if "dashes" in look else "-",
-                    marker=look["marker"],
+                    [max(float(row[column]), LEAST[column]) for row in found],
+                    **(shown if name in slowest else other),
                     markersize=3.5,
                     markeredgewidth=0,
                     linewidth=1,
-                    label=name,
                 )
             axes.loglog()
             axes.set_title(title, fontweight="bold")
             axes.set_xlabel("bags in the pool")
             axes.xaxis.set_major_formatter(thousands)
+            axes.yaxis.set_major_formatter("{x:g}")
             guide_lines(axes, "y")
+        lines, labels = panels[0].get_legend_handles_labels()
+        legend = dict(zip(labels, lines, strict=True))
+        names = [*slowest, *(name for name in legend if name not in slowest)]
         figure.legend(
-            *panels[0].get_legend_handles_labels(),
+            [legend[name] for name in names],
+            names,
             loc="outside lower center",
             ncols=5,
             handlelength=3,
-            fontsize=6.5,
         )
         figure.savefig(path, metadata=METADATA[path.suffix])
 
