@@ -61,8 +61,9 @@ def shrunk_covariance(*classes: Tensor) -> Tensor:
     n, width = sum(map(len, classes)), classes[0].shape[1]
     covariance = torch.zeros(width, width, dtype=torch.float64, device=classes[0].device)
     for bags in classes:
-        mean = bags.mean(0, dtype=torch.float64)
-        for block in torch.split(bags, _ROWS):
+        blocks = torch.split(bags, _ROWS)
+        mean = torch.stack([block.double().sum(0) for block in blocks]).sum(0) / len(bags)
+        for block in blocks:
             centred = block.double() - mean
             covariance.addmm_(centred.T, centred, alpha=1 / n)
     identity = torch.eye(width, dtype=torch.float64, device=covariance.device)
