@@ -64,7 +64,7 @@ def enter(config: Config) -> None:
     lock.enter()
     atexit.register(keep)  # what a dry run has found, too
     # A plan of thousands of jobs is no garbage, but to look for some in it, again and again while
-    # it grows and once more at the end, is a third of the time of a dry run.
+    # it grows and once more at the end, is a quarter of the time of a dry run.
     gc.disable()
     atexit.register(gc.freeze)
 
