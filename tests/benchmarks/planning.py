@@ -9,15 +9,14 @@ All plan from nothing, and with everything done. Times are those of the processo
 
 import argparse
 import os
-import resource
-import subprocess
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from workspace import BINARIES, ROOT, Workspace
+from run_cost import cost, program
+from workspace import ROOT, Workspace
 
 # The files of a run that reports read: one of all runs, or those of most studies of clips.
 ONE_REPORT = [["scores", "history", "timing", "json"]]
@@ -89,15 +88,8 @@ class Floor(Workspace):
 
 def seconds(workspace: Workspace, *targets: str) -> float:
     """Processor time of a dry run, as a program."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        [BINARIES / "snakemake", "--dry-run", "--quiet", "all", "--", *targets],
-        cwd=workspace.folder,
-        check=True,
-        capture_output=True,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    used, _ = cost(program(workspace.folder), ["--dry-run", "--quiet", "all", "--", *targets])
+    return used
 
 
 def finish(workspace: Workspace, *targets: str) -> None:
