@@ -345,25 +345,38 @@ def test_the_support_vector_machine_takes_constant_features_and_one_positive():
     assert chosen.tolist()[-1] == 0
 
 
+def test_constant_features_say_nothing_to_the_support_vector_machine():
+    generator = torch.Generator().manual_seed(0)
+    varied = torch.randn(3000, 2, generator=generator).double()
+    constant = torch.full((3000, 1), 0.1, dtype=torch.float64)  # of which sums are rounded
+    positive = tensor([[1.0, 2.0]])
+    with_constant = select(
+        "svm_margin",
+        3000,
+        embeddings=torch.cat([varied, constant], 1),
+        positives=([0.0], torch.cat([positive, constant[:1]], 1).tolist()),
+    )
+    alone = select("svm_margin", 3000, embeddings=varied, positives=([0.0], positive.tolist()))
+    torch.testing.assert_close(with_constant.scores, alone.scores, rtol=1e-9, atol=1e-12)
+
+
 def test_equal_embeddings_do_not_keep_the_support_vector_machine_busy(monkeypatch):
     """Those of a network that died: what is left of the gradient are rounding errors."""
     steps = []
     solve = torch.linalg.solve
     monkeypatch.setattr(torch.linalg, "solve", lambda *a: steps.append(a) or solve(*a))
     h = torch.randn(1, 40, generator=torch.Generator().manual_seed(0)).double().repeat(300, 1)
-    label = torch.tensor([-1.0] * 293 + [1.0] * 7, dtype=torch.float64)
-    fit_machine(h, label)
+    fit_machine(h[:293], h[293:], lambda bags: bags)
     assert len(steps) < 10
 
 
-@pytest.mark.parametrize(("n", "positives", "d"), [(400, 20, 12), (30, 30, 40), (5, 1, 2)])
+@pytest.mark.parametrize(("n", "positives", "d"), [(4000, 20, 12), (30, 30, 40), (5, 1, 2)])
 def test_the_support_vector_machine_is_that_of_liblinear(n, positives, d):
     generator = torch.Generator().manual_seed(n)
     h = torch.randn(n + positives, d, generator=generator, dtype=torch.float64).relu()
     h[n:] += torch.rand(d, generator=generator)
-    label = torch.tensor([-1.0] * n + [1.0] * positives, dtype=torch.float64)
-    weight, bias = fit_machine(h, label)
+    weight, bias = fit_machine(h[:n], h[n:], lambda bags: bags)
     machine = LinearSVC(C=1.0, class_weight="balanced", dual=False, tol=1e-10, max_iter=100_000)
-    machine.fit(h.numpy(), label.numpy())
+    machine.fit(h.numpy(), [-1.0] * n + [1.0] * positives)
     np.testing.assert_allclose(weight, machine.coef_[0], atol=1e-6)
     assert bias.item() == pytest.approx(machine.intercept_[0], abs=1e-6)
