@@ -152,6 +152,12 @@ def test_own_labels_are_the_truth_of_every_class(study):
             "truth.list: audioset_vggish ",
         ),
         (
+            SOUND.replace("soundscapes", "audioset") + "source: {type: folder, folder: .}\n",
+            "[Bark]",
+            "{list: own_labels}",
+            "truth.list: audioset does not say when its labels sound: name another list",
+        ),
+        (
             SOUND + "observed: all\n",
             "[Bark]",
             "{list: own_labels, classes: {Bark: Bark}}",

@@ -522,7 +522,7 @@ def _truth_has_times(truth: TruthSettings, study: Study) -> None:
         )
     elif not many:
         text = f"{truth.list} is for task: multilabel: name a list of what people heard"
-    elif study.audio is None:
+    elif not _has_times(study.dataset):
         text = f"{study.dataset.name} does not say when its labels sound: name another list"
     elif study.dataset.unlisted == "unknown":
         text = (
@@ -539,11 +539,17 @@ def _truth_has_times(truth: TruthSettings, study: Study) -> None:
     raise problem(text, "truth", "list")
 
 
+def _has_times(dataset: DatasetSettings) -> bool:
+    """Whether labels may have times; a user's list of recordings need not give them."""
+    data = dataset.definition
+    return data.timed_labels if isinstance(data, Dataset) else data.recordings is not None
+
+
 def _says_when(dataset: DatasetSettings) -> bool:
     """Whether the user's list says when the labels of a test recording sound."""
     data = dataset.definition
     if not isinstance(data, OwnDataset) or data.recordings is None:
-        return True  # of other data sets it is only known after the download
+        return True
     return any(
         row["split"] == "test" and any(offset < math.inf for *_, offset in row["events"])
         for row in data.recordings(*dataset.own_list)

@@ -130,6 +130,8 @@ class Dataset:
         Spectrograms only: whether the sound comes from the `source` that a study names.
     training_counts : tuple of int, optional
         Number of clips of each class in the published training list.
+    timed_labels : bool
+        Spectrograms only: whether the recordings say when their labels sound.
     aliases : mapping of str to int
         Alternative names of classes, with their class numbers.
     related_classes : callable, optional
@@ -150,6 +152,7 @@ class Dataset:
     split_sizes: Mapping[str, int] | None = None
     sound_elsewhere: bool = False
     training_counts: tuple[int, ...] | None = None
+    timed_labels: bool = False
     aliases: Mapping[str, int] = field(default_factory=dict)
     related_classes: Callable[[Folder], Mapping[str, frozenset[str]]] | None = None
     link: Callable[[str, float], str] | None = None

@@ -221,4 +221,5 @@ DATASET = Dataset(
     made_here=True,
     recordings=recordings,
     split_sizes=SPLIT_SIZES,
+    timed_labels=True,
 )
