@@ -72,6 +72,23 @@ def test_the_stores_hold_the_clips_and_the_statistics_of_the_real_training_frame
         np.testing.assert_array_equal(getattr(train, field), getattr(made_up, field))
 
 
+def test_images_are_no_clips(tmp_path):
+    images = Store(
+        x=np.zeros((4, 1, 8, 8), np.uint8),
+        id=np.arange(4),
+        y=np.eye(4, 3, dtype=np.uint8),
+        class_names=NAMES,
+        mean=np.zeros(1),
+        std=np.ones(1),
+        kind="images",
+        parameters={},
+    )
+    write_store(tmp_path / "train.h5", images)
+    with pytest.raises(UserError, match=r"train\.h5 holds images, .*bags/CLASS/train\.csv\.$"):
+        list_clips(tmp_path / "train.h5", tmp_path / "bags/train.csv")
+    assert not (tmp_path / "bags").exists()
+
+
 def test_problems_are_listed_beside_the_stores(clips):
     rows = list(csv.DictReader((clips / "problems.csv").open()))
     assert rows == [Problem("train", "--", "no features, but a list entry", "excluded")._asdict()]

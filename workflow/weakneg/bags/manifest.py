@@ -438,8 +438,18 @@ def list_clips(store: Path, manifest: Path) -> None:
         The feature store of the split.
     manifest : Path
         The manifest: all clips, in the order of the store.
+
+    Raises
+    ------
+    UserError
+        When the store cannot be read or holds images.
     """
     with open_store(store) as clips:
+        if clips.kind == "images":
+            raise UserError(
+                f"{store} holds images, of which each class has its own bags: ask for those of a "
+                f"class, {manifest.parent}/CLASS/{manifest.name}."
+            )
         assert clips.start is not None
         assert clips.length is not None
         starts = [f"{start:.3f}" for start in clips.start]
