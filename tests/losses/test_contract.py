@@ -14,6 +14,7 @@ from loss_batches import batch
 from weakneg import losses
 from weakneg.errors import UserError
 from weakneg.losses.batch import CORRECTED, KEPT, REJECTED
+from weakneg.plugins import Interval
 
 N = 24
 
@@ -27,6 +28,20 @@ def _cases():
         ]
         for values in itertools.product(*listed):
             yield pytest.param(name, dict(zip(found, values, strict=True)), id=f"{name}-{values}")
+
+
+def _least_values():
+    """Each loss with its numbers as small as they may be, one by one and all."""
+    for name in losses.names():
+        found = losses.options(name)
+        least = {
+            key: option.allowed.kind(option.allowed.low)
+            for key, option in found.items()
+            if isinstance(option.allowed, Interval) and option.allowed.low is not None
+        }
+        for options in ({key: value} for key, value in least.items()):
+            yield pytest.param(name, options, id=f"{name}-{options}")
+        yield pytest.param(name, least, id=f"{name}-least")
 
 
 every_loss = pytest.mark.parametrize(("name", "options"), list(_cases()))
@@ -90,6 +105,28 @@ def test_logits_far_out_are_no_problem(name, options, shape):
         (gradient,) = torch.autograd.grad(found.values.mean(), given.logits)
         assert gradient.isfinite().all()
         assert found.values.isfinite().all()
+
+
+@pytest.mark.parametrize(("name", "options"), list(_least_values()))
+def test_the_least_values_that_options_may_have(name, options):
+    training = Training(name, options, (N,))
+    training.logits *= 200
+    for given, found in training.run(3):
+        (gradient,) = torch.autograd.grad(found.values.mean(), given.logits)
+        assert gradient.isfinite().all()
+        assert found.values.isfinite().all()
+
+
+@every_loss
+@pytest.mark.parametrize("shape", [(N,), (N, 3)])
+def test_labels_that_were_all_observed_are_learned(name, options, shape):
+    training = Training(name, options, shape)
+    training.logits /= 4  # otherwise label smoothing lowers the surest positives
+    training.observed[:] = True
+    for given, found in training.run(3):
+        (gradient,) = torch.autograd.grad(found.values.mean(), given.logits)
+        assert (gradient[given.labels == 1] < 0).all()
+        assert (gradient[given.labels == 0] >= 0).all()
 
 
 @every_loss

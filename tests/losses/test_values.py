@@ -21,6 +21,16 @@ def values(name, **options):
     return losses.load(name)(batch(logit(P), LABELS, OBSERVED), **options).values
 
 
+def test_without_focus_and_margin_the_asymmetric_loss_is_the_cross_entropy():
+    given = batch(torch.linspace(-300, 300, 62), torch.arange(2).repeat(31))
+    nothing = {"gamma_positive": 0.0, "gamma_negative": 0.0, "margin": 0.0}
+    found = losses.load("asymmetric")(given, **nothing).values
+    expected = losses.load("bce")(given).values
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(each.sum(), given.logits)[0] for each in (found, expected)]
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [

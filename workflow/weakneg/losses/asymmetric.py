@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import torch
 from torch.nn.functional import softplus
 
 from weakneg.losses.batch import Batch, Losses, with_slopes
@@ -35,16 +36,20 @@ def loss(
     arXiv:2009.14119.
     """
     z = batch.logits.detach()
-    # 1 - p, and 1 - q, which may be too close to 0 to be a difference.
     p, other = z.sigmoid(), (-z).sigmoid()
-    q, rest = (p - margin).clamp(min=0), (other + margin).clamp(1e-30, 1)
     entropy, focus = softplus(-z), other.pow(gamma_positive)
     positive = focus * entropy
     positive_slope = -focus * (other + gamma_positive * p * entropy)
-    entropy, focus = -rest.log(), q.pow(gamma_negative)
+    q = (p - margin).clamp(min=0)
+    if margin:
+        rest = (other + margin).clamp(max=1)  # 1 - q, which may be too close to 0 for a difference
+        entropy, falls = -rest.log(), other / rest
+    else:  # `other` may be too close to 0 for its logarithm
+        entropy, falls = softplus(z), torch.ones_like(z)
+    focus = q.pow(gamma_negative)
     negative = focus * entropy
     by_focus = gamma_negative * negative / q.clamp(min=1e-30)
-    negative_slope = (by_focus + focus / rest) * p * other * (q > 0)
+    negative_slope = (by_focus * other + focus * falls) * p * (q > 0)
     values = negative.lerp(positive, batch.labels)
     slopes = negative_slope.lerp(positive_slope, batch.labels)
     return Losses(with_slopes(values, slopes, batch.logits))

@@ -35,7 +35,7 @@ def loss(
     """
     p, y = batch.logits.detach().sigmoid(), batch.labels
     a = p * (1 - p).pow(alpha)
-    below = a + y + smoothing
+    below = (a + y + smoothing).clamp(min=1e-18)  # whose square is not 0
     values = 1 - (2 * a * y + smoothing) / below
     slopes = (smoothing - 2 * y * (y + smoothing)) / below.square() * a * (1 - p)
     return Losses(with_slopes(values, slopes, batch.logits))

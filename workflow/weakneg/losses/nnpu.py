@@ -37,8 +37,11 @@ def before_epoch(state: State, labels: Tensor, observed: Tensor) -> State:
     """Estimate the share of positives among the unobserved bags of the last epoch.
 
     Above the median of the positives is half of them, and so about half of the positives among the
-    unobserved: the unobserved above it, times two, are at most a little more than there are. The
-    better the model separates the rest, the closer it gets. Unlike Elkan and Noto's estimate, this
+    unobserved: the estimate is twice the unobserved above it. Negatives above it count, too, so
+    that it is far too high until the model separates well: if logits are normal and 5% of the
+    unobserved are positive, .35 at a ROC-AUC of .76 and .09 at .92. It becomes too low where the
+    model has learned the observed positives by heart, and those among the unobserved have lower
+    logits; the source sets bags aside for the estimate. Unlike Elkan and Noto's estimate, this
     depends on the order of the logits only, not on that they are right as probabilities. One bag
     is added to both counts, as a share of 0 would make positives worthless.
 
@@ -77,8 +80,9 @@ def loss(
     R+ and R- are means of the cross-entropy with the label 1 and 0. (The paper's sigmoid loss has
     no gradient left for rare positives once the model calls everything negative.) Where the
     second term r, which stands for the risk of negatives, is below -beta, a step goes up instead,
-    away from overfitting: the values are then those of -gamma r. Observed negatives count as in
-    the cross-entropy, which is also the loss of the first epoch if the prior is estimated. Leave
+    away from overfitting: the values are then those of -gamma r. If a batch has no unobserved bags,
+    nothing is known of r, and it is left out. Observed negatives count as in the cross-entropy,
+    which is also the loss of the first epoch if the prior is estimated. Leave
     `training: positive_weight` at 1: the prior is the weight.
 
     Parameters
@@ -110,7 +114,7 @@ def loss(
     z = batch.logits.detach()
     p, as_negative = z.sigmoid(), softplus(z)
     # Each class goes up or down.
-    down = per_unobserved * unobserved - per_positive * positive
+    down = per_unobserved * unobserved - per_positive * positive * unobserved.any(0)
     up = (down * as_negative).mean(0) < -beta
     negative = down * torch.where(up, -gamma, 1.0) + (batch.observed & (batch.labels == 0))
     positive = per_positive * positive * ~up
