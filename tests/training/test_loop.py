@@ -409,14 +409,13 @@ def test_weighted_batches_draw_positive_and_negative_bags_alike(train, data, mon
 def _trained_rows(monkeypatch) -> list[np.ndarray]:
     """A list that gets the rows of every epoch that is trained after this call."""
     drawn = []
-    in_order = loop._SeedTraining._in_order
+    begin = loop._SeedTraining.begin_training
 
-    def spy(self, epoch, rows):
-        rows = in_order(self, epoch, rows)
-        drawn.append(rows.numpy())
-        return rows
+    def spy(self):
+        begin(self)
+        drawn.append(self.rows.numpy())
 
-    monkeypatch.setattr(loop._SeedTraining, "_in_order", spy)
+    monkeypatch.setattr(loop._SeedTraining, "begin_training", spy)
     return drawn
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from many_classes import NAMES, bags_of, data_of, same, settings, store
 from short_runs import CPU, run_settings
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from weakneg.bags.draw import UNKNOWN
 from weakneg.config.strategy import Observed
@@ -114,6 +115,22 @@ def test_classes_that_nobody_observed_take_no_part_in_validation():
     state = trained(replace(features, y=rare), settings())
     assert all(np.isfinite(row["validation_ap"]) for row in state["history"])
     assert len(state["n_positive"]) == len(NAMES)
+
+
+def test_the_validation_loss_is_the_mean_over_the_known_labels():
+    features = store()
+    unknown = (np.random.default_rng(1).random(features.y.shape) < 0.8) & (features.y == 0)
+
+    def fewer_known(bags):
+        return replace(bags, label=np.where(unknown, UNKNOWN, bags.label), truth=None)
+
+    state = trained(features, settings(), bags=fewer_known)
+    label, logit = (state["validation"][name].double() for name in ("label", "logit"))
+    known = label >= 0
+    assert known.sum() < 0.6 * known.numel()
+    expected = binary_cross_entropy_with_logits(logit[known], label[known]).item()
+    [best] = [row for row in state["history"] if row["best"]]
+    assert best["validation_loss"] == pytest.approx(expected, rel=1e-5)
 
 
 # ---- the record ----------------------------------------------------------------------------------

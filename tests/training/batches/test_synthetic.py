@@ -9,7 +9,7 @@ from weakneg.bags.draw import Bags
 from weakneg.config.stages import RunSettings
 from weakneg.features.store import Store
 from weakneg.training import batches
-from weakneg.training.batches.synthetic import mean_features
+from weakneg.training.batches.synthetic import mean_features, with_synthetic
 from weakneg.training.data import BagData
 from weakneg.training.loop import train_seed
 
@@ -45,10 +45,16 @@ def settings(positives, **training) -> RunSettings:
     )
 
 
+def occurred(rows: Tensor) -> Tensor:
+    """Which rows occurred before."""
+    return torch.tensor([row in rows[:place] for place, row in enumerate(rows)])
+
+
 def made(data: BagData, positives, rows: Tensor, seed: int = 0):
     """The bags (n, M, F), masks (n, M) and labels (n,) of an epoch."""
     load = batches.load(None, positives and settings(positives).training.positives)
-    found = list(load(data, rows, BATCH, None, seed))
+    more = {"synthetic": occurred(rows)} if positives else {}
+    found = list(load(data, rows, BATCH, None, seed, **more))
     x = torch.cat([x for (x, _), _ in found])
     masks = [mask for (_, mask), _ in found]
     return x, None if masks[0] is None else torch.cat(masks), torch.cat([y for _, y in found])
@@ -182,9 +188,11 @@ def test_an_epoch_has_its_share_of_them(share):
     def spy(*given):
         make = load(*given)
 
-        def batches_of(data, rows, *others):
+        def batches_of(data, rows, *others, synthetic):
+            assert {*rows[synthetic].tolist()} <= {*rows[~synthetic].tolist()}
+            assert len({*rows[~synthetic].tolist()}) == (~synthetic).sum(), "no bag twice"
             asked.append(rows)
-            return make(data, rows, *others)
+            return make(data, rows, *others, synthetic=synthetic)
 
         return batches_of
 
@@ -204,6 +212,44 @@ def test_an_epoch_has_its_share_of_them(share):
         assert counts.sum() == 6 + made_of
         assert counts.max() - counts.min() <= 1
     assert not torch.equal(*asked)
+
+
+def test_with_equal_steps_the_whole_pool_has_the_same_share_of_them(monkeypatch):
+    """Once, a synthetic bag counted as the original where that was left out."""
+    asked = []
+    plain = batches.load(None)
+
+    def spy(data, rows, *others, synthetic):
+        asked.append((rows < POSITIVE, synthetic))
+        return plain(data, rows, *others)
+
+    monkeypatch.setattr(batches, "load", lambda *given: spy)
+    mixup, free = {"method": "mixup"}, {"epochs": 60, "patience": None, "equal": "steps"}
+    of_run = settings(mixup, **free).model_copy(update={"strategy": "full"})
+    train_seed(feature_bags(n_positive=6), of_run, 0, None, lambda state: None)
+    positive, synthetic = (torch.cat(each) for each in zip(*asked, strict=True))
+    assert 100 < positive.sum() < 400, "most are left out"
+    assert not synthetic[~positive].any()
+    assert synthetic.sum() / positive.sum() == pytest.approx(0.5, abs=0.1)
+
+
+def test_labels_that_augmentation_mixed_before_are_mixed_again():
+    data = feature_bags()
+
+    def augmented(data, rows, batch_size, *_):
+        for batch in rows.split(batch_size):
+            yield data.input(batch), torch.full((len(batch),), 0.25)
+
+    mixup = settings({"method": "mixup"}).training.positives
+    found = list(
+        with_synthetic(augmented, mixup, data, ROWS, BATCH, None, 0, synthetic=occurred(ROWS))
+    )
+    x, label = torch.cat([x for (x, _), _ in found]), torch.cat([y for _, y in found])
+    positives = data.input(torch.arange(POSITIVE))[0]
+    for at in SYNTHETIC.tolist():
+        u = steps(x[at], positives[ROWS[at]], positives).nan_to_num().sum()
+        assert label[at].item() == pytest.approx(0.25 + 0.75 * u.item(), abs=1e-4)
+    assert (label == 0.25).sum() == len(ROWS) - len(SYNTHETIC)
 
 
 def test_without_them_nothing_of_a_training_changes():

@@ -459,7 +459,8 @@ class _SeedTraining:
     def begin_training(self) -> None:
         """Put the bags of the epoch in random order, and into batches."""
         epoch, training = self.epoch, self.settings.training
-        rows = torch.cat([self.positives, self._synthetic(epoch), self.state["chosen"]])
+        synthetic = self._synthetic(epoch)
+        rows = torch.cat([self.positives, synthetic, self.state["chosen"]])
         n_positive, n_negative = len(self.positives), len(self.state["chosen"])
         weight = training.positive_weight
         self.weight = n_negative / n_positive if weight == "balanced" else weight
@@ -467,7 +468,12 @@ class _SeedTraining:
         if training.equal == "steps":
             # A strategy that ignores the budget chose more; only a share of it is trained on.
             share -= max(n_negative - self.budget, 0)
-        self.rows = self._in_order(epoch, rows)[:share]
+        order = self._order(epoch, len(rows))[:share]
+        self.rows = rows[order]
+        self.of_synthetic = {}
+        if training.positives is not None:
+            after = order - n_positive
+            self.of_synthetic = {"synthetic": (after >= 0) & (after < len(synthetic))}
         # Dropout and the like use the global generators.
         torch.manual_seed(random_generator(self.seed, "model", epoch).initial_seed())
         self.model.train()
@@ -493,6 +499,7 @@ class _SeedTraining:
             self.settings.training.batch_size,
             self.settings.augmentation,
             self.augmentation_seed,
+            **self.of_synthetic,
         )
         for inputs, label in made:
             self.optimizer.step(self.loss_of_step(self.logits(*inputs), label))
@@ -564,17 +571,14 @@ class _SeedTraining:
             "treatment": treatment[negative].to("cpu", torch.uint8),
         }
 
-    def _in_order(self, epoch: int, rows: Tensor) -> Tensor:
-        """Return the bags of an epoch in the order of training, on the CPU."""
+    def _order(self, epoch: int, n: int) -> Tensor:
+        """The order of training (n,) of the n bags of an epoch, of which positives come first."""
         generator = random_generator(self.seed, "order", epoch)
         if self.settings.training.batch_sampling == "shuffled":
-            return rows[torch.randperm(len(rows), generator=generator)]
-        positive = torch.arange(len(rows)) < len(self.positives)
-        counts = torch.where(positive, len(self.positives), len(rows) - len(self.positives))
-        drawn = torch.multinomial(
-            1 / counts.double(), len(rows), replacement=True, generator=generator
-        )
-        return rows[drawn]
+            return torch.randperm(n, generator=generator)
+        positive = torch.arange(n) < len(self.positives)
+        counts = torch.where(positive, len(self.positives), n - len(self.positives))
+        return torch.multinomial(1 / counts.double(), n, replacement=True, generator=generator)
 
     def _validate(self, epoch: int) -> tuple[float, np.ndarray]:
         """Compute the loss and the logits of the validation bags."""
@@ -582,8 +586,8 @@ class _SeedTraining:
         logits = score_bags(self.model, self.data, self.validation, batch_size).logits
         # The cross-entropy, whatever training minimises: runs with other losses are comparable.
         label = torch.from_numpy(self.validation_label).to(logits)
-        known = None if (self.validation_label >= 0).all() else (label >= 0).to(logits)
-        loss = binary_cross_entropy_with_logits(logits, label.clamp(min=0), known).item()
+        known = label >= 0
+        loss = binary_cross_entropy_with_logits(logits[known], label[known]).item()
         if not math.isfinite(loss):
             raise UserError(
                 f"seed {self.seed}, epoch {epoch}: the validation loss is {loss}, so the training "

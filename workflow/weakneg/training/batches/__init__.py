@@ -24,8 +24,8 @@ values : (N,) float32
     A number for each bag, on the CPU.
 
 and returns the numbers (n,) of the bags of an epoch, mixed where the bags are mixed. `synthetic`
-makes such functions `batches` of others. They are separate files so that a study is trained again
-only when the one it uses changes.
+makes of such a function `batches` one that is also told which rows stand for synthetic bags. They
+are separate files so that a study is trained again only when the one it uses changes.
 """
 
 import importlib

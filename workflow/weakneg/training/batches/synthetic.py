@@ -53,6 +53,8 @@ def with_synthetic(
     batch_size: int,
     augmentation: "AugmentationSettings | None",
     seed: int,
+    *,
+    synthetic: Tensor,
 ) -> Iterator[tuple["Inputs", Tensor]]:
     """Yield the batches of an epoch, see `weakneg.training.batches`.
 
@@ -63,12 +65,12 @@ def with_synthetic(
     positives : Mixup or Smote
         How bags are mixed.
     data, rows, batch_size, augmentation, seed
-        As for `batches`. A positive bag that occurs in `rows` again stands for a synthetic one that
-        is made from it.
+        As for `batches`.
+    synthetic : (n,) bool
+        Which of `rows` stand for synthetic bags, each made from the bag of that row.
     """
-    at = _repeated(rows)
-    partner, weight = _draw(positives, data, rows, rows[at], seed)
-    places = [each.nonzero()[:, 0] for each in at.split(batch_size)]
+    partner, weight = _draw(positives, data, rows, rows[synthetic], seed)
+    places = [each.nonzero()[:, 0] for each in synthetic.split(batch_size)]
     sizes = [len(each) for each in places]
     partners = partner.split(sizes)
     for (inputs, label), place, (x, sound), share in zip(
@@ -80,15 +82,9 @@ def with_synthetic(
     ):
         if len(place):
             _mix(inputs, place, (data.normalise(x), sound), share, data.audio is not None)
+            # Augmentation may have mixed the bag with a negative one before.
+            label[place] = torch.lerp(torch.ones_like(share), label[place], share)
         yield inputs, label
-
-
-def _repeated(rows: Tensor) -> Tensor:
-    """Which of the rows (n,) occurred before, (n,) bool."""
-    first = np.unique(rows.numpy(), return_index=True)[1]
-    repeated = torch.ones(len(rows), dtype=torch.bool)
-    repeated[torch.from_numpy(first)] = False
-    return repeated
 
 
 def _draw(
