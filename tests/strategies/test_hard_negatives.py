@@ -184,6 +184,25 @@ def test_the_core_set_of_many_equal_bags_is_the_first_of_them():
     assert ids.tolist() == [0, 1, 2]
 
 
+def test_the_core_set_does_not_compare_equal_bags_again_and_again(monkeypatch):
+    compared = []
+    plain = coreset.distances
+
+    def counted(points, centres):
+        compared.append(len(points) * len(centres))
+        return plain(points, centres)
+
+    monkeypatch.setattr(coreset, "distances", counted)
+    points = torch.zeros(2000, 3)  # of a network that died, but for ten
+    points[::200] = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
+    chosen = select("coreset", 1500, embeddings=points, positives=([0.0], [[1.0, 1.0, 1.0]]))
+    assert sum(compared) < 20 * len(points)
+    assert (chosen.scores[:11] > 0).all()
+    assert chosen.scores[11:].tolist() == [0] * 1489
+    left = [bag for bag in range(2000) if bag not in chosen.ids[:11]]
+    assert chosen.ids[11:].tolist() == left[:1489]
+
+
 def blobs(sizes):
     """Bags in clusters that point in directions of their own."""
     directions = torch.eye(len(sizes), dtype=torch.float64)

@@ -100,10 +100,10 @@ class DatasetSettings(Section):
         None,
         validate_default=True,
         description="For the data set `recordings`: the CSV file of their labels, with the columns "
-        "file, labels and, optionally, split, onset, offset and negatives, or a table or folder of "
-        "tables in another `format`. For the data set `instances`: the CSV, Parquet or HDF5 file "
-        "of their features. The path is relative to the folder of this file, or else to the "
-        "working directory.",
+        "file, labels and, optionally, split, group, onset, offset, negatives and channel, or a "
+        "table or folder of tables in another `format`. For the data set `instances`: the CSV, "
+        "Parquet or HDF5 file of their features. The path is relative to the folder of this file, "
+        "or else to the working directory.",
     )
     folder: str | None = Field(
         None,

@@ -54,6 +54,10 @@ def select(pool: Pool, k: int, generator: torch.Generator) -> Selection:
             farthest = candidates[bound[candidates].argmax()]  # in a tie, the lowest id
             if not (bound[farthest] > others or len(candidates) == len(pool)):
                 break
+            if bound[farthest] == 0:  # all bags that are left equal a centre
+                rest = (bound == 0).nonzero()[: len(centres) - n_centres, 0]
+                rows[n_centres - first :], scores[n_centres - first :] = rest, 0
+                return Selection(pool.ids[rows], scores)
             rows[n_centres - first], scores[n_centres - first] = farthest, bound[farthest]
             centres[n_centres] = points[farthest]
             n_centres += 1

@@ -17,7 +17,7 @@ def select(
     k: int,
     generator: torch.Generator,
     *,
-    beta: Annotated[float, (0, None)] = 1.0,
+    beta: Annotated[float, (0, 100)] = 1.0,
 ) -> Selection:
     """A random draw with probabilities as CDF(loss)^beta, without weights; score: the loss.
 
