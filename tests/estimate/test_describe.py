@@ -88,6 +88,26 @@ def test_without_known_negatives_the_remedy_suits_the_format(study):
         describe("./mine.yaml")
 
 
+def test_clips_that_no_selection_covers_are_no_negatives(study, capsys):
+    """Each selection is shorter than a clip, so nothing is known to be silent."""
+    for track in Path("tracks").iterdir():
+        track.write_text(track.read_text().replace("0\t2", "0\t1.5"))
+    Path("tracks").rename("calls")  # what was read of a path is kept
+    path = Path(study("listed"))
+    path.write_text(path.read_text().replace("tracks", "calls"))
+    describe("./mine.yaml")
+    out = capsys.readouterr().out
+    assert re.search(
+        r"^the study would stop: class Fox: \d+ of the \d+ training clips are positive and 0 are "
+        r"known to be negative, .* say annotated: whole",
+        out,
+        re.MULTILINE,
+    )
+    path.write_text(path.read_text().replace("listed", "whole"))
+    describe("./mine.yaml")
+    assert "would stop" not in capsys.readouterr().out
+
+
 def test_an_empty_file_is_said_to_be_empty(study, capsys):
     Path("sounds/r0.wav").write_bytes(b"")
     describe(study("whole"))

@@ -130,6 +130,7 @@ def description(study: Study) -> Iterator[str]:
         columns += [(labelled.y == value).sum(0).tolist() for value in (1, 0, UNKNOWN)]
     yield from _table(study.classes, names_of_all, columns, [*splits.values()])
     yield from _whole_pools(study, names_of_all, columns)
+    yield from _stop(study, names_of_all, columns)
     for kind, names in left_out.items():
         yield from _some(f"left out, {kind}", names)
     sizes = {
@@ -234,6 +235,20 @@ def _whole_pools(study: Study, of_list: Sequence[str], columns: list[list[int]])
                 "every strategy trains on all of them, so that nothing is compared; add negatives, "
                 "or lower sampling: negatives_per_positive"
             )
+
+
+def _stop(study: Study, of_list: Sequence[str], columns: list[list[int]]) -> Iterator[str]:
+    """What the study would say of the first class with too few positive or negative clips."""
+    from weakneg.features.classes import require_both
+
+    observed = study.dataset.unlisted == "unknown"
+    try:
+        for split, kinds in (("training", columns[:3]), ("test", columns[3:])):
+            for name in study.classes:
+                positive, negative, unknown = (kind[of_list.index(name)] for kind in kinds)
+                require_both(name, split, positive, negative, unknown, observed)
+    except UserError as error:
+        yield f"the study would stop: {error}"
 
 
 def _some(what: str, lines: Sequence[str]) -> Iterator[str]:

@@ -44,24 +44,15 @@ def list_classes(
     classes, dataset = settings.classes, settings.dataset
     counts: dict[tuple[str, str], tuple[int, ...]] = {}
     observed = False
-    # Training needs two of each, since some training clips are used for validation.
-    for split, path, least in (("training", train_store, 2), ("test", test_store, 1)):
+    for split, path in (("training", train_store), ("test", test_store)):
         with open_store(path) as store:
             observed = store.negatives_observed
             for name in classes:
                 positive = int(np.count_nonzero(store.positive(name)))
                 negative = int(np.count_nonzero(store.negative(name)))
-                counts[name, split] = positive, negative, len(store.id) - positive - negative
-                if min(positive, negative) < least:
-                    said, advice = "are positive", "leave the class out of the study"
-                    if observed:
-                        said = f"are positive and {negative} are known to be negative"
-                        advice = f"name it in the list's column negatives more often, or {advice}"
-                    raise UserError(
-                        f"class {name}: {positive} of the {len(store.id)} {split} clips "
-                        f"{said}, but at least {least} positive and {least} negative are "
-                        f"needed: {advice}."
-                    )
+                unknown = len(store.id) - positive - negative
+                require_both(name, split, positive, negative, unknown, observed)
+                counts[name, split] = positive, negative, unknown
             numbers = {name: number for number, name in enumerate(store.class_names)}
     data = datasets.load(dataset)
     published = data.training_counts if isinstance(data, Dataset) else None
@@ -73,3 +64,40 @@ def list_classes(
         row = (name, number, count, training[0], test[0])
         rows.append((*row, *training[1:], *test[1:]) if observed else row)
     write_table(output, (*COLUMNS, *OTHER_COLUMNS) if observed else COLUMNS, rows)
+
+
+def require_both(
+    name: str, split: str, positive: int, negative: int, unknown: int, observed: bool
+) -> None:
+    """Refuse a class with too few positive or negative clips.
+
+    Parameters
+    ----------
+    name : str
+        The class.
+    split : {"training", "test"}
+        The clips. Training needs two of each kind, since some are used for validation.
+    positive, negative, unknown : int
+        Numbers of its clips.
+    observed : bool
+        Whether what is not listed is unknown.
+
+    Raises
+    ------
+    UserError
+        Naming class and split.
+    """
+    least = 2 if split == "training" else 1
+    if min(positive, negative) >= least:
+        return
+    said, advice = "are positive", "leave the class out of the study"
+    if observed:
+        said = f"are positive and {negative} are known to be negative"
+        advice = (
+            "name it in the list's column negatives more often, say annotated: whole under dataset "
+            f"if all that sounds was annotated, or {advice}"
+        )
+    raise UserError(
+        f"class {name}: {positive} of the {positive + negative + unknown} {split} clips {said}, "
+        f"but at least {least} positive and {least} negative are needed: {advice}."
+    )
