@@ -103,13 +103,12 @@ def predict(
 
     The columns are recording, start and end of the clip in it (seconds), its channel (from 1) if
     the study heard each, the model (study, class, strategy and seeds, separated by semicolons),
-    score (the probability of the class, mean over seeds), problem, and date, time and site of the
-    clip, as far as the name or the header of the recording says them (see
-    `weakneg.audio.recorders`). Recordings longer than a clip
-    are cut like those of the study; a rest at the end that the study leaves out, since it is
-    shorter than half a clip, is scored in one more clip, which ends with the recording. A clip or a
-    recording that cannot be used gets one row with the problem and no score. With `threshold` and
-    `calibrated`, a column of the same name follows.
+    score (0 to 1, mean over seeds), problem, and date, time and site of the clip, as far as the
+    name or the header of the recording says them (see `weakneg.audio.recorders`). Recordings longer
+    than a clip are cut like those of the study; a rest at the end that the study leaves out, since
+    it is shorter than half a clip, is scored in one more clip, which ends with the recording. A
+    clip or a recording that cannot be used gets one row with the problem and no score. With
+    `threshold` and `calibrated`, a column of the same name follows.
 
     Parameters
     ----------
@@ -138,8 +137,8 @@ def predict(
         on a clip is detected, chosen for each model from its validation bags. It is written to the
         column threshold, and `detections` uses it.
     calibrated : bool
-        Turn scores into the chances that they seem to be, with what the scores of the validation
-        bags meant, where the class is as common as in the training list. Frames are not calibrated.
+        Turn scores into probabilities, with what the scores of the validation bags meant, where the
+        class is as common as in the training list. Frames are not calibrated.
     resume : bool
         Keep the recordings that an interrupted run of the same command has finished, and score the
         others.

@@ -1,4 +1,4 @@
-"""All negative bags: the upper bound that the strategies are compared with."""
+"""All negative bags, which the strategies are compared with."""
 
 import torch
 
