@@ -6,9 +6,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binom, norm, ttest_1samp
+from scipy.stats import binom, norm, ttest_1samp, wilcoxon
 from scipy.stats import f as f_distribution
-from scipy.stats import t as t_distribution
 from synthetic import metrics_of, study_of
 
 from weakneg.analysis.comparison import (
@@ -252,10 +251,15 @@ class TestRanks:
         list(enumerate([1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164], start=2)),
     )
     def test_critical_values_of_the_source(self, k, q):  # Demsar 2006, Table 5a
-        metrics, study = toy({f"s{i}": [0.01 * i] * 4 for i in range(1, k)})
+        metrics, study = toy({f"s{i}": [0.01 * i] * 6 for i in range(1, k)})
         table = average_ranks(metrics, study, "ap")
-        expected = q * math.sqrt(k * (k + 1) / (6 * 4))
+        expected = q * math.sqrt(k * (k + 1) / (6 * 6))
         assert table["critical_difference"].tolist() == pytest.approx([expected] * k, rel=1e-3)
+
+    def test_five_classes_are_too_few_for_ranks_to_differ(self):
+        """Of two strategies, not even five wins of five are significant: p is .0625."""
+        table = average_ranks(*toy({"badge": [0.1] * 5}), "ap")
+        assert table[["critical_difference", "control_difference"]].isna().all(axis=None)
 
     def test_the_baseline_is_ranked_and_the_upper_bound_is_not(self):
         metrics, study = toy({"full": [0.25] * 3, "badge": [0.125] * 3, "margin": [-0.125] * 3})
@@ -265,20 +269,26 @@ class TestRanks:
 
 
 class TestDetectable:
-    def test_it_is_found_four_times_in_five(self):
-        """By simulation: the test is made with the differences that the function names."""
+    @pytest.mark.parametrize(("n_classes", "n_others"), [(6, 1), (12, 1), (12, 5), (40, 9)])
+    def test_it_is_found_four_times_in_five(self, n_classes, n_others):
+        """By simulation: the tests are made with the differences that the function names."""
         rng = np.random.default_rng(0)
-        n_classes, n_seeds, spread = 6, 5, 0.02
-        sample = rng.normal(0, spread, (n_classes, n_seeds))
-        sample *= spread / np.sqrt(sample.var(axis=1, ddof=1).mean())
-        in_mean, in_class = detectable(*toy({"badge": sample}), "ap")
-        noise = rng.normal(0, spread, (4000, n_classes, n_seeds))
-        within = np.sqrt(noise.var(axis=2, ddof=1).mean(axis=1) / (n_classes * n_seeds))
-        of_mean = (noise.mean(axis=(1, 2)) + in_mean) / within
-        critical = t_distribution.ppf(0.975, n_classes * (n_seeds - 1))
-        assert np.mean(np.abs(of_mean) > critical) == pytest.approx(0.8, abs=0.03)
-        of_class = ttest_1samp(noise[:, 0] + in_class, 0, axis=1).pvalue < 0.05
-        assert np.mean(of_class) == pytest.approx(0.8, abs=0.05)
+        n_seeds, spread = 3, 0.02
+        sample = rng.normal(0, spread, (n_others, n_classes, n_seeds))
+        sample *= spread / np.sqrt(sample.mean(axis=2).var(axis=1, ddof=1).mean())
+        metrics, study = toy({f"s{i}": list(values) for i, values in enumerate(sample)})
+        in_mean, in_class = detectable(metrics, study, "ap")
+        p = wilcoxon(rng.normal(in_mean, spread, (4000, n_classes)), axis=1).pvalue
+        assert np.mean(p * n_others < 0.05) == pytest.approx(0.8, abs=0.03)
+        noise = rng.normal(0, np.sqrt(sample.var(axis=2, ddof=1).mean()), (4000, n_seeds))
+        of_class = ttest_1samp(noise + in_class, 0, axis=1).pvalue < 0.05
+        assert np.mean(of_class) == pytest.approx(0.8, abs=0.08)
+
+    def test_nothing_is_found_in_the_mean_over_too_few_classes(self):
+        two_seeds = [[0.1, 0.2], [0.0, 0.1], [0.1, 0.1], [0.2, 0.0], [0.1, 0.3]]
+        in_mean, in_class = detectable(*toy({"badge": two_seeds}), "ap")
+        assert np.isnan(in_mean)
+        assert in_class > 0
 
     def test_a_single_seed_detects_nothing(self):
         metrics, study = toy({"badge": [0.1, 0.2]})

@@ -46,5 +46,6 @@ def test_precision_is_over_the_suspects_that_people_listened_to():
         row=np.array([0, 2, 3, 4]),
         labelled=np.array([False, True, False, False]),
         heard=np.array([True, True, False, True]),
+        known=np.array([True, True, True, False]),
     )
     assert precision(found, judged, (1, 2, 50)) == pytest.approx([1, 1 / 2, 2 / 3, 2 / 3])

@@ -58,6 +58,19 @@ def test_what_is_left_at_the_end_is_one_more_clip(tmp_path, seconds, hop, more):
     assert seconds - clips[-1][1] < 0.025
 
 
+@pytest.mark.parametrize("clip_seconds", [0.3, 0.7, 1.1, 3.3])
+def test_half_a_clip_is_a_clip_and_an_end_that_was_reached_is_the_end(tmp_path, clip_seconds):
+    """Times are not exact: 2.25 - 2.1 is less than 0.15, and 0.1 + 0.7 less than 0.8."""
+    clip = round(clip_seconds * RATE)
+    for rest, clips in ((clip // 2, 8), (clip // 2 - 1, 7)):
+        path = write(tmp_path / "a.wav", noise(25)[: 7 * clip + rest])
+        with open_audio(path, RATE) as audio:
+            assert len([*cut(audio, clip_seconds, clip_seconds)]) == clips
+    path = write(tmp_path / "a.wav", noise(4)[: clip + RATE // 10])
+    with open_audio(path, RATE) as audio:
+        assert len([*cut(audio, clip_seconds, 0.1)]) == 2
+
+
 def test_a_clip_of_a_long_recording_is_what_the_part_alone_gives(tmp_path):
     samples = noise(5.7)
     long = write(tmp_path / "long.wav", samples)

@@ -31,6 +31,16 @@ NAMES = {
     "XC201908": ("", "", ""),
     "20190831_2_best": ("2019-08-31", "", ""),
     "10000000": ("", "", ""),
+    # Other numbers before the time.
+    "DM_2020_06_20220601_210000": ("2022-06-01", "21:00:00", "DM_2020_06"),
+    "site2022-10_20230831_063000": ("2023-08-31", "06:30:00", "site2022-10"),
+    "S20230101_20230831_063000": ("2023-08-31", "06:30:00", "S20230101"),
+    "PLOT_01_02_2019-08-31_06-30-00": ("2019-08-31", "06:30:00", "PLOT_01_02"),
+    "PLOT-1_20190831_063000": ("2019-08-31", "06:30:00", "PLOT-1"),
+    # Unknown is better than hour and minute as a date, or a catalogue number as a time.
+    "REC_31-08-2019_06-30-00": ("", "", ""),
+    "REC_31_08_2019_06_30_00": ("", "", ""),
+    "59123456": ("", "", ""),
 }
 
 
@@ -61,19 +71,26 @@ def wav(tmp_path):
 
 
 COMMENT = (
-    "Recorded at 21:00:30 31/08/2019 (UTC{}){} by AudioMoth 24F3190361CB1F5B at medium gain while "
+    "Recorded at 21:00:30 31/08/2019{}{} by AudioMoth 24F3190361CB1F5B at medium gain while "
     "battery was 4.1V and temperature was 12.3C."
 )
 
 
 @pytest.mark.parametrize(
-    "more", [("", ""), ("+2", ""), ("-3:30", " during deployment 0123456789abcdef")]
+    "more",
+    [
+        ("", ""),  # of the first firmware
+        (" (UTC)", ""),
+        (" (UTC+2)", ""),
+        (" (UTC-3:30)", " during deployment 0123456789abcdef"),
+    ],
 )
 def test_the_comment_of_an_audiomoth_says_what_the_name_does_not(wav, more):
     text = COMMENT.format(*more).encode()
     info = b"INFOICMT" + struct.pack("<I", len(text)) + text
     path = wav("call.WAV", b"LIST", info)
     assert made(path) == ("2019-08-31", "21:00:30", "24F3190361CB1F5B")
+    assert made(wav("59123456.WAV", b"LIST", info)) == made(path)
     assert made(wav("POND_20200101_000000.WAV", b"LIST", info)).site == "POND"
     assert made(wav("20200101_000000.WAV", b"LIST", info)) == (
         *("2020-01-01", "00:00:00", "24F3190361CB1F5B"),

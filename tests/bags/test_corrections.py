@@ -1,5 +1,7 @@
 """The clips of a class in which somebody corrected labels by listening."""
 
+import sys
+
 import pytest
 
 from weakneg.bags.corrections import correct_clips
@@ -70,6 +72,16 @@ def test_recordings_of_the_other_split_are_passed_over(corrected):
 def test_a_clip_that_is_not_there_is_named(corrected, line, said):
     with pytest.raises(UserError, match=r"line 2: .*" + said):
         corrected(line)
+
+
+def test_an_answer_about_another_clip_of_short_ones_is_not_taken_over(corrected, monkeypatch):
+    """Those of `predict` at the end, or of --overlap, lie between the clips of a study."""
+    short = {f"bat.wav@{start:g}": (f"{start:.3f}", "", "") for start in (0, 1 / 3, 2 / 3)}
+    monkeypatch.setattr(sys.modules[__name__], "CLIPS", short)
+    assert corrected("bat.wav,0.333333333,Dog,,")["bat.wav@0.333333"] == 1
+    for start in ("0.4", "0.166666667", "0.70"):
+        with pytest.raises(UserError, match=f"no clip of 'bat.wav' starts at {float(start):g} s"):
+            corrected(f"bat.wav,{start},Dog,,")
 
 
 def test_a_clip_has_one_answer_whatever_lists_call_it(corrected):

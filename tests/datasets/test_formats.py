@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import sys
 from pathlib import Path
 from uuid import UUID
@@ -93,6 +94,43 @@ def test_a_table_over_several_files_is_read_by_file_offset(write):
         said(path)
 
 
+PATHS = f"{RAVEN}\tBegin Path\tBegin File\tEnd File\tFile Offset (s)\tSpecies"
+
+
+def in_sites(*selections: tuple[str, float, float, str, str]) -> list[str]:
+    """A table over one minute of each of two sites, whose recorders write the same names."""
+    path = "D:\\bio\\sounds\\{}\\a.wav\ta.wav\t{}\t{}"
+    return [
+        PATHS,
+        *(
+            f"1\tS\t1\t{onset}\t{offset}\t1\t2\t{path.format(site, end, onset % 60)}\t{label}"
+            for site, onset, offset, end, label in selections
+        ),
+    ]
+
+
+def test_recordings_of_one_name_are_told_apart_by_begin_path(write):
+    """Also where each has the first selection of a table of its own, before these were merged."""
+    lines = in_sites(("x", 1, 2, "a.wav", "Owl"), ("y", 61, 62, "a.wav", "Owl"))
+    path = write("all.txt", *lines, lines[1].replace("sounds\\x", "sounds\\z"))
+    assert said(path, folder="../sounds") == [
+        (f"{site}/a.wav", "Owl", (1.0, 2.0)) for site in ("x", "y", "z")
+    ]
+
+
+def test_a_selection_continues_in_the_file_beside_the_one_in_which_it_begins(write):
+    crossing = ("x", 59, 62, "b.wav", "Owl")
+    there = [
+        line.replace("a.wav", "b.wav")
+        for line in in_sites(("x", 70, 71, "b.wav", "Fox"), ("y", 130, 131, "b.wav", "Fox"))[1:]
+    ]
+    path = write("all.txt", *in_sites(crossing), *there)
+    assert said(path, folder="sounds")[:2] == [
+        ("x/a.wav", "Owl", (59.0, 62.0)),
+        ("x/b.wav", "Owl", (0.0, 2.0)),
+    ]
+
+
 def test_an_empty_table_is_a_recording_in_which_nothing_was_marked(write):
     write("tables/a.Table.1.selections.txt", f"{RAVEN}\tSpecies")
     write("tables/b.Table.1.selections.txt", f"{RAVEN}\tSpecies", "1\tS\t1\t0\t1\t1\t2\tOwl")
@@ -144,6 +182,103 @@ def test_two_tracks_for_one_recording_are_told_apart_by_their_paths(write):
     with pytest.raises(UserError, match="file_suffix"):
         said("tracks")
     assert [row[0] for row in said("tracks", file_suffix=".wav")][1::2] == ["x/a.wav", "y/a.wav"]
+
+
+def test_a_label_may_hold_more_commas_and_semicolons_than_tabs(write):
+    write("tracks/a.txt", "0.5\t1.2\tRobin;Wren;Owl;Fox")
+    write("tracks/b.txt", "0.5\t1.2\tRobin, male, song, loud")
+    assert said("tracks")[1::2] == [
+        ("a", "Robin", "Wren", "Owl", "Fox", (0.5, 1.2)),
+        ("b", "Robin, male, song, loud", (0.5, 1.2)),
+    ]
+
+
+# ---- names of recordings -------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("table", "recording"),
+    [
+        ("671387690.180718000003.Table.1.selections.txt", "671387690.180718000003"),  # SoundTrap
+        ("671387690.180718000003.txt", "671387690.180718000003"),
+        ("night.1.Table.12.selections.txt", "night.1"),
+        ("night.BirdNET.selection.table.txt", "night"),
+    ],
+)
+def test_a_table_is_about_the_recording_whose_name_it_begins_with(write, table, recording):
+    write(f"tables/{table}", f"{RAVEN}\tSpecies")
+    assert said("tables") == [(recording, None)]
+
+
+@pytest.mark.parametrize("kind", ["results", "results.r", "results.kaleidoscope"])
+def test_results_of_birdnet_without_detections_are_about_a_recording(write, kind):
+    header = "INDIR,FOLDER,IN FILE,OFFSET,DURATION,scientific_name,common_name"
+    write(f"results/rec1.BirdNET.{kind}.csv", header)
+    assert said("results") == [("rec1", None)]
+
+
+def birdnet_at(*paths: str) -> list[str]:
+    return [BIRDNET, *(f"0,3,Strix aluco,Tawny Owl,0.9,{path}" for path in paths)]
+
+
+def test_recordings_of_one_name_outside_of_the_folder_are_not_made_one(write):
+    path = write("all.csv", *birdnet_at("/mnt/usb1/DATA/a.wav", "/mnt/usb2/DATA/a.wav"))
+    with pytest.raises(UserError, match=r"line 2 and all.csv, line 3 are for 'a\.wav': .*'sounds'"):
+        said(path, min_confidence=0, folder="../sounds")
+    lines = in_sites(("x", 1, 2, "a.wav", "Owl"), ("y", 61, 62, "a.wav", "Fox"))
+    path = write("all.txt", *lines)
+    for folder in ("elsewhere", "sounds/x", "sounds/y"):
+        with pytest.raises(UserError, match=r"line 2 and all.txt, line 3 are for 'a\.wav'"):
+            said(path, folder=folder)
+
+
+def test_one_recording_may_be_named_on_several_computers_and_in_several_tables(write):
+    same = ("/home/me/sounds/x/a.wav", "D:\\sounds\\x\\a.wav", "x/a.wav", "sounds/x/a.wav")
+    found = said(write("all.csv", *birdnet_at(*same)), min_confidence=0, folder="sounds")
+    assert {row[0] for row in found} == {"x/a.wav"}
+    for number in (1, 2):
+        write(f"tables/a.Table.{number}.selections.txt", f"{RAVEN}\tSpecies")
+    assert said("tables") == [("a", None)] * 2
+
+
+def test_files_in_two_folders_about_one_name_are_not_made_one(write):
+    pytest.importorskip("jams")
+    pytest.importorskip("praatio")
+    tables = {
+        "raven/{}/a.Table.1.selections.txt": [f"{RAVEN}\tSpecies", "1\tS\t1\t0\t1\t1\t2\tOwl"],
+        "textgrid/{}/a.TextGrid": textgrid(tier("TextTier", "x", 'number = 1|mark = "Owl"')),
+        "jams/{}/a.jams": [jams(("tag_open", [(0, 1, "Owl", None)]))],
+        "birdnet/{}/a.BirdNET.results.csv": [BIRDNET],
+    }
+    for path, lines in tables.items():
+        for folder in (".", "y"):
+            write(path.format(folder), *lines)
+        name = path.split("/")[0]
+        with pytest.raises(UserError, match=r"are for 'a': .*file_suffix"):
+            said(name)
+        found = said(name, file_suffix=".wav")
+        assert {row[0] for row in found} == {"a.wav", "y/a.wav"}
+
+
+# ---- files that are tables -----------------------------------------------------------------------
+def test_what_birdnet_and_this_project_write_beside_tables_is_not_one(write):
+    write("results/BirdNET_analysis_params.csv", "File splitting duration,Segment length", "600,3")
+    write("results/_thresholds.csv", "class,threshold")
+    write("results/a.BirdNET.results.csv", *birdnet_at("a.wav"))
+    assert said("results", min_confidence=0) == [("a.wav", "Tawny Owl", (0.0, 3.0))]
+
+
+def test_names_of_recordings_may_begin_with_an_underscore(write):
+    write("tracks/_20190831_063000.txt", "0\t1\tOwl")
+    assert said("tracks")[1:] == [("_20190831_063000", "Owl", (0.0, 1.0))]
+
+
+def test_values_that_excel_and_r_quote_are_the_same_classes(write):
+    for name, label in (("a", '"Owl, male"'), ("b", "Owl, male"), ("c", '"the ""big"" owl"')):
+        write(f"tables/{name}.txt", f"{RAVEN}\tSpecies", f"1\tS\t1\t0\t1\t1\t2\t{label}")
+    labels = [label for _, label, _ in said("tables")]
+    assert labels == ["Owl, male", "Owl, male", 'the "big" owl']
+    header = '"filename"\t"onset"\t"offset"\t"event_label"'
+    path = write("r.tsv", header, '"a.wav"\t1\t2\t"Owl"', 'a.wav\t3\t4\t"so" or "so"')
+    assert said(path) == [("a.wav", "Owl", (1.0, 2.0)), ("a.wav", '"so" or "so"', (3.0, 4.0))]
 
 
 # ---- tables of data sets -------------------------------------------------------------------------
@@ -217,7 +352,8 @@ def test_results_of_birdnet_need_a_threshold(write):
     )
     with pytest.raises(UserError, match=r"confidences from 0\.2 to 0\.9: .*min_confidence"):
         said(path)
-    assert said(path, min_confidence=0.5, folder="sounds") == [
+    options = {"annotated": "listed", "folder": "sounds"}
+    assert said(path, min_confidence=0.5, **options) == [
         ("a.wav", "European Robin", (0.0, 3.0)),
         ("a.wav", (3.0, 6.0)),
     ]
@@ -355,7 +491,7 @@ def test_jams_hold_labels_of_several_people_and_other_namespaces(write):
     write("jams/b.jams", jams(("tag_open", [])))
     with pytest.raises(UserError, match=r"confidences from 0\.4 to 0\.4: .*min_confidence"):
         said("jams")
-    assert said("jams", min_confidence=0.5) == [
+    assert said("jams", min_confidence=0.5, annotated="listed") == [
         ("a", None),
         ("a", (0.0, 10.0)),
         ("a", "Fox", (2.0, 3.0)),
@@ -458,6 +594,20 @@ def test_clips_of_an_aoef_project_are_known_once_they_are_completed(write):
     assert ("Owl", (0.0, 10.0)) not in absences(todo)
     done = write("done.json", aoef("annotation_project", states=("completed", "verified")))
     assert {("Owl", (0.0, 10.0)), ("Fox", (0.0, 10.0))} <= absences(done)
+
+
+def test_a_tag_of_a_clip_that_is_not_completed_says_nothing_about_other_classes(write):
+    pytest.importorskip("soundevent")
+    path = write("half.json", aoef("annotation_project", states=("completed", "assigned")))
+    assert said(path)[-1] == ("site 1/night.wav", "Fox", (20.0, 30.0))
+    assert max(offset for _, (_, offset) in absences(path)) == 10.0
+
+
+def test_a_tag_with_a_semicolon_is_named_with_its_file(write):
+    pytest.importorskip("soundevent")
+    path = write("set.json", aoef().replace("Fox", "Fox;Dog"))
+    with pytest.raises(UserError, match=r"set\.json, .*night\.wav: the label 'Fox;Dog' holds ';'"):
+        said(path)
 
 
 def test_the_study_says_which_tags_of_aoef_are_labels(write):
@@ -574,6 +724,52 @@ def test_a_label_that_is_not_confident_is_neither_present_nor_absent(write):
     table = Table(path, "birdnet", annotated="listed", min_confidence=0.5)
     absent = {(name, row.times) for row in formats.rows(table) for name in row.negatives}
     assert absent == {("Robin", (6.0, 9.0))}
+
+
+def test_a_label_that_is_not_confident_does_not_become_a_negative(write):
+    path = write("all.csv", BIRDNET, "0,3,x,Robin,0.9,a.wav", "0,3,y,Owl,0.2,a.wav")
+    table = Table(path, "birdnet", annotated="whole", min_confidence=0.5)
+    with pytest.raises(UserError, match=r"confidences below 0\.5, .*say annotated: listed"):
+        formats.rows(table)
+    assert len(formats.rows(table._replace(min_confidence=0.2))) == 2
+
+
+def random_spans(draw: random.Random) -> list[tuple[float, float]]:
+    onsets = [draw.randint(0, 30) for _ in range(draw.randint(0, 8))]
+    return formats._joined((onset, onset + draw.randint(0, 6)) for onset in onsets)
+
+
+def test_what_is_left_of_spans_is_what_is_in_no_hole():
+    draw = random.Random(0)
+    for _ in range(2000):
+        spans, holes = random_spans(draw), random_spans(draw)
+        left = formats._without(spans, holes)
+        for half in range(80):
+            time = half / 2 + 0.25
+            inside = [any(a <= time <= b for a, b in each) for each in (spans, holes, left)]
+            assert inside[2] == (inside[0] and not inside[1])
+        assert all(not a < begin < b for a, b in left for begin, _ in holes)  # points divide, too
+
+
+class Counted(float):
+    """A number that counts how often it is compared."""
+
+    compared = 0
+
+    def __lt__(self, other):
+        Counted.compared += 1
+        return float(self) < float(other)
+
+    def __gt__(self, other):
+        Counted.compared += 1
+        return float(self) > float(other)
+
+
+def test_the_work_for_a_recording_grows_as_its_selections_do():
+    spans = [(Counted(3 * each), Counted(3 * each + 2)) for each in range(500)]
+    holes = [(Counted(a + 0.5), Counted(a + 1)) for a, _ in spans]
+    assert len(formats._without(spans, holes)) == 1000
+    assert Counted.compared < 10 * len(spans)
 
 
 def test_labels_of_whole_recordings_are_known_in_all_of_them(write):

@@ -267,6 +267,15 @@ def test_a_name_that_does_not_say_the_group_is_named(listed):
     assert expected in message(study, ", group: site")
 
 
+def test_a_header_that_is_not_read_is_not_said_to_lack_the_group(listed):
+    listed(["A_20190831_010000,X,train", "B,X,test"], "name,labels,split")
+    columns = ", columns: {file: name, labels: labels, split: split}"
+    said = message(study, f"{columns}, group: site")
+    assert "the name 'B' does not say the site, and headers are not read" in said
+    said = message(study, f"{columns}, group: site, file_suffix: .wav")
+    assert "neither the name nor the header of 'B.wav' says the site" in said
+
+
 def test_a_fold_is_named_in_the_study(listed):
     listed([row.replace(",a", ",1") for row in FOLDS], "file,labels,split")
     mine = study(", test_split: 1")

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from many_classes import data_of, settings, store
 
 import weakneg
 from weakneg.bags.draw import Bags
 from weakneg.command_line import main
 from weakneg.config.load import load_study
 from weakneg.config.stages import RunSettings
+from weakneg.config.study import Study
 from weakneg.config.subset import subset
 from weakneg.errors import UserError
 from weakneg.estimate.cost import model_cost, study_cost
@@ -90,6 +92,43 @@ def test_the_study_of_the_paper_is_counted_run_by_run():
     of_music = model_cost(settings, 6244, 22_160 - 6244, 20_371)
     assert study_cost(one) == tuple(5 * number for number in of_music)
     assert cost.hours(1e9, cost.scored / 7200) == pytest.approx(2, abs=0.1)
+
+
+@pytest.fixture
+def many_classes(tmp_path):
+    """Path of a study of two methods and three seeds."""
+    path = tmp_path / "many.yaml"
+    path.write_text(
+        "title: Many\ndataset: {name: audioset}\nsource: {type: youtube}\ntask: multilabel\n"
+        "model: {name: cnn}\nmethods: [bce, focal]\nobserved: one_positive\n"
+        "classes: {top: 40}\nseeds: 3\ntraining: {epochs: 5, batch_size: 8}\n"
+    )
+    return path
+
+
+def test_a_model_of_many_classes_trains_on_all_clips_once_an_epoch(many_classes, monkeypatch):
+    """However many classes there are; a real training of as many clips costs the same."""
+    n_train, n_test = 160, 100
+    sizes = {"train": n_train, "test": n_test}
+    monkeypatch.setattr(Study, "split_sizes", sizes)
+    study = load_study(many_classes)
+    cost = study_cost(study)
+    fraction = study.training.validation_fraction
+    real = settings(epochs=5, batch_size=8, validation_fraction=fraction, patience=None)
+    state = loop.train_seed(data_of(store(n_train), real), real, 0, None, lambda state: None)
+    held_out = len(state["validation"]["label"])
+    assert cost.models == 2 * 3
+    assert cost.trained == pytest.approx(6 * state["history"][-1]["bags_trained"], rel=0.1)
+    assert cost.scored == pytest.approx(6 * (n_test + 5 * held_out), rel=0.1)
+    assert cost.trained + cost.scored == 6 * (5 * n_train + n_test)
+    assert cost.steps == 6 * 5 * math.ceil(cost.trained / 30 / 8)
+
+
+def test_the_hours_of_a_study_of_many_classes(many_classes, capsys):
+    assert main(["estimate", str(many_classes), "--device", "cpu"]) == 0
+    counts, hours = capsys.readouterr().out.splitlines()
+    assert "2 training jobs, 6 models" in counts
+    assert re.search(r"about [\d,.]+ hours", hours)
 
 
 def test_what_is_not_known_is_said():

@@ -9,6 +9,7 @@ import soundfile
 
 from weakneg.audio.clips import cut
 from weakneg.audio.decode import open_audio
+from weakneg.bags.split import n_chosen, split_validation
 from weakneg.config.sections import AudioSettings
 from weakneg.errors import UserError
 from weakneg.estimate.describe import clip_times, describe
@@ -121,11 +122,35 @@ def test_a_budget_that_is_all_there_is_to_choose_from_is_said(study, capsys):
     Path("mine.yaml").write_text(STUDY.replace("ANNOTATED", "whole") + MANY_NEGATIVES)
     describe(path)
     assert re.search(
-        r"^Fox: \d+ training clips to choose from, where \d+ are wanted: every strategy trains on "
-        "all of them, so that nothing is compared; add negatives, or lower sampling",
+        r"^Fox: \d+ training clips to choose from after validation, where \d+ are wanted: every "
+        "strategy trains on all of them, so that nothing is compared; add negatives, or lower",
         capsys.readouterr().out,
         re.MULTILINE,
     )
+
+
+@pytest.mark.parametrize("annotated", ["listed", "whole"])
+def test_a_budget_is_said_to_be_all_where_training_takes_all(study, capsys, annotated):
+    """Of the clips that validation leaves, where no unknown clip is."""
+    path = study(annotated)
+    ratios = np.arange(1, 8, 0.25)
+    found = {"says": [], "takes": []}
+    for ratio in ratios:
+        sampling = f"sampling: {{negatives_per_positive: {ratio}}}\n"
+        fraction = "training: {validation_fraction: 0.2}\n"
+        Path("mine.yaml").write_text(STUDY.replace("ANNOTATED", annotated) + sampling + fraction)
+        describe(path)
+        out = capsys.readouterr().out
+        counts, _ = _counts(out, "Owl", 3 if annotated == "listed" else 2)
+        label = np.repeat([1, 0, -1][: len(counts)], counts)
+        training, _ = split_validation(label, 0.2, seed=0)
+        positives = np.count_nonzero(label[training] == 1)
+        pool = len(training) - positives
+        found["takes"].append(pool if n_chosen(ratio, positives, pool) == pool else None)
+        said = re.search(r"^Owl: (\d+) training clips .* nothing is compared", out, re.MULTILINE)
+        found["says"].append(int(said[1]) if said else None)
+    assert found["says"] == found["takes"]
+    assert {*found["takes"]} == {None, pool}
 
 
 def test_a_study_without_a_list_of_recordings_is_refused():

@@ -57,6 +57,21 @@ def test_clips_that_touch_are_one_detection(detections):
     assert [tuple(row)[:5] for row in table.itertuples(index=False)] == FOUND
 
 
+@pytest.mark.parametrize("format", ["csv", "raven", "audacity", "kaleidoscope", "wide", "parquet"])
+def test_names_of_recordings_may_look_like_numbers(detections, format):
+    names = ["0123", "1e5"]
+    for name in names:
+        Path(name).write_bytes(Path("a.wav").read_bytes())
+    rows = [f"{name},0,2,birds,Owl,random,0,0.9," for name in names]
+    Path("scores.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    of_all = format in ("wide", "parquet")
+    assert detections(format, *([] if of_all else ["--threshold", "0.5"])) == 0
+    if format in ("csv", "wide"):
+        assert list(pd.read_csv("out", dtype=str)["recording"]) == names
+    if format == "raven":
+        assert all(Path(f"out/{name}.selections.txt").exists() for name in names)
+
+
 def test_detections_begin_when_their_first_clip_does(detections):
     table = pd.read_csv("scores.csv")
     table["date"], table["site"] = "2019-08-31", "POND"

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from weakneg.config.stages import OF_STORES, RunSettings, ScoreSettings
 from weakneg.features.from_shards import join as join_features
 from weakneg.inference import export as exporting
 from weakneg.inference import predict as predicting
+from weakneg.inference.unfinished import unfinished_tables
 from weakneg.models.pooling import POOLINGS
 from weakneg.training.thresholds import Validation
 
@@ -592,6 +594,22 @@ def test_what_a_killed_run_wrote_of_a_recording_is_written_again(
     assert main([*map(str, arguments), "--resume"]) == 0
     found = pd.read_csv(tmp_path / "scores.csv")
     pd.testing.assert_frame_equal(found, whole, rtol=0, atol=1e-6)
+
+
+def test_a_run_that_is_killed_before_its_first_recording_keeps_those_of_earlier_runs(tmp_path):
+    def tables(resume: bool):
+        return unfinished_tables({tmp_path / "scores.csv": ["recording"]}, {}, resume)
+
+    with suppress(KeyboardInterrupt), tables(resume=False) as written:
+        written.finish("a.wav", 1, 0)
+        raise KeyboardInterrupt
+    with suppress(KeyboardInterrupt), tables(resume=True):
+        left = {path: path.read_bytes() for path in tmp_path.iterdir()}  # by a kill at this moment
+        raise KeyboardInterrupt
+    for path, content in left.items():
+        path.write_bytes(content)
+    with tables(resume=True) as written:
+        assert list(written.finished) == ["a.wav"]
 
 
 def test_only_the_same_run_goes_on(study, predict, tmp_path, capsys, four, interrupt):

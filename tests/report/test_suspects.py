@@ -96,6 +96,19 @@ def test_where_people_listened_the_precision_is_said(study):
     assert ", heard" in text
 
 
+def test_what_people_heard_in_clips_of_unknown_label_counts(study):
+    """Dog is known to be absent from clip 5 alone; people heard a dog in 1 and none in 4."""
+    manifest = pd.read_csv(study.manifests[0], keep_default_na=False)
+    manifest["negatives"] = ["Dog" if clip == 5 else "" for clip in range(len(LABELS))]
+    manifest.to_csv(study.manifests[0], index=False)
+    study.settings["classes"] = ["Dog"]
+    study.runs = study.runs[:2]
+    table, text = listed(study, study.heard, CLASSES)
+    heard = table.set_index("id")["heard"]
+    assert heard[["--clip_1", "--clip_4", "--clip_5", "--clip_6"]].tolist() == ["1", "0", "0", ""]
+    assert "| Dog   |    33.3% |    33.3% |     33.3% |         33.3% |" in text
+
+
 def test_a_data_set_without_links_and_relations(study, monkeypatch):
     plain = datasets.Dataset(kind="clips", class_names=())
     monkeypatch.setattr(datasets, "load", lambda name: plain)

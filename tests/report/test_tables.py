@@ -184,20 +184,27 @@ class TestComparisons:
     def test_ranks_stand_best_first(self, tmp_path):
         values = {
             (c, s): [ap, ap]
-            for c in ("a", "b", "c")
+            for c in "abcdef"
             for s, ap in {"random": 0.5, "badge": 0.4, "margin": 0.6, "full": 0.9}.items()
         }
-        settings = settings_of(["a", "b", "c"], ["full", "random", "badge", "margin"])
+        settings = settings_of([*"abcdef"], ["full", "random", "badge", "margin"])
         text = (write(tmp_path, values, settings) / "win_counts.md").read_text()
         assert list(rows_of(text, "Rank by").items())[1:] == [
             ("Margin", ["1.00", "1.00"]),
             ("Random", ["2.00", "2.00"]),
             ("BADGE", ["3.00", "3.00"]),
         ]
-        # 2.343 sqrt(3 * 4 / (6 * 3)); three rankings that agree: chi-squared 6, p = e^-3.
-        assert "differ by at least 1.91 (Nemenyi" in text
-        assert "differ by at least 1.83 (Bonferroni" in text  # 2.241 instead of 2.343
-        assert "AP .050, ROC-AUC .050" in text
+        # 2.343 sqrt(3 * 4 / (6 * 6)); six rankings that agree: chi-squared 12, p = e^-6.
+        assert "differ by at least 1.35 (Nemenyi" in text
+        assert "differ by at least 1.29 (Bonferroni" in text  # 2.241 instead of 2.343
+        assert "AP .002, ROC-AUC .002" in text
+
+    def test_ranks_on_few_classes_are_not_said_to_differ(self, tmp_path):
+        values = {(c, s): [ap, ap] for c in "abcde" for s, ap in (("random", 0.5), ("badge", 0.6))}
+        settings = settings_of([*"abcde"], ["random", "badge"])
+        text = (write(tmp_path, values, settings) / "win_counts.md").read_text()
+        assert "Too few classes to tell which ranks differ significantly." in text
+        assert "differ by at least" not in text
 
     def test_without_a_comparison_the_tables_still_come(self, tmp_path):
         folder = write(tmp_path, {("a", "badge"): [0.5, 0.6]}, settings_of(["a"], ["badge"]))

@@ -2,7 +2,8 @@
 
 import pandas as pd
 import pytest
-from heard import CLASSES, HEARD, Study
+from heard import CLASSES, HEARD, LABELS, Study
+from selections import write_clips
 
 from weakneg.analysis.truth import COLUMNS
 from weakneg.errors import UserError
@@ -41,6 +42,18 @@ def test_the_counts_say_which_labels_are_missing_or_wrong(study):
     assert (table[counts] == [6, 2, 1, 1, 2]).all(axis=None)
     assert "6 of the 6 clips of the list are test clips" in text
     assert "| Dog   |     6 |    2 |             1 |          1 |       2 |" in text
+
+
+def test_a_corrected_class_is_judged_by_its_own_manifest(study):
+    """Of three classes, one is judged, which has a manifest of its own after a correction."""
+    study.settings["classes"].append("Bark")
+    corrected = study.folder / "bags" / "corrected.csv"
+    write_clips(corrected, [["Dog"] if clip == 1 else labels for clip, labels in enumerate(LABELS)])
+    study.manifests = [corrected, *study.manifests * 2]
+    table, text = judge(study)
+    assert table["class"].unique().tolist() == ["Dog"]
+    assert (table[["both", "only_heard"]] == [3, 0]).all(axis=None)
+    assert "| Cat" not in text
 
 
 def test_differences_from_the_baseline_are_by_both_kinds_of_labels(study):

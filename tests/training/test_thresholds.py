@@ -1,6 +1,7 @@
 """Thresholds and calibration from validation bags, against brute force and what was put in."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve
 
 from weakneg.errors import UserError
+from weakneg.inference.thresholds import calibrated_models
 from weakneg.training.thresholds import (
     Point,
     Rule,
@@ -149,6 +151,18 @@ def test_a_class_without_validation_bags_of_both_kinds_is_named():
         with pytest.raises(UserError, match=r"^owl has no validation bags of both kinds"):
             applied(Rule.of("best-f1"), kept, calibrated=False, name="owl")
         assert applied(Rule.of("0.5"), kept, calibrated=False, name="owl")[0] == 0.5
+
+
+def test_scores_of_a_class_without_validation_bags_of_both_kinds_are_not_calibrated():
+    """Whatever the noise of the fit is, every clip would get the same probability."""
+    for label in ([0, 0, 0], [1, 1, 1], []):
+        kept = Validation(np.array(label, dtype=int), np.arange(len(label), dtype=float))
+        model = SimpleNamespace(name=("s", "owl", "bce"), seeds="0", validation=kept)
+        with pytest.raises(UserError, match=r"^owl \(s/bce\) has no .* leave out --calibrated"):
+            calibrated_models([model])
+        for rule in ("best-f1", "0.5"):
+            with pytest.raises(UserError, match=r"^owl has no .* score again without --calibrated"):
+                applied(Rule.of(rule), kept, calibrated=True, name="owl")
 
 
 def test_a_point_without_detections_or_positives_has_no_precision_or_recall():

@@ -61,6 +61,16 @@ def test_without_a_name_the_file_is_the_one_called_like_the_id_and_all_of_it_is_
     assert statuses(in_folder(wanted, name="Y{id}"))["abc"] == "ok"
 
 
+def test_hidden_folders_hold_no_recordings(in_folder):
+    """The snapshots of a file server have all files again."""
+    for name in (".snapshot/daily.0/a.wav", ".snapshot/daily.0/gone.wav", "a.wav"):
+        (in_folder.data / name).parent.mkdir(parents=True, exist_ok=True)
+        (in_folder.data / name).write_bytes(wav())
+    rows = in_folder([{"id": "a"}, {"id": "gone"}])
+    assert statuses(rows) == {"a": "ok", "gone": "missing"}
+    assert Path(rows[0]["path"]) == in_folder.data / "a.wav"
+
+
 def test_a_folder_that_is_not_there_is_an_error(in_folder):
     in_folder.data.rmdir()
     with pytest.raises(UserError, match=f"there is no folder {in_folder.data} here"):

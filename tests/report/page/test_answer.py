@@ -45,7 +45,8 @@ def test_what_a_test_over_classes_finds_is_said_with_its_uncertainty():
     assert "Holm-corrected for 3 comparisons: p = .001" in first
     assert f"Margin has a lower AP: {MINUS}.0" in second
     assert "for Entropy, a difference in AP cannot be told" in second
-    assert "found four times in five" in third
+    assert "this test finds a mean difference of .0" in third
+    assert "four times in five" in third
     assert "training on all negatives (Full set, no budget) differs from Random by +.0" in third
 
 
@@ -76,6 +77,24 @@ def test_the_upper_bound_alone_and_nothing_at_all_are_answered_too():
     assert answered(strategies=("random",)).headline == "Nothing to compare"
 
 
+def test_a_mean_against_most_classes_is_no_verdict_on_the_upper_bound():
+    """Better on 36 classes of 40, and much worse on the others."""
+    random = np.random.default_rng(0)
+    classes = [f"c{i}" for i in range(40)]
+    values = {(c, "random"): [0.5, 0.5] for c in classes}
+    values |= {
+        (c, "full"): [0.5 + (0.01 if i < 36 else -0.2) + random.normal(0, 1e-4)] * 2
+        for i, c in enumerate(classes)
+    }
+    metrics, study = metrics_of(values), study_of(classes, ["random", "full"])
+    comparisons = pd.concat([compare(metrics, study, metric) for metric in ("ap", "roc_auc")])
+    [row] = [row for _, row in comparisons.iterrows() if row["metric"] == "ap"]
+    assert row["difference"] < 0 < row["wins"] - row["losses"]
+    assert row["wilcoxon_p"] < 0.05
+    found = answer(comparisons, np.nan, study)
+    assert found.headline == "No difference between Full set and Random can be told"
+
+
 def test_every_answer_is_at_most_three_sentences():
     for n_classes in (1, 12):
         for strategies in (("random", "badge"), ("random", "full"), (*GAINS,)):
@@ -84,20 +103,46 @@ def test_every_answer_is_at_most_three_sentences():
             assert all(s[0].isupper() and s.endswith(".") for s in found.sentences)
 
 
-@pytest.mark.parametrize(("gain", "told"), [(0.1, True), (0.0, False)])
-def test_hidden_positives_are_answered_by_how_many_intervals_exclude_zero(gain, told):
+def answered_of_hidden(gains, shares=(0.0, 0.4)):
+    """The answer where strategies gain over random at each share; intervals are .02 to each side.
+
+    The AP is .5 less what is hidden.
+    """
     rows = [
         (s, "BCE", share, measure, mean, mean - 0.02, mean + 0.02, 5)
-        for s in ("Random", "Margin")
-        for share in (0.0, 0.4)
-        for measure, mean in (("ap", 0.5), ("ap_difference", gain if s == "Margin" else 0.0))
+        for s, gain in {"Random": 0.0, **gains}.items()
+        for share in shares
+        for measure, mean in (("ap", 0.5 - share), ("ap_difference", gain))
     ]
     columns = ["strategy", "loss", "hidden", "measure", "mean", "low", "high", "seeds"]
     hidden = {"random": ("Random", "BCE", 0.0), "margin": ("Margin", "BCE", 0.4)}
     study = study_of(["a"], [*hidden], hidden=hidden)
-    found = answer_of_hidden(pd.DataFrame(rows, columns=columns), study)
+    return answer_of_hidden(pd.DataFrame(rows, columns=columns), study)
+
+
+@pytest.mark.parametrize(("gain", "told"), [(0.1, True), (0.0, False)])
+def test_hidden_positives_are_answered_by_what_is_left_after_correction(gain, told):
+    found = answered_of_hidden({"Margin": gain})
     assert ("1 of 1 combinations are better" in found.headline) == told
     assert ("can be told" in found.headline) != told
+
+
+def test_one_interval_of_many_that_excludes_zero_is_no_difference():
+    found = answered_of_hidden({"Margin": 0.021} | dict.fromkeys("ABCDEFGH", 0.0))
+    assert "1 have a higher AP" in found.sentences[0]
+    assert "After Holm's correction for 9 comparisons, none is left" in found.sentences[0]
+    assert found.headline == "No difference from Random with BCE can be told"
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ((0.2, 0.4), " is .100 [.080, .120] instead of .300 [.280, .320] with 20%"),
+        ((0.4,), " is .100 [.080, .120];"),
+    ],
+)
+def test_what_hiding_costs_names_both_shares(shares, said):
+    assert said in answered_of_hidden({"Margin": 0.0}, shares).sentences[1]
 
 
 def answered_of_budgets(gains, n_classes=20, n_seeds=3, lost=0.03, strategies=("Random", "Mine")):
@@ -153,6 +198,21 @@ def test_budgets_are_answered_by_their_intervals(gains, headline, until):
     assert "below that of the full set from 2" in found.sentences[0] or 2 not in gains
     assert "up to .010 may be lost all the same" in found.sentences[0]
     assert "not corrected" in found.sentences[2]
+    assert "chance alone gives" in found.sentences[1]
+    few = answered_of_budgets(gains, n_classes=8)
+    assert "chance alone" not in few.sentences[1], "intervals of few classes are too narrow"
+
+
+def test_one_interval_of_many_budgets_is_no_difference():
+    found = answered_of_budgets({1: 0.0, 2: 0.011, 3: 0.0, 4: 0.0, 5: 0.0})
+    assert found.headline == "No difference from Random can be told at any budget"
+    assert "above zero for 1 of 5" in found.sentences[1]
+
+
+def test_more_than_was_tried_is_needed_where_the_baseline_never_reaches_the_full_set():
+    found = answered_of_budgets({1: 0.0}, strategies=("Random",))
+    assert found.headline == "More negatives than were tried are needed"
+    assert "even with the most negatives that were tried" in found.sentences[0]
 
 
 def test_budgets_that_never_reach_the_full_set_are_not_called_enough():
@@ -219,7 +279,8 @@ def test_a_method_is_better_if_both_its_intervals_say_so():
     assert "1 has a higher AP (LL-R) and 1 a lower one (WAN) than Naive AN" in first
     assert "+.050 (95% interval over seeds [+.040, +.060], over classes" in second
     assert "Full label, which sees all labels, of .500" in second
-    assert "not corrected for 3" in third
+    assert "After Holm's correction for 3 comparisons, 1 and 1 are left" in first
+    assert "not independent" in third
     found = answered_of_methods(gains, over_classes=0.1)
     assert found.headline == "No difference from Naive AN can be told"
 

@@ -84,6 +84,14 @@ def test_clips_that_a_study_has_answers_about_are_left_out(clips, capsys):
     assert "says of each clip whether it holds 'Owl'" in capsys.readouterr().err
 
 
+def test_an_answer_about_a_clip_says_nothing_about_one_that_overlaps(clips):
+    Path("list.csv").write_text("\n".join(["file,labels,negatives,onset,offset,split", *LISTED]))
+    Path("between.csv").write_text("id,start,labels,negatives\nin/b<i>.wav@0.25,0.25,,Owl\n")
+    Path("mine.yaml").write_text(f"{STUDY}corrections: between.csv\n")
+    assert clips("--study", "./mine.yaml") == 0
+    assert len(listed()) == 3
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -16,6 +16,8 @@ Davison and Hinkley, "Bootstrap methods and their application" (1997), section 3
 two levels.
 """
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import scipy  # loads its submodules when they are first used; scipy.stats takes half a second
@@ -217,7 +219,8 @@ def average_ranks(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFr
           fewer than `FEWEST_FOR_F` classes: on two that agree, it would be 0
         - critical_difference: Nemenyi's, q sqrt(k (k + 1) / (6 N)), where q is the .95 quantile of
           the studentized range of k groups, divided by sqrt(2); two average ranks that differ by
-          less are not significantly different. NaN for a single strategy.
+          less are not significantly different. NaN for a single strategy, and for fewer than
+          `FEWEST_FOR_F` classes, on which not even the same order on all of them is significant
         - control_difference: Bonferroni and Dunn's, for comparisons with the baseline only, the
           same with q the 1 - .05 / (2 (k - 1)) quantile of the normal distribution
 
@@ -238,7 +241,7 @@ def average_ranks(metrics: pd.DataFrame, study: Study, metric: str) -> pd.DataFr
             ratio = (n - 1) * statistic / rest if rest > 1e-9 else np.inf
             p_of_f = scipy.stats.f.sf(ratio, k - 1, (k - 1) * (n - 1))
     of_all = of_control = np.nan
-    if k >= 2:
+    if k >= 2 and n >= FEWEST_FOR_F:
         of_all = scipy.stats.studentized_range.ppf(CONFIDENCE, k, np.inf) / np.sqrt(2)
         of_control = scipy.stats.norm.ppf(1 - (1 - CONFIDENCE) / (2 * (k - 1)))
     unit = np.sqrt(k * (k + 1) / (6 * n))
@@ -265,7 +268,7 @@ def _of_competitors(metrics: pd.DataFrame, study: Study, metric: str) -> np.ndar
 
 
 def detectable(metrics: pd.DataFrame, study: Study, metric: str) -> tuple[float, float]:
-    """Differences from the baseline that the seeds of a study suffice to detect.
+    """Differences from the baseline that a study would find four times in five.
 
     Parameters
     ----------
@@ -275,22 +278,45 @@ def detectable(metrics: pd.DataFrame, study: Study, metric: str) -> tuple[float,
     Returns
     -------
     float, float
-        In the mean over the classes of the study, and for a single class: the differences that a
-        two-sided paired t-test over seeds finds at the 5% level with a probability of 80%, given
-        the variance of the differences over seeds, pooled over classes and competitors. NaN for a
-        single seed, or without a competitor.
+        In the mean over the classes of the study: the difference that Wilcoxon's test over classes
+        finds at the 5% level, corrected for all competitors, with a probability of 80%. Classes are
+        taken to differ by a normal deviation from it, of the variance that the differences have
+        over classes, noise of training included, pooled over competitors. NaN if there are too few
+        classes for the test to find anything. And for a single class: the same for a two-sided
+        paired t-test over seeds, without correction, by the variance over seeds, pooled over
+        classes and competitors. Both are NaN for a single seed, or without a competitor.
     """
     differences = _of_competitors(metrics, study, metric)
-    _, n_classes, n_seeds = differences.shape
-    if n_seeds < 2 or not len(differences):
+    n_comparisons, n_classes, n_seeds = differences.shape
+    if n_seeds < 2 or not n_comparisons:
         return np.nan, np.nan
-    spread = np.sqrt(differences.var(axis=2, ddof=1).mean() / n_seeds)
+    of_mean = np.nan
+    if n_classes > 1:
+        over_classes = np.sqrt(_over_seeds(differences).var(axis=1, ddof=1).mean())
+        of_mean = over_classes * _found_by_wilcoxon(n_classes, (1 - CONFIDENCE) / n_comparisons)
+    over_seeds = np.sqrt(differences.var(axis=2, ddof=1).mean() / n_seeds)
+    quantiles = scipy.special.stdtrit(n_seeds - 1, [(1 + CONFIDENCE) / 2, POWER])
+    return float(of_mean), float(quantiles.sum() * over_seeds)
 
-    def quantiles(freedom: int) -> float:
-        return float(scipy.special.stdtrit(freedom, [(1 + CONFIDENCE) / 2, POWER]).sum())
 
-    of_mean = quantiles(n_classes * (n_seeds - 1)) * spread / np.sqrt(n_classes)
-    return float(of_mean), float(quantiles(n_seeds - 1) * spread)
+@cache
+def _found_by_wilcoxon(n: int, level: float) -> float:
+    """The mean of n normal variables of variance 1 that the test finds with a probability of POWER.
+
+    NaN if it cannot find any.
+    """
+    if 2.0 ** (1 - n) >= level:
+        return np.nan
+    noise = np.random.default_rng(0).normal(size=(2000, n))
+
+    def power(mean: float) -> float:
+        return float((scipy.stats.wilcoxon(noise + mean, axis=1).pvalue < level).mean())
+
+    low, high = 0.0, 8.0  # there, even the lowest of many variables is above 0
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        low, high = (middle, high) if power(middle) < POWER else (low, middle)
+    return high
 
 
 def worst_by_chance(metrics: pd.DataFrame, study: Study, metric: str) -> tuple[float, float]:

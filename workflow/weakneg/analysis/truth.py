@@ -1,9 +1,8 @@
 """Models and labels against what people heard, on exactly the clips that they listened to."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ import pandas as pd
 from weakneg.analysis.runs import read_parquet, read_run
 from weakneg.analysis.selections import ClassBags
 from weakneg.analysis.study import Study
+from weakneg.bags.draw import UNKNOWN
 from weakneg.datasets.listened import HeardClip, match_clips
 from weakneg.errors import UserError
 
@@ -37,8 +37,7 @@ METRICS = {
 }
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(NamedTuple):
     """What is said of the N clips of a class that people listened to.
 
     Attributes
@@ -49,11 +48,19 @@ class Judged:
         The positive clips by the labels of the data set.
     heard : ndarray, (N,) bool
         The positive clips by listening.
+    known : ndarray, (N,) bool
+        The clips whose label is known.
     """
 
     row: np.ndarray
     labelled: np.ndarray
     heard: np.ndarray
+    known: np.ndarray
+
+    @property
+    def comparable(self) -> "Judged":
+        """Without the clips whose label is unknown, where there is nothing to compare."""
+        return Judged(*(values[self.known] for values in self))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -85,7 +92,7 @@ def judged_clips(
     Returns
     -------
     Judged
-        Clips whose label is unknown are left out, since there is nothing to compare.
+        All of these clips, also those whose label is unknown.
 
     Raises
     ------
@@ -105,11 +112,11 @@ def judged_clips(
             f"none of the {len(clips)} clips of the list of what was heard is in {bags.manifest}: "
             "list test clips by their ids, and starts, there."
         )
-    row = np.array([each for each in found if bags.label[each] >= 0], dtype=np.int64)
+    row = np.array([*found])
     same = {*means["labelled"]}
     labelled = [bags.label[each] == 1 or bool(same & {*bags.labels_of(each)}) for each in row]
-    heard = [bool(found[each].labels & {*means["heard"]}) for each in row.tolist()]
-    return Judged(row, np.array(labelled, dtype=bool), np.array(heard, dtype=bool))
+    heard = [bool(clip.labels & {*means["heard"]}) for clip in found.values()]
+    return Judged(row, np.array(labelled), np.array(heard), bags.label[row] != UNKNOWN)
 
 
 def read_scores(run_folder: Path, bags: ClassBags) -> tuple[list[int], np.ndarray]:
@@ -185,7 +192,8 @@ def judge_runs(
     runs : sequence of (str, Path)
         Strategy and folder of each run; runs of other classes are left out.
     judged : mapping
-        Class -> its test clips, and what is said of those that people listened to.
+        Class -> its test clips, and what is said of those that people listened to; the ones whose
+        label is unknown are left out.
 
     Returns
     -------
@@ -198,6 +206,7 @@ def judge_runs(
         When all or none of the clips of a class are positive, by the labels or by listening, or
         scores are missing.
     """
+    judged = {name: (bags, clips.comparable) for name, (bags, clips) in judged.items()}
     for class_name, (_, clips) in judged.items():
         for positive, by in ((clips.labelled, "the labels"), (clips.heard, "listening")):
             if positive.all() or not positive.any():

@@ -17,6 +17,7 @@ from weakneg.audio.errors import TOO_SHORT, UNREADABLE, AudioError
 from weakneg.audio.mel import LogMel
 
 _PIECE = 16  # clips that a thread computes before they are written
+_ROUNDING = 1e-6  # seconds; less than a sample, more than the rounding errors of times
 
 _Item = TypeVar("_Item")
 
@@ -88,7 +89,8 @@ def cut(
     while True:
         start = number * hop_seconds
         stretch = audio.stretch(start, clip_seconds)
-        if number and (stretch.end <= reached or stretch.end - start < clip_seconds / 2):
+        least = max(reached + _ROUNDING, start + clip_seconds / 2 - _ROUNDING)
+        if number and stretch.end < least:
             break
         yield start, stretch.end, stretch
         number, reached = number + 1, stretch.end

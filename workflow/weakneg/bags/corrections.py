@@ -6,6 +6,7 @@ from pathlib import Path
 from weakneg.bags.manifest import CLIP_COLUMNS, LABEL_SEPARATOR, NEGATIVES_COLUMN, manifest_lines
 from weakneg.config.stages import CorrectionSettings
 from weakneg.datasets.corrections import (
+    SAME_START_SECONDS,
     Answer,
     Correction,
     channel_of,
@@ -13,7 +14,6 @@ from weakneg.datasets.corrections import (
     recording_of,
     refuse_contradiction,
 )
-from weakneg.datasets.listened import SAME_START_SECONDS
 from weakneg.errors import UserError
 from weakneg.io.csv import write_table
 from weakneg.stages import stage
@@ -117,7 +117,8 @@ def _clip(each: Correction, clips: Sequence[int], lines: Sequence[Mapping[str, s
     if abs(starts[nearest] - each.start) > SAME_START_SECONDS:
         raise UserError(
             f"{each.where}: no clip of {each.id!r} starts at {each.start:g} s, the nearest at "
-            f"{starts[nearest]:g} s: remove the line. (`predict --no-tail` scores no other clips.)"
+            f"{starts[nearest]:g} s: remove the line. (`predict --no-tail` without --overlap "
+            "scores no other clips.)"
         )
     return clips[nearest]
 

@@ -180,8 +180,8 @@ class DatasetSettings(Section):
         None,
         ge=0,
         exclude_if=partial(is_, None),
-        description="Labels with less confidence than this are not used; where only listed spans "
-        "were annotated, they are unknown.",
+        description="Labels with less confidence than this are unknown. It needs annotated: "
+        "listed if there are any, as they would be negatives otherwise.",
     )
 
     @field_validator("name")

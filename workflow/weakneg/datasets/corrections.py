@@ -29,6 +29,12 @@ Answer = Literal["yes", "no", "unsure"]
 ANSWERS: dict[str, Answer] = {"labels": "yes", "negatives": "no", "unsure": "unsure"}
 """Column -> what it says of its classes."""
 
+SAME_START_SECONDS = 0.01
+"""Clips of a recording whose starts differ by no more are the same clip.
+
+Pages save starts with at least three decimals; clips that overlap can start close to each other.
+"""
+
 _CORRECT_IT = "correct the list, or save it again"
 
 

@@ -56,8 +56,8 @@ PUBLISHED = {
     ),
 }
 
-SAME_START_SECONDS = 0.5
-"""Clips of a recording whose starts differ by no more are the same clip."""
+# A list may round starts; clips of AudioSet of one video are far apart.
+_SAME_START_SECONDS = 0.5
 
 _DESED_FILE = re.compile(
     rf"Y({audioset_lists.CLIP_ID.pattern})_(\d{{1,9}}\.\d+)_(\d{{1,9}}\.\d+)\.wav", re.ASCII
@@ -218,5 +218,5 @@ def match_clips(
         position: clip
         for position, (name, start) in enumerate(zip(ids, starts, strict=True))
         for clip in by_id.get(name, ())
-        if clip.start is None or abs(clip.start - start) <= SAME_START_SECONDS
+        if clip.start is None or abs(clip.start - start) <= _SAME_START_SECONDS
     }

@@ -146,6 +146,12 @@ def _group(recording: dict[str, Any], table: Table) -> str:
         folder = find_folder(folder)
     found: str = getattr(made(str(folder / name)), table.group)
     if not found:
+        if not recording["file"]:
+            raise UserError(
+                f"dataset.group: the name {name!r} does not say the {table.group}, and headers are "
+                "not read where the list leaves out suffixes: say file_suffix: .wav, or remove "
+                "this key."
+            )
         raise UserError(
             f"dataset.group: neither the name nor the header of {name!r} says the {table.group}: "
             "name its group in the list, or remove this key."

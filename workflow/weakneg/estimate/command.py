@@ -55,7 +55,8 @@ def estimate(
 
     on_device = prepare(device, threads)
     run = RunSettings.of(loaded, loaded.runs[loaded.baseline])
-    run = run.model_copy(update={"strategy": "gradient_embedding", "options": {}})
+    # One class: others only add outputs, and random clips have no labels of them.
+    run = run.model_copy(update={"strategy": "gradient_embedding", "options": {}, "classes": None})
     speed = measure_speed(run, ShardSettings.of(loaded).model_dump(), on_device)
     hours = study_cost(loaded).hours(*speed)
     print(

@@ -12,6 +12,7 @@ from weakneg import strategies
 from weakneg.bags.split import n_candidates, n_chosen, n_validation
 from weakneg.config.stages import RunSettings
 from weakneg.config.study import Study
+from weakneg.config.training import TrainingSettings
 from weakneg.errors import UserError
 
 
@@ -90,6 +91,18 @@ def model_cost(
     return Cost(1, steps, sum(trained), scored)
 
 
+def _cost_of_many_classes(training: TrainingSettings, n_train: int, n_test: int) -> Cost:
+    """The cost of one seed of a run with an output for each class, where nothing is chosen.
+
+    The real split is by groups and classes, and holds out about as many clips.
+    """
+    held_out = n_validation(n_train, training.validation_fraction)
+    n_train -= held_out
+    epochs = training.epochs
+    steps = math.ceil(n_train / training.batch_size) * epochs
+    return Cost(1, steps, n_train * epochs, n_test + held_out * epochs)
+
+
 def study_cost(study: Study) -> Cost:
     """The cost of all models of a study.
 
@@ -101,7 +114,7 @@ def study_cost(study: Study) -> Cost:
     Returns
     -------
     Cost
-        The sum over classes, runs and seeds.
+        The sum over classes (of which the runs of a multilabel study have all), runs and seeds.
 
     Raises
     ------
@@ -115,6 +128,10 @@ def study_cost(study: Study) -> Cost:
             "data set, or the sizes of its classes are unknown; choose another study."
         )
     n_train, n_test = study.split_sizes["train"], study.split_sizes["test"]
+    if study.task == "multilabel":
+        n_models = len({*study.runs.values()}) * len(study.seeds)
+        cost = _cost_of_many_classes(study.training, n_train, n_test)
+        return Cost(*(n_models * number for number in cost))
     negatives = {name: n_train - counts[name] for name in study.classes}
     if study.dataset.negative_counts is not None:
         # Events may be exceptions from negatives: a recording with both counts as positive.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from weakneg.bags.split import n_chosen, n_validation
 from weakneg.config.sections import AudioSettings
 from weakneg.config.study import Study
 from weakneg.datasets import UNKNOWN
@@ -165,7 +166,7 @@ def clip_times(seconds: float, audio: AudioSettings) -> list[tuple[float, float]
     found = [(0.0, min(length, seconds))]
     while (start := len(found) * hop) and found[-1][1] < seconds - 1e-6:
         end = min(start + length, seconds)
-        if end - start < length / 2:
+        if end - start < length / 2 - 1e-6:
             break
         found.append((start, end))
     return found
@@ -220,20 +221,27 @@ def _table(
 
 
 def _whole_pools(study: Study, of_list: Sequence[str], columns: list[list[int]]) -> Iterator[str]:
-    """The classes with no more negative and unknown training clips than an epoch takes."""
+    """The classes of which an epoch takes all negative and unknown clips.
+
+    Validation holds out as many as where clips have no groups.
+    """
     ratio = study.sampling.negatives_per_positive
     if study.task == "multilabel" or isinstance(ratio, list):
         return
-    positives, *rest = columns[:3]
+    fraction = study.training.validation_fraction
     for name in study.classes:
         place = of_list.index(name)
-        pool = sum(column[place] for column in rest)
-        budget = ratio * positives[place]
-        if pool and budget >= pool:
+        positive, negative, unknown = (column[place] for column in columns[:3])
+        if min(positive, negative) < 2:
+            continue  # the study would stop
+        positive -= n_validation(positive, fraction)
+        pool = negative - n_validation(negative, fraction) + unknown
+        if n_chosen(ratio, positive, pool) == pool:
             yield (
-                f"{name}: {pool:,} training clips to choose from, where {budget:,.0f} are wanted: "
-                "every strategy trains on all of them, so that nothing is compared; add negatives, "
-                "or lower sampling: negatives_per_positive"
+                f"{name}: {pool:,} training clips to choose from after validation, where "
+                f"{ratio * positive:,.0f} are wanted: every strategy trains on all of them, so "
+                "that nothing is compared; add negatives, or lower sampling: "
+                "negatives_per_positive"
             )
 
 

@@ -175,8 +175,8 @@ def read_scores(path: Path) -> "pd.DataFrame":
 
     needed = ["recording", "start", "end", *_MODEL, "score"]
     try:
-        # Classes may be called NA or nan.
-        text = dict.fromkeys((*_MODEL, *_MADE), str)
+        # Classes may be called NA or nan, and files 0123 or 1e5.
+        text = dict.fromkeys(("recording", *_MODEL, *_MADE), str)
         table = pd.read_csv(path, keep_default_na=False, dtype=text)
         table = table.reindex(columns=dict.fromkeys([*table.columns, *_MADE]), fill_value="")
         needed[3:3] = [_CHANNEL] if _CHANNEL in table else []

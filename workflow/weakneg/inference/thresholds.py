@@ -35,7 +35,8 @@ def calibrated_models(models: Sequence[TrainedModel]) -> list[TrainedModel]:
     Raises
     ------
     UserError
-        When a model has not kept its validation bags, or its scores say nothing about them.
+        When a model has not kept its validation bags, lacks positive or negative ones, or its
+        scores say nothing about them.
     """
     found = []
     for model in models:
@@ -45,6 +46,7 @@ def calibrated_models(models: Sequence[TrainedModel]) -> list[TrainedModel]:
                 f"{name} has kept no validation scores (models of older versions have none), which "
                 "calibration needs: leave out --calibrated."
             )
+        model.validation.require_both(name, "calibration", "leave out --calibrated")
         calibration = model.validation.calibrate()
         if calibration.slope <= 0:
             raise UserError(

@@ -15,6 +15,7 @@ from typing import IO, Any, NamedTuple
 
 from weakneg.errors import UserError
 from weakneg.io.csv import row_writer
+from weakneg.io.files import replace_when_whole
 
 _NAMES = "backslashreplace"  # file names need not be valid text
 
@@ -120,8 +121,10 @@ def unfinished_tables(
                 stack.enter_context(open(part, mode, newline="", encoding="utf-8", errors=_NAMES))
                 for part in parts
             ]
-            done = stack.enter_context(open(journal, "w", encoding="utf-8"))
-            done.writelines(f"{json.dumps(line)}\n" for line in [made_of, *finished])
+            with replace_when_whole(journal) as temporary:  # killed here, it keeps what it had
+                lines = [f"{json.dumps(line)}\n" for line in [made_of, *finished]]
+                temporary.write_text("".join(lines), encoding="utf-8")
+            done = stack.enter_context(open(journal, "a", encoding="utf-8"))
             written = Tables(files, done, finished)
             for number, (file, columns) in enumerate(zip(files, tables.values(), strict=True)):
                 if finished:

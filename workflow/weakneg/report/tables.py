@@ -279,13 +279,21 @@ def _win_counts_caption(comparisons: pd.DataFrame, study: Study, n_seeds: int) -
 
 def _power(runs: pd.DataFrame, study: Study, n_seeds: int) -> list[str]:
     of_mean, of_class = detectable(runs, study, "ap")
-    if pd.isna(of_mean):
+    if pd.isna(of_class):
         return []
+    found = (
+        f"a difference in AP of {number(of_class)} for a single class would be found four times in"
+        " five by a paired t-test (two-sided, 5%, not corrected)"
+    )
+    if pd.notna(of_mean):
+        found += (
+            f", and one of {number(of_mean)} in the mean over these"
+            f" {classes_phrase(len(study.classes))} by Wilcoxon's test with Holm's correction, if"
+            " classes differ as much as here"
+        )
     return [
-        f"Power: with {seeds_phrase(n_seeds)}, a difference in AP of {number(of_mean, 4)} in the"
-        f" mean over these {classes_phrase(len(study.classes))} is found four times in five, and"
-        f" one of {number(of_class)} for a single class (paired t-test, two-sided, 5%). A smaller"
-        " one is not shown to be zero: its interval says how large it may be."
+        f"Power: with {seeds_phrase(n_seeds)}, {found}. A smaller one is not shown to be zero: its"
+        " interval says how large it may be."
     ]
 
 
@@ -306,13 +314,16 @@ def _ranks(ranks: pd.DataFrame, study: Study) -> list[str]:
     caption = f"Average rank over classes, 1 is best; p of the Friedman test: {tests('friedman_p')}"
     if first["iman_davenport_p"].notna().any():
         caption += f"; by Iman and Davenport's F: {tests('iman_davenport_p')}"
-    caption += (
-        ". Two strategies differ significantly if their ranks differ by at least"
-        f" {first['critical_difference'].iloc[0]:.2f} (Nemenyi's test, 95%), a strategy and"
-        f" {study.display_name(study.baseline)} if theirs differ by at least"
-        f" {first['control_difference'].iloc[0]:.2f} (Bonferroni-Dunn, for comparisons with a"
-        " control)."
-    )
+    if first["critical_difference"].isna().any():
+        caption += ". Too few classes to tell which ranks differ significantly."
+    else:
+        caption += (
+            ". Two strategies differ significantly if their ranks differ by at least"
+            f" {first['critical_difference'].iloc[0]:.2f} (Nemenyi's test, 95%), a strategy and"
+            f" {study.display_name(study.baseline)} if theirs differ by at least"
+            f" {first['control_difference'].iloc[0]:.2f} (Bonferroni-Dunn, for comparisons with a"
+            " control)."
+        )
     rows = [
         [
             study.joint_name(strategy),

@@ -52,7 +52,7 @@ def judge_truth(
     runs : list of (str, Path)
         Strategy and folder of each run; strategies that choose the same bags share a folder.
     manifests : list of Path
-        The manifests of the test clips.
+        The manifests of the test clips, as for `bags_of_classes`.
     heard : Path
         The list of what people heard.
     classes : dict
@@ -68,13 +68,14 @@ def judge_truth(
         When the list has a mistake or no test clip, or scores are missing or damaged.
     """
     study = Study.of(settings)
-    study = dataclasses.replace(study, classes=[c for c in study.classes if c in classes])
     clips = read_heard(heard)
-    bags = dict(zip(study.classes, bags_of_classes(manifests, study), strict=True))
+    # The manifests are of all classes, also of those that nobody listened for.
     judged = {
-        name: (of_class, judged_clips(of_class, clips, classes[name]))
-        for name, of_class in bags.items()
+        name: (bags, judged_clips(bags, clips, classes[name]))
+        for name, bags in zip(study.classes, bags_of_classes(manifests, study), strict=True)
+        if name in classes
     }
+    study = dataclasses.replace(study, classes=[*judged])
     table = judge_runs(runs, judged)
     write_frame(folder / "truth.csv", table)
     write_text(folder / "truth.md", _text(as_metrics(table, study), study, len(clips)))

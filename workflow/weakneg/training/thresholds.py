@@ -156,6 +156,14 @@ class Validation(NamedTuple):
         known = label >= 0
         return cls(label[known].astype(np.int64), logit[known].astype(np.float64))
 
+    def require_both(self, name: str, purpose: str, remedy: str) -> None:
+        """Raise a UserError unless there are positive and negative bags."""
+        if not 0 < self.label.sum() < len(self.label):
+            raise UserError(
+                f"{name} has no validation bags of both kinds, positive and negative, which "
+                f"{purpose} needs: {remedy}."
+            )
+
     def choose(self, rule: Rule) -> Point | None:
         """The threshold that a rule, other than a score, chooses from the logits.
 
@@ -233,8 +241,8 @@ def applied(
     Raises
     ------
     UserError
-        When the rule needs validation bags that the model does not have, or no threshold has the
-        precision.
+        When the rule or calibration needs validation bags that the model does not have, or no
+        threshold has the precision.
     """
     if validation is None:
         if rule.name == "score":
@@ -243,11 +251,11 @@ def applied(
             f"{name} has kept no validation scores (models of older versions have none), which the "
             f"threshold {rule} needs: give a score, as in --threshold 0.5."
         )
-    if rule.name != "score" and not 0 < validation.label.sum() < len(validation.label):
-        raise UserError(
-            f"{name} has no validation bags of both kinds, positive and negative, which the "
-            f"threshold {rule} needs: give a score, as in --threshold 0.5."
-        )
+    if calibrated:
+        validation.require_both(name, "calibration", "score again without --calibrated")
+    elif rule.name != "score":
+        remedy = "give a score, as in --threshold 0.5"
+        validation.require_both(name, f"the threshold {rule}", remedy)
     logit = validation.calibrate().logit(validation.logit) if calibrated else validation.logit
     if rule.name == "score":
         return rule.target, Point.at(rule.target, validation.label, sigmoid(logit))

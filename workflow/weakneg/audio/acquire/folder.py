@@ -1,8 +1,9 @@
 """Source: audio files in the folder of the data.
 
 A recording is the file that the list names, or else the file named after its id, in the folder or
-below it. A file named after the id is taken to be the clip itself and used as a whole: as in
-AudioSet, `start` and `end` in the list then say where in the original the clip was cut.
+below it, but not in hidden folders, such as the snapshots of a file server. A file named after the
+id is taken to be the clip itself and used as a whole: as in AudioSet, `start` and `end` in the list
+then say where in the original the clip was cut.
 """
 
 import os
@@ -43,7 +44,7 @@ def acquire(
     """
     folder = find_folder(folder)
     unnamed = any(not recording.file for recording in recordings)
-    there = files_by_name(_files(folder)) if unnamed else {}
+    there = files_by_name(visible_files(folder)) if unnamed else {}
     for recording in recordings:
         if recording.file:
             yield recording, _named(recording, folder)
@@ -84,11 +85,6 @@ def audio_files(folder: Path) -> list[Path]:
     if not found:
         raise UserError(f"the folder {folder} holds no audio files.")
     return found
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for inside, _, names in os.walk(folder):
-        yield from (Path(inside, name) for name in names)
 
 
 def _named(recording: Recording, folder: Path) -> Outcome:

@@ -34,7 +34,14 @@ Span = tuple[float, float]
 TABLES = (".txt", ".csv", ".tsv")
 """How the names of tables end."""
 
-_TOOLS = r"(\.BirdNET)?(\.(Table|Selections|selections|selection\.table|results)|\.\d+)*$"
+_TOOLS = (  # SoundTrap's names end with digits, too, so that these count only after a word
+    r"(\.BirdNET)?"
+    r"(\.(Table|Selections|selections|selection\.table|results)(\.(\d+|r|kaleidoscope))?)*$"
+)
+_NOT_TABLES = ("BirdNET_analysis_params.csv", "_thresholds.csv")
+"""What BirdNET-Analyzer and `weakneg detections` write beside their tables."""
+
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _EXPANSION = re.compile(r"time[ _]?exp(ansion)?([ _]factor)?", re.IGNORECASE)
 
 
@@ -88,6 +95,23 @@ class Table(NamedTuple):
         return tuple(name for part in text.split(self.separator) if (name := part.strip()))
 
 
+class Name(NamedTuple):
+    """How a table names a recording.
+
+    Attributes
+    ----------
+    id, file : str
+        As in `Row`.
+    source : str
+        The folder that the table names, or lies in, which the id may leave out. It begins with "/"
+        if the table names more than a path in `Table.folder`; what is in there begins with it.
+    """
+
+    id: str
+    file: str
+    source: str
+
+
 class Row(NamedTuple):
     """What a row of a table says.
 
@@ -99,6 +123,8 @@ class Row(NamedTuple):
         Of the recording.
     file : str
         Path in the folder of recordings; empty where the id is the name of a file without suffix.
+    source : str
+        As in `Name`.
     labels : tuple of str
         Classes that were heard.
     times : (float, float), optional
@@ -113,11 +139,14 @@ class Row(NamedTuple):
         How many times longer than the original the recording is, if the table says so.
     channel : int, optional
         The channel that all of this is about, from 1; None: all channels.
+    complete : bool
+        Whether, if only spans were annotated, classes that no row names in this one are absent.
     """
 
     where: str
     id: str
     file: str
+    source: str = ""
     labels: tuple[str, ...] = ()
     times: Span | None = None
     negatives: tuple[str, ...] = ()
@@ -126,6 +155,7 @@ class Row(NamedTuple):
     confidence: float | None = None
     expansion: float | None = None
     channel: int | None = None
+    complete: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +264,8 @@ def rows(table: Table) -> tuple[Row, ...]:
         When the list is malformed, or must be explained by the study.
     """
     found = _one_name(load(table.format).rows(table))
+    _refuse_ambiguous(found, table)
+    _refuse_separators(found)
     found = [_in_file_time(row, table) for row in found]
     sure, doubtful = _by_confidence(found, table)
     return (*sure, *(_absent(sure, doubtful) if table.annotated == "listed" else ()))
@@ -295,8 +327,9 @@ def read_by(library: str, path: str, table: Table) -> Iterator[None]:
 def lines_of(path: str, table: Table) -> Iterator[tuple[str, list[str]]]:
     """Yield the place and the values of each line of a table that is not empty.
 
-    Values are separated by whichever of tab, comma and semicolon occurs most in the first line. In
-    tables with tabs, quotes are text: Raven and Audacity do not quote.
+    Values are separated by tabs if the first line has one, or else by whichever of comma and
+    semicolon occurs more there. In tables with tabs, quotes around all of a value are removed, as
+    Excel and R write them; others are text, since Raven and Audacity do not quote.
     """
     for number, values in _lines(path, table.path):
         if any(value.strip() for value in values):
@@ -378,7 +411,26 @@ def span(where: str, onset: str, offset: str) -> Span | None:
     return times
 
 
-def recording(where: str, name: str, table: Table) -> tuple[str, str]:
+def within(name: str, table: Table) -> PurePosixPath | None:
+    """The part of a path that is in `table.folder`, judging by the name of that folder, if any."""
+    path = _posix(name)
+    home = PurePosixPath(table.folder).name
+    folders = path.parts[:-1]
+    if home not in folders:
+        return None
+    after = max(place for place, name in enumerate(folders) if name == home) + 1
+    return PurePosixPath(*path.parts[after:])
+
+
+def _posix(name: str) -> PurePosixPath:
+    """A path of any system; with a drive, it begins with "/", too."""
+    windows = PureWindowsPath(name)
+    if windows.drive:
+        return PurePosixPath("/", windows.as_posix())
+    return PurePosixPath(windows.as_posix() if "\\" in name else name)
+
+
+def recording(where: str, name: str, table: Table) -> Name:
     """The id and the file of a recording that a table names.
 
     Parameters
@@ -393,28 +445,27 @@ def recording(where: str, name: str, table: Table) -> tuple[str, str]:
 
     Returns
     -------
-    id, file : str
+    Name
         The file is empty where the name has no suffix: then it is found by its name.
     """
-    windows = PureWindowsPath(name)
-    path = PurePosixPath(windows.as_posix() if windows.drive or "\\" in name else name)
-    home = PurePosixPath(table.folder).name
-    folders = path.parts[:-1]
-    if home in folders:
-        after = max(place for place, name in enumerate(folders) if name == home) + 1
-        path = PurePosixPath(*path.parts[after:])
-    elif path.is_absolute() or windows.drive:
+    path, inside = _posix(name), within(name, table)
+    folder = path.parent
+    if inside is not None:
+        folder = PurePosixPath("/", PurePosixPath(table.folder).name, inside.parent)
+        path = inside
+    elif path.is_absolute():
         path = PurePosixPath(path.name)
+    source = str(folder) if folder.name else ""
     if not path.name or ".." in path.parts:
         raise UserError(f"{where}: {name!r} is not the name of a recording in the folder.")
     if table.file_suffix:
         path = path.with_name(path.name + table.file_suffix)
     elif not re.fullmatch(r"\.\w{0,4}[A-Za-z]\w{0,4}", path.suffix):
-        return path.name, ""
-    return str(path), str(path)
+        return Name(path.name, "", source)
+    return Name(str(path), str(path), source)
 
 
-def recording_of(file: str, table: Table) -> tuple[str, str]:
+def recording_of(file: str, table: Table) -> Name:
     """The id and the file of the recording that a table is named after, as for `recording`."""
     path = PurePosixPath(file)
     return recording(file, f"{folder_of(file, table)}{re.sub(_TOOLS, '', path.stem)}", table)
@@ -458,7 +509,7 @@ def _files(path: str, suffixes: tuple[str, ...]) -> list[str]:
     """The files with these suffixes: those in a folder, in order of name, or the file."""
     inside = Path(path).rglob("*") if Path(path).is_dir() else [Path(path)]
     named = (file for file in inside if file.name.lower().endswith(suffixes))
-    return sorted(str(file) for file in named if not file.name.startswith((".", "_")))
+    return sorted(str(f) for f in named if f.name[0] != "." and f.name not in _NOT_TABLES)
 
 
 def _is_named_like(name: str, path: str) -> bool:
@@ -470,13 +521,17 @@ def _lines(path: str, listed: str) -> Iterator[tuple[int, list[str]]]:
     with one_line_errors(path, listed):
         with open(path, encoding="utf-8-sig") as file:
             first = next((line for line in file if line.strip()), "")
-        separator = max("\t,;", key=first.count)
-        if separator != "\t":
-            yield from read_lines(path, separator)
+        if "\t" not in first:
+            yield from read_lines(path, max(",;", key=first.count))
             return
         with open(path, encoding="utf-8-sig") as file:
             for row, line in enumerate(file, 1):
-                yield row, line.rstrip("\r\n").split("\t")
+                yield row, [_unquoted(value) for value in line.rstrip("\r\n").split("\t")]
+
+
+def _unquoted(value: str) -> str:
+    quoted = _QUOTED.fullmatch(value)
+    return quoted[1].replace('""', '"') if quoted else value
 
 
 @contextmanager
@@ -509,13 +564,50 @@ def one_line_errors(path: str, listed: str) -> Iterator[None]:
 def _one_name(found: Iterable[Row]) -> list[Row]:
     """Give a recording that is named with and without its suffix one id."""
     found = list(found)
-    files: dict[str, set[str]] = defaultdict(set)
+    files: dict[str, dict[str, str]] = defaultdict(dict)
     for row in found:
         if row.file:
-            files[PurePosixPath(row.file).stem].add(row.file)
-    only = {stem: next(iter(named)) for stem, named in files.items() if len(named) == 1}
-    names = (row.file or only.get(row.id, "") for row in found)
-    return [row._replace(id=n or row.id, file=n) for row, n in zip(found, names, strict=True)]
+            files[PurePosixPath(row.file).stem][row.file] = row.source
+    only = {stem: next(iter(named.items())) for stem, named in files.items() if len(named) == 1}
+
+    def with_suffix(row: Row) -> Row:
+        if row.file or row.id not in only:
+            return row
+        file, source = only[row.id]
+        return row._replace(id=file, file=file, source=row.source or source)
+
+    return [with_suffix(row) for row in found]
+
+
+def _refuse_ambiguous(found: Iterable[Row], table: Table) -> None:
+    """Raise UserError where several recordings would become one."""
+    first: dict[tuple[str, bool], Row] = {}
+    for row in found:
+        # Whether an absolute path and a relative one are the same, nobody knows.
+        absolute = row.source.startswith("/")
+        other = first.setdefault((row.id, absolute), row)
+        if row.source != other.source:
+            advice = (
+                f"begin their paths with {PurePosixPath(table.folder).name!r}, the folder of the "
+                "recordings"
+                if absolute
+                else "say file_suffix: .wav, so that paths are compared"
+            )
+            raise UserError(
+                f"{other.where} and {row.where} are for {row.id!r}: if these are different "
+                f"recordings in folders of their own, {advice}."
+            )
+
+
+def _refuse_separators(found: Iterable[Row]) -> None:
+    """Raise UserError where a label cannot be written into a list of this project."""
+    for row in found:
+        for label in (*row.labels, *row.negatives):
+            if LABEL_SEPARATOR in label:
+                raise UserError(
+                    f"{row.where}: the label {label!r} holds {LABEL_SEPARATOR!r}, which separates "
+                    "labels: rename it."
+                )
 
 
 def _in_file_time(row: Row, table: Table) -> Row:
@@ -553,6 +645,12 @@ def _by_confidence(found: list[Row], table: Table) -> tuple[list[Row], list[Row]
         )
     doubtful = [row.confidence is not None and row.confidence < least for row in found]
     pairs = list(zip(found, doubtful, strict=True))
+    if table.annotated == "whole" and any(doubt and row.labels for row, doubt in pairs):
+        raise UserError(
+            f"dataset.list: {table.path} has labels with confidences below {least:g}, which "
+            "annotated: whole would make negatives: say annotated: listed, so that they are "
+            "unknown, or remove them from the list."
+        )
     return [row._replace(labels=()) if doubt else row for row, doubt in pairs], [
         row for row, doubt in pairs if doubt
     ]
@@ -564,7 +662,7 @@ def _absent(sure: Sequence[Row], doubtful: Sequence[Row]) -> Iterator[Row]:
     listed: dict[tuple[str, int | None], list[Row]] = defaultdict(list)
     heard: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in sure:
-        if row.labels:
+        if row.labels and row.complete:
             listed[row.id, row.channel].append(row)
     for row in (*sure, *doubtful):
         for label in row.labels:
@@ -582,7 +680,7 @@ def _absent(sure: Sequence[Row], doubtful: Sequence[Row]) -> Iterator[Row]:
             same[tuple(_without(spans, _joined(there)))].append(label)
         for absent, labels in same.items():
             for each in absent:
-                where = (first.where, first.id, first.file)
+                where = (first.where, first.id, first.file, first.source)
                 yield Row(*where, (), each, tuple(labels), channel=channel)
 
 
@@ -601,10 +699,19 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
     return found
 
 
-def _without(spans: Iterable[Span], holes: Iterable[Span]) -> list[Span]:
-    """What is left of spans outside of holes."""
-    left = list(spans)
-    for begin, end in holes:
-        parts = [((a, min(b, begin)), (max(a, end), b)) for a, b in left]
-        left = [(a, b) for pair in parts for a, b in pair if a < b]
-    return [(a, b) for a, b in left if a < b]
+def _without(spans: Iterable[Span], holes: Sequence[Span]) -> list[Span]:
+    """What is left of spans outside of holes; both are sorted and disjoint."""
+    left: list[Span] = []
+    next_hole = 0
+    for onset, offset in spans:
+        while next_hole < len(holes) and holes[next_hole][0] < offset:
+            begin, end = holes[next_hole]
+            if onset < begin:
+                left.append((onset, begin))
+            onset = max(onset, end)
+            if end > offset:  # it may reach into the next span
+                break
+            next_hole += 1
+        if onset < offset:
+            left.append((onset, offset))
+    return left

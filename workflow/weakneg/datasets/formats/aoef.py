@@ -65,7 +65,8 @@ def _clip(
     heard = _labels(annotation, key)
     absent = tuple(label for label in known if label not in heard)
     times = (clip.start_time, clip.end_time)
-    yield Row(where, *name, heard, times, absent, expansion=longer)
+    # `absent` says what completed clips do not hold; of others, only sound events are known.
+    yield Row(where, *name, heard, times, absent, expansion=longer, complete=False)
     for event in annotation.sound_events:
         times = _times(event.sound_event.geometry)
         yield Row(where, *name, _labels(event, key), times, expansion=longer)

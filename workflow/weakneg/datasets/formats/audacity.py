@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from weakneg.datasets.formats import (
     Format,
+    Name,
     Row,
     Table,
     lines_of,
@@ -36,16 +37,8 @@ def recognises(values: Sequence[str]) -> bool:
 
 def rows(table: Table) -> Iterator[Row]:
     """Yield a row for each label, and one for each recording whose track has none."""
-    tracks: dict[tuple[tuple[str, str], int | None], str] = {}
     for path in table_files(table.path):
-        name, channel = track = _named(path, table)
-        if track in tracks:
-            raise UserError(
-                f"{tracks[track]} and {path} are for {name[0]!r}: if these are different "
-                "recordings in folders of their own, say file_suffix: .wav, so that paths are "
-                "compared."
-            )
-        tracks[track] = path
+        name, channel = _named(path, table)
         yield Row(path, *name, channel=channel)
         for where, values in lines_of(path, table):
             if values[0] == "\\":
@@ -66,7 +59,7 @@ def rows(table: Table) -> Iterator[Row]:
             )
 
 
-def _named(path: str, table: Table) -> tuple[tuple[str, str], int | None]:
+def _named(path: str, table: Table) -> tuple[Name, int | None]:
     """The id and the file of the recording that a track is named after, and the channel."""
     found = re.search(r"\.ch([1-9]\d*)(?=\.\w+$)", path) if table.column("channel") else None
     if found is None:

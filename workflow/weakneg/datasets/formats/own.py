@@ -85,6 +85,7 @@ def _row(where: str, header: list[str], line: list[str], table: Table) -> Row:
         where,
         file,
         file,
+        "",
         tuple(labels),
         _times(where, values),
         tuple(negatives),

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 
 from weakneg.datasets.formats import (
     Format,
+    Name,
     Row,
     Span,
     Table,
@@ -29,6 +30,7 @@ from weakneg.datasets.formats import (
     records,
     span,
     table_files,
+    within,
 )
 from weakneg.errors import UserError
 
@@ -74,7 +76,7 @@ def _selections(path: str, table: Table) -> Iterator[Row]:
     for where, values in selections:
         # The views of a selection differ in what was measured.
         heard_in = channel(where, values, of_channel)
-        names = ("Selection", _BEGIN, _END, label, "Begin File")
+        names = ("Selection", _BEGIN, _END, label, "Begin File", "Begin Path")
         key = (*(values.get(name) for name in names), heard_in)
         if key in seen:
             continue
@@ -117,38 +119,64 @@ def _label_column(path: str, header: Sequence[str], table: Table) -> str:
 def _starts(selections: Sequence[tuple[str, dict[str, str]]]) -> dict[str, float]:
     """Where each file starts in the sequence of files that the table is about, in seconds."""
     return {
-        values["Begin File"]: number(where, _BEGIN, values[_BEGIN])
+        _begin(values): number(where, _BEGIN, values[_BEGIN])
         - number(where, _OFFSET, values[_OFFSET])
         for where, values in selections
-        if values.get("Begin File") and values.get(_OFFSET)
+        if _begin(values) and values.get(_OFFSET)
     }
+
+
+def _begin(values: dict[str, str]) -> str:
+    """The path, or else the name, of the file in which a selection begins."""
+    return values.get("Begin Path") or values.get("Begin File", "")
+
+
+def _end(values: dict[str, str]) -> str:
+    """The same for where it ends; a file without a path is beside the one in which it begins."""
+    file, begin = values.get("End File", ""), values.get("Begin Path", "")
+    if not begin:
+        return file
+    return values.get("End Path") or (file and re.sub(r"[^/\\]*$", "", begin) + file)
+
+
+def _name(where: str, path: str, file: str, folder: str, table: Table) -> Name:
+    """The recording at a path, or, where that is not in the folder, of that file name."""
+    if not path:
+        return recording(where, folder + file, table)
+    name = recording(where, path, table)
+    if not file or within(path, table):
+        return name
+    return recording(where, folder + file, table)._replace(source=name.source)
 
 
 def _parts(
     where: str, path: str, values: dict[str, str], table: Table, starts: dict[str, float]
-) -> Iterator[tuple[tuple[str, str], Span | None]]:
+) -> Iterator[tuple[Name, Span | None]]:
     """Yield the recordings that a selection lies in, and its times there."""
     times = span(where, values[_BEGIN], values[_END])
     assert times is not None
     folder = folder_of(path, table)
-    begin, elsewhere = values.get("Begin File"), values.get("Begin Path")
+    begin, end = _begin(values), _end(values)
+    by_path = bool(values.get("Begin Path"))
     if begin:
-        name = recording(where, folder + begin, table)
+        file = values.get("Begin File", "")
+        name = _name(where, begin if by_path else "", file, folder, table)
     else:
-        name = recording(where, elsewhere, table) if elsewhere else recording_of(path, table)
+        name = recording_of(path, table)
     if values.get(_OFFSET):
         onset = number(where, _OFFSET, values[_OFFSET])
         yield name, (onset, onset + times[1] - times[0])
     else:
         yield name, times
-    end = values.get("End File")
     if end and begin and end != begin:
         if end not in starts:
             raise UserError(
                 f"{where}: the selection continues in {end}, but none begins there, which would "
                 "tell when that file starts: divide the selection in two."
             )
-        yield recording(where, folder + end, table), (0.0, times[1] - starts[end])
+        file = values.get("End File", "")
+        name = _name(where, end if by_path else "", file, folder, table)
+        yield name, (0.0, times[1] - starts[end])
 
 
 FORMAT = Format(

@@ -38,11 +38,16 @@ def draw(metrics: pd.DataFrame, study: Study) -> Figure:
     if len(table) < 2:
         return nothing_to_compare(study)
     ranks, critical = table["average_rank"].to_numpy(), table["critical_difference"][0]
-    groups = groups_within(ranks, critical)
+    told = pd.notna(critical)
+    groups = groups_within(ranks, critical) if told else []
     n_classes, n_seeds = len(study.classes), metrics["seed"].nunique()
 
     subtitle = f"rank by average precision, {seeds_phrase(n_seeds)}, on {classes_phrase(n_classes)}"
-    subtitle += "; bars join strategies that do not differ significantly (Nemenyi's test, 95%)"
+    subtitle += (
+        "; bars join strategies that do not differ significantly (Nemenyi's test, 95%)"
+        if told
+        else "; too few classes to tell which strategies differ significantly"
+    )
     if pd.notna(table["friedman_p"][0]):
         subtitle += (
             f"; Friedman test that all are equal: p {_with_relation(table['friedman_p'][0])}"
@@ -57,7 +62,9 @@ def draw(metrics: pd.DataFrame, study: Study) -> Figure:
     axes.set_axis_off()
     axes.set_xlim(1, len(ranks))
     axes.set_ylim(bottom, -3.2)
-    _draw_scale(axes, len(ranks), critical)
+    _draw_scale(axes, len(ranks))
+    if told:
+        _draw_critical_difference(axes, len(ranks), critical)
     for level, (first, final) in enumerate(groups):
         ends = [ranks[first] - 0.04, ranks[final] + 0.04]
         axes.plot(ends, [0.6 + 0.7 * level] * 2, color=MUTED, linewidth=2.5, **FREE)
@@ -66,12 +73,16 @@ def draw(metrics: pd.DataFrame, study: Study) -> Figure:
     return figure
 
 
-def _draw_scale(axes: Axes, last: int, critical: float) -> None:
-    """The ranks from 1 to the last, and above them the critical difference."""
+def _draw_scale(axes: Axes, last: int) -> None:
+    """The ranks from 1 to the last."""
     axes.plot([1, last], [0, 0], color=INK, linewidth=0.8, **FREE)
     for rank in range(1, last + 1):
         axes.plot([rank, rank], [0, -0.3], color=INK, linewidth=0.8, **FREE)
         axes.text(rank, -0.5, str(rank), ha="center", va="bottom", fontsize=7)
+
+
+def _draw_critical_difference(axes: Axes, last: int, critical: float) -> None:
+    """Its length, above the ranks from 1 to the last."""
     reach = min(critical, last - 1)
     axes.plot([1, 1 + reach], [-2.2, -2.2], color=INK, linewidth=1.2, marker="|", clip_on=False)
     text = f"critical difference {critical:.2f}"

@@ -7,9 +7,12 @@ else cannot be told, which is also said, with the size of difference that would 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from scipy.special import ndtri, stdtr, stdtrit
 
 from weakneg.analysis.budget import choice_stops_mattering, enough
+from weakneg.analysis.comparison import holm
 from weakneg.analysis.hidden import baseline_of
 from weakneg.analysis.intervals import CONFIDENCE
 from weakneg.analysis.partial import ALL
@@ -26,6 +29,7 @@ from weakneg.report.formatting import (
 )
 
 _MOST_NAMED = 3
+_MANY_CLASSES = 10
 _LEVEL = 1 - CONFIDENCE
 
 
@@ -52,7 +56,8 @@ def answer(comparisons: pd.DataFrame, detectable: float, study: Study) -> Answer
     comparisons : DataFrame
         The table win_counts.csv, see `weakneg.analysis.comparison.compare`.
     detectable : float
-        The difference in the mean AP over classes that the seeds suffice to detect; NaN if unknown.
+        The difference in the mean AP over classes that the test would find four times in five; NaN
+        if that is unknown, or no difference could be found.
     study : Study
         The study.
 
@@ -88,7 +93,7 @@ def answer(comparisons: pd.DataFrame, detectable: float, study: Study) -> Answer
                 f" {'' if len(by_ap) == 1 else f'with {len(by_ap)} comparisons '}to find anything.",
                 f"On {'this class' if n_classes == 1 else 'these classes'} alone,"
                 f" {_range(by_ap, n_seeds, study)}; {_clear(by_ap, study, n_classes)}.",
-                limits,
+                *limits,
             ],
         )
     better, worse, open_ = _verdicts(by_ap)
@@ -114,7 +119,8 @@ def answer(comparisons: pd.DataFrame, detectable: float, study: Study) -> Answer
     rest.append(_by_roc_auc(competitors[competitors["metric"] == "roc_auc"], study))
     second = "; ".join(rest) + "."
     return Answer(
-        _headline(better, worse, len(by_ap), study), [first, second[0].upper() + second[1:], limits]
+        _headline(better, worse, len(by_ap), study),
+        [first, second[0].upper() + second[1:], *limits],
     )
 
 
@@ -136,10 +142,12 @@ def _of_upper_bound(comparisons: pd.DataFrame, over: str, study: Study) -> Answe
     by_metric = comparisons.set_index("metric")
     ap, roc_auc = by_metric.loc["ap"], by_metric.loc["roc_auc"]
     name = study.display_name(ap["strategy"])
-    found = ap["wilcoxon_p"] < _LEVEL
     headline = f"No difference between {name} and {baseline} can be told"
-    if found:
-        headline = f"{name} is {'better' if ap['difference'] > 0 else 'worse'} than {baseline}"
+    for word, rows in zip(
+        ("better", "worse"), _verdicts(ap.to_frame().T, p="wilcoxon_p"), strict=False
+    ):
+        if rows:
+            headline = f"{name} is {word} than {baseline}"
     return Answer(
         headline,
         [
@@ -152,11 +160,13 @@ def _of_upper_bound(comparisons: pd.DataFrame, over: str, study: Study) -> Answe
     )
 
 
-def _verdicts(table: pd.DataFrame) -> tuple[list[pd.Series], list[pd.Series], list[pd.Series]]:
+def _verdicts(
+    table: pd.DataFrame, p: str = "wilcoxon_p_holm"
+) -> tuple[list[pd.Series], list[pd.Series], list[pd.Series]]:
     """The rows that are better, worse and neither."""
     better, worse, open_ = [], [], []
     for _, row in table.iterrows():
-        found = row["wilcoxon_p_holm"] < _LEVEL
+        found = row[p] < _LEVEL
         if found and row["difference"] > 0 and row["wins"] > row["losses"]:
             better.append(row)
         elif found and row["difference"] < 0 and row["wins"] < row["losses"]:
@@ -206,28 +216,28 @@ def _clear(table: pd.DataFrame, study: Study, n_classes: int) -> str:
     )
 
 
-def _limits(comparisons: pd.DataFrame, detectable: float, study: Study, n_seeds: int) -> str:
-    """What could have been missed, and what training on all negatives gains."""
-    if pd.isna(detectable):
-        text = (
-            f"With {seeds_phrase(n_seeds)}, the noise of training cannot be separated from the"
-            " effect of a strategy"
+def _limits(comparisons: pd.DataFrame, detectable: float, study: Study, n_seeds: int) -> list[str]:
+    """What could have been missed, and what training on all negatives gains, if known."""
+    said = []
+    if n_seeds == 1:
+        said.append(
+            "with 1 seed, the noise of training cannot be separated from the effect of a strategy"
         )
-    else:
-        text = (
-            f"With {seeds_phrase(n_seeds)}, a mean difference of {number(detectable, 3)} on these"
-            " classes is found four times in five, so smaller ones may exist"
+    elif pd.notna(detectable):
+        said.append(
+            f"if classes differ as much as here, this test finds a mean difference of"
+            f" {number(detectable)} four times in five, so smaller ones may exist"
         )
     upper = comparisons[
         (comparisons["strategy"] == study.upper_bound) & (comparisons["metric"] == "ap")
     ]
     if len(upper):
-        name = study.display_name(upper["strategy"].iloc[0])
-        text += (
-            f"; training on all negatives ({name}, no budget) differs from"
-            f" {study.display_name(study.baseline)} by {_amount(upper.iloc[0])}"
+        name, baseline = map(study.display_name, (upper["strategy"].iloc[0], study.baseline))
+        said.append(
+            f"training on all negatives ({name}, no budget) differs from {baseline} by"
+            f" {_amount(upper.iloc[0])}"
         )
-    return f"{text}."
+    return [_sentence("; ".join(said))] if said else []
 
 
 def _names(rows: Sequence[pd.Series], study: Study) -> str:
@@ -298,37 +308,70 @@ def answer_of_hidden(results: pd.DataFrame, study: Study) -> Answer:
     ap = results[is_baseline & (results["measure"] == "ap")].sort_values("hidden")
     compared = results[~is_baseline & (results["measure"] == "ap_difference")]
     compared = compared[compared["hidden"] > 0]
-    most = ap["hidden"].max()
+    least, most = ap["hidden"].min(), ap["hidden"].max()
     cost = (
         f"with {100 * most:g}% of the positives hidden, the AP of {baseline} is"
-        f" {_mean(ap.iloc[-1])} instead of {_mean(ap.iloc[0])}"
+        f" {_mean(ap.iloc[-1])}"
     )
-    limits = (
-        f"Intervals are over seeds, on {classes_phrase(len(study.classes))}, and not corrected for"
-        f" {len(compared)} comparisons: a single one of them shows little."
-    )
+    if least < most:
+        cost += f" instead of {_mean(ap.iloc[0])} with {100 * least:g}%"
+    limits = f"Intervals are over seeds, on {classes_phrase(len(study.classes))}."
     if compared.empty or n_seeds == 1:
         why = "1 seed" if n_seeds == 1 else "a single combination"
         return Answer(f"Cannot be told from {why}", [f"{cost[0].upper()}{cost[1:]}.", limits])
     better, worse = (compared["low"] > 0).sum(), (compared["high"] < 0).sum()
     chance = len(compared) * _LEVEL / 2
+    over_seeds = compared["mean"], compared["low"], compared["high"]
+    found = _corrected_p(_p_of_t_intervals(*over_seeds, n_seeds - 1)) < _LEVEL
+    n_better, n_worse = (
+        (found & (compared["mean"] > 0)).sum(),
+        (found & (compared["mean"] < 0)).sum(),
+    )
     at_most = compared[compared["hidden"] == most].sort_values("mean", ascending=False)
     best = at_most.iloc[0]
     return Answer(
-        f"{better} of {len(compared)} combinations are better than {baseline}, {worse} worse"
-        if better > chance or worse > chance
+        f"{n_better} of {len(compared)} combinations are better than {baseline}, {n_worse} worse"
+        if found.any()
         else f"No difference from {baseline} can be told",
         [
             f"Of {len(compared)} combinations of strategy, loss and share of hidden positives,"
             f" {better} have a higher AP than {baseline} at the same share and {worse} a lower one,"
             f" by their 95% interval over {seeds_phrase(n_seeds)}; chance alone gives about"
-            f" {chance:.2g} on each side.",
+            f" {chance:.2g} on each side. {_after_correction(len(compared), n_better, n_worse)}.",
             f"{cost[0].upper()}{cost[1:]}; the largest gain over it there is"
             f" {signed_number(best['mean'])}{interval(best['low'], best['high'], signed_number)},"
             f" for {best['strategy']} with {best['loss']}.",
             limits,
         ],
     )
+
+
+def _after_correction(n: int, n_better: int, n_worse: int) -> str:
+    left = f"{n_better} and {n_worse} are" if n_better + n_worse else "none is"
+    return f"After Holm's correction for {n} comparisons, {left} left"
+
+
+def _p_of_t_intervals(mean: pd.Series, low: pd.Series, high: pd.Series, freedom: int) -> pd.Series:
+    """The p-values of the two-sided t-tests that 95% intervals belong to."""
+    return _p_of_t(mean, (high - low) / 2 / stdtrit(freedom, (1 + CONFIDENCE) / 2), freedom)
+
+
+def _p_of_bootstrap(mean: pd.Series, low: pd.Series, high: pd.Series, n_classes: int) -> pd.Series:
+    """P-values of two-sided t-tests over classes, with the spread of 95% bootstrap intervals.
+
+    Of few classes, these intervals alone would exclude zero too often.
+    """
+    error = (high - low) / 2 / ndtri((1 + CONFIDENCE) / 2) * np.sqrt(n_classes / (n_classes - 1))
+    return _p_of_t(mean, error, n_classes - 1)
+
+
+def _p_of_t(mean: pd.Series, error: pd.Series, freedom: int) -> pd.Series:
+    # Without any spread, a mean of 0 says nothing and any other everything.
+    return 2 * stdtr(freedom, -(mean.abs() / error).fillna(0))
+
+
+def _corrected_p(p: pd.Series) -> pd.Series:
+    return pd.Series(holm(p.to_numpy()), index=p.index)
 
 
 def _mean(row: pd.Series) -> str:
@@ -374,7 +417,7 @@ def answer_of_budgets(results: pd.DataFrame, study: Study) -> Answer:
         full = results[results["budget"].isna()]
         alone += f"; the full set has {_mean(full.iloc[0])}." if len(full) else "."
         return Answer("Cannot be told from 1 class", [unknown, alone])
-    of_choice = _of_choice(tried, baseline)
+    of_choice = _of_choice(tried, baseline, n_classes)
     # As for the tests over classes: none could be significant, even alone.
     if 2.0 ** (1 - n_classes) > _LEVEL:
         return Answer(
@@ -386,7 +429,7 @@ def answer_of_budgets(results: pd.DataFrame, study: Study) -> Answer:
         " corrected for their number"
     )
     return Answer(
-        _headline_of_budgets(tried, baseline),
+        _headline_of_budgets(results, study, n_classes),
         [
             _sentence(_of_enough(results)),
             _sentence(of_choice),
@@ -395,26 +438,26 @@ def answer_of_budgets(results: pd.DataFrame, study: Study) -> Answer:
     )
 
 
-def _headline_of_budgets(tried: pd.DataFrame, baseline: str) -> str:
-    compared, better, worse, chance = _excluding_zero(tried)
+def _headline_of_budgets(results: pd.DataFrame, study: Study, n_classes: int) -> str:
+    baseline = study.display_name(study.baseline)
+    tried = results.dropna(subset=["budget"])
+    compared = tried.dropna(subset=["difference_low"])
     if compared.empty:
-        least = enough(tried).get(baseline)
-        if least is None:
+        found = enough(results)
+        name = study.joint_name(study.baseline)
+        if name not in found:
             return "How few negatives are enough cannot be told"
+        least = found[name]
+        if least is None:
+            return "More negatives than were tried are needed"
         return f"No loss from fewer negatives is shown from {_per_positive(least)} on"
-    if max(better, worse) <= chance:
+    bounds = compared["difference"], compared["difference_low"], compared["difference_high"]
+    if not (_corrected_p(_p_of_bootstrap(*bounds, n_classes)) < _LEVEL).any():
         return f"No difference from {baseline} can be told at any budget"
     least = choice_stops_mattering(tried)
     if least is None:
         return f"A difference from {baseline} is left at {_per_positive(tried['budget'].max())}"
     return f"From {_per_positive(least)} on, no difference from {baseline} can be told"
-
-
-def _excluding_zero(tried: pd.DataFrame) -> tuple[pd.DataFrame, int, int, float]:
-    """Differences from the baseline, how many are above and below zero, and how many by chance."""
-    compared = tried.dropna(subset=["difference_low"])
-    better, worse = (compared["difference_low"] > 0).sum(), (compared["difference_high"] < 0).sum()
-    return compared, better, worse, len(compared) * _LEVEL / 2
 
 
 def _of_enough(results: pd.DataFrame) -> str:
@@ -444,11 +487,18 @@ def _of_enough(results: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
-def _of_choice(tried: pd.DataFrame, baseline: str) -> str:
+def _of_choice(tried: pd.DataFrame, baseline: str, n_classes: int) -> str:
     """What the intervals of differences from the baseline at the same budget say."""
-    compared, better, worse, chance = _excluding_zero(tried)
+    compared = tried.dropna(subset=["difference_low"])
     if compared.empty:
         return f"no strategy is compared with {baseline} at the same budget"
+    better, worse = (compared["difference_low"] > 0).sum(), (compared["difference_high"] < 0).sum()
+    # Of fewer classes, intervals by the bootstrap exclude zero several times as often.
+    chance = (
+        f", where chance alone gives about {len(compared) * _LEVEL / 2:.2g} each"
+        if n_classes >= _MANY_CLASSES
+        else ""
+    )
     least, most = choice_stops_mattering(tried), tried["budget"].max()
     until = ""
     if better + worse:
@@ -461,9 +511,8 @@ def _of_choice(tried: pd.DataFrame, baseline: str) -> str:
     highest = compared.loc[compared["difference"].idxmax()]
     return (
         f"the interval is above zero for {better} of {len(compared)} differences in AP from"
-        f" {baseline} at the same budget and below for {worse}, where chance alone gives about"
-        f" {chance:.2g} each{until}; the highest is {_amount(highest)}, for"
-        f" {highest['strategy']} with {_per_positive(highest['budget'])}"
+        f" {baseline} at the same budget and below for {worse}{chance}{until}; the highest is"
+        f" {_amount(highest)}, for {highest['strategy']} with {_per_positive(highest['budget'])}"
     )
 
 
@@ -523,7 +572,20 @@ def answer_of_methods(results: pd.DataFrame, study: Study) -> Answer:
     better = compared[(compared["seeds_low"] > 0) & (compared["classes_low"] > 0)]
     worse = compared[(compared["seeds_high"] < 0) & (compared["classes_high"] < 0)]
     chance = len(compared) * _LEVEL / 2
-    told = max(len(better), len(worse)) > chance
+    p = np.maximum(
+        *(
+            of_intervals(
+                compared["difference"], compared[f"{over}_low"], compared[f"{over}_high"], n
+            )
+            for of_intervals, over, n in (
+                (_p_of_t_intervals, "seeds", n_seeds - 1),
+                (_p_of_bootstrap, "classes", n_classes),
+            )
+        )
+    )
+    found = _corrected_p(p) < _LEVEL
+    n_better, n_worse = (found & (compared["difference"] * sign > 0) for sign in (1, -1))
+    n_better, n_worse = n_better.sum(), n_worse.sum()
     higher = f"{len(better)} {'has' if len(better) == 1 else 'have'}"
     names = [
         f"{verb} ({_shortened([_method(row, several) for _, row in rows.iterrows()])})"
@@ -536,18 +598,18 @@ def answer_of_methods(results: pd.DataFrame, study: Study) -> Answer:
     ]
     what = "combinations" if several else f"method{'s' if len(compared) > 1 else ''}"
     return Answer(
-        f"{len(better)} of {len(compared)} {what} {'is' if len(better) == 1 else 'are'} better than"
-        f" {baseline}, {len(worse)} worse"
-        if told
+        f"{n_better} of {len(compared)} {what} {'is' if n_better == 1 else 'are'} better than"
+        f" {baseline}, {n_worse} worse"
+        if found.any()
         else f"No difference from {baseline} can be told",
         [
             f"In the mean over {classes_phrase(n_classes)} and {seeds_phrase(n_seeds)},"
             f" {' and '.join(names)} than {baseline} with the same labels, by both 95% intervals:"
             " that over seeds and that over classes. Chance alone gives at most about"
-            f" {chance:.2g} on each side.",
+            f" {chance:.2g} on each side. {_after_correction(len(compared), n_better, n_worse)}.",
             f"{largest[0].upper()}{largest[1:]}. {levels}",
-            f"Intervals are of one comparison each, not corrected for {len(compared)}; classes"
-            " share the model, so that they are not independent.",
+            "Intervals are of one comparison each; classes share the model, so that they are not"
+            " independent.",
         ],
     )
 

@@ -147,8 +147,7 @@ def _unknown(table: "pd.DataFrame", name: str, study: str) -> "pd.DataFrame":
     from weakneg.config.load import load_study
     from weakneg.config.messages import no_such
     from weakneg.datasets import UNKNOWN
-    from weakneg.datasets.corrections import read_corrections, recording_of
-    from weakneg.datasets.listened import SAME_START_SECONDS
+    from weakneg.datasets.corrections import SAME_START_SECONDS, read_corrections, recording_of
     from weakneg.features.labels import label_clips
 
     loaded = load_study(study)

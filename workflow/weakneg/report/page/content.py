@@ -184,10 +184,12 @@ class Page:
     def friedman(self) -> str:
         """What the tests of the ranks say."""
         of_ap = self._read("ranks").query("metric == 'ap'").iloc[0]
-        text = (
-            "Two strategies differ significantly if their ranks differ by"
-            f" {of_ap['critical_difference']:.2f} or more (Nemenyi)."
-        )
+        text = "Too few classes to tell which ranks differ significantly."
+        if pd.notna(of_ap["critical_difference"]):
+            text = (
+                "Two strategies differ significantly if their ranks differ by"
+                f" {of_ap['critical_difference']:.2f} or more (Nemenyi)."
+            )
         if pd.isna(of_ap["friedman_p"]):
             return text
         return f"Friedman's test that all are equal by AP: {p_phrase(of_ap['friedman_p'])}. {text}"
