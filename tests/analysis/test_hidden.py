@@ -62,6 +62,12 @@ def test_the_measures_of_an_epoch(run):
     assert np.isnan(table.loc[3, "loss_hidden"])
 
 
+def test_what_chance_chose_in_the_warm_up_is_not_the_strategys_choice(run):
+    table = epochs_of_run(run._replace(warmup_epochs=2)).set_index("epoch")
+    assert table["in_chosen"].tolist() == pytest.approx([NAN, NAN, 0.0], nan_ok=True)
+    assert table["doubted"].notna().all()
+
+
 def test_a_run_that_hides_and_doubts_nothing_has_no_record(run):
     with h5py.File(run.folder / "selection.h5", "a") as file:
         del file["seed_7/trained"], file["seed_7/hidden"]

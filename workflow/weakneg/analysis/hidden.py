@@ -47,7 +47,9 @@ def epochs_of_run(run: Run) -> pd.DataFrame:
         try:
             return pd.concat(
                 [
-                    _epochs_of_seed(file[f"seed_{seed}"], run.n_pool[seed]).assign(seed=seed)
+                    _epochs_of_seed(
+                        file[f"seed_{seed}"], run.n_pool[seed], run.warmup_epochs
+                    ).assign(seed=seed)
                     for seed in run.seeds
                 ],
                 ignore_index=True,
@@ -56,7 +58,7 @@ def epochs_of_run(run: Run) -> pd.DataFrame:
             raise UserError(f"{path} is incomplete ({error.args[0]}): {again}.") from None
 
 
-def _epochs_of_seed(seed: h5py.Group, n_pool: int) -> pd.DataFrame:
+def _epochs_of_seed(seed: h5py.Group, n_pool: int, warmup: int) -> pd.DataFrame:
     hidden = seed["hidden"][...] if "hidden" in seed else np.empty(0, np.int64)
     chosen_at = dict(zip(seed["epoch"][...].tolist(), seed["bags"][...], strict=True))
     trained = seed.get("trained")
@@ -71,13 +73,14 @@ def _epochs_of_seed(seed: h5py.Group, n_pool: int) -> pd.DataFrame:
         chosen = chosen_at.get(int(epoch), chosen)  # those of the last selection stay in use
         known = bags >= 0
         is_hidden = np.isin(bags[known], hidden)
+        of_strategy = chosen[chosen >= 0] if epoch > warmup else np.empty(0)
         loss = np.logaddexp(0, logits[known].astype(np.float64))
         doubted = treatment[known] != 0
         rows.append(
             {
                 "epoch": int(epoch),
                 "in_pool": len(hidden) / n_pool,
-                "in_chosen": _mean(np.isin(chosen[chosen >= 0], hidden)),
+                "in_chosen": _mean(np.isin(of_strategy, hidden)),
                 "loss_true": _mean(loss[~is_hidden]),
                 "loss_hidden": _mean(loss[is_hidden]),
                 "doubted": _mean(doubted),
