@@ -92,6 +92,19 @@ def test_a_loss_in_a_list_or_of_one_strategy_gives_names_by_its_file(study):
         assert RunSettings.of(found, name).training.loss.name == "study/my_loss.py"
 
 
+def test_a_loss_of_a_method_is_that_beside_the_study(here):
+    """There may be another of its name in the working directory."""
+    loss = (here / "study/my_loss.py").read_text()
+    (here / "my_loss.py").write_text(loss)
+    (here / "study/many.yaml").write_text(
+        "title: Many\ndataset: {name: audioset_vggish}\nmodel: {name: mlp}\nclasses: [Dog]\n"
+        "task: multilabel\nmethods: [bce, my_loss.py]\n"
+    )
+    found = config.load_study("study/many.yaml")
+    losses = {RunSettings.of(found, name).training.loss.name for name in found.strategy_names}
+    assert losses == {"bce", "study/my_loss.py"}
+
+
 def test_the_way_to_a_file_makes_no_difference(study, here):
     strategies = "[random, ./my_strategy.py]"
     expected = RunSettings.of(study(strategies), "my_strategy")

@@ -99,6 +99,13 @@ def test_more_gpus_than_there_are_is_one_line(machine, monkeypatch, tmp_path):
         take_gpu("auto")
 
 
+@pytest.mark.parametrize("visible", ["0,-1,2", "0,0", "-1,0"])
+def test_gpus_end_at_a_negative_number_and_count_once(machine, monkeypatch, visible):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(UserError, match=f"CUDA_VISIBLE_DEVICES={visible} has only [01] GPUs"):
+        take_gpu("auto")
+
+
 def test_the_workflow_deals_out_the_gpus_that_it_is_told_of(tmp_path):
     workspace = Workspace(tmp_path)
     (tmp_path / "small.yaml").write_text(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from weakneg import plugins as registry
+from weakneg import stages
 from weakneg.config.stages import RunSettings
 from weakneg.errors import UserError
 from weakneg.stages import entry
@@ -120,6 +122,38 @@ def test_the_digest_changes_with_every_file(tree):
     moved = tree()
     (moved / "weakneg/config.py").rename(moved / "weakneg/settings.py")
     assert digest(moved) != plain
+
+
+def test_what_an_editor_leaves_is_no_source(tree, monkeypatch):
+    """Emacs marks a file that is being edited by a link that leads nowhere."""
+    folder = tree()
+    plain = digest_of_sources(folder / "weakneg", folder / "requirements.txt")
+    known = registry.names(folder / "weakneg/strategies", "select")
+    for place in ("", "strategies"):
+        (folder / "weakneg" / place / ".#badge.py").symlink_to("me@here.123")
+    assert digest_of_sources(folder / "weakneg", folder / "requirements.txt") == plain
+    registry._names.cache_clear()
+    assert registry.names(folder / "weakneg/strategies", "select") == known != []
+    monkeypatch.setattr(stages, "_PACKAGE", folder / "weakneg")
+    stages.entries.cache_clear()
+    try:
+        stages.entries()
+    finally:
+        stages.entries.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["page.html", "base.html", "macros.html", "page.css", "page.js"])
+def test_a_page_is_made_again_where_anything_it_consists_of_is_edited(tmp_path, name):
+    of_page = entry("write_report"), []
+    found = []
+    for more in ("", "<!-- -->"):
+        package = tmp_path / f"copy{more and 2}" / "weakneg"
+        shutil.copytree(module.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+        with (package / "report/page" / name).open("a") as file:
+            file.write(more)
+        found.append(fingerprint(*of_page, package=package))
+    assert found[0] == fingerprint(*of_page)
+    assert found[1] != found[0]
 
 
 # ----------------------------------------------------------------------------- the entry module

@@ -75,6 +75,10 @@ def test_a_machine_that_left_no_lock_is_forgotten(locked):
     assert [entry.name for entry in lock.RUNNING.iterdir()] == [ME]
 
 
+def test_other_files_are_no_snakemakes(locked):
+    assert not locked(".DS_Store", ended())
+
+
 def test_who_ends_takes_its_name_away(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     left = []

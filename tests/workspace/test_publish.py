@@ -144,6 +144,22 @@ def test_nothing_is_published_from_changed_files(results, tmp_path):
         publish(Path(results), Path("published"), "snakemake toy", "1 h")
 
 
+@pytest.mark.parametrize("name", ["workflow/weakneg/strategies/mine.py", "workflow/studies/a.yaml"])
+def test_nothing_is_published_that_new_files_may_have_made(results, tmp_path, name):
+    file = tmp_path / "repository" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    with pytest.raises(UserError, match="commit them"):
+        publish(Path(results), Path("published"), "snakemake toy", "1 h")
+
+
+def test_metrics_without_their_runs_are_not_published(results):
+    (results / "runs/cat/margin/run.json").unlink()
+    with pytest.raises(UserError, match=r"has runs that .* does not hold: run the study again"):
+        publish(Path(results), Path("published"), "snakemake toy", "1 h")
+    assert not Path("published").exists()
+
+
 def test_a_study_is_not_published_onto_itself(results):
     with pytest.raises(UserError, match="publish to another folder"):
         publish(Path(results), Path(results.parent / "." / results.name), "snakemake toy", "1 h")

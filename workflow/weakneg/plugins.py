@@ -68,7 +68,7 @@ def names(folder: Path, defined: str) -> list[str]:
     Parameters
     ----------
     folder : Path
-        Folder of the files. Files whose names start with `_` are not plugins.
+        Folder of the files. Those whose names start with `_` or `.` are not plugins.
     defined : str
         Name of the function or variable that makes a file a plugin.
 
@@ -291,7 +291,9 @@ def _file(folder: Path, plugin: str) -> Path:
 
 @cache  # a configuration asks for the same names many times
 def _names(folder: Path, defined: str) -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in folder.glob("[!_]*.py") if defined in _defined(path)))
+    return tuple(
+        sorted(path.stem for path in folder.glob("[!._]*.py") if defined in _defined(path))
+    )
 
 
 @cache

@@ -73,7 +73,7 @@ def entries() -> dict[str, tuple[str, str]]:
         When two functions have the same name.
     """
     found: dict[str, tuple[str, str]] = {}
-    for path in sorted(_PACKAGE.rglob("*.py")):
+    for path in sorted(_PACKAGE.rglob("[!.]*.py")):
         for kind, name in _MARKED.findall(path.read_text(encoding="utf-8")):
             parts = path.relative_to(_PACKAGE.parent).with_suffix("").parts
             module = ".".join(part for part in parts if part != "__init__")

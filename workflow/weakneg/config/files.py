@@ -175,7 +175,7 @@ def _relative_to_study(path: Path, content: dict[str, Any]) -> None:
             else each
             for each in ([lists] if isinstance(lists, str) else lists)
         ]
-    for key in ("strategies", "losses", "training"):
+    for key in ("strategies", "losses", "methods", "training"):
         if key in content:
             content[key] = _own_files_relative(path.parent, content[key])
 

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, TextIO
 from urllib.parse import quote
@@ -56,7 +57,9 @@ def _shared_gpus() -> list[str]:
     count = int(os.environ.get("WEAKNEG_GPUS") or 0)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        here = [name.strip() for name in visible.split(",") if name.strip()]
+        names = [name.strip() for name in visible.split(",") if name.strip()]
+        # As CUDA does, up to the first negative number; and each once.
+        here = list(dict.fromkeys(takewhile(lambda name: not name.startswith("-"), names)))
         source = f"CUDA_VISIBLE_DEVICES={visible}"
     elif _INSTALLED.is_dir():
         here = [str(number) for number in range(len(list(_INSTALLED.iterdir())))]

@@ -180,7 +180,8 @@ def digest_of_sources(package: Path = PACKAGE, lock: Path = LOCK) -> str:
     found = [lock.read_bytes()] if lock.is_file() else []
     for folder, inside, names in os.walk(package):
         inside[:] = sorted({*inside} - {"__pycache__"})
-        for name in sorted(names):
+        # Editors leave hidden files and links, which may lead nowhere.
+        for name in sorted(name for name in names if not name.startswith(".")):
             file = Path(folder, name)
             found += [str(file.relative_to(package)).encode(), file.read_bytes()]
     return hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in found)).hexdigest()

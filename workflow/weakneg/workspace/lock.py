@@ -58,7 +58,9 @@ def may_run(name: str, locked: bool) -> bool:
     locked : bool
         The answer for one on another machine.
     """
-    pid, machine = name.split(" ", 1)
+    pid, _, machine = name.partition(" ")
+    if not pid.isdecimal():  # a file that something else left there
+        return False
     if machine != platform.node():
         return locked
     try:

@@ -119,7 +119,15 @@ def settle() -> None:
 def _commit() -> str | None:
     """The commit, followed by "+" if files are changed; None if it is not known."""
     try:
-        git = ["git", "describe", "--always", "--abbrev=10", "--exclude=*", "--dirty=+"]
-        return subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
+        commit = git("describe", "--always", "--abbrev=10", "--exclude=*", "--dirty=+")
+        # A new strategy or study is a new file, of which `describe` says nothing.
+        new = git("ls-files", "--others", "--exclude-standard", "--", "workflow", "envs")
+        return f"{commit}+" if new and not commit.endswith("+") else commit
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def git(*arguments: str) -> str:
+    """What a command of git prints."""
+    result = subprocess.run(["git", *arguments], check=True, capture_output=True, text=True)
+    return result.stdout.strip()

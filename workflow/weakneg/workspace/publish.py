@@ -19,6 +19,7 @@ from weakneg.errors import UserError
 from weakneg.io.files import replace_when_whole
 from weakneg.plugins import is_own
 from weakneg.stages import command
+from weakneg.workspace.provenance import git
 from weakneg.workspace.results import code_of
 
 
@@ -109,6 +110,11 @@ def _runs(results: Path, fingerprints: set[str]) -> list[dict[str, Any]]:
                 f"{path} was made by other code than that of this commit: run the study again."
             )
         found.append(run)
+    if fingerprints - {run["fingerprint"] for run in found}:
+        raise UserError(
+            f"{results / 'metrics.csv'} has runs that {results / 'runs'} does not hold: run the "
+            "study again."
+        )
     return found
 
 
@@ -139,8 +145,10 @@ def _current_fingerprint(settings: Mapping[str, Any]) -> str | None:
 
 def _commit() -> str:
     try:
-        changes = _git("status", "--porcelain", "--untracked-files=no")
-        commit = _git("rev-parse", "HEAD")
+        changes = git("status", "--porcelain", "--untracked-files=no")
+        # A new strategy or study is a new file.
+        changes += git("status", "--porcelain", "--untracked-files=all", "--", "workflow", "envs")
+        commit = git("rev-parse", "HEAD")
     except (OSError, subprocess.CalledProcessError) as error:
         raise UserError("the commit is unknown: publish from a clone of the repository.") from error
     if changes:
@@ -148,8 +156,3 @@ def _commit() -> str:
             "the repository has uncommitted changes: commit them, run again and publish."
         )
     return commit
-
-
-def _git(*arguments: str) -> str:
-    result = subprocess.run(["git", *arguments], check=True, capture_output=True, text=True)
-    return result.stdout.strip()

@@ -20,6 +20,7 @@ from weakneg.io.files import replace_when_whole
 
 _FOLDER = Path(__file__).parent
 _VEGA_LITE = "6.4"  # that of the locked altair
+_SHARED = ("base.html", "macros.html")  # which other templates extend and import
 _PLAIN = ' "!$()*+,-./:;=?@[]^_`{|}~'  # signs that stand for themselves in the address of a figure
 
 
@@ -67,6 +68,8 @@ def render(
         "separators": (",", ":"),
         "allow_nan": False,
     }
+    for name in _SHARED:  # named, so that an edit of them changes the fingerprint of a page
+        environment.get_template(name)
     script = _text("page.js")
     library = _library()
     policy = [
