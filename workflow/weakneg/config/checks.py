@@ -34,7 +34,7 @@ from weakneg.config.study import Study
 from weakneg.config.training import ALL, TrainingSettings
 from weakneg.config.truth import JudgedClass, TruthSettings
 from weakneg.config.values import distinct
-from weakneg.datasets import Dataset, OwnDataset, formats
+from weakneg.datasets import Dataset, formats
 
 Completed = Mapping[str, Any]
 
@@ -546,10 +546,11 @@ def _has_times(dataset: DatasetSettings) -> bool:
 
 
 def _says_when(dataset: DatasetSettings) -> bool:
-    """Whether the user's list says when the labels of a test recording sound."""
+    """Of labels that may have times: whether those of a test recording in a user's list do."""
     data = dataset.definition
-    if not isinstance(data, OwnDataset) or data.recordings is None:
+    if isinstance(data, Dataset):
         return True
+    assert data.recordings is not None
     return any(
         row["split"] == "test" and any(offset < math.inf for *_, offset in row["events"])
         for row in data.recordings(*dataset.own_list)

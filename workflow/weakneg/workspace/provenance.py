@@ -120,11 +120,14 @@ def _commit() -> str | None:
     """The commit, followed by "+" if files are changed; None if it is not known."""
     try:
         commit = git("describe", "--always", "--abbrev=10", "--exclude=*", "--dirty=+")
-        # A new strategy or study is a new file, of which `describe` says nothing.
-        new = git("ls-files", "--others", "--exclude-standard", "--", "workflow", "envs")
-        return f"{commit}+" if new and not commit.endswith("+") else commit
+        return f"{commit}+" if new_files() and not commit.endswith("+") else commit
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def new_files() -> str:
+    """The sources that git does not know, of which `git describe` says nothing: a new strategy."""
+    return git("ls-files", "--others", "--exclude-standard", "--", "workflow", "envs")
 
 
 def git(*arguments: str) -> str:

@@ -19,7 +19,7 @@ from weakneg.errors import UserError
 from weakneg.io.files import replace_when_whole
 from weakneg.plugins import is_own
 from weakneg.stages import command
-from weakneg.workspace.provenance import git
+from weakneg.workspace.provenance import git, new_files
 from weakneg.workspace.results import code_of
 
 
@@ -145,9 +145,7 @@ def _current_fingerprint(settings: Mapping[str, Any]) -> str | None:
 
 def _commit() -> str:
     try:
-        changes = git("status", "--porcelain", "--untracked-files=no")
-        # A new strategy or study is a new file.
-        changes += git("status", "--porcelain", "--untracked-files=all", "--", "workflow", "envs")
+        changes = git("status", "--porcelain", "--untracked-files=no") + new_files()
         commit = git("rev-parse", "HEAD")
     except (OSError, subprocess.CalledProcessError) as error:
         raise UserError("the commit is unknown: publish from a clone of the repository.") from error

@@ -157,10 +157,9 @@ def _parts(
     assert times is not None
     folder = folder_of(path, table)
     begin, end = _begin(values), _end(values)
-    by_path = bool(values.get("Begin Path"))
+    path_of_begin = values.get("Begin Path", "")
     if begin:
-        file = values.get("Begin File", "")
-        name = _name(where, begin if by_path else "", file, folder, table)
+        name = _name(where, path_of_begin, values.get("Begin File", ""), folder, table)
     else:
         name = recording_of(path, table)
     if values.get(_OFFSET):
@@ -174,8 +173,8 @@ def _parts(
                 f"{where}: the selection continues in {end}, but none begins there, which would "
                 "tell when that file starts: divide the selection in two."
             )
-        file = values.get("End File", "")
-        name = _name(where, end if by_path else "", file, folder, table)
+        path_of_end = end if path_of_begin else ""
+        name = _name(where, path_of_end, values.get("End File", ""), folder, table)
         yield name, (0.0, times[1] - starts[end])
 
 

@@ -1,7 +1,8 @@
 """The answer of a study in three sentences, generated from its statistics.
 
-A difference counts if Wilcoxon's test over classes finds it after Holm's correction. Everything
-else cannot be told, which is also said, with the size of difference that would have been found.
+A difference counts if a test finds it after Holm's correction: Wilcoxon's over classes or, of
+hidden positives, budgets and methods, t-tests by their intervals. Everything else cannot be told,
+which is also said, for strategies with the size of difference that would have been found.
 """
 
 from collections.abc import Sequence
@@ -143,11 +144,9 @@ def _of_upper_bound(comparisons: pd.DataFrame, over: str, study: Study) -> Answe
     ap, roc_auc = by_metric.loc["ap"], by_metric.loc["roc_auc"]
     name = study.display_name(ap["strategy"])
     headline = f"No difference between {name} and {baseline} can be told"
-    for word, rows in zip(
-        ("better", "worse"), _verdicts(ap.to_frame().T, p="wilcoxon_p"), strict=False
-    ):
-        if rows:
-            headline = f"{name} is {word} than {baseline}"
+    better, worse, _ = _verdicts(ap.to_frame().T, p="wilcoxon_p")
+    if better or worse:
+        headline = f"{name} is {'better' if better else 'worse'} than {baseline}"
     return Answer(
         headline,
         [
@@ -321,17 +320,13 @@ def answer_of_hidden(results: pd.DataFrame, study: Study) -> Answer:
         return Answer(f"Cannot be told from {why}", [f"{cost[0].upper()}{cost[1:]}.", limits])
     better, worse = (compared["low"] > 0).sum(), (compared["high"] < 0).sum()
     chance = len(compared) * _LEVEL / 2
-    over_seeds = compared["mean"], compared["low"], compared["high"]
-    found = _corrected_p(_p_of_t_intervals(*over_seeds, n_seeds - 1)) < _LEVEL
-    n_better, n_worse = (
-        (found & (compared["mean"] > 0)).sum(),
-        (found & (compared["mean"] < 0)).sum(),
-    )
+    p = _p_of_t_intervals(compared["mean"], compared["low"], compared["high"], n_seeds - 1)
+    n_better, n_worse = _told(compared["mean"], p)
     at_most = compared[compared["hidden"] == most].sort_values("mean", ascending=False)
     best = at_most.iloc[0]
     return Answer(
         f"{n_better} of {len(compared)} combinations are better than {baseline}, {n_worse} worse"
-        if found.any()
+        if n_better + n_worse
         else f"No difference from {baseline} can be told",
         [
             f"Of {len(compared)} combinations of strategy, loss and share of hidden positives,"
@@ -370,8 +365,10 @@ def _p_of_t(mean: pd.Series, error: pd.Series, freedom: int) -> pd.Series:
     return 2 * stdtr(freedom, -(mean.abs() / error).fillna(0))
 
 
-def _corrected_p(p: pd.Series) -> pd.Series:
-    return pd.Series(holm(p.to_numpy()), index=p.index)
+def _told(difference: pd.Series, p: pd.Series) -> tuple[int, int]:
+    """How many differences are above and below zero after correction for their number."""
+    found = holm(p.to_numpy()) < _LEVEL
+    return int((found & (difference > 0)).sum()), int((found & (difference < 0)).sum())
 
 
 def _mean(row: pd.Series) -> str:
@@ -451,8 +448,11 @@ def _headline_of_budgets(results: pd.DataFrame, study: Study, n_classes: int) ->
         if least is None:
             return "More negatives than were tried are needed"
         return f"No loss from fewer negatives is shown from {_per_positive(least)} on"
-    bounds = compared["difference"], compared["difference_low"], compared["difference_high"]
-    if not (_corrected_p(_p_of_bootstrap(*bounds, n_classes)) < _LEVEL).any():
+    difference = compared["difference"]
+    p = _p_of_bootstrap(
+        difference, compared["difference_low"], compared["difference_high"], n_classes
+    )
+    if not any(_told(difference, p)):
         return f"No difference from {baseline} can be told at any budget"
     least = choice_stops_mattering(tried)
     if least is None:
@@ -572,20 +572,16 @@ def answer_of_methods(results: pd.DataFrame, study: Study) -> Answer:
     better = compared[(compared["seeds_low"] > 0) & (compared["classes_low"] > 0)]
     worse = compared[(compared["seeds_high"] < 0) & (compared["classes_high"] < 0)]
     chance = len(compared) * _LEVEL / 2
-    p = np.maximum(
-        *(
-            of_intervals(
-                compared["difference"], compared[f"{over}_low"], compared[f"{over}_high"], n
-            )
-            for of_intervals, over, n in (
-                (_p_of_t_intervals, "seeds", n_seeds - 1),
-                (_p_of_bootstrap, "classes", n_classes),
-            )
-        )
+    difference, of_seeds, of_classes = (
+        compared["difference"],
+        (compared["seeds_low"], compared["seeds_high"]),
+        (compared["classes_low"], compared["classes_high"]),
     )
-    found = _corrected_p(p) < _LEVEL
-    n_better, n_worse = (found & (compared["difference"] * sign > 0) for sign in (1, -1))
-    n_better, n_worse = n_better.sum(), n_worse.sum()
+    p = np.maximum(
+        _p_of_t_intervals(difference, *of_seeds, n_seeds - 1),
+        _p_of_bootstrap(difference, *of_classes, n_classes),
+    )
+    n_better, n_worse = _told(difference, p)
     higher = f"{len(better)} {'has' if len(better) == 1 else 'have'}"
     names = [
         f"{verb} ({_shortened([_method(row, several) for _, row in rows.iterrows()])})"
@@ -600,7 +596,7 @@ def answer_of_methods(results: pd.DataFrame, study: Study) -> Answer:
     return Answer(
         f"{n_better} of {len(compared)} {what} {'is' if n_better == 1 else 'are'} better than"
         f" {baseline}, {n_worse} worse"
-        if found.any()
+        if n_better + n_worse
         else f"No difference from {baseline} can be told",
         [
             f"In the mean over {classes_phrase(n_classes)} and {seeds_phrase(n_seeds)},"
