@@ -145,18 +145,40 @@ def kmeans_plus_plus(points, k, generator):
     return badge.kmeans_plus_plus(points.__getitem__, len(points), k, generator)
 
 
-@pytest.mark.parametrize(("block", "per_point"), [(1, 16), (2, 1e9), (16, 1e9), (16, -1e9)])
-def test_badge_draws_in_proportion_to_the_squared_distance(monkeypatch, block, per_point):
-    """All orders of four points, against their exact probabilities.
+@pytest.mark.parametrize(
+    ("block", "per_point", "few", "doubts"),
+    [
+        (1, 16, 256, 16),
+        (2, 1e9, 256, 16),
+        (16, 1e9, 256, 16),
+        (16, -1e9, 256, 16),
+        (1, 16, 1, 16),
+        (2, 1e9, 1, 16),
+        (2, -1e9, 1, 16),
+        (2, 1e9, 1, 0),
+    ],
+)
+def test_badge_draws_in_proportion_to_the_squared_distance(
+    monkeypatch, block, per_point, few, doubts
+):
+    """All orders of five points, against their exact probabilities.
 
-    Whatever the block size, and whether the bounds are never brought up to date or always.
+    Whatever the block size, whether the bounds are never brought up to date or always, and whether
+    points are compared in full, by sketches of one direction, in which 0 and 2 look alike, or by
+    such sketches until they tell too little.
     """
     monkeypatch.setattr(badge, "_BLOCK", block)
     monkeypatch.setattr(badge, "_PER_POINT", per_point)
-    points = tensor([[0.0, 1.0], [3.0, 0.0], [1.0, 1.0], [0.0, -2.0]])
+    monkeypatch.setattr(badge, "_PER_SKETCH", per_point)
+    monkeypatch.setattr(badge, "_SKETCH", 1)
+    monkeypatch.setattr(badge, "_FEW", few)
+    monkeypatch.setattr(badge, "_DOUBTS", doubts)
+    points = tensor(
+        [[-1, -1.1, -0.2, 0], [3, 0, 0, 0], [-1, 1, 0.5, 0], [-1, 1.6, 0.8, 0], [0, 0, 0, 2]]
+    )
     squared = torch.cdist(points, points).square()
     expected = {}
-    for order in itertools.permutations((0, 2, 3)):
+    for order in itertools.permutations((0, 2, 3, 4)):
         chosen, probability = [1], 1.0
         for following in order:
             nearest = squared[:, chosen].amin(1)
@@ -165,12 +187,24 @@ def test_badge_draws_in_proportion_to_the_squared_distance(monkeypatch, block, p
         expected[tuple(chosen)] = probability
     assert sum(expected.values()) == pytest.approx(1)
     generator = torch.Generator().manual_seed(0)
-    draws = 3000
-    counts = Counter(tuple(kmeans_plus_plus(points, 4, generator).tolist()) for _ in range(draws))
+    draws = 2000
+    counts = Counter(tuple(kmeans_plus_plus(points, 5, generator).tolist()) for _ in range(draws))
     assert set(counts) <= set(expected)
     for order, probability in expected.items():
         spread = math.sqrt(draws * probability * (1 - probability))
         assert abs(counts[order] - draws * probability) < 5 * spread
+
+
+def test_badge_chooses_the_same_gradients_whatever_their_unit(monkeypatch):
+    monkeypatch.setattr(badge, "_FEW", 8)
+    monkeypatch.setattr(badge, "_SKETCH", 4)
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(2000, 4, generator=generator) @ torch.randn(4, 16, generator=generator)
+    chosen = [
+        kmeans_plus_plus(unit * points, 500, torch.Generator().manual_seed(0)).tolist()
+        for unit in (1.0, 2.0**-100, 2.0**100)
+    ]
+    assert chosen[0] == chosen[1] == chosen[2]
 
 
 def test_badge_begins_with_the_longest_gradient_and_not_with_the_longest_embedding():

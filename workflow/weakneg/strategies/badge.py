@@ -15,8 +15,11 @@ LOOK = {"colour": "#0072B2", "marker": "P"}
 
 _BLOCK = 128  # candidates drawn at a time
 _ROWS = 4096  # points per matrix product, so that memory stays small
-# What an operation costs besides multiplying: in distances of a point to a centre.
-_PER_POINT, _PER_CANDIDATE = 16, 200
+_SKETCH = 64  # directions in a sketch
+_FEW = 256  # centres, or coordinates, below which sketches do not pay
+_DOUBTS = 16  # distances in full per candidate, above which they do not pay either
+# What an operation costs besides comparing with each centre: in distances of a point to a centre.
+_PER_POINT, _PER_CANDIDATE, _PER_SKETCH = 16, 200, 200
 
 
 def select(
@@ -83,6 +86,12 @@ def kmeans_plus_plus(
     all points are only brought up to date when the rejected candidates have cost more than that
     does, a few times per call.
 
+    Where there are many long points to compare, they are compared by sketches: their coordinates
+    along some of the points chosen, and the length of the rest. Sketches are never further apart
+    than the points, and hardly nearer where gradients have few directions, as in training. The
+    bounds then come from the one point with the nearest sketch, and D^2 of a candidate from the few
+    whose sketches are near enough to matter.
+
     References
     ----------
     Arthur and Vassilvitskii, "k-means++: The Advantages of Careful Seeding" (2007). The first point
@@ -93,14 +102,14 @@ def kmeans_plus_plus(
         return torch.randperm(n, generator=generator)[:k]
     bound = torch.full_like(distances.squares, torch.inf)
     chosen = distances.squares.argmax().reshape(1)
-    in_bound = 0  # number of chosen points that the bounds know
+    bound[chosen] = 0
+    centres = _Centres(distances, k)
+    centres.add(chosen)
     wasted = math.inf
     while len(chosen) < k:
-        new = chosen[in_bound:]
-        if len(new) and wasted > n * (len(new) + _PER_POINT):
-            for rows in torch.split(torch.arange(n, device=bound.device), _ROWS):
-                bound[rows] = torch.minimum(bound[rows], distances.to_nearest(rows, new))
-            in_bound, wasted, new = len(chosen), 0, chosen[:0]
+        if wasted > n * centres.cost_of_update:
+            centres.update(bound)
+            wasted = 0
         mass = bound.cumsum(0, dtype=torch.float64)
         if mass[-1] == 0:
             free = torch.ones(n, dtype=torch.bool)
@@ -114,15 +123,14 @@ def kmeans_plus_plus(
         # parallel and is not monotone: hence the clamp, and such a candidate is rejected.
         candidates = torch.searchsorted(mass, draw * mass[-1], right=True).clamp(max=n - 1)
         thresholds = accept * bound[candidates]
-        nearest = bound[candidates]
-        if len(new):
-            nearest = torch.minimum(nearest, distances.to_nearest(candidates, new))
+        nearest = torch.minimum(bound[candidates], centres.nearest(candidates, thresholds))
         between = distances.between(candidates)
         accepted, nearest = _accepted(thresholds, nearest, between, k - len(chosen))
         # A point that was drawn twice keeps its lower bound.
         bound.scatter_reduce_(0, candidates, nearest, "amin")
-        wasted += (_BLOCK - len(accepted)) * (len(new) + _BLOCK + _PER_CANDIDATE)
+        wasted += (_BLOCK - len(accepted)) * (centres.cost + _BLOCK + _PER_CANDIDATE)
         chosen = torch.cat([chosen, candidates[accepted]])
+        centres.add(candidates[accepted])
     return chosen.cpu()
 
 
@@ -149,24 +157,137 @@ class _Distances:
             # Rounding error of |a|^2 + |b|^2 - 2ab: two points that are closer count as equal.
             self.resolution = 8 * math.sqrt(none.shape[1]) * precision.eps * self.squares
 
-    def to_nearest(self, rows: Tensor, centres: Tensor) -> Tensor:
-        """From each of `rows` (r,) to the nearest of `centres` (c,), indices of points: (r,)."""
-        nearest = self._products(rows, centres).amin(1) + self.squares[rows]
-        nearest[nearest <= self.resolution[rows]] = 0
-        nearest[torch.isin(rows, centres)] = 0
-        return nearest
+    def scaled(self, rows: Tensor) -> Tensor:
+        """What points are multiplied with for their products with `rows` (r,): (r, d)."""
+        return self.points(rows) / self.largest / self.largest
 
     def between(self, rows: Tensor) -> Tensor:
         """Between each pair of `rows` (r,): (r, r)."""
-        distances = self._products(rows, rows) + self.squares[rows][:, None]
-        distances[distances <= self.resolution[rows][:, None]] = 0
+        products = torch.addmm(self.squares[rows], self.points(rows), self.scaled(rows).T, alpha=-2)
+        distances = self.from_products(products, rows[:, None])
         distances[rows[:, None] == rows] = 0
         return distances
 
-    def _products(self, rows: Tensor, centres: Tensor) -> Tensor:
-        """|b|^2 - 2ab for each pair."""
-        scaled = self.points(centres) / self.largest / self.largest
-        return torch.addmm(self.squares[centres], self.points(rows), scaled.T, alpha=-2)
+    def from_products(self, products: Tensor, rows: Tensor) -> Tensor:
+        """From `rows` to points b, given |b|^2 - 2ab; those of equal points are 0."""
+        distances = products + self.squares[rows]
+        return distances.masked_fill_(distances <= self.resolution[rows], 0)
+
+
+class _Centres:
+    """The points chosen so far, and how far others are from the nearest of them.
+
+    The bounds of the other points know the first `_exact` of them exactly, and may be too high
+    because of the following ones. Since the first `_seen`, they have not been brought up to date.
+    """
+
+    def __init__(self, distances: _Distances, k: int) -> None:
+        self._distances = distances
+        width = distances.points(torch.arange(0)).shape[1]
+        self._n = self._exact = self._seen = 0
+        self._squares = distances.squares.new_empty(k)
+        self._scaled = distances.squares.new_empty(k, width)
+        self._sketchable = width >= _FEW
+        self._basis: Tensor | None = None  # of the sketches, (d, _SKETCH)
+        self._sketches = distances.squares.new_empty(k if self._sketchable else 0, _SKETCH + 1)
+
+    @property
+    def cost(self) -> float:
+        """Of `nearest`, per point, in distances in full."""
+        if self._basis is None:
+            return self._n - self._exact
+        return _PER_SKETCH + (self._n - self._exact) * _SKETCH / len(self._basis)
+
+    @property
+    def cost_of_update(self) -> float:
+        """Of `update`, per point, in distances in full."""
+        if self._basis is None:
+            return _PER_POINT + self._n - self._exact
+        return _PER_SKETCH + (self._n - self._seen) * _SKETCH / len(self._basis)
+
+    def add(self, rows: Tensor) -> None:
+        """Add points (r,), by their indices."""
+        first, self._n = self._n, self._n + len(rows)
+        self._squares[first : self._n] = self._distances.squares[rows]
+        self._scaled[first : self._n] = self._distances.scaled(rows)
+        if self._sketchable and self._basis is None and self._n - self._exact >= _FEW:
+            first = self._exact
+            directions = self._scaled[first : first + _SKETCH] * self._distances.largest
+            self._basis = torch.linalg.qr(directions.T).Q / self._distances.largest
+        if self._basis is not None:
+            # One after the other: the square of a small gradient is 0 in float32.
+            points = self._scaled[first : self._n] * self._distances.largest
+            points *= self._distances.largest
+            squares = self._squares[first : self._n]
+            self._sketches[first : self._n] = _sketch(points, squares, self._basis)
+
+    def update(self, bound: Tensor) -> None:
+        """Lower the bounds of all points by the centres that they do not know."""
+        if self._seen == self._n:
+            return
+        for rows in torch.split(torch.arange(len(bound), device=bound.device), _ROWS):
+            points = self._distances.points(rows)
+            if self._basis is None:
+                found = self._nearest_in_full(points, rows)
+            else:
+                below = self._below(points, rows, self._seen, self._basis)
+                nearest = below.argmin(1) + self._seen
+                found = self._in_full(points, rows, nearest)
+            bound[rows] = torch.minimum(bound[rows], found)
+        self._seen = self._n
+        if self._basis is None:
+            self._exact = self._n
+
+    def nearest(self, rows: Tensor, limits: Tensor) -> Tensor:
+        """From each of `rows` (r,) to the nearest centre of which its bound is not sure: (r,).
+
+        What is above the limit of its row may be the distance to any centre.
+        """
+        if self._exact == self._n:
+            return self._squares.new_full(rows.shape, torch.inf)
+        points = self._distances.points(rows)
+        if self._basis is None:
+            return self._nearest_in_full(points, rows)
+        below = self._below(points, rows, self._exact, self._basis)
+        found = self._in_full(points, rows, below.argmin(1) + self._exact)
+        highest = torch.minimum(found, limits) + self._distances.resolution[rows]
+        which, centres = (below <= highest[:, None]).nonzero(as_tuple=True)
+        if len(which) > _DOUBTS * len(rows):
+            self._sketchable, self._basis = False, None
+            return self._nearest_in_full(points, rows)
+        nearer = self._in_full(points[which], rows[which], centres + self._exact)
+        return found.scatter_reduce_(0, which, nearer, "amin")
+
+    def _below(self, points: Tensor, rows: Tensor, first: int, basis: Tensor) -> Tensor:
+        """From the sketch of each of `points` (r, d), at `rows`, to those of centres: (r, c).
+
+        The centres are those from the `first` on. No distance is above that of the points.
+        """
+        squares = self._distances.squares[rows]
+        own, theirs = _sketch(points, squares, basis), self._sketches[first : self._n]
+        products = torch.addmm(self._squares[first : self._n], own, theirs.T, alpha=-2)
+        return products.add_(squares[:, None])
+
+    def _nearest_in_full(self, points: Tensor, rows: Tensor) -> Tensor:
+        """From each of `points` (r, d), at `rows`, to the nearest centre, as `nearest`: (r,)."""
+        theirs = slice(self._exact, self._n)
+        products = torch.addmm(self._squares[theirs], points, self._scaled[theirs].T, alpha=-2)
+        return self._distances.from_products(products.amin(1), rows)
+
+    def _in_full(self, points: Tensor, rows: Tensor, centres: Tensor) -> Tensor:
+        """From each of `points` (r, d), at `rows`, to one centre each: (r,)."""
+        products = self._squares[centres] - 2 * (points * self._scaled[centres]).sum(1)
+        return self._distances.from_products(products, rows)
+
+
+def _sketch(points: Tensor, squares: Tensor, basis: Tensor) -> Tensor:
+    """Coordinates of `points` (r, d) in the `basis` (d, b), and the length of the rest: (r, b + 1).
+
+    `squares` (r,) are the squared lengths of the points in the unit of the basis.
+    """
+    inside = points @ basis
+    rest = (squares - inside.square().sum(1)).clamp(min=0).sqrt()
+    return torch.cat([inside, rest[:, None]], dim=1)
 
 
 def _accepted(
