@@ -3,10 +3,12 @@
 import importlib
 import inspect
 import re
+import signal
 
 import pytest
 from workspace import ROOT
 
+from weakneg import command_line
 from weakneg.command_line import main, parser_of
 from weakneg.stages import entries, entry
 from weakneg.workspace.fingerprint import SOURCES, digest_of_sources, fingerprint
@@ -26,6 +28,23 @@ def test_bad_input_is_one_line_and_status_1(arguments, capsys):
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert "none" in line
+
+
+def test_a_file_that_cannot_be_read_is_one_line(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(command_line, "run", lambda *_: (tmp_path / "night.wav").read_bytes())
+    assert main(["compute_shard"]) == 1
+    message = f"error: No such file or directory: {tmp_path / 'night.wav'}.\n"
+    assert capsys.readouterr().err == message
+
+
+def test_a_process_that_ignores_sigterm_goes_on_to_do_so(monkeypatch):
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr(command_line, "run", lambda *_: signal.raise_signal(signal.SIGTERM))
+        main(["train_run"])
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_code_that_changed_since_the_workflow_started_does_not_run(arguments, capsys):

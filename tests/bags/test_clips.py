@@ -120,7 +120,7 @@ def test_a_clip_is_a_bag_of_its_frames_and_positive_where_it_carries_the_label(c
 
 def test_a_manifest_of_ones_own_decides_labels_and_leaves_clips_out(clips, tmp_path):
     table = pd.read_csv(clips / "train.csv", dtype=str, keep_default_na=False)
-    table.loc[5, "labels"] = "Click"
+    table.loc[5, "labels"] = "Hum; Click"
     table.loc[6, "instances"] = "1"
     table.drop(index=[0, 1]).to_csv(tmp_path / "mine.csv", index=False)
     store = read_store(clips / "train.h5")
@@ -141,6 +141,7 @@ def test_a_manifest_of_ones_own_decides_labels_and_leaves_clips_out(clips, tmp_p
         ({"bag": "two"}, "line 4: .*'two'"),
         ({"instances": "5"}, "line 4: instances is 5, but must be from 1 to"),
         ({"instances": "0"}, "line 4: instances is 0, but must be from 1 to"),
+        ({"labels": "Humm"}, "line 4: 'Humm' in labels is not a class of the feature store"),
     ],
 )
 def test_a_line_that_does_not_fit_the_store_is_named(clips, tmp_path, change, words):

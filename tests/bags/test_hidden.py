@@ -8,6 +8,7 @@ import pytest
 from weakneg.bags.draw import UNKNOWN, Bags
 from weakneg.bags.hidden import hidden_bags, observe
 from weakneg.config.strategy import Observed
+from weakneg.errors import UserError
 
 LABEL = (np.random.default_rng(0).random(500) < 0.3).astype(int)
 
@@ -24,6 +25,11 @@ def test_a_smaller_share_hides_some_of_the_bags_of_a_larger_one():
     shares = [hidden_bags(LABEL, share, 3) for share in (0.05, 0.1, 0.2, 0.4)]
     for smaller, larger in pairwise(shares):
         assert set(smaller) < set(larger)
+
+
+def test_two_positive_bags_must_be_left():
+    with pytest.raises(UserError, match=r"hidden_positives: 0\.9 hides 4 of the 4 positive bags"):
+        hidden_bags(np.array([1, 1, 1, 1, 0]), 0.9, 0)
 
 
 def test_the_seed_draws_the_hidden_bags():

@@ -131,7 +131,7 @@ def make_store(folder: Path, clips: int, audio: dict, frames: int, positives: di
         store.attrs["format_version"] = FORMAT_VERSION
         store.attrs["kind"] = "spectrograms"
         store.attrs["parameters"] = json.dumps(audio)
-        store.attrs["class_names"] = list(positives)
+        store.attrs["class_names"] = json.dumps(list(positives))
     list_clips(folder / "train.h5", folder / "train.csv")
 
 

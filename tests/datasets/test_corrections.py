@@ -78,3 +78,15 @@ def test_a_bad_line_is_refused_in_one_sentence(read, text, said):
 )
 def test_a_clip_is_of_the_recording_that_its_path_leads_to(clip, recording):
     assert recording_of(clip, {"night/a.wav", "odd@name.wav", "b"}, "../mine/sounds") == recording
+
+
+@pytest.mark.parametrize(
+    ("known", "recording"),
+    [
+        ({"n.wav", "2020/sounds/n.wav"}, "2020/sounds/n.wav"),
+        ({"n", "2020/sounds/n"}, "2020/sounds/n"),
+        ({"n.wav"}, "n.wav"),
+    ],
+)
+def test_a_folder_of_the_same_name_inside_the_folder_is_part_of_the_path(known, recording):
+    assert recording_of("/home/me/sounds/2020/sounds/n.wav", known, "sounds") == recording

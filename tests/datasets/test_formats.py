@@ -118,6 +118,17 @@ def test_recordings_of_one_name_are_told_apart_by_begin_path(write):
     ]
 
 
+def test_a_folder_of_the_same_name_inside_the_folder_is_part_of_begin_path(write, tmp_path):
+    write(
+        "all.txt", *in_sites(("2020\\sounds", 1, 2, "a.wav", "Owl"), ("x", 61, 62, "a.wav", "Owl"))
+    )
+    folder = tmp_path / "sounds"
+    (folder / "2020/sounds").mkdir(parents=True)
+    (folder / "2020/sounds/a.wav").touch()
+    found = said("all.txt", folder=str(folder))
+    assert [name for name, *_ in found] == ["2020/sounds/a.wav", "x/a.wav"]
+
+
 def test_a_selection_continues_in_the_file_beside_the_one_in_which_it_begins(write):
     crossing = ("x", 59, 62, "b.wav", "Owl")
     there = [

@@ -190,6 +190,28 @@ def test_folds_are_splits(tmp_path):
     assert (stores["train"].id.tolist(), stores["test"].id.tolist()) == (["a", "c"], ["b", "d"])
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_bags_of_a_group_are_never_divided(tmp_path, kind):
+    ids = [f"bag {number}" for number in range(200)]
+    groups = [f"patient {number % 40}" if number < 180 else "" for number in range(200)]
+    table = pd.DataFrame({"bag": ids, "labels": "", "group": groups, "f0": 0.5})
+    stores = build(write(table, tmp_path / f"t.{kind}"), tmp_path)
+    group_of = {bag: group or bag for bag, group in zip(ids, groups, strict=True)}
+    for store in stores.values():
+        assert store.x.shape[2] == 1
+        assert store.group.tolist() == [group_of[bag] for bag in store.id]
+    train, test = (set(stores[split].group) for split in ("train", "test"))
+    assert train.isdisjoint(test)
+    assert len(test) > 5
+    manifest = pd.read_csv(tmp_path / "train.csv", dtype=str)
+    assert manifest["group"].tolist() == stores["train"].group.tolist()
+
+
+def test_a_label_said_twice_of_a_bag_counts_once(tmp_path):
+    file = write(small(labels=["musk;musk"] * 2 + [""] + ["musk"] * 2 + [""]), tmp_path / "t.csv")
+    assert instances.class_sizes(file, "test") == {"train": {"musk": 1}, "test": {"musk": 1}}
+
+
 # ----------------------------------------------------------------------------- mistakes
 def without(*columns):
     return lambda table: table.drop(columns=list(columns))
@@ -221,6 +243,10 @@ MISTAKES = {
     ),
     "unknown split": (with_values(split="dev"), "'a' has the split 'dev', allowed are train"),
     "empty split": (with_values(split="train"), "no bag is in the split test"),
+    "bag in two groups": (
+        with_values(group=["x", "y", "", "", "", ""]),
+        "the bag 'a' is in the groups 'x' and 'y'",
+    ),
     "bag without a name": (with_values(bag=["a", "a", " ", "c", "c", "d"]), "row 3 has no bag"),
 }
 
@@ -255,6 +281,8 @@ def test_a_mistake_in_the_table_is_one_line_that_names_it(tmp_path, kind, mistak
         ),
         ("mine.csv", b"bag,labels,f0,f0\na,b,1,1\n", "has two columns 'f0'"),
         ("mine.csv", b",bag,labels,f0\n0,a,b,1\n", "has a column without a name.*index=False"),
+        ("mine.csv", b"bag,labels,Split,f0\na,b,1,1\n", "has a column 'Split': call it 'split'"),
+        ("mine.csv", b"bag,labels, group,f0\na,b,1,1\n", "has a column ' group': call it 'group'"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path, name, content, words):

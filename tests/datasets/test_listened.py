@@ -100,6 +100,12 @@ def test_clips_match_by_id_and_by_start_where_the_list_has_it():
     assert match_clips(ids, starts, heard) == {0: heard[1], 1: heard[0]}
 
 
+def test_of_what_was_heard_near_a_clip_the_nearest_counts():
+    heard = [HeardClip("a", start, frozenset({str(start)})) for start in (None, 0.2, 0.0)]
+    assert match_clips(["a", "a"], [0.0, 0.3], heard) == {0: heard[2], 1: heard[1]}
+    assert match_clips(["a"], [0.3], heard[::-1]) == {0: heard[1]}
+
+
 @pytest.fixture
 def published(tmp_path, monkeypatch):
     """A published list in a local copy, and the file to fetch it to."""

@@ -1,5 +1,6 @@
 """The feature store: what is written is read, by the same bytes, and a bad file is named."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import pytest
 from by_position import build_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from workspace import ROOT
 
 from weakneg.analysis.selections import read_clips
 from weakneg.bags.manifest import list_clips, read_bags
@@ -71,6 +73,45 @@ def test_the_same_contents_are_the_same_bytes(tmp_path):
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
+def test_a_store_has_room_for_the_names_of_thousands_of_classes(tmp_path):
+    names = tuple(f"species {number}" for number in range(10_000))
+    store = replace(_store(), y=np.zeros((12, len(names)), np.uint8), class_names=names)
+    write_store(tmp_path / "x.h5", store)
+    assert read_store(tmp_path / "x.h5").class_names == names
+
+
+FULL_DISK = """
+import resource, signal, sys
+import numpy as np
+from weakneg.errors import UserError
+from weakneg.features.store import Store, write_store
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+n = 2000
+x, y = np.ones((n, 64), np.float32), np.zeros((n, 1), np.uint8)
+store = Store(x, np.arange(n), y, ("cat",), np.zeros(1), np.ones(1), "images", {})
+try:
+    write_store(sys.argv[1], store)
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("limit", [2_000, 520_000, 531_000])
+def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(tmp_path, limit):
+    """Also if it is full only in the last array."""
+    output = tmp_path / "features" / "train.h5"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, output, str(limit)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{output} cannot be written (File too large): make room and run again.\n"
+    assert list(output.parent.iterdir()) == []
+
+
 def test_positive_marks_the_instances_of_a_class():
     store = replace(_store(4), y=np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1]]))
     assert store.positive("dog").tolist() == [False, True, True, False]
@@ -109,6 +150,15 @@ def test_a_store_cut_short_is_named(tmp_path, keep):
         read_store(path)
 
 
+@pytest.mark.parametrize("part", ["x", "id", "y", "kind", "class_names"])
+def test_a_store_that_lacks_a_part_is_named(tmp_path, part):
+    write_store(tmp_path / "x.h5", _store())
+    with h5py.File(tmp_path / "x.h5", "r+") as file:
+        del (file if part in file else file.attrs)[part]
+    with pytest.raises(UserError, match=r"x\.h5 is truncated or damaged: delete it"):
+        read_store(tmp_path / "x.h5")
+
+
 @pytest.mark.parametrize("closed", [".", "x.h5"])
 def test_a_store_that_may_not_be_read_is_not_called_damaged(closed):
     code = """
@@ -144,7 +194,7 @@ def test_another_format_version_is_refused(tmp_path):
     write_store(path, _store())
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 99
-    with pytest.raises(UserError, match=r"x\.h5 has format version 99, but this code reads 2"):
+    with pytest.raises(UserError, match=r"x\.h5 has format version 99, but this code reads 3"):
         read_store(path)
 
 

@@ -82,6 +82,14 @@ def test_a_file_that_cannot_be_written_says_why(tmp_path, number, makes_room):
     assert ("make room" in str(error.value)) == makes_room
 
 
+def test_an_input_that_cannot_be_read_is_not_said_of_the_output(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"night\.wav"), new_file(tmp_path / "x.h5"):
+        (tmp_path / "night.wav").read_bytes()
+    (tmp_path / "a").touch()
+    with pytest.raises(UserError, match=r"x\.h5 cannot be written"), new_file(tmp_path / "a/x.h5"):
+        pass
+
+
 def test_no_file_is_locked():
     """Some network file systems have no locks, and HDF5 opens nothing on them unless told."""
     for path in Path(weakneg.__file__).parent.rglob("*.py"):

@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 from weakneg.errors import UserError
+from weakneg.io.files import replace_when_whole
 from weakneg.stages import command
 
 WORD = "first"
@@ -56,10 +57,12 @@ def learn() -> None:
 
 @command
 def wait(file: Path) -> None:
-    """Wait for ever."""
-    file.write_text(str(os.getpid()))
-    while True:
-        time.sleep(0.05)
+    """Wait for ever, in the middle of a file."""
+    with replace_when_whole(file.with_name("output")) as temporary:
+        temporary.touch()
+        file.write_text(f"{os.getpid()} {temporary}")
+        while True:
+            time.sleep(0.05)
 '''
 # Libraries of which the server, unlike forks, waits in the first and leaves a trace in the second.
 MODULE = """
@@ -123,14 +126,16 @@ class Jobs:
         output, errors = job.communicate(timeout=60)
         return job.returncode, output, errors
 
-    def waiting(self) -> tuple[subprocess.Popen, psutil.Process]:
-        """A job that waits, and the fork that does it."""
+    def waiting(self, **options) -> tuple[subprocess.Popen, psutil.Process]:
+        """A job that waits, and the fork that does it, which writes to `unfinished`."""
         file = self.folder / "waiting"
         file.unlink(missing_ok=True)
-        job = self.start("wait", "--file", str(file))
+        job = self.start("wait", "--file", str(file), **options)
         while not (file.exists() and file.read_text()):
             time.sleep(0.02)
-        return job, psutil.Process(int(file.read_text()))
+        process, unfinished = file.read_text().split(maxsplit=1)
+        self.unfinished = Path(unfinished)
+        return job, psutil.Process(int(process))
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +219,16 @@ def test_a_signal_ends_a_job_as_without_the_server(jobs, number):
     interrupted = number == signal.SIGINT
     assert job.returncode == (130 if interrupted else -number)
     assert errors == ("interrupted\n" if interrupted else "")
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_job_that_slurm_or_snakemake_ends_leaves_no_unfinished_file(jobs, warm):
+    job, fork = jobs.waiting(warm=warm)
+    assert jobs.unfinished.exists()
+    for process in {job.pid, fork.pid}:  # as if to all of a group
+        os.kill(process, signal.SIGTERM)
+    assert job.wait(30) == -signal.SIGTERM
+    assert not jobs.unfinished.parent.exists()
 
 
 def test_a_job_killed_by_the_system_ends_as_a_killed_process(jobs):

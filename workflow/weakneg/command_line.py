@@ -11,10 +11,13 @@ import importlib
 import inspect
 import os
 import re
+import signal
 import sys
+import threading
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -191,6 +194,33 @@ def run(name: str, words: Sequence[str]) -> int:
     return function(*by_position, **options) or 0
 
 
+class _Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+@contextmanager
+def _tidying() -> Iterator[None]:
+    """Make SIGTERM, with which Slurm and Snakemake end jobs, raise `_Terminated`.
+
+    So unfinished files, which can be large, are removed. Where something else, or nothing, is to be
+    done about the signal, that stays so.
+    """
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # some send it to a process more than once
+        raise _Terminated
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; bad input prints one line to the error stream.
 
@@ -209,7 +239,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name in ("-h", "--help"):
             print(overview())
             return 0
-        return run(name, words)
+        with _tidying():
+            return run(name, words)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.status
@@ -217,14 +248,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        advice = ": make room and run again" if error.errno in NO_ROOM else ""
+        if not advice and not (error.filename and error.strerror):
             raise
         reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-        print(f"error: {reason}: make room and run again.", file=sys.stderr)
+        print(f"error: {reason}{advice}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except _Terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)  # whoever waits for this process sees how it ended
+        return 128 + signal.SIGTERM
 
 
 if __name__ == "__main__":

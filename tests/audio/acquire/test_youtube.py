@@ -336,9 +336,12 @@ def test_a_killed_shard_goes_on_with_what_is_there(from_site, serve, video, tmp_
     source = _source(address, concurrency=1)
     arguments = ("train", 0, 500, source, ".", str(from_site.audio), "x.csv")
     code = (
+        "from weakneg import command_line\n"
         "from weakneg.audio.acquire import acquire\n"
         "from weakneg.audio.recordings import read_recordings\n"
-        f"acquire(read_recordings({str(recordings)!r}), *{arguments!r})\n"
+        f"recordings = read_recordings({str(recordings)!r})\n"
+        f"command_line.run = lambda *_: acquire(recordings, *{arguments!r})\n"
+        "command_line.main(['acquire_shard'])\n"
     )
     workflow = ROOT / "workflow"
     job = subprocess.Popen(
@@ -348,7 +351,7 @@ def test_a_killed_shard_goes_on_with_what_is_there(from_site, serve, video, tmp_
     while not site.tries["slow"] and time.monotonic() < deadline and job.poll() is None:
         time.sleep(0.05)
     job.send_signal(number)
-    assert job.wait(60) != 0
+    assert job.wait(60) == -number
     if number == signal.SIGTERM:
         assert site.left.wait(20) or site.tries["slow"] == 1
         assert not list(from_site.audio.glob(".work-*"))

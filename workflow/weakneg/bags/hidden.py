@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weakneg.bags.draw import UNKNOWN, Bags
+from weakneg.errors import UserError
 
 if TYPE_CHECKING:
     from weakneg.config.strategy import Observed
+
+_ROWS = 4096  # bags at a time, so that memory stays small
 
 
 def hidden_bags(label: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -32,11 +35,22 @@ def hidden_bags(label: np.ndarray, share: float, seed: int) -> np.ndarray:
     -------
     ndarray, int64
         Row numbers of the hidden bags, sorted.
+
+    Raises
+    ------
+    UserError
+        When fewer than two positive bags would be left.
     """
     # The second word separates this stream from those that draw bags or divide them.
     rng = np.random.default_rng(np.random.SeedSequence((seed, zlib.crc32(b"hidden"))))
     order = rng.permutation(np.flatnonzero(label == 1))
-    hidden: np.ndarray = np.sort(order[: round(share * len(order))])
+    n_hidden = round(share * len(order))
+    if n_hidden and len(order) - n_hidden < 2:
+        raise UserError(
+            f"hidden_positives: {share:g} hides {n_hidden} of the {len(order)} positive bags, but "
+            "training and validation need one each: hide fewer, or leave the class out."
+        )
+    hidden: np.ndarray = np.sort(order[:n_hidden])
     return hidden
 
 
@@ -79,14 +93,17 @@ def observe(bags: Bags, observed: "Observed", seed: int) -> Bags:
         In which the other labels are unknown, with the labels of `bags` as their truth.
     """
     rng = np.random.default_rng(np.random.SeedSequence((seed, zlib.crc32(b"observed"))))
-    order = rng.random(bags.label.shape, dtype=np.float32)
-    kept = bags.label != UNKNOWN
-    if observed.positives is not None:
-        order[bags.label != 1] = np.inf
-        drawn = order.argsort(1)[:, : observed.positives]
-        kept = np.zeros_like(kept)
-        np.put_along_axis(kept, drawn, np.take_along_axis(bags.label, drawn, 1) == 1, 1)
-    elif observed.share is not None:
-        kept &= order < observed.share
-    label = np.where(kept, bags.label, UNKNOWN).astype(np.int8)
+    label = bags.label.astype(np.int8)
+    for first in range(0, len(label), _ROWS):
+        rows = label[first : first + _ROWS]
+        order = rng.random(rows.shape, dtype=np.float32)
+        kept = rows != UNKNOWN
+        if observed.positives is not None:
+            order[rows != 1] = np.inf
+            drawn = order.argsort(1)[:, : observed.positives]
+            kept = np.zeros_like(kept)
+            np.put_along_axis(kept, drawn, np.take_along_axis(rows, drawn, 1) == 1, 1)
+        elif observed.share is not None:
+            kept &= order < observed.share
+        rows[~kept] = UNKNOWN
     return replace(bags, label=label, negatives_observed=True, truth=bags.label)

@@ -40,6 +40,7 @@ import numpy as np
 
 from weakneg.bags.draw import PADDING, UNKNOWN, Bags, draw, draw_of_all
 from weakneg.config.stages import ManifestSettings
+from weakneg.datasets.own_lists import label_names
 from weakneg.errors import UserError
 from weakneg.features.store import Store, open_store
 from weakneg.io.csv import read_table, table_writer, write_table
@@ -183,10 +184,10 @@ def _bags_of_all(
 
 def _labels(where: str, values: Mapping[str, str], classes: Sequence[str]) -> np.ndarray:
     """Read the labels (C,) of several classes from a line of a manifest, as `clip_label` does."""
-    positive = {*values["labels"].split(LABEL_SEPARATOR)}
+    positive = {*label_names(values["labels"])}
     if NEGATIVES_COLUMN not in values:
         return np.array([name in positive for name in classes], dtype=np.int8)
-    negative = {*values[NEGATIVES_COLUMN].split(LABEL_SEPARATOR)}
+    negative = {*label_names(values[NEGATIVES_COLUMN])}
     if both := [name for name in classes if name in positive & negative]:
         raise UserError(_is_both(where, both[0]))
     found = [1 if name in positive else 0 if name in negative else UNKNOWN for name in classes]
@@ -202,6 +203,7 @@ def _clip_bags(path: str | os.PathLike[str], store: Store, classes: str | Sequen
     groups: list[str] = []
     negatives_observed = False
     seen: set[int] = set()
+    known = {*store.class_names}
     for where, values in manifest_lines(path, CLIP_COLUMNS):
         try:
             clip, count = int(values["bag"]), int(values["instances"])
@@ -232,6 +234,13 @@ def _clip_bags(path: str | os.PathLike[str], store: Store, classes: str | Sequen
             if isinstance(classes, str)
             else _labels(where, values, classes)
         )
+        for column in ("labels", NEGATIVES_COLUMN):
+            unknown = {*label_names(values.get(column, ""))} - known
+            if unknown:
+                raise UserError(
+                    f"{where}: {min(unknown)!r} in {column} is not a class of the feature store: "
+                    "correct the name, or list the clips again."
+                )
         negatives_observed = NEGATIVES_COLUMN in values
         if GROUP_COLUMN in values:
             groups.append(values[GROUP_COLUMN])
@@ -272,10 +281,10 @@ def clip_label(where: str, values: Mapping[str, str], class_name: str) -> int:
     UserError
         When the line says that the clip is positive and negative.
     """
-    positive = class_name in values["labels"].split(LABEL_SEPARATOR)
+    positive = class_name in label_names(values["labels"])
     if NEGATIVES_COLUMN not in values:
         return int(positive)
-    negative = class_name in values[NEGATIVES_COLUMN].split(LABEL_SEPARATOR)
+    negative = class_name in label_names(values[NEGATIVES_COLUMN])
     if positive and negative:
         raise UserError(_is_both(where, class_name))
     return 1 if positive else 0 if negative else UNKNOWN
@@ -290,7 +299,7 @@ def _is_both(where: str, class_name: str) -> str:
 
 def manifest_lines(
     path: str | os.PathLike[str], columns: Sequence[str]
-) -> list[tuple[str, dict[str, str]]]:
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Read the lines of a manifest.
 
     Parameters
@@ -300,20 +309,24 @@ def manifest_lines(
     columns : sequence of str
         The columns that it must have.
 
-    Returns
-    -------
-    list of (str, dict of str)
-        For each line its place, such as "train.csv, line 2", and its values by column.
+    Yields
+    ------
+    str
+        The place of a line, such as "train.csv, line 2".
+    dict of str
+        Its values by column.
 
     Raises
     ------
     UserError
         When the file cannot be read, lacks a column or has no lines.
     """
-    lines = list(read_table(path, columns, _AGAIN))
-    if not lines:
+    lines = iter(read_table(path, columns, _AGAIN))
+    first = next(lines, None)
+    if first is None:
         raise UserError(f"{path} has no bags: draw them again.")
-    return lines
+    yield first
+    yield from lines
 
 
 def _check_row(

@@ -71,7 +71,7 @@ def split_validation(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split bags into training and validation, stratified by label.
 
-    With labels for many classes, see `_split_of_many`.
+    With labels for many classes, another rule holds: see `_split_of_many`.
 
     Only bags whose label is known are held out, since the others could not be counted as right or
     wrong. Unknown bags are for training, but for those of a group that is held out, which are for
@@ -158,7 +158,11 @@ def _split_of_many(
     """Split bags so that about the same share of the positives of every class is held out.
 
     The class with the fewest positives that are not yet divided goes first, as it has the least
-    choice. Parameters and results are as for `split_validation`.
+    choice. Shares are not rounded up: a class with fewer positives than 1 / (2 fraction), or with
+    large groups, may have none in validation. No class loses its last group of positives to it. Of
+    a group that is held out, all bags are, whether or not any of their labels is known.
+
+    Parameters, results and errors are otherwise as for `split_validation`.
 
     References
     ----------
@@ -182,16 +186,19 @@ def _split_of_many(
 
     held_out = np.zeros(len(groups), dtype=bool)
     free = np.ones(len(groups), dtype=bool)
-    wanted = fraction * sizes.sum(0)
+    total = sizes.sum(0)
+    wanted = fraction * total
     held = np.zeros_like(wanted)
-    left = sizes.sum(0)
+    left = total.copy()
     waiting = set(range(n_classes))
     while True:
         # In the end, the groups that no class has divided.
         each = min(waiting, key=lambda one: (left[one], one)) if waiting else n_classes
         candidates = np.flatnonzero((sizes[:, each] > 0) & free)
         for one in candidates[ranks[candidates].argsort()].tolist():
-            if 2 * held[each] + sizes[one, each] <= 2 * wanted[each]:
+            mine = sizes[one]
+            nearer = 2 * held[each] + mine[each] <= 2 * wanted[each]
+            if nearer and (held + mine < total)[mine > 0].all():
                 held_out[one] = True
                 held += sizes[one]
         free[candidates] = False

@@ -70,6 +70,8 @@ class Clips:
     y : (N, C) uint8
         1 where the clip carries the label, else 0; for a user's own data `UNKNOWN` where the list
         names the class neither as a label nor as a negative.
+    group : (N,) str, optional
+        What clips have in common, so that it must not be divided. None: nothing.
     """
 
     x: np.ndarray
@@ -77,6 +79,7 @@ class Clips:
     id: np.ndarray
     start: np.ndarray
     y: np.ndarray
+    group: np.ndarray | None = None
 
 
 class Problem(NamedTuple):

@@ -164,7 +164,8 @@ def recording_of(clip: str, known: Container[str], folder: str) -> str | None:
     known : container of str
         Ids of the recordings.
     folder : str
-        Their folder. Of a path, the part after the name of that folder counts.
+        Their folder. Of a path, the part after the name of that folder counts, the longest that is
+        known.
 
     Returns
     -------
@@ -175,10 +176,12 @@ def recording_of(clip: str, known: Container[str], folder: str) -> str | None:
     for text in (clip, clip.rpartition("@")[0]):
         windows = PureWindowsPath(text)
         path = PurePosixPath(windows.as_posix() if windows.drive or "\\" in text else text)
-        after = [n for n, part in enumerate(path.parts[:-1], 1) if part == home]
-        inside = PurePosixPath(*path.parts[max(after, default=0) :])
+        # There may be a folder of that name inside it.
+        after = [n for n, part in enumerate(path.parts[:-1], 1) if part == home] or [0]
+        inside = [PurePosixPath(*path.parts[n:]) for n in after]
+        names = [text, *(str(name) for each in inside for name in (each, each.parent / each.stem))]
         # A list may name recordings without their suffixes and folders.
-        for name in (text, str(inside), inside.stem):
+        for name in (*names, path.stem):
             if text and name in known:
                 return name
     return None

@@ -9,7 +9,9 @@ One file with a row per instance: CSV (.csv), Parquet (.parquet) or HDF5 (.h5, .
   the fold to test on. Without this column, a quarter of the bags is the test split, chosen by a
   hash of their names;
 - `negatives` (optional): names of the classes that are known not to be in the bag, separated by
-  semicolons. The same in all rows of a bag. It matters to studies that say `unlisted: unknown`.
+  semicolons. The same in all rows of a bag. It matters to studies that say `unlisted: unknown`;
+- `group` (optional): what bags have in common, such as a patient or a site. Bags of one group are
+  all for training, validation or testing. The same in all rows of a bag.
 
 All other columns are numbers, the features. An HDF5 file has these columns as arrays, and the
 features as one array `x` of shape (instances, features).
@@ -43,7 +45,7 @@ from weakneg.io.csv import read_lines
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS = ("bag", "labels", "split", "negatives")
+COLUMNS = ("bag", "labels", "split", "negatives", "group")
 
 _PIECE = 1 << 22  # features that are read at a time
 _BLOCK_BYTES = 1 << 24  # of a CSV file
@@ -61,6 +63,8 @@ class Bag(NamedTuple):
         Names of its classes.
     negatives : tuple of str
         Names of the classes that are known to be absent.
+    group : str
+        "" if it has none.
     size : int
         Number of its instances.
     """
@@ -68,6 +72,7 @@ class Bag(NamedTuple):
     split: str
     labels: tuple[str, ...]
     negatives: tuple[str, ...]
+    group: str
     size: int
 
 
@@ -184,6 +189,7 @@ def _place_among_equals(values: np.ndarray) -> np.ndarray:
 
 
 def _clips(bags: dict[str, Bag], x: np.ndarray, numbers: dict[str, int]) -> Clips:
+    groups = np.array([bag.group for bag in bags.values()])
     y = np.full((len(bags), len(numbers)), UNKNOWN, np.uint8)
     for labels, bag in zip(y, bags.values(), strict=True):
         labels[[numbers[name] for name in bag.negatives if name in numbers]] = 0
@@ -194,6 +200,7 @@ def _clips(bags: dict[str, Bag], x: np.ndarray, numbers: dict[str, int]) -> Clip
         id=np.array(list(bags)),
         start=np.zeros(len(bags)),
         y=y,
+        group=np.where(groups == "", list(bags), groups) if groups.any() else None,
     )
 
 
@@ -203,7 +210,8 @@ def _split_bags(list_file: str, test_split: str) -> dict[str, Bag]:
     """Return each bag by its id; `split` is "train" or "test"."""
     bags = _bags(list_file)
     named = {bag_id: bag.split for bag_id, bag in bags.items()}
-    splits = name_splits(named, test_split, list_file, "bag")
+    groups = {bag_id: bag.group for bag_id, bag in bags.items()}
+    splits = name_splits(named, test_split, list_file, "bag", groups)
     return {bag_id: bag._replace(split=splits[bag_id]) for bag_id, bag in bags.items()}
 
 
@@ -215,14 +223,16 @@ def _bags(list_file: str) -> dict[str, Bag]:
         grouped = columns.group_by(list(COLUMNS), use_threads=False).aggregate([([], "count_all")])
         for group in grouped.to_pylist():
             labels, negatives = (
-                tuple(label_names(group[column])) for column in ("labels", "negatives")
+                tuple(dict.fromkeys(label_names(group[column])))
+                for column in ("labels", "negatives")
             )
             refuse_both(f"{list_file}: in the bag {group['bag']!r}", labels, negatives)
-            found = Bag(group["split"], labels, negatives, group["count_all"])
+            found = Bag(group["split"], labels, negatives, group["group"], group["count_all"])
             before = bags.get(group["bag"], found._replace(size=0))
             # Labels may come in any order.
             for name, compared, values in (
                 ("in the splits", str, (before.split, found.split)),
+                ("in the groups", str, (before.group, found.group)),
                 ("labelled", set, (before.labels, found.labels)),
                 ("known to lack", set, (before.negatives, found.negatives)),
             ):
@@ -233,7 +243,7 @@ def _bags(list_file: str) -> dict[str, Bag]:
                     )
                     raise UserError(
                         f"{list_file}: the bag {group['bag']!r} is {name} {both}: give all rows of "
-                        "a bag the same split, labels and negatives."
+                        "a bag the same split, group, labels and negatives."
                     )
             bags[group["bag"]] = before._replace(size=before.size + found.size)
     if not bags:
@@ -388,8 +398,9 @@ def _feature_names(list_file: str, names: Sequence[str]) -> list[str]:
         if name not in names:
             found = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
             raise UserError(
-                f"{list_file} has no column {name}; it needs bag and labels, may have split and "
-                f"negatives, and all others are features (found: {found or 'none'})."
+                f"{list_file} has no column {name}; it needs bag and labels, may have split, "
+                "negatives and group, and all others are features (found: "
+                f"{found or 'none'})."
             )
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
@@ -400,6 +411,12 @@ def _feature_names(list_file: str, names: Sequence[str]) -> list[str]:
         raise UserError(
             f"{list_file} has a column without a name: leave it out if it numbers the rows (in "
             "pandas, index=False), or name it."
+        )
+    meant = {name: name.strip().lower() for name in names if name not in COLUMNS}
+    if misspelt := [name for name, column in meant.items() if column in COLUMNS]:
+        raise UserError(
+            f"{list_file} has a column {misspelt[0]!r}: call it {meant[misspelt[0]]!r}, or "
+            "something else if it is a feature."
         )
     features = [
         name for name in names if name not in COLUMNS and not name.startswith(_PANDAS_INDEX)

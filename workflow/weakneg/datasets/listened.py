@@ -15,6 +15,7 @@ and soundscape synthesis", DCASE workshop 2019 (DESED).
 """
 
 import hashlib
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -214,9 +215,13 @@ def match_clips(
     by_id: dict[str, list[HeardClip]] = {}
     for clip in heard:
         by_id.setdefault(clip.id, []).append(clip)
-    return {
-        position: clip
-        for position, (name, start) in enumerate(zip(ids, starts, strict=True))
-        for clip in by_id.get(name, ())
-        if clip.start is None or abs(clip.start - start) <= _SAME_START_SECONDS
-    }
+    found = {}
+    for position, (name, start) in enumerate(zip(ids, starts, strict=True)):
+        off = [
+            (_SAME_START_SECONDS if clip.start is None else abs(clip.start - start), number)
+            for number, clip in enumerate(by_id.get(name, ()))
+        ]
+        nearest, number = min(off, default=(math.inf, 0))
+        if nearest <= _SAME_START_SECONDS:
+            found[position] = by_id[name][number]
+    return found

@@ -51,7 +51,9 @@ def make(
     mean, std = _statistics(splits["train"])
     for split, path in (("train", train_store), ("test", test_store)):
         rows = splits[split]
-        of_clips = {"length": rows.length, "start": rows.start} if isinstance(rows, Clips) else {}
+        of_clips = {}
+        if isinstance(rows, Clips):
+            of_clips = {"length": rows.length, "start": rows.start, "group": rows.group}
         write_store(
             path,
             Store(

@@ -38,7 +38,7 @@ from weakneg.features.doubts import (
 )
 from weakneg.features.labels import ListedEvent, label_clips
 from weakneg.io.csv import write_table
-from weakneg.io.hdf5 import encoded, new_file, open_file, reserve
+from weakneg.io.hdf5 import encoded, new_file, open_file
 
 if TYPE_CHECKING:
     from weakneg.config.stages import FeaturesSettings
@@ -326,17 +326,14 @@ class _Joined:
         if len(np.unique(groups)) < len(groups):
             contents["group"] = groups
         with new_file(path) as file:
-            reserve(file, sum(values.nbytes for values in contents.values()))
+            n_bytes = sum(values.nbytes for values in contents.values())
+            kind = "clips" if self.encoder else "spectrograms"
+            store.begin(file, n_bytes, kind, {**settings, "split": self._split}, classes)
             for name, values in contents.items():
                 file[name] = encoded(values.tolist()) if values.dtype.kind == "U" else values
             for name in store.LARGE:
                 if self._shapes[name]:
                     self._write_virtual(file, name, Path(path).parent)
-            file.attrs["format_version"] = store.FORMAT_VERSION
-            file.attrs["kind"] = "clips" if self.encoder else "spectrograms"
-            parameters = {**settings, "split": self._split}
-            file.attrs["parameters"] = json.dumps(parameters, sort_keys=True)
-            file.attrs["class_names"] = list(classes)
 
     def _write_virtual(self, file: h5py.File, name: str, folder: Path) -> None:
         shapes = self._shapes[name]

@@ -21,15 +21,15 @@ The file holds these arrays for N rows (images or clips) and C classes:
   stored; the input of a model is (x - mean) / std. The test store holds the same numbers.
 
 Attributes are `format_version`, `kind` ("images", "clips" or "spectrograms"), `parameters` (JSON:
-how the store was made) and `class_names`. `x` and `waveform`, or their sources, have the attribute
-`digest` (see `weakneg.io.hdf5`).
+how the store was made) and `class_names` (JSON). `x` and `waveform`, or their sources, have the
+attribute `digest` (see `weakneg.io.hdf5`).
 
 The bytes depend only on the contents: the file holds no time stamps.
 """
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,10 +40,10 @@ import numpy as np
 
 from weakneg.datasets import UNKNOWN
 from weakneg.errors import UserError
-from weakneg.io.files import replace_when_whole, unreadable
-from weakneg.io.hdf5 import Digest, Rows, SourceRows, open_file
+from weakneg.io.files import unreadable
+from weakneg.io.hdf5 import Digest, Rows, SourceRows, new_file, open_file, reserve
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 LARGE = ("x", "waveform")
 """The arrays that stay in the file until they are indexed."""
 
@@ -122,6 +122,8 @@ def write_store(path: str | os.PathLike, store: Store) -> None:
 
     Raises
     ------
+    UserError
+        When the folder cannot be written to or the disk is full.
     ValueError
         When lengths disagree, an id occurs twice, or `y` is not (N, C) of 0 and 1, and of 255 where
         the parameters allow it.
@@ -132,33 +134,59 @@ def write_store(path: str | os.PathLike, store: Store) -> None:
         raise ValueError(f"y must be ({n}, {c}) of {values}, not of shape {store.y.shape}")
     if store.id.shape != (n,) or len(np.unique(store.id)) != n:
         raise ValueError(f"id must be {n} distinct values")
-    with replace_when_whole(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["kind"] = store.kind
-        file.attrs["parameters"] = json.dumps(dict(store.parameters), sort_keys=True)
-        file.attrs["class_names"] = list(store.class_names)
-        text = store.id.dtype.kind == "U"
-        contents: dict[str, Any] = {
-            "x": store.x,
-            "id": np.char.encode(store.id, "utf-8") if text else store.id.astype(np.int64),
-            "y": store.y.astype(np.uint8),
-            "mean": store.mean.astype(np.float64),
-            "std": store.std.astype(np.float64),
-        }
-        if store.length is not None:
-            contents["length"] = store.length.astype(np.int64)
-            assert store.start is not None
-            contents["start"] = store.start.astype(np.float64)
-        if store.waveform is not None:
-            contents["waveform"] = store.waveform
-        if store.group is not None:
-            contents["group"] = np.char.encode(store.group, "utf-8")
+    text = store.id.dtype.kind == "U"
+    contents: dict[str, Any] = {
+        "x": store.x,
+        "id": np.char.encode(store.id, "utf-8") if text else store.id.astype(np.int64),
+        "y": store.y.astype(np.uint8),
+        "mean": store.mean.astype(np.float64),
+        "std": store.std.astype(np.float64),
+    }
+    if store.length is not None:
+        contents["length"] = store.length.astype(np.int64)
+        assert store.start is not None
+        contents["start"] = store.start.astype(np.float64)
+    if store.waveform is not None:
+        contents["waveform"] = store.waveform
+    if store.group is not None:
+        contents["group"] = np.char.encode(store.group, "utf-8")
+    with new_file(path) as file:
+        n_bytes = sum(values.nbytes for values in contents.values())
+        begin(file, n_bytes, store.kind, store.parameters, store.class_names)
         for name, values in contents.items():
             data = file.create_dataset(name, data=values, track_times=False)
             if name in LARGE:
                 digest = Digest()
                 digest.add(values)
                 digest.write(data)
+
+
+def begin(
+    file: h5py.File,
+    n_bytes: int,
+    kind: str,
+    parameters: Mapping[str, Any],
+    class_names: Sequence[str],
+) -> None:
+    """Reserve room for a store and write its attributes.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The new file.
+    n_bytes : int
+        Size of all its arrays.
+    kind, parameters, class_names
+        See the module's docstring.
+    """
+    attributes = {
+        "kind": kind,
+        "parameters": json.dumps(dict(parameters), sort_keys=True),
+        "class_names": json.dumps(list(class_names)),  # an array could only have 64 kB
+    }
+    reserve(file, n_bytes + sum(map(len, attributes.values())))
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs.update(attributes)
 
 
 @contextmanager
@@ -198,24 +226,28 @@ def open_store(path: str | os.PathLike) -> Iterator[Store]:
                 f"{path} has format version {version}, but this code reads {FORMAT_VERSION}: "
                 f"{again}."
             )
-        large: dict[str, Any] = {name: file[name] for name in LARGE if name in file}
-        for name, data in large.items():
-            if data.is_virtual:
-                large[name] = stack.enter_context(closing(SourceRows(data)))
-        ids = file["id"][...]
-        yield Store(
-            x=large["x"],
-            waveform=large.get("waveform"),
-            id=np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids,
-            y=file["y"][...],
-            class_names=tuple(file.attrs["class_names"]),
-            mean=file["mean"][...],
-            std=file["std"][...],
-            kind=file.attrs["kind"],
-            parameters=json.loads(file.attrs["parameters"]),
-            **{name: file[name][...] for name in ("length", "start") if name in file},
-            group=np.char.decode(file["group"][...], "utf-8") if "group" in file else None,
-        )
+        try:
+            large: dict[str, Any] = {name: file[name] for name in LARGE if name in file}
+            for name, data in large.items():
+                if data.is_virtual:
+                    large[name] = stack.enter_context(closing(SourceRows(data)))
+            ids = file["id"][...]
+            store = Store(
+                x=large["x"],
+                waveform=large.get("waveform"),
+                id=np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids,
+                y=file["y"][...],
+                class_names=tuple(json.loads(file.attrs["class_names"])),
+                mean=file["mean"][...],
+                std=file["std"][...],
+                kind=file.attrs["kind"],
+                parameters=json.loads(file.attrs["parameters"]),
+                **{name: file[name][...] for name in ("length", "start") if name in file},
+                group=np.char.decode(file["group"][...], "utf-8") if "group" in file else None,
+            )
+        except (OSError, KeyError, ValueError) as error:
+            raise unreadable(path, error, again) from error
+        yield store
 
 
 def read_store(path: str | os.PathLike, waveforms: bool = False) -> Store:

@@ -84,15 +84,22 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     UserError
         When the folder cannot be written to or the disk is full.
     """
+    of_block = None
     try:
         with replace_when_whole(path) as temporary:
             with h5py.File(temporary, "w", locking=False) as file:
                 reserve(file, 0)
-                yield file
+                try:
+                    yield file
+                except OSError as error:
+                    of_block = error
+                    raise
                 file.flush()
                 size = file.id.get_filesize()
             os.truncate(temporary, size)  # frees what was reserved and not used
     except OSError as error:
+        if error is of_block and error.filename and error.errno not in NO_ROOM:
+            raise  # about a file that was read; errors of HDF5 name none
         reason = os.strerror(error.errno) if error.errno else error
         advice = "make room and run again" if error.errno in NO_ROOM else "run again when it can be"
         raise UserError(f"{path} cannot be written ({reason}): {advice}.") from error

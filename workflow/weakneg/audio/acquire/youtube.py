@@ -25,7 +25,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
@@ -403,22 +402,5 @@ def _work_folder(folder: Path) -> Iterator[Path]:
     for left in folder.glob(".work-*"):
         if time.time() - left.stat().st_mtime > _LEFT_OVER_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
-    with _ended_by_signal(), tempfile.TemporaryDirectory(prefix=".work-", dir=folder) as work:
+    with tempfile.TemporaryDirectory(prefix=".work-", dir=folder) as work:
         yield Path(work)
-
-
-@contextmanager
-def _ended_by_signal() -> Iterator[None]:
-    """Make a job that receives SIGTERM end its processes and remove its folder."""
-
-    def end(number: int, _: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

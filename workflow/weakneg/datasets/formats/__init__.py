@@ -418,8 +418,12 @@ def within(name: str, table: Table) -> PurePosixPath | None:
     folders = path.parts[:-1]
     if home not in folders:
         return None
-    after = max(place for place, name in enumerate(folders) if name == home) + 1
-    return PurePosixPath(*path.parts[after:])
+    inside = [
+        PurePosixPath(*path.parts[place:]) for place, name in enumerate(folders, 1) if name == home
+    ]
+    # There may be a folder of that name inside it.
+    there = (each for each in inside[:-1] if Path(table.folder, each).exists())
+    return next(there, inside[-1])
 
 
 def _posix(name: str) -> PurePosixPath:
