@@ -47,7 +47,7 @@ def trainer(name: str, size: int, pooling: str) -> Callable[[], None]:
         found = loss(batch, **options)
         for key, rows in found.state.items():
             state[key].index_copy_(0, bags, rows)
-        optimizer.step(found.values.mean())
+        optimizer.update(torch.autograd.grad(found.values.mean(), optimizer.parameters))
 
     return step
 

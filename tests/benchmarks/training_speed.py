@@ -51,7 +51,7 @@ def train(model: BagClassifier, x: Tensor, label: Tensor) -> None:
     optimizer = Adam(model.parameters(), learning_rate=1e-3)
     for rows in torch.arange(len(x), device=x.device).split(BATCH):
         loss = binary_cross_entropy_with_logits(model(x[rows]), label[rows])
-        optimizer.step(loss)
+        optimizer.update(torch.autograd.grad(loss, optimizer.parameters))
 
 
 @torch.inference_mode()

@@ -85,14 +85,31 @@ def test_the_parts_of_a_class_are_those_of_a_head_for_it(pooling, bags):
 
 
 @pytest.mark.parametrize("pooling", OF_ONE)
-@pytest.mark.parametrize("n_classes", [1, 3])
+@pytest.mark.parametrize("n_classes", [None, 1, 3])
 def test_a_classifier_has_a_logit_and_parts_for_each_class(pooling, n_classes, bags):
     h, mask = bags
     model = BagClassifier(Same(), pooling, n_classes=n_classes).double()
-    assert model(h, mask).shape == (6, n_classes)
+    assert model(h, mask).shape == ((6,) if n_classes is None else (6, n_classes))
     scores = model.score(h, mask, gradients=False)
     torch.testing.assert_close(scores.logits, model(h, mask))
-    assert model.parts(h, mask).shape == (6, 7, n_classes)
+    assert model.parts(h, mask).shape == (6, 7, n_classes or 1)
+
+
+@pytest.mark.parametrize("n_classes", [None, 2])
+def test_the_output_of_psla_with_one_head_is_a_probability(n_classes, bags):
+    """However long it is trained; and a model that was trained with a weight keeps it."""
+    h, mask = bags
+    torch.manual_seed(0)
+    model = BagClassifier(Same(), "psla", 1, n_classes=n_classes).double()
+    adam = torch.optim.Adam(model.parameters(), lr=0.1)
+    for _ in range(200):
+        loss = -model(h, mask).sum()  # all bags are positive
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    assert 0.99 < model.parts(h, mask).sum(1).max() <= 1 + 1e-12
+    model.load_state_dict(model.state_dict() | {"head.head_weight": torch.tensor([1.5])})
+    assert model.parts(h, mask).sum(1).max() > 1.4
 
 
 @pytest.mark.parametrize("pooling", OF_ONE)

@@ -1,6 +1,7 @@
 """The models: logits, embeddings and gradients of bags are what their definitions say."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, max_pool2d, nll_loss
 
 from weakneg.config.sections import ModelSettings, models
+from weakneg.errors import UserError
 from weakneg.models import bag_classifier, resnet18
 from weakneg.models.bag_classifier import BagClassifier
 from weakneg.models.pooling import POOLINGS
@@ -403,3 +405,27 @@ def test_a_padded_spectrogram_scores_as_it_would_alone(pooling, step):
             torch.testing.assert_close(logit, alone.logits[0])
             torch.testing.assert_close(embedding, alone.embeddings[0])
         torch.testing.assert_close(model(x, sound), found.logits)
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (None, "needs the attribute frame_step"),
+        (3, "with frame_step 3, a spectrogram of 13 rows must have 5 instances, not 7"),
+    ],
+)
+def test_an_encoder_of_spectrograms_says_where_its_instances_are(monkeypatch, step, said):
+    """Else other frames would be masked than those of the padding."""
+
+    def build(shape):
+        encoder = Rows(shape[1], 2)
+        encoder.forward = lambda x: x[:, ::2]
+        encoder.frame_step = step
+        if step is None:
+            del encoder.frame_step
+        return encoder
+
+    own = SimpleNamespace(KIND="spectrograms", build=build)
+    monkeypatch.setattr(bag_classifier.models, "module", lambda name: own)
+    with pytest.raises(UserError, match=f"^model cnn: .*{said}"):
+        bag_classifier.load(ModelSettings(name="cnn"), (13, 3))

@@ -5,6 +5,7 @@ import json
 import math
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,9 +23,10 @@ from short_runs import (
     weights,
 )
 from sklearn.metrics import average_precision_score, roc_auc_score
+from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from weakneg import strategies
+from weakneg import models, strategies
 from weakneg.bags.manifest import read_manifest
 from weakneg.bags.split import split_validation
 from weakneg.errors import UserError
@@ -349,9 +351,11 @@ def test_the_learning_rate_stays_or_falls_along_a_half_cosine(train):
 def test_the_learning_rate_rises_over_the_first_share_of_all_steps(train, monkeypatch):
     """Step by step, and with the schedule on top."""
     rates = []
-    step = loop.Adam.step
+    update = loop.Adam.update
     monkeypatch.setattr(
-        loop.Adam, "step", lambda self, loss: rates.append(self.learning_rate) or step(self, loss)
+        loop.Adam,
+        "update",
+        lambda self, gradients: rates.append(self.learning_rate) or update(self, gradients),
     )
     options = {"epochs": 4, "learning_rate": 0.002, "batch_size": 8, "schedule": "cosine"}
     train("plain", **options)
@@ -368,17 +372,17 @@ def test_a_training_that_diverges_is_one_sentence_that_says_where(train, monkeyp
         r"seed 0, epoch 2, batch 3 of \d+, learning rate 0\.001: the loss is nan, .*learning_rate\."
     )
     steps = []
-    step = loop.Adam.step
+    update = loop.Adam.update
 
-    def break_the_weights(self, loss):
-        step(self, loss)
-        steps.append(loss)
+    def break_the_weights(self, gradients):
+        update(self, gradients)
+        steps.append(gradients)
         if len(steps) == epoch + 2:
             with torch.no_grad():
                 self.parameters[0].fill_(math.nan)
 
     epoch = 10**9
-    monkeypatch.setattr(loop.Adam, "step", break_the_weights)
+    monkeypatch.setattr(loop.Adam, "update", break_the_weights)
     train("whole", "random", epochs=1, batch_size=8)
     epoch, steps[:] = len(steps), []
     with pytest.raises(UserError, match=f"^{where}$"):
@@ -501,3 +505,65 @@ def test_unknown_bags_are_chosen_from_and_never_validated(data):
     assert state["n_pool"] == len(chosen)
     negatives = set(np.flatnonzero(label == 0).tolist())
     assert chosen == {*unknown.tolist()} | (negatives - set(validated[0]))
+
+
+# ----------------------------------------------------------------------------- own models
+class Own(nn.Module):
+    """A person's own encoder of images, with a batch normalisation if asked for."""
+
+    embedding_size = 4
+
+    def __init__(self, last: nn.Module | None = None):
+        super().__init__()
+        self.first, self.second = nn.Linear(64, 8), nn.Linear(8, 4)
+        self.last = last or nn.Identity()
+
+    def forward(self, x):
+        return self.last(self.second(self.first(x.flatten(1)).relu()))
+
+
+def _train_own(monkeypatch, encoder, data, **settings):
+    own = SimpleNamespace(KIND="images", build=lambda shape: encoder)
+    monkeypatch.setattr(models, "module", lambda name: own)
+    return train_seed(data, run_settings(**settings), 0, None, lambda state: None)
+
+
+def test_what_is_frozen_stays_as_it_is_and_the_rest_is_trained(data, monkeypatch):
+    encoder = Own()
+    encoder.first.requires_grad_(False)
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    trained = _train_own(monkeypatch, encoder, bag_data(data)[0])["best_model"]
+    for name, value in before.items():
+        assert torch.equal(trained[f"encoder.{name}"], value) == name.startswith("first")
+
+
+def test_parameters_that_nothing_uses_are_named(data, monkeypatch):
+    encoder = Own()
+    encoder.forgotten = nn.Linear(2, 2)
+    with pytest.raises(UserError, match=r"encoder\.forgotten\.weight, encoder\.forgotten\.bias:"):
+        _train_own(monkeypatch, encoder, bag_data(data)[0])
+
+
+@pytest.mark.parametrize("normalises", [True, False])
+def test_a_batch_normalisation_never_sees_a_single_bag(data, monkeypatch, normalises):
+    """Of one instance, of which it could not learn."""
+    store = read_store(data / "train.h5")
+    bags = read_manifest(data / "train.csv", len(store.x))[0]
+    single = BagData(store, replace(bags, instances=bags.instances[:, :1]), CPU)
+    n = 2 * len(split_rows(data)[0])
+    assert n % 3 == 1
+    sizes = []
+    step = loop._SeedTraining.loss_of_step
+
+    def spy(self, logits, label):
+        sizes.append(len(label))
+        return step(self, logits, label)
+
+    monkeypatch.setattr(loop._SeedTraining, "loss_of_step", spy)
+    encoder = Own(nn.BatchNorm1d(4) if normalises else None)
+    settings = {"epochs": 1, "negatives_per_positive": 1.0}
+    _train_own(monkeypatch, encoder, single, **settings, batch_size=3)
+    assert sizes == [3] * (n // 3 - normalises) + [4 if normalises else 1]
+    if normalises:
+        with pytest.raises(UserError, match=r"set training: batch_size to 2 or more"):
+            _train_own(monkeypatch, encoder, single, **settings, batch_size=1)

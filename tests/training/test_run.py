@@ -31,6 +31,7 @@ from short_runs import (
 import weakneg
 from weakneg import strategies
 from weakneg.bags.manifest import read_manifest, write_manifest
+from weakneg.errors import UserError
 from weakneg.features.store import read_store, write_store
 from weakneg.training import loop
 from weakneg.training import run as run_module
@@ -346,3 +347,11 @@ def test_a_damaged_state_starts_anew_and_says_so(train, capsys, damage):
             rf"^{re.escape(str(state))} cannot be read .*this seed starts over$", said, re.M
         )
     assert whole == {name: (folder / name).read_bytes() for name in whole}
+
+
+def test_damaged_weights_to_start_from_are_one_sentence(data, tmp_path):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"x" * 100)
+    inputs = data / "train.h5", data / "train.csv", tmp_path / "run", run_settings(), IDENTITY
+    with pytest.raises(UserError, match=r"weights\.pth is truncated or damaged: delete it, so"):
+        train_run(*inputs, weights=path)

@@ -89,6 +89,32 @@ def test_a_model_of_something_else_scores_nothing(train, data, tmp_path, name, v
         score(folder, data, tmp_path / "scores.parquet")
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"pooling": "softmax_mean"}, "pooling: mean_softmax, not softmax_mean"),
+        ({"pooling": "attention"}, "pooling: mean_softmax, not attention"),
+        ({"name": "resnet18"}, "name: simple_cnn, not resnet18"),
+    ],
+)
+def test_a_model_is_scored_with_the_settings_it_was_trained_with(
+    train, data, tmp_path, changed, said
+):
+    """The weights of two poolings may look the same."""
+    folder = train("run")
+    with pytest.raises(UserError, match=rf"model\.pt was trained with the model setting {said}"):
+        score(folder, data, tmp_path / "scores.parquet", model=changed)
+
+
+def test_an_older_model_without_a_setting_has_its_default(train, data, tmp_path):
+    folder = train("run")
+    expected = score(folder, data, tmp_path / "scores.parquet")
+    saved = torch.load(folder / "model.pt", weights_only=True)
+    del saved["model"]["attention_heads"], saved["model"]["precision"]
+    torch.save(saved, folder / "model.pt")
+    assert score(folder, data, tmp_path / "again.parquet").equals(expected)
+
+
 def test_scores_that_are_no_numbers_name_the_model(train, data, tmp_path):
     folder = train("run")
     saved = torch.load(folder / "model.pt", weights_only=True)

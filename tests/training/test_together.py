@@ -3,12 +3,14 @@
 import copy
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from short_runs import CPU, assert_same_weights, run_settings
 
+from weakneg import models
 from weakneg.bags.draw import draw as draw_bags
 from weakneg.bags.hidden import hidden_bags, without_labels
 from weakneg.config.sections import ModelSettings
@@ -167,3 +169,29 @@ def test_the_gradient_is_that_of_autograd(pooling):
 def test_the_seed_that_diverges_is_named(bags):
     with pytest.raises(UserError, match=r"^seed 1, epoch 1.* learning_rate\.$"):
         trained(bags, "rates that change", [1, 2], learning_rate=1e30)
+
+
+def own_model(layers, dense):
+    """A file of a person's own model, which may say that it is dense."""
+
+    def build(shape):
+        encoder = torch.nn.Sequential(torch.nn.Linear(*shape, 8), *layers())
+        encoder.embedding_size = 8
+        return encoder
+
+    return SimpleNamespace(KIND="clips", DENSE=dense, build=build)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: [torch.nn.GELU()],
+        lambda: [torch.nn.LayerNorm(8)],
+        lambda: [torch.nn.ReLU(), torch.nn.Dropout(0.5)],
+    ],
+)
+def test_a_model_that_is_not_dense_is_trained_as_it_is_whatever_it_says(bags, monkeypatch, layers):
+    monkeypatch.setattr(models, "module", lambda _: own_model(layers, dense=True))
+    together = trained(bags, "weighted", [0, 1])
+    monkeypatch.setattr(models, "module", lambda _: own_model(layers, dense=False))
+    assert together == trained(bags, "weighted", [0]) | trained(bags, "weighted", [1])

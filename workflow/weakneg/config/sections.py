@@ -418,8 +418,9 @@ class AudioSettings(Section):
     padding: Literal["masked", "heard"] = Field(
         "masked",
         description="Rows of a spectrogram after the end of a clip that is shorter than the "
-        "others. masked: the pooling leaves them out; heard: they are frames like the others, as "
-        "in PSLA. They are zeros, which after normalisation is a level that no silence has.",
+        "others. masked: the encoder sees them, but the pooling leaves them out; heard: they are "
+        "frames like the others, as in PSLA. They are zeros, which after normalisation is a level "
+        "that no silence has.",
     )
     waveform: bool = Field(
         False, description="Keep the waveforms too (16 bits), which mixing waveforms requires."

@@ -1,7 +1,9 @@
 """One class of a classifier of many, as a classifier of its own."""
 
+from collections.abc import Mapping
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from weakneg.config.sections import ModelSettings
 from weakneg.models.bag_classifier import BagClassifier
@@ -19,7 +21,7 @@ def one_class(classifier: BagClassifier, settings: ModelSettings, number: int) -
     Parameters
     ----------
     classifier : BagClassifier
-        A classifier of C classes.
+        A classifier of C classes, or one without classes, which is returned as it is.
     settings : ModelSettings
         What it was built with.
     number : int
@@ -30,9 +32,9 @@ def one_class(classifier: BagClassifier, settings: ModelSettings, number: int) -
     BagClassifier
         With the encoder of `classifier`, not a copy.
     """
-    head = classifier.head
-    if not isinstance(head, ClassesHead):  # of a single class
+    if classifier.n_classes is None:
         return classifier
+    head = classifier.head
     one = BagClassifier(
         classifier.encoder, settings.pooling, settings.attention_heads, settings.precision
     )
@@ -40,8 +42,10 @@ def one_class(classifier: BagClassifier, settings: ModelSettings, number: int) -
     return one.to(next(head.parameters()).device).eval()
 
 
-def _state(head: ClassesHead, number: int) -> dict[str, Tensor]:
+def _state(head: nn.Module, number: int) -> Mapping[str, Tensor]:
     """Weights of a class, as those of a head for one class."""
+    if not isinstance(head, ClassesHead):  # it is one
+        return head.state_dict()
     if isinstance(head, SharedAttentionHead):
         attention, n_heads = head.attention, head.attention.out_features
         values = head.weight[number].unflatten(0, (n_heads, -1))

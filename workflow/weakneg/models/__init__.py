@@ -3,8 +3,8 @@
 The file of an encoder defines KIND, the kind of data that it is for, and `build(shape)`, which
 returns the encoder for instances of that shape: a module with an attribute `embedding_size`.
 `DENSE = True` says that this is an `nn.Sequential` of linear layers with biases, each followed by a
-ReLU, so that the seeds of a run can be trained together (see `weakneg.models.dense`), and models of
-many classes take less time (see `weakneg.models.dense_classes`).
+ReLU, so that the seeds of a run can be trained together. Whether it is one is checked
+(`weakneg.models.dense.is_dense`); any other is trained seed by seed.
 """
 
 import importlib

@@ -1,5 +1,6 @@
 """The bag classifier: an encoder of instances, and a head that pools them into a bag logit."""
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from weakneg import models
+from weakneg.errors import UserError
 from weakneg.models import classes
 from weakneg.models.attention import AttentionHead
 from weakneg.models.pooling import POOLINGS, PooledHead
@@ -97,11 +99,13 @@ class BagClassifier(nn.Module):
             h = self.encode(x.flatten(0, 1)).reshape(x.shape[0], -1, self.embedding_size)
             if mask is None:
                 return h, torch.ones(h.shape[:2], dtype=torch.bool, device=x.device)
+            # The encoder has seen the padding of a spectrogram: its batch normalisations and
+            # squeeze-and-excitations depend on it. Only the pooling leaves it out.
             return h, _with_sound(mask, h.shape[1], self.frame_step)
         if not self.mixes_instances:
             h = self.encode(x.flatten(0, 1))
         else:
-            # Padding must not enter the statistics of a batch normalisation.
+            # Padded instances must not enter the statistics of a batch normalisation.
             real = mask.flatten()
             encoded = self.encode(x.flatten(0, 1)[real])
             h = encoded.new_zeros(len(real), self.embedding_size)
@@ -159,9 +163,10 @@ class BagClassifier(nn.Module):
         """
         h, mask = self.instances(x, mask)
         if isinstance(self.head, PooledHead):
-            return self.head.instance_logits(h)[..., None]
-        found: Tensor = self.head.parts(h, mask)
-        return found if self.n_classes != 1 else found[..., None]
+            found = self.head.instance_logits(h)
+        else:
+            found = self.head.parts(h, mask)
+        return found[..., None] if found.dim() == 2 else found
 
     def _by_class(self, logits: Tensor) -> Tensor:
         """The logits, (B, 1) where one class is all that there are."""
@@ -193,8 +198,35 @@ def load(
     Returns
     -------
     BagClassifier
+
+    Raises
+    ------
+    UserError
+        When an encoder of spectrograms makes other instances than its `frame_step` says.
     """
-    encoder = models.module(settings.name).build(shape)
+    module = models.module(settings.name)
+    encoder = module.build(shape)
+    if module.KIND == "spectrograms":
+        _check_instances(encoder, settings.name, shape)
     return BagClassifier(
         encoder, settings.pooling, settings.attention_heads, settings.precision, n_classes
     )
+
+
+@torch.no_grad()
+def _check_instances(encoder: nn.Module, name: str, shape: tuple[int, ...]) -> None:
+    """Encode a blank spectrogram, as padding is masked where `frame_step` says that it is."""
+    step = getattr(encoder, "frame_step", None)
+    if step is None:
+        raise UserError(
+            f"model {name}: an encoder of spectrograms needs the attribute frame_step, the number "
+            "of rows from one instance to the next: add it."
+        )
+    found = encoder.eval()(torch.zeros(1, *shape)).shape[1]
+    encoder.train()
+    if found != math.ceil(shape[0] / step):
+        raise UserError(
+            f"model {name}: with frame_step {step}, a spectrogram of {shape[0]} rows must have "
+            f"{math.ceil(shape[0] / step)} instances, not {found}: correct frame_step or the "
+            "encoder."
+        )

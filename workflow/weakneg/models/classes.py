@@ -167,7 +167,7 @@ class PslaClassesHead(ClassesHead):
     def __init__(self, embedding_size: int, heads: int, n_classes: int) -> None:
         super().__init__()
         self.layer = nn.Linear(embedding_size, n_classes * 2 * heads)
-        self.head_weight = nn.Parameter(torch.full((heads,), 1 / heads))
+        self.head_weight = psla.initial_weights(heads)
 
     def logit(self, h: Tensor, mask: Tensor) -> Tensor:
         """Compute the logits of bags (B, C); parameters as in `score`."""

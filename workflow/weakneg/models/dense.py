@@ -7,7 +7,7 @@ in arithmetic.
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.utils import parameters_to_vector
 
@@ -23,14 +23,31 @@ def vector(model: BagClassifier) -> Tensor:
     return parameters_to_vector(model.parameters()).detach()
 
 
+def is_dense(encoder: nn.Module) -> bool:
+    """Whether an encoder of vectors is linear layers, each followed by a ReLU, and all are learnt.
+
+    Only of these is the gradient written out, here and in `weakneg.models.dense_classes`.
+    """
+    if not isinstance(encoder, nn.Sequential) or hasattr(encoder, "frame_step"):
+        return False  # with a frame_step, it is one of spectrograms
+    kinds = [type(layer) for layer in encoder]  # not a subclass, which may compute something else
+    learnt = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+    return (
+        type(encoder).forward is nn.Sequential.forward
+        and kinds == [nn.Linear, nn.ReLU] * (len(kinds) // 2)
+        # A weight and a bias for each pair, and none that two layers share.
+        and len(learnt) == len(kinds)
+    )
+
+
 class Stack:
     """The dense layers of S classifiers, whose parameters become parts of one tensor.
 
     Parameters
     ----------
     models : sequence of BagClassifier
-        Classifiers of the same shape, whose encoders are linear layers, each followed by a ReLU,
-        and whose heads have a `pool`.
+        Classifiers of the same shape, whose encoders are dense (see `is_dense`), and whose heads
+        have a `pool`.
 
     Attributes
     ----------

@@ -4,29 +4,26 @@ A step is mostly products of matrices. Here they are oneDNN's: on a processor of
 thirds of the time of MKL's, with which PyTorch computes linear layers.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from weakneg import models
 from weakneg.models.bag_classifier import BagClassifier
 from weakneg.models.classes import SharedAttentionHead
-
-if TYPE_CHECKING:
-    from weakneg.config.sections import ModelSettings
+from weakneg.models.dense import is_dense
 
 
-def possible(model: BagClassifier, settings: "ModelSettings", device: torch.device) -> bool:
-    """Whether `logits` can compute those of a model with these settings.
+def possible(model: BagClassifier, device: torch.device) -> bool:
+    """Whether `logits` can compute those of a model.
 
-    It can for an encoder of linear layers, each followed by a ReLU, on a CPU and in float32, and
+    It can for a dense encoder (see `weakneg.models.dense.is_dense`), on a CPU and in float32, and
     for the pooling `attention` of more than one class.
     """
     return (
         isinstance(model.head, SharedAttentionHead)
-        and getattr(models.module(settings.name), "DENSE", False)
+        and is_dense(model.encoder)
         and device.type == "cpu"
         and model.precision == "float32"
         and torch.backends.mkldnn.is_available()

@@ -7,10 +7,11 @@ For instance t with embedding h_t, head i of H has two linear maps to one number
     a_it = A_it / sum_t A_it             normalised over the bag ("class-wise normalisation")
     P    = sum_i w_i sum_t a_it s_it     output for the bag; w_i start at 1 / H
 
-The w_i are unconstrained, so P is not a probability: it may exceed 1. As in PSLA's code, A is
-clamped to [1e-7, 1 - 1e-7], and so is P for the loss, so that beyond these limits P has no
-gradient, but bags are ranked by P as it is. The logit z = log P - log(1 - P) is therefore that of
-the clamped P, continued such that it still increases with P.
+The w_i are unconstrained, so P is not a probability: it may exceed 1. A single head has no w_i to
+learn, so that P is one. As in PSLA's code, A is clamped to [1e-7, 1 - 1e-7]. There, P is clamped
+in the loss, too, so that it has no gradient beyond these limits, but bags are ranked by P as it is.
+The same holds here: the logit z = log P - log(1 - P) is that of the clamped P, continued, without
+a gradient, such that it still increases with P.
 
 Source: Gong, Chung and Glass, "PSLA: Improving Audio Tagging With Pretraining, Sampling, Labeling,
 and Aggregation" (2021), section III-F, here for a single class. Kong et al., "Weakly Labelled
@@ -41,7 +42,7 @@ class PslaHead(nn.Linear):
 
     def __init__(self, embedding_size: int, heads: int) -> None:
         super().__init__(embedding_size, 2 * heads)
-        self.head_weight = nn.Parameter(torch.full((heads,), 1 / heads))
+        self.head_weight = initial_weights(heads)
 
     def logit(self, h: Tensor, mask: Tensor) -> Tensor:
         """Compute the logits of bags.
@@ -111,6 +112,12 @@ class PslaHead(nn.Linear):
             0 where there is no instance.
         """
         return parts(self(h), mask, self.head_weight)
+
+
+def initial_weights(heads: int) -> nn.Parameter | nn.Buffer:
+    """Return the weights w of the heads (H,), learnt, as in PSLA's code, if there are several."""
+    weights = torch.full((heads,), 1 / heads)
+    return nn.Parameter(weights) if heads > 1 else nn.Buffer(weights)
 
 
 def logits(outputs: Tensor, mask: Tensor, head_weight: Tensor) -> Tensor:

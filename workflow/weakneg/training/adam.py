@@ -40,10 +40,6 @@ class Adam:
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.steps = [parameter.new_zeros(()) for parameter in self.parameters]
 
-    def step(self, loss: Tensor) -> None:
-        """Take one step down the gradient of `loss`, a scalar."""
-        self.update(torch.autograd.grad(loss, self.parameters))
-
     @torch.no_grad()
     def update(self, gradients: Sequence[Tensor]) -> None:
         """Take one step, given the gradient for each parameter."""

@@ -24,7 +24,7 @@ from weakneg.errors import UserError
 from weakneg.jobs.device import peak_memory_bytes, synchronise
 from weakneg.losses.batch import Batch
 from weakneg.models import bag_classifier, dense_classes
-from weakneg.models.dense import vector
+from weakneg.models.dense import is_dense, vector
 from weakneg.strategies.pool import Pool, Scores, Selection
 from weakneg.training import batches, together
 from weakneg.training.adam import Adam
@@ -193,12 +193,14 @@ def train_seeds(
 def _train_epoch(seeds: Sequence["_SeedTraining"]) -> None:
     first = seeds[0]
     with first.clock("training"):
-        for each in seeds:
-            each.begin_training()
         if first.together:
+            for each in seeds:
+                each.begin_training()
             together.train(seeds)
         else:
-            first.train()
+            for each in seeds:
+                each.begin_training()  # only now, since it seeds dropout, which they share
+                each.train()
     # Of the time, each seed gets the share that it has of the steps.
     seconds, steps = first.seconds["training"], sum(len(each.batch_rows) for each in seeds)
     for each in seeds:
@@ -246,13 +248,20 @@ class _SeedTraining:
         if imagenet is not None:
             encoder: Any = self.model.encoder  # its file defines IMAGENET, so it has the method
             encoder.load_imagenet(imagenet)
+        if self.model.mixes_instances and settings.training.batch_size == 1:
+            raise UserError(
+                f"model {settings.model.name} normalises over the bags of a batch: set training: "
+                "batch_size to 2 or more."
+            )
         self.model.to(data.device)
         self.logits: Callable[..., Tensor] = self.model
-        if dense_classes.possible(self.model, settings.model, data.device):
+        if dense_classes.possible(self.model, data.device):
             self.logits = partial(dense_classes.logits, self.model)
-        self.together = together.possible(settings, data.device)
+        self.together = together.possible(settings, data.device) and is_dense(self.model.encoder)
+        named = self.model.named_parameters()
+        self.learnt = {name: each for name, each in named if each.requires_grad}
         self.optimizer = Adam(
-            [vector(self.model)] if self.together else self.model.parameters(),
+            [vector(self.model)] if self.together else self.learnt.values(),
             learning_rate=settings.training.learning_rate,
             weight_decay=settings.training.weight_decay,
             betas=settings.training.betas,
@@ -483,11 +492,12 @@ class _SeedTraining:
             )
         )
         self.augmentation_seed = random_generator(self.seed, "augmentation", epoch).initial_seed()
+        self.batch_sizes = self._batch_sizes(len(self.rows))
         self.batch_weights = self._weights(self.rows)
         rows = self.rows.to(self.data.device)
-        self.batch_rows = rows.split(training.batch_size)
-        self.batch_labels = self.data.label[rows].split(training.batch_size)
-        self.batch_observed = self.data.observed[rows].split(training.batch_size)
+        self.batch_rows = rows.split(self.batch_sizes)
+        self.batch_labels = self.data.label[rows].split(self.batch_sizes)
+        self.batch_observed = self.data.observed[rows].split(self.batch_sizes)
         self.batch_losses: list[Tensor] = []
         self.trained: list[tuple[Tensor, Tensor, Tensor | None]] = []
 
@@ -496,13 +506,22 @@ class _SeedTraining:
         made = self.batches(
             self.data,
             self.rows,
-            self.settings.training.batch_size,
+            self.batch_sizes,
             self.settings.augmentation,
             self.augmentation_seed,
             **self.of_synthetic,
         )
         for inputs, label in made:
-            self.optimizer.step(self.loss_of_step(self.logits(*inputs), label))
+            loss = self.loss_of_step(self.logits(*inputs), label)
+            gradients = torch.autograd.grad(loss, self.optimizer.parameters, allow_unused=True)
+            unused = [name for name, g in zip(self.learnt, gradients, strict=True) if g is None]
+            if unused:
+                raise UserError(
+                    f"model {self.settings.model.name}: its output does not depend on its "
+                    f"parameters {', '.join(unused)}: remove them, or set their requires_grad to "
+                    "False."
+                )
+            self.optimizer.update(gradients)
 
     def loss_of_step(self, logits: Tensor, label: Tensor) -> Tensor:
         """Compute the mean loss of the bags of the next step, for their logits and labels (b,)."""
@@ -553,7 +572,18 @@ class _SeedTraining:
         of_bags = torch.ones(len(self.data.label))
         of_bags[self.state["chosen"]] = self.state["weights"].float()
         mixed = batches.mix(of_bags, rows, self.settings.augmentation, self.augmentation_seed)
-        return mixed.to(self.data.device).split(self.settings.training.batch_size)
+        return mixed.to(self.data.device).split(self.batch_sizes)
+
+    def _batch_sizes(self, n: int) -> list[int]:
+        """Sizes of the batches of an epoch of n bags.
+
+        A batch normalisation cannot learn from a single bag, so a last one joins the batch before.
+        """
+        size = self.settings.training.batch_size
+        sizes = [min(size, n - first) for first in range(0, n, size)]
+        if self.model.mixes_instances and sizes[-1] == 1:
+            sizes[-2:] = [sum(sizes[-2:])]
+        return sizes
 
     def _record(self, trained: list[tuple[Tensor, Tensor, Tensor | None]]) -> dict[str, Tensor]:
         """Of the negative bags of an epoch: their logits, and what the loss did with them."""

@@ -24,7 +24,7 @@ from weakneg.bags.manifest import read_bags
 from weakneg.bags.split import split_validation
 from weakneg.config.stages import RunSettings
 from weakneg.features.store import Store, open_store
-from weakneg.io.files import replace_when_whole
+from weakneg.io.files import replace_when_whole, unreadable
 from weakneg.io.hdf5 import content_digest
 from weakneg.io.parquet import write_table
 from weakneg.jobs.device import describe, prepare
@@ -92,7 +92,7 @@ def train_run(
         "fingerprint": fingerprint,
     }
     on_device = prepare(device, threads)
-    imagenet = None if weights is None else torch.load(weights, weights_only=True)
+    imagenet = None if weights is None else _imagenet(weights)
     states: dict[int, State] = {}
     hidden: dict[int, np.ndarray] = {}
     with (
@@ -177,6 +177,14 @@ def _train_seeds(
     trained = train_seeds(waiting, settings, after_epoch, imagenet)
     found |= {seed: state | {"made_with": made_with} for seed, state in trained.items()}
     return {seed: found[seed] for seed in seeds}
+
+
+def _imagenet(path: Path) -> dict[str, Tensor]:
+    try:
+        weights: dict[str, Tensor] = torch.load(path, weights_only=True)
+    except Exception as error:  # on damaged files torch.load raises nearly anything
+        raise unreadable(path, error, "delete it, so that it is downloaded again") from error
+    return weights
 
 
 def _saved_state(path: Path, key: str) -> State | None:

@@ -1,5 +1,6 @@
 """Scoring of the test bags of a run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from weakneg.bags.draw import Bags
 from weakneg.bags.manifest import read_bags
+from weakneg.config.sections import ModelSettings
 from weakneg.config.stages import ScoreSettings
 from weakneg.errors import UserError
 from weakneg.features.store import open_store
@@ -76,6 +78,7 @@ def score_run(
                     f"{model} was trained for another {name} than that of {store} and "
                     f"{class_name!r}: score the data that it was trained for."
                 )
+        _check_model(model, saved, settings.model)
         shape = tuple(saved["instance_shape"])
         n_classes = None if settings.classes is None else len(settings.classes)
         classifier = bag_classifier.load(settings.model, shape, n_classes).to(on_device)
@@ -109,6 +112,18 @@ def read_model(path: Path, device: torch.device) -> dict[str, Any]:
         again = "delete it, so that the run is trained again"
         raise unreadable(path, error, again) from error
     return saved
+
+
+def _check_model(path: Path, saved: Mapping[str, Any], settings: ModelSettings) -> None:
+    """Refuse a model with other settings: those of two poolings may have the same weights."""
+    given = settings.model_dump(exclude={"precision", "weights"})
+    trained = ModelSettings().model_dump() | saved["model"]  # an older file may lack some
+    for name, value in given.items():
+        if trained[name] != value:
+            raise UserError(
+                f"{path} was trained with the model setting {name}: {trained[name]}, not {value}: "
+                "score it with the settings that it was trained with."
+            )
 
 
 def _column(values: np.ndarray) -> pa.Array:

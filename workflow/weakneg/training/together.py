@@ -27,7 +27,7 @@ instructions, which round differently."""
 
 
 def possible(settings: "RunSettings", device: torch.device) -> bool:
-    """Whether the seeds of a run are trained together; if not, one after the other.
+    """Whether the seeds of a run are trained together, if the encoder is as dense as it says.
 
     They are on one thread of a CPU, if they share their bags and train on these alone, the encoder
     is dense and in float32, and the pooling has no weights but those of the last layer. Several

@@ -2,14 +2,14 @@
 
 Each defines
 
-    def batches(data, rows, batch_size, augmentation, seed) -> Iterator[tuple[Inputs, Tensor]]
+    def batches(data, rows, sizes, augmentation, seed) -> Iterator[tuple[Inputs, Tensor]]
 
 data : BagData
     The bags.
 rows : (n,) int64
     The bags in the order of training, on the CPU.
-batch_size : int
-    Number of bags in a batch.
+sizes : list of int
+    Number of bags in each batch.
 augmentation : AugmentationSettings or None
     None if there is no augmentation.
 seed : int

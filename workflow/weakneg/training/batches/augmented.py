@@ -98,7 +98,7 @@ def draw(rows: Tensor, augmentation: "AugmentationSettings", seed: int) -> Draws
 def batches(
     data: "BagData",
     rows: Tensor,
-    batch_size: int,
+    sizes: list[int],
     augmentation: "AugmentationSettings",
     seed: int,
 ) -> Iterator[tuple["Inputs", Tensor]]:
@@ -110,8 +110,8 @@ def batches(
         When waveforms are needed and the feature store has none.
     """
     draws = draw(rows, augmentation, seed)
-    split = rows.split(batch_size)
-    drawn = [Draws(*each) for each in zip(*(d.split(batch_size) for d in draws), strict=True)]
+    split = rows.split(sizes)
+    drawn = [Draws(*each) for each in zip(*(d.split(sizes) for d in draws), strict=True)]
     partners = [d.partner[d.mixed] for d in drawn]
     device = data.device
     mixed_places = together([d.mixed.nonzero()[:, 0] for d in drawn], device)

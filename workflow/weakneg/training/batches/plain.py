@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def batches(
-    data: "BagData", rows: Tensor, batch_size: int, augmentation: None, seed: int
+    data: "BagData", rows: Tensor, sizes: list[int], augmentation: None, seed: int
 ) -> Iterator[tuple["Inputs", Tensor]]:
     """Yield the batches of an epoch, see `weakneg.training.batches`."""
-    split = rows.to(data.device).split(batch_size)
+    split = rows.to(data.device).split(sizes)
     for batch, (x, mask) in zip(split, data.inputs(split), strict=True):
         yield (data.normalise(x), mask), data.label[batch]
 

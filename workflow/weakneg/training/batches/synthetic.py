@@ -50,7 +50,7 @@ def with_synthetic(
     positives: "Mixup | Smote",
     data: "BagData",
     rows: Tensor,
-    batch_size: int,
+    sizes: list[int],
     augmentation: "AugmentationSettings | None",
     seed: int,
     *,
@@ -64,20 +64,20 @@ def with_synthetic(
         Makes the batches without synthetic bags.
     positives : Mixup or Smote
         How bags are mixed.
-    data, rows, batch_size, augmentation, seed
+    data, rows, sizes, augmentation, seed
         As for `batches`.
     synthetic : (n,) bool
         Which of `rows` stand for synthetic bags, each made from the bag of that row.
     """
     partner, weight = _draw(positives, data, rows, rows[synthetic], seed)
-    places = [each.nonzero()[:, 0] for each in synthetic.split(batch_size)]
-    sizes = [len(each) for each in places]
-    partners = partner.split(sizes)
+    places = [each.nonzero()[:, 0] for each in synthetic.split(sizes)]
+    n_synthetic = [len(each) for each in places]
+    partners = partner.split(n_synthetic)
     for (inputs, label), place, (x, sound), share in zip(
-        batches(data, rows, batch_size, augmentation, seed),
+        batches(data, rows, sizes, augmentation, seed),
         together(places, data.device),
         data.inputs(partners),
-        together(weight.split(sizes), data.device),
+        together(weight.split(n_synthetic), data.device),
         strict=True,
     ):
         if len(place):
