@@ -12,12 +12,14 @@ peak beyond what it had before. Two small pools test the picks:
 - second: of 100 bags, the model is sure of 80, whose gradients are therefore 0. How often one of
   these is the second of two picks follows from the distances (k-means++), and is printed too.
 
-"Plain" is the algorithm as published, with the distances of all bags to each pick. The packages are
-installed into a temporary virtual environment, or into that of `--environment`, which is kept.
+"Plain" is the algorithm as published, with the distances of all bags to each pick. scikit-activeml
+is installed into a temporary virtual environment, or into that of `--environment`, which is kept.
+DISTIL needs PyTorch: it is installed there without dependencies, for the Python of the workflow.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -28,6 +30,7 @@ from pathlib import Path
 import numpy as np
 
 PACKAGES = ("scikit-activeml==1.0.1", "scikit-learn==1.9.1", "numpy==2.4.6")
+DISTIL = ("decile-distil==0.2.0", "apricot-select==0.6.1")
 
 
 def ours(x, logits, k, seed):
@@ -99,7 +102,45 @@ def scikit_activeml(x, logits, k, seed):
     return choose
 
 
-WAYS = {"ours": ours, "plain": plain, "scikit-activeml": scikit_activeml}
+def distil(x, logits, k, seed):
+    """`BADGE`, with a model that hands over the embeddings."""
+    import torch
+    from distil.active_learning_strategies.badge import BADGE
+    from torch.utils.data import Dataset
+
+    torch.set_num_threads(1)
+    embeddings, negative = torch.from_numpy(x), torch.zeros(len(x))
+    scores = torch.stack([negative, torch.from_numpy(logits)], 1)
+
+    class Bags(Dataset):
+        def __init__(self, rows):
+            self.rows = rows
+
+        def __len__(self):
+            return len(self.rows)
+
+        def __getitem__(self, number):
+            return self.rows[number], number
+
+    class Model(torch.nn.Module):
+        def get_embedding_dim(self):
+            return x.shape[1]
+
+        def forward(self, rows, last=False):
+            return (scores[rows], embeddings[rows]) if last else scores[rows]
+
+    rows, settings = torch.arange(len(x)), {"batch_size": 1000, "device": "cpu"}
+    strategy = BADGE(None, None, rows, Model(), Bags, 2, settings)
+
+    def choose():
+        np.random.seed(seed)  # it draws from NumPy's global generator
+        return [int(index) for index in strategy.select(k)]
+
+    return choose
+
+
+WAYS = {"ours": ours, "plain": plain, "scikit-activeml": scikit_activeml, "DISTIL": distil}
+IN_OUR_PYTHON = ("ours", "DISTIL")
 
 
 def pool(n, d, seed=0):
@@ -170,13 +211,34 @@ def main() -> None:
             subprocess.run([sys.executable, "-m", "venv", environment], check=True)
             pip = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", *PACKAGES]
             subprocess.run(pip, check=True)
+        folder = environment / "distil"
+        if not folder.exists():
+            pip = [
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--no-warn-conflicts",
+                "--target",
+            ]
+            subprocess.run([*pip, folder, *DISTIL], check=True)
         found = {way: [] for way in WAYS}
         for _ in range(arguments.rounds):
             for way, results in found.items():
-                python = sys.executable if way == "ours" else environment / "bin" / "python"
+                python = environment / "bin" / "python"
+                if way in IN_OUR_PYTHON:
+                    python = sys.executable
                 options = zip(("--bags", "--size", "--budget"), map(str, sizes), strict=True)
                 command = [python, __file__, "--way", way, *(x for pair in options for x in pair)]
-                output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                output = subprocess.run(
+                    command,
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                    env=os.environ | ({"PYTHONPATH": str(folder)} if way == "DISTIL" else {}),
+                ).stdout
                 results.append(json.loads(output))
                 print(way, results[-1], file=sys.stderr, flush=True)
     own = [result["seconds"] for result in found["ours"]]

@@ -16,8 +16,7 @@ import sys
 import threading
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -198,8 +197,7 @@ class _Terminated(BaseException):
     """SIGTERM arrived."""
 
 
-@contextmanager
-def _tidying() -> Iterator[None]:
+def _raise_on_sigterm() -> bool:
     """Make SIGTERM, with which Slurm and Snakemake end jobs, raise `_Terminated`.
 
     So unfinished files, which can be large, are removed. Where something else, or nothing, is to be
@@ -212,13 +210,9 @@ def _tidying() -> Iterator[None]:
 
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
+        return False
     signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return True
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -239,8 +233,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name in ("-h", "--help"):
             print(overview())
             return 0
-        with _tidying():
+        raises = _raise_on_sigterm()
+        try:
             return run(name, words)
+        finally:
+            if raises:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.status
