@@ -1,9 +1,6 @@
 """Shards: every clip with sound, and what is wrong with the others."""
 
 import math
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import pytest
 import soundfile
 import torch
 from by_position import compute_shard
+from full_disk import assert_one_sentence
 from sounds import (
     RATE,
     SETTINGS,
@@ -25,7 +23,6 @@ from sounds import (
     tone,
     write,
 )
-from workspace import ROOT
 
 from weakneg.audio.mel import LogMel
 from weakneg.audio.status_table import StatusRow
@@ -166,15 +163,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(tmp_path, limit):
     status = status_table(tmp_path / "status.csv", [ok("a", path)])
     output = tmp_path / "shards" / "000.h5"
     code = FULL_DISK.replace("{settings}", repr(SETTINGS))
-    done = subprocess.run(
-        [sys.executable, "-c", code, status, output, str(limit)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{output} cannot be written (File too large): make room and run again.\n"
-    assert list(output.parent.iterdir()) == []
+    assert_one_sentence(code, [status, output], output, limit)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The feature store: what is written is read, by the same bytes, and a bad file is named."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from by_position import build_features
+from full_disk import assert_one_sentence
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from workspace import ROOT
 
 from weakneg.analysis.selections import read_clips
 from weakneg.bags.manifest import list_clips, read_bags
@@ -101,15 +100,7 @@ except UserError as error:
 def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(tmp_path, limit):
     """Also if it is full only in the last array."""
     output = tmp_path / "features" / "train.h5"
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, output, str(limit)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{output} cannot be written (File too large): make room and run again.\n"
-    assert list(output.parent.iterdir()) == []
+    assert_one_sentence(FULL_DISK, [output], output, limit)
 
 
 def test_positive_marks_the_instances_of_a_class():

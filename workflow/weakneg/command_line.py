@@ -256,7 +256,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except _Terminated:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTERM)  # whoever waits for this process sees how it ended
         return 128 + signal.SIGTERM
 

@@ -326,9 +326,8 @@ class _Joined:
         if len(np.unique(groups)) < len(groups):
             contents["group"] = groups
         with new_file(path) as file:
-            n_bytes = sum(values.nbytes for values in contents.values())
             kind = "clips" if self.encoder else "spectrograms"
-            store.begin(file, n_bytes, kind, {**settings, "split": self._split}, classes)
+            store.begin(file, contents, kind, {**settings, "split": self._split}, classes)
             for name, values in contents.items():
                 file[name] = encoded(values.tolist()) if values.dtype.kind == "U" else values
             for name in store.LARGE:

@@ -151,8 +151,7 @@ def write_store(path: str | os.PathLike, store: Store) -> None:
     if store.group is not None:
         contents["group"] = np.char.encode(store.group, "utf-8")
     with new_file(path) as file:
-        n_bytes = sum(values.nbytes for values in contents.values())
-        begin(file, n_bytes, store.kind, store.parameters, store.class_names)
+        begin(file, contents, store.kind, store.parameters, store.class_names)
         for name, values in contents.items():
             data = file.create_dataset(name, data=values, track_times=False)
             if name in LARGE:
@@ -163,7 +162,7 @@ def write_store(path: str | os.PathLike, store: Store) -> None:
 
 def begin(
     file: h5py.File,
-    n_bytes: int,
+    contents: Mapping[str, np.ndarray],
     kind: str,
     parameters: Mapping[str, Any],
     class_names: Sequence[str],
@@ -174,8 +173,8 @@ def begin(
     ----------
     file : h5py.File
         The new file.
-    n_bytes : int
-        Size of all its arrays.
+    contents : mapping of str to ndarray
+        The arrays that will be written into it.
     kind, parameters, class_names
         See the module's docstring.
     """
@@ -184,6 +183,7 @@ def begin(
         "parameters": json.dumps(dict(parameters), sort_keys=True),
         "class_names": json.dumps(list(class_names)),  # an array could only have 64 kB
     }
+    n_bytes = sum(values.nbytes for values in contents.values())
     reserve(file, n_bytes + sum(map(len, attributes.values())))
     file.attrs["format_version"] = FORMAT_VERSION
     file.attrs.update(attributes)
